@@ -1,0 +1,283 @@
+"""The experiment: scenes x responses x noise seeds x methods, typed and checked.
+
+The models below are the single truth; `config/schema.json` is generated from them for editors and
+for Snakemake. Threads of the workflow, memory and partitions are not here but in `profiles/`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from pipeline.core.spatial import SpatialResponse
+from pipeline.errors import InputError
+from pipeline.settings import MethodEntry, Seeds, Strict
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+M = TypeVar("M", bound=BaseModel)
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+class SyntheticSource(Strict):
+    """The embedded scene generator."""
+
+    kind: Literal["synthetic"]
+    height: int = Field(128, ge=1)
+    width: int = Field(128, ge=1)
+    bands: int = Field(60, ge=2)
+    wavelength_range: tuple[float, float] = Field((400.0, 2500.0), description="nm, first and last band")
+    seed: int = Field(0, ge=0)
+
+
+class FileSource(Strict):
+    """A local file: MATLAB v5 `.mat`, `.npz`, or a raster that rasterio opens (GeoTIFF, ENVI).
+
+    What is not given here is read from the file where its format holds it.
+    """
+
+    kind: Literal["file"]
+    path: str
+    url: str | None = Field(None, description="fetched to `path` where that does not exist")
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="refuse a file with another digest"
+    )
+    variable: str | None = Field(None, description="array in a .mat or .npz; default: the only 3-D one")
+    axes: (
+        Literal["band,y,x", "y,x,band", "x,y,band", "band,x,y", "band,yx", "band,xy", "yx,band", "xy,band"]
+        | None
+    ) = Field(
+        None,
+        description="order of the array's axes; `xy` is one axis of pixels in column-major (MATLAB) order, `yx` in row-major",
+    )
+    shape: tuple[int, int] | None = Field(
+        None, description="height and width, for arrays with one pixel axis"
+    )
+    wavelengths: list[float] | str | None = Field(
+        None,
+        description="nm; a list of one value per band, a variable of the file, or `first:last:count` for equal steps",
+    )
+    fwhm: list[float] | float | str | None = Field(
+        None, description="nm; a list, one number, or a variable of the file"
+    )
+    band_numbers: str | None = Field(
+        None,
+        description="variable with the 1-based numbers of the kept bands among those that `wavelengths` describes",
+    )
+    scale: float = Field(1.0, gt=0, description="values are divided by this number on ingest")
+    nodata: float | None = None
+    bad_bands: list[int] = Field(default_factory=list, description="0-based band indices to leave out")
+
+
+Source = Annotated[SyntheticSource | FileSource, Field(discriminator="kind")]
+
+
+class Crop(Strict):
+    """A rectangle of the source, centred or at an offset."""
+
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    at: Literal["centre"] | tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = Field(
+        "centre", description="`centre`, or the row and column of the upper left pixel"
+    )
+
+
+class Scene(Strict):
+    """A reference scene, from which the two inputs are simulated."""
+
+    source: Source
+    crop: Crop | None = None
+
+
+class SpatialConfig(Strict):
+    """The spatial response H."""
+
+    kind: Literal["bicubic", "gaussian", "box", "psf"]
+    ratio: int | float | str = Field(description="LR pixel size over HR pixel size: 4, 8.33 or '25/3'")
+    fwhm: float | None = Field(None, gt=0, description="Gaussian: full width at half maximum in LR pixels")
+    mtf: float | None = Field(None, gt=0, lt=1, description="Gaussian: MTF at the LR Nyquist frequency")
+    psf: list[list[float]] | None = Field(None, description="psf: samples at HR pixel spacing")
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> SpatialConfig:
+        given = {name for name in ("fwhm", "mtf", "psf") if getattr(self, name) is not None}
+        allowed = {"gaussian": {"fwhm", "mtf"}, "psf": {"psf"}}.get(self.kind, set())
+        if given - allowed:
+            raise ValueError(f"{', '.join(sorted(given - allowed))} does not belong to kind {self.kind}")
+        if allowed and len(given) != 1:
+            raise ValueError(f"kind {self.kind} needs exactly one of {', '.join(sorted(allowed))}")
+        self.build()
+        return self
+
+    def build(self) -> SpatialResponse:
+        """The response object of `pipeline.core`."""
+        if self.kind == "bicubic":
+            return SpatialResponse.bicubic(ratio=self.ratio)
+        if self.kind == "box":
+            return SpatialResponse.box(ratio=self.ratio)
+        if self.kind == "gaussian":
+            return SpatialResponse.gaussian(ratio=self.ratio, fwhm=self.fwhm, mtf=self.mtf)
+        assert self.psf is not None
+        return SpatialResponse.from_psf(self.psf, ratio=self.ratio)
+
+
+class TableResponse(Strict):
+    """R from a table of relative responses over wavelength (CSV: nm, then one column per band)."""
+
+    kind: Literal["table"]
+    path: str
+    bands: list[str] | None = Field(None, description="columns to use, in order; default: all")
+
+
+class MatrixResponse(Strict):
+    """R as it stands in a file (.csv, .npy, .npz or .mat): MSI bands x HSI bands."""
+
+    kind: Literal["matrix"]
+    path: str
+    variable: str | None = None
+
+
+class GaussianResponse(Strict):
+    """R from Gaussian bands."""
+
+    kind: Literal["gaussian"]
+    centres: list[float] = Field(min_length=1, description="nm")
+    fwhm: list[float] | float = Field(description="nm")
+
+    @model_validator(mode="after")
+    def _same_length(self) -> GaussianResponse:
+        if isinstance(self.fwhm, list) and len(self.fwhm) != len(self.centres):
+            raise ValueError(f"fwhm has {len(self.fwhm)} values for {len(self.centres)} centres")
+        return self
+
+
+SpectralConfig = Annotated[TableResponse | MatrixResponse | GaussianResponse, Field(discriminator="kind")]
+
+
+class Response(Strict):
+    """What the two simulated sensors do to the scene."""
+
+    spatial: SpatialConfig
+    spectral: SpectralConfig
+
+
+class Noise(Strict):
+    """White Gaussian noise on both inputs."""
+
+    snr_db: float = Field(35.0, gt=-20, description="10 log10(mean signal power / noise variance)")
+    per_band: bool = Field(
+        False, description="each band at the SNR, instead of one noise level for the image"
+    )
+    seeds: Seeds = [0]
+
+
+class Estimation(Strict):
+    """What the methods are told, and what is estimated from the observation."""
+
+    spectral_response: Literal["given", "estimated"] = Field(
+        "given", description="estimated: R from the two images with H known (semi-blind)"
+    )
+    noise: Literal["given", "estimated"] = "given"
+
+
+class Experiment(Strict):
+    """One `config/<experiment>.yaml`."""
+
+    experiment: Name = Field(description="name of the folder under `results/`")
+    scenes: dict[Name, Scene] = Field(min_length=1)
+    responses: dict[Name, Response] = Field(min_length=1)
+    noise: Noise = Noise()
+    estimation: Estimation = Estimation()
+    methods: dict[Name, MethodEntry] = Field(
+        min_length=1,
+        description="label: settings; a label that is not a method's name needs the key `method`",
+    )
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _method_from_label(cls, methods: Any) -> Any:
+        if not isinstance(methods, dict):
+            return methods
+        return {
+            label: {"method": label} | (settings or {}) if isinstance(settings, dict | None) else settings
+            for label, settings in methods.items()
+        }
+
+    @model_validator(mode="after")
+    def _seeds_exist(self) -> Experiment:
+        for label, settings in self.methods.items():
+            extra = set(settings.seeds or []) - set(self.noise.seeds)
+            if extra:
+                raise ValueError(
+                    f"methods.{label}.seeds: {sorted(extra)} are not among noise.seeds {list(self.noise.seeds)}"
+                )
+        return self
+
+    def seeds_of(self, label: str) -> list[int]:
+        """Noise seeds under which a method runs."""
+        return self.methods[label].seeds or self.noise.seeds
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Read and check an experiment file.
+
+    Raises
+    ------
+    InputError
+        One line naming the file, the key, what was found and what is accepted.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; configurations lie in config/") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    return parse_experiment(content, str(path))
+
+
+def parse_experiment(content: Any, origin: str) -> Experiment:
+    """Check an experiment's content; `origin` names it in the error."""
+    return parse(Experiment, content, origin)
+
+
+def parse(model: type[M], content: Any, origin: str) -> M:
+    """Validate `content` as `model`, turning the first error into one line."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{origin}: {_explain(error, content)}") from None
+
+
+def _explain(error: ValidationError, content: Any) -> str:
+    """The first of a validation's errors as one line: where, what is wrong, what was found."""
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    found = "" if first["type"] in ("missing", "value_error") else f", found {json.dumps(first['input'])}"
+    where = ".".join(_keys(first["loc"], content, missing=first["type"] == "missing"))
+    if first["type"] == "union_tag_not_found":
+        message, found = f"needs the key {first['ctx']['discriminator']}", ""
+    elif first["type"] == "union_tag_invalid":
+        message = f"{first['ctx']['discriminator']} should be one of {first['ctx']['expected_tags']}"
+        found = f", found {first['ctx']['tag']!r}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{where}: {message}{found}{more}" if where else f"{message}{found}{more}"
+
+
+def _keys(location: tuple[int | str, ...], content: Any, missing: bool) -> list[str]:
+    """The keys of an error's location, without the tags that pydantic adds for unions."""
+    keys: list[str] = []
+    for key in location:
+        inside = isinstance(content, dict) and key in content
+        if inside or (isinstance(content, list) and isinstance(key, int) and key < len(content)):
+            content = content[key]
+            keys.append(str(key))
+    return [*keys, str(location[-1])] if missing else keys
+
+
+def json_schema() -> str:
+    """The JSON schema of an experiment file, as stored in `config/schema.json`."""
+    return json.dumps(Experiment.model_json_schema(), indent=2) + "\n"

@@ -1,0 +1,67 @@
+"""An observation simulated from a reference: blur and decimation, spectral response, noise.
+
+Follows the usual Wald protocol of HSI-MSI fusion. The reference does not travel with the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.noise import noise_sigma, standard_normal
+from pipeline.core.observation import Observation, check_spectral_response
+from pipeline.core.spatial import SpatialResponse
+from pipeline.errors import InputError
+
+
+def simulate(
+    reference: NDArray[Any],
+    *,
+    spectral_response: NDArray[Any],
+    spatial_response: SpatialResponse,
+    snr_db: float = 35.0,
+    per_band: bool = False,
+    seed: int = 0,
+) -> Observation:
+    """The two noisy images that the given sensors would take of `reference`.
+
+    Parameters
+    ----------
+    reference : (C, H, W)
+        HR-HSI; no-data is NaN and spreads no further than the responses reach.
+    spectral_response : (c, C)
+        R.
+    spatial_response : SpatialResponse
+        H; its ratio must divide H and W.
+    snr_db : float
+        ``10 log10(mean signal power / noise variance)`` of either image, above -20.
+    per_band : bool
+        Each band at `snr_db`, instead of one noise level for the image.
+    seed : int
+        Seed of the noise, which also depends on the absolute position.
+
+    Returns
+    -------
+    Observation
+    """
+    reference = np.asarray(reference)
+    spectral_response = np.asarray(spectral_response, dtype=np.float64)
+    if reference.ndim != 3:
+        raise InputError(f"reference: expected three axes (band, y, x), got shape {reference.shape}")
+    if np.isinf(reference).any():
+        raise InputError("reference: holds infinite values; mark no-data as NaN")
+    if snr_db <= -20:
+        raise InputError(f"snr_db: {snr_db} dB leaves nothing of the signal; use a value above -20")
+    check_spectral_response(spectral_response, spectral_response.shape[0], reference.shape[0])
+    operator = spatial_response.operator(*reference.shape[1:])
+    lr_hsi = operator.forward_with_nodata(reference.astype(np.float64, copy=False))
+    hr_msi = np.tensordot(spectral_response, reference, axes=1)
+    images, sigmas = [], []
+    for purpose, clean in (("lr_hsi", lr_hsi), ("hr_msi", hr_msi)):
+        sigma = noise_sigma(clean, snr_db, per_band)
+        noise = standard_normal(seed, purpose, clean.shape)
+        images.append((clean + sigma[:, None, None] * noise).astype(np.float32))
+        sigmas.append(sigma)
+    return Observation(images[0], images[1], spectral_response, spatial_response, sigmas[0], sigmas[1])

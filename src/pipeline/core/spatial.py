@@ -1,0 +1,310 @@
+"""The spatial response H: blur and decimation from the HR grid to the LR grid.
+
+Kernels follow MATLAB's `imresize` (antialiased bicubic, symmetric borders) and Gaussian, box or
+free point spread functions. This is not a resampler between georeferenced grids.
+
+>>> import numpy as np
+>>> operator = SpatialResponse.bicubic(ratio=4).operator(64, 48)
+>>> operator.forward(np.ones((5, 64, 48))).shape
+(5, 16, 12)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from math import ceil, log, pi, sqrt
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.errors import InputError
+
+Array = TypeVar("Array", NDArray[Any], torch.Tensor)
+Kernel = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+KINDS = ("bicubic", "gaussian", "box", "psf")
+FWHM_PER_SIGMA = 2 * sqrt(2 * log(2))
+GAUSSIAN_CUT = 4.0  # standard deviations at which the Gaussian ends: 3e-5 of its peak
+PSF_RANK_TOLERANCE = 1e-7  # a free PSF's singular values below this share of the first are dropped
+
+
+@dataclass(frozen=True)
+class SpatialResponse:
+    """A point spread function followed by decimation, independent of the image's size.
+
+    Build it with `bicubic`, `gaussian`, `box` or `from_psf`. An LR pixel covers exactly `ratio`
+    HR pixels, and the PSF is centred on the LR pixel's centre.
+
+    Attributes
+    ----------
+    kind : {"bicubic", "gaussian", "box", "psf"}
+    ratio : Fraction
+        LR pixel size over HR pixel size, above 1; any rational number.
+    fwhm : float or None
+        Full width at half maximum of the Gaussian, in LR pixels.
+    psf : tuple of tuple of float, or None
+        The free PSF sampled at HR pixel spacing, summing to one.
+    """
+
+    kind: str
+    ratio: Fraction
+    fwhm: float | None = None
+    psf: tuple[tuple[float, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(
+                f"spatial response: kind {self.kind!r} is unknown; use one of {', '.join(KINDS)}"
+            )
+        if self.ratio <= 1:
+            raise InputError(f"spatial response: ratio {self.ratio} is not above 1")
+        if self.kind == "gaussian" and not (self.fwhm and self.fwhm > 0):
+            raise InputError(f"spatial response: a Gaussian needs a positive fwhm, got {self.fwhm}")
+
+    @classmethod
+    def bicubic(cls, *, ratio: float | str | Fraction) -> Self:
+        """MATLAB `imresize` with antialiasing: Keys' cubic (a = -0.5) stretched by the ratio."""
+        return cls("bicubic", as_ratio(ratio))
+
+    @classmethod
+    def gaussian(
+        cls, *, ratio: float | str | Fraction, fwhm: float | None = None, mtf: float | None = None
+    ) -> Self:
+        """Gaussian PSF, given by its width or by its modulation transfer at the LR Nyquist frequency.
+
+        Parameters
+        ----------
+        ratio : rational
+        fwhm : float, optional
+            Full width at half maximum in LR pixels (1.0 is one LR pixel).
+        mtf : float, optional
+            Modulation transfer function at 0.5 cycles per LR pixel, between 0 and 1:
+            ``MTF(f) = exp(-2 pi^2 sigma^2 f^2)``.
+        """
+        if (fwhm is None) == (mtf is None):
+            raise InputError("spatial response: a Gaussian takes exactly one of fwhm and mtf")
+        if mtf is not None:
+            if not 0 < mtf < 1:
+                raise InputError(f"spatial response: mtf {mtf} is not between 0 and 1")
+            fwhm = FWHM_PER_SIGMA * sqrt(-2 * log(mtf)) / pi
+        return cls("gaussian", as_ratio(ratio), fwhm=fwhm)
+
+    @classmethod
+    def box(cls, *, ratio: float | str | Fraction) -> Self:
+        """The mean over the LR pixel's footprint; HR pixels cut by its edge count by their share."""
+        return cls("box", as_ratio(ratio))
+
+    @classmethod
+    def from_psf(cls, psf: ArrayLike, *, ratio: float | str | Fraction) -> Self:
+        """A free PSF, sampled at HR pixel spacing and centred on the array's centre.
+
+        Where the LR pixel's centre falls between the samples (an odd PSF with an even ratio), the
+        PSF is interpolated linearly; with matching parity it is used exactly. The array is
+        normalised to sum one.
+        """
+        array = np.asarray(psf, dtype=np.float64)
+        if array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
+            raise InputError(f"spatial response: a PSF is a finite 2-D array, got shape {array.shape}")
+        if array.sum() <= 0:
+            raise InputError(f"spatial response: the PSF sums to {array.sum():g}; it must be positive")
+        array = array / array.sum()
+        return cls("psf", as_ratio(ratio), psf=tuple(tuple(map(float, row)) for row in array))
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        """Rebuild a response from `to_dict`."""
+        psf = fields.get("psf")
+        frozen = tuple(tuple(row) for row in psf) if psf else None
+        return cls(fields["kind"], Fraction(fields["ratio"]), fields.get("fwhm"), frozen)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready fields, from which `from_dict` rebuilds the same response."""
+        fields: dict[str, Any] = {"kind": self.kind, "ratio": str(self.ratio)}
+        if self.fwhm is not None:
+            fields["fwhm"] = self.fwhm
+        if self.psf is not None:
+            fields["psf"] = [list(row) for row in self.psf]
+        return fields
+
+    def lr_size(self, hr_size: int) -> int:
+        """Number of LR pixels over `hr_size` HR pixels; the ratio must divide it."""
+        exact = hr_size / self.ratio
+        if exact.denominator != 1:
+            step = self.ratio.numerator
+            below = hr_size // step * step
+            nearest = f"{below} or {below + step}" if below else f"{step}"
+            raise InputError(
+                f"spatial response: {hr_size} HR pixels are not a whole number of LR pixels at ratio "
+                f"{self.ratio}; crop to a multiple of {step}, the nearest being {nearest}"
+            )
+        return int(exact)
+
+    def operator(self, height: int, width: int) -> SpatialOperator:
+        """The linear operator for an HR image of the given size."""
+        rows, cols = self._factors(height), self._factors(width, columns=True)
+        return SpatialOperator(rows, cols)
+
+    def _factors(self, size: int, columns: bool = False) -> tuple[NDArray[np.float64], ...]:
+        if self.psf is None:
+            kernel, support, normalise = self._kernel()
+            return (response_matrix(size, self.ratio, self.lr_size(size), kernel, support, normalise),)
+        u, s, vt = np.linalg.svd(np.array(self.psf))
+        keep = s > PSF_RANK_TOLERANCE * s[0]
+        profiles = (vt[: keep.size][keep] if columns else u.T[: keep.size][keep]) * np.sqrt(s[keep, None])
+        return tuple(
+            response_matrix(size, self.ratio, self.lr_size(size), *_sampled_kernel(profile), normalise=False)
+            for profile in profiles
+        )
+
+    def _kernel(self) -> tuple[Kernel, float, bool]:
+        """The continuous kernel over HR pixels, its full support, and whether rows sum to one."""
+        ratio = float(self.ratio)
+        if self.kind == "bicubic":
+            return (lambda x: keys_cubic(x / ratio)), 4 * ratio, True
+        if self.kind == "box":
+            return (lambda x: np.clip((ratio + 1) / 2 - np.abs(x), 0, min(1.0, ratio))), ratio + 1, True
+        assert self.fwhm is not None
+        sigma = self.fwhm / FWHM_PER_SIGMA * ratio
+        return (lambda x: np.exp(-0.5 * (x / sigma) ** 2)), 2 * GAUSSIAN_CUT * sigma, True
+
+
+@dataclass(frozen=True)
+class SpatialOperator:
+    """H for one image size, as a sum of separable terms: ``H(A) = sum_k D_y^k A D_x^k^T``.
+
+    Bicubic, Gaussian, box and rank-one PSFs have a single term; a free PSF has one for each
+    singular value of its array. Works on NumPy arrays and, after `to`, on tensors.
+
+    Attributes
+    ----------
+    rows : tuple of (h, H) arrays
+    cols : tuple of (w, W) arrays
+    """
+
+    rows: tuple[Any, ...]
+    cols: tuple[Any, ...]
+
+    @property
+    def hr_shape(self) -> tuple[int, int]:
+        """Height and width of the HR image."""
+        return self.rows[0].shape[1], self.cols[0].shape[1]
+
+    @property
+    def lr_shape(self) -> tuple[int, int]:
+        """Height and width of the LR image."""
+        return self.rows[0].shape[0], self.cols[0].shape[0]
+
+    @property
+    def separable(self) -> bool:
+        """Whether H is one pair of row and column matrices."""
+        return len(self.rows) == 1
+
+    def forward(self, image: Array) -> Array:
+        """H applied to the last two axes: ``(..., H, W)`` to ``(..., h, w)``."""
+        return sum(r @ image @ c.mT for r, c in zip(self.rows, self.cols, strict=True))
+
+    def adjoint(self, image: Array) -> Array:
+        """H's transpose applied to the last two axes: ``(..., h, w)`` to ``(..., H, W)``."""
+        return sum(r.mT @ image @ c for r, c in zip(self.rows, self.cols, strict=True))
+
+    def forward_with_nodata(self, image: NDArray[Any]) -> NDArray[Any]:
+        """`forward` for images whose no-data is NaN; NaN spreads over the response's support only."""
+        missing = np.isnan(image)
+        if not missing.any():
+            return self.forward(image)
+        result = self.forward(np.where(missing, 0, image))
+        result[self.touches(missing)] = np.nan
+        return result
+
+    def touches(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """LR pixels whose support holds at least one HR pixel of `mask` ``(..., H, W)``."""
+        rows, cols = self._support
+        return (rows @ mask.astype(np.float32) @ cols.T) > 0
+
+    @cached_property
+    def _support(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        def union(factors: tuple[NDArray[np.float64], ...]) -> NDArray[np.float32]:
+            return np.any([np.abs(m) > 0 for m in factors], axis=0).astype(np.float32)
+
+        return union(self.rows), union(self.cols)
+
+    @cached_property
+    def noise_gain(self) -> float:
+        """Mean over LR pixels of the variance of H applied to white noise of unit variance."""
+        gain = sum(
+            np.outer((ri * rj).sum(1), (ci * cj).sum(1))
+            for ri, ci in zip(self.rows, self.cols, strict=True)
+            for rj, cj in zip(self.rows, self.cols, strict=True)
+        )
+        return float(np.mean(gain))
+
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> SpatialOperator:
+        """The same operator on tensors."""
+
+        def move(factors: tuple[Any, ...]) -> tuple[torch.Tensor, ...]:
+            return tuple(torch.as_tensor(m, dtype=dtype, device=device) for m in factors)
+
+        return SpatialOperator(move(self.rows), move(self.cols))
+
+
+def as_ratio(value: float | str | Fraction) -> Fraction:
+    """A ratio as a fraction: ``4``, ``"25/3"`` or ``8.33`` (taken as the nearest small fraction, 25/3)."""
+    if isinstance(value, float):
+        return Fraction(value).limit_denominator(20)
+    return Fraction(value)
+
+
+def keys_cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keys' cubic convolution kernel with a = -0.5 (Keys 1981), as MATLAB's `imresize` uses."""
+    x = np.abs(x)
+    near = 1.5 * x**3 - 2.5 * x**2 + 1
+    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
+
+
+def response_matrix(
+    hr_size: int, ratio: Fraction, out_size: int, kernel: Kernel, support: float, normalise: bool = True
+) -> NDArray[np.float64]:
+    """Sampling matrix ``(out_size, hr_size)`` of a kernel, with symmetric (half-sample) borders.
+
+    Row i holds the kernel centred on ``(i + 1/2) ratio - 1/2``, folded at the borders as
+    MATLAB's `imresize` does. A `ratio` below 1 upsamples.
+    """
+    centres = (np.arange(out_size) + 0.5) * float(ratio) - 0.5
+    first = np.floor(centres - support / 2).astype(int)
+    taps = first[:, None] + np.arange(ceil(support) + 2)
+    weights = kernel(centres[:, None] - taps)
+    if normalise:
+        weights /= weights.sum(axis=1, keepdims=True)
+    folded = np.mod(taps, 2 * hr_size)
+    folded = np.where(folded < hr_size, folded, 2 * hr_size - 1 - folded)
+    matrix = np.zeros((out_size, hr_size))
+    np.add.at(matrix, (np.arange(out_size)[:, None], folded), weights)
+    return matrix
+
+
+def upsampling_matrix(lr_size: int, hr_size: int) -> NDArray[np.float64]:
+    """Bicubic interpolation ``(hr_size, lr_size)`` in MATLAB's `imresize` convention."""
+    return response_matrix(lr_size, Fraction(lr_size, hr_size), hr_size, keys_cubic, 4.0)
+
+
+def upsample(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Bicubic interpolation of the last two axes to `shape`; NaN spreads over the kernel's support."""
+    rows = upsampling_matrix(image.shape[-2], shape[0])
+    cols = upsampling_matrix(image.shape[-1], shape[1])
+    return SpatialOperator((rows,), (cols,)).forward_with_nodata(image)
+
+
+def _sampled_kernel(profile: NDArray[np.float64]) -> tuple[Kernel, float]:
+    """A profile sampled at unit spacing about its centre, interpolated linearly, zero outside."""
+    positions = np.arange(profile.size) - (profile.size - 1) / 2
+    padded = np.concatenate([[positions[0] - 1], positions, [positions[-1] + 1]])
+    values = np.concatenate([[0.0], profile, [0.0]])
+
+    # the matrix asks for kernel(centre - tap); a PSF array runs along the taps
+    return (lambda x: np.interp(-x, padded, values, left=0, right=0)), float(profile.size + 1)

@@ -1,0 +1,66 @@
+"""The protocol of a fusion method: fit a scene's observation, then fuse any window of it.
+
+A fitted method's `state` is a dictionary of arrays that is stored as safetensors and from which
+`restore` makes the same fitted method; nothing is pickled. Methods never see a reference.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.observation import Observation, Progress, Window, no_progress
+
+State = dict[str, NDArray[Any]]
+
+
+class FittedMethod(Protocol):
+    """A method that has learned a scene."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes: `cpu`, or the GPU's name."""
+
+    @property
+    def precision(self) -> str:
+        """Floating-point type of the heavy part, such as `float32`."""
+
+    def state(self) -> State:
+        """All that `Method.restore` needs besides the observation and the settings."""
+
+    def fuse(self, window: Window | None = None, progress: Progress = no_progress) -> NDArray[np.float32]:
+        """The fused cube ``(C, height, width)`` of a window, by default of the whole image."""
+
+
+class Method(Protocol):
+    """A fusion method with its settings."""
+
+    def fit(
+        self,
+        observation: Observation,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        progress: Progress = no_progress,
+    ) -> FittedMethod:
+        """Learn what the method needs from the observation.
+
+        Parameters
+        ----------
+        observation : Observation
+        seed : int
+            Seed of every random draw.
+        checkpoint : Path, optional
+            File in which a long training saves its state and from which it resumes.
+        progress : callable
+            Told of each step of a long training.
+        """
+
+    def restore(self, observation: Observation, state: State, seed: int = 0) -> FittedMethod:
+        """The fitted method whose `state` was stored."""

@@ -1,0 +1,113 @@
+"""Settings of the fusion methods, typed and checked.
+
+Each model holds one method's settings with their defaults, which hold for all scenes. The
+experiment around them is in `pipeline.config`; the methods themselves are in `pipeline.methods`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class Strict(BaseModel):
+    """A model that refuses unknown keys and cannot be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, content: Any) -> Any:
+        if isinstance(content, dict):
+            for key in content:
+                if key not in cls.model_fields:
+                    close = difflib.get_close_matches(str(key), cls.model_fields, n=1)
+                    hint = f" (did you mean {close[0]!r}?)" if close else ""
+                    raise ValueError(f"unknown key {key!r}{hint}; accepted: {', '.join(cls.model_fields)}")
+        return content
+
+
+class MethodSettings(Strict):
+    """What every method's entry in an experiment holds."""
+
+    seeds: Seeds | None = Field(None, description="noise seeds of this method; default: the experiment's")
+
+
+class BicubicSettings(MethodSettings):
+    """Bicubic interpolation of the LR-HSI."""
+
+    method: Literal["bicubic"] = "bicubic"
+
+
+class GaussianSubspaceSettings(MethodSettings):
+    """Exact Gaussian-prior fusion in a spectral subspace."""
+
+    method: Literal["gaussian_subspace"] = "gaussian_subspace"
+    d: int | None = Field(
+        None, ge=1, description="subspace dimension; default: 10, or fewer where bands or LR pixels are fewer"
+    )
+
+
+class TrainingBudget(Strict):
+    """How long and how wide the two networks of ARGS-Diff are trained."""
+
+    width: int = Field(64, ge=32, multiple_of=32, description="channels of the spatial UNet's first level")
+    spatial_iterations: int = Field(30_000, ge=1)
+    spatial_batch: int = Field(16, ge=1)
+    crop: int = Field(128, ge=8, multiple_of=8, description="side of a training crop in HR pixels")
+    spectral_iterations: int = Field(500_000, ge=1)
+    spectral_batch: int = Field(128, ge=1)
+
+
+BUDGETS: dict[str, TrainingBudget] = {
+    "paper": TrainingBudget(),
+    "standard": TrainingBudget(
+        spatial_iterations=2_000, spatial_batch=4, crop=64, spectral_iterations=20_000
+    ),
+    "quick": TrainingBudget(
+        width=32, spatial_iterations=200, spatial_batch=4, crop=32, spectral_iterations=2_000
+    ),
+}
+
+
+class ArgsDiffSettings(MethodSettings):
+    """ARGS-Diff (arXiv 2505.11800)."""
+
+    method: Literal["args_diff"] = "args_diff"
+    budget: Literal["paper", "standard", "quick"] | TrainingBudget = Field(
+        "standard", description="a named preset or its fields"
+    )
+    variant: Literal["code", "paper"] = Field(
+        "code", description="the public code's update rules, or the ones printed in the paper"
+    )
+    d: int = Field(8, ge=1, description="subspace dimension")
+    steps: int = Field(500, ge=2, le=1000, description="T, sampling steps out of the schedule's 1000")
+    rho1: float = Field(0.05, gt=0, description="step size on the coefficients A")
+    rho2: float = Field(0.05, gt=0, description="step size on the basis E")
+    lambda1: float = Field(1.0, ge=0, description="weight of the HR-MSI in the guidance")
+    lambda2: float = Field(1.0, ge=0, description="weight of the HR-MSI in the ARGM")
+    argm: bool = Field(True, description="adaptive residual guided module on or off")
+    r: float = Field(10.0, gt=0, description="ratio of the guidance's step to the ARGM's")
+    stop: Literal["budget", "held_out"] = Field(
+        "budget", description="end training by the budget, or earlier by the loss on held-out samples"
+    )
+    checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 networks where the device computes in it, else float32"
+    )
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(2, ge=1, description="CPU threads; the trained weights depend on their number")
+
+    @property
+    def training(self) -> TrainingBudget:
+        """The budget with its preset looked up."""
+        return BUDGETS[self.budget] if isinstance(self.budget, str) else self.budget
+
+
+MethodEntry = Annotated[
+    BicubicSettings | GaussianSubspaceSettings | ArgsDiffSettings, Field(discriminator="method")
+]
