@@ -1,0 +1,116 @@
+"""A hyperspectral scene in memory, with the wavelengths and the place it belongs to.
+
+Axis order is (band, y, x); the affine is that of the upper left corner, as in rasterio. Nothing is
+read or resampled here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import Crop
+from pipeline.errors import InputError
+
+Transform = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What a cube's values mean and where its pixels lie.
+
+    Attributes
+    ----------
+    wavelength : (C,) float64 or None
+        Band centres in nm.
+    fwhm : (C,) float64 or None
+        Full width at half maximum of each band in nm.
+    scale : float
+        Physical values were divided by this number.
+    crs : str or None
+        WKT or `EPSG:n`; without a CRS, coordinates are pixels.
+    transform : tuple of six floats or None
+        Affine a, b, c, d, e, f from (column, row) of the corner to (x, y).
+    """
+
+    wavelength: NDArray[np.float64] | None = None
+    fwhm: NDArray[np.float64] | None = None
+    scale: float = 1.0
+    crs: str | None = None
+    transform: Transform | None = None
+
+
+@dataclass(frozen=True)
+class Scene(Metadata):
+    """A cube with its metadata.
+
+    Attributes
+    ----------
+    data : (C, H, W) float32
+        Physical values divided by `scale`; no-data is NaN.
+    """
+
+    data: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 3 or 0 in self.data.shape:
+            raise InputError(f"scene: expected (band, y, x) without empty axes, got shape {self.data.shape}")
+        for name in ("wavelength", "fwhm"):
+            values = getattr(self, name)
+            if values is not None and values.shape != (self.bands,):
+                raise InputError(
+                    f"scene: {name} has {values.size} values for {self.bands} bands; give one per band"
+                )
+
+    @property
+    def bands(self) -> int:
+        """C, the number of bands."""
+        return len(self.data)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.data.shape[1], self.data.shape[2]
+
+    def crop(self, crop: Crop | None) -> Scene:
+        """The rectangle that `crop` describes, with its own transform.
+
+        A centred crop whose margin is odd leaves the larger half at the bottom and right.
+        """
+        if crop is None:
+            return self
+        height, width = self.shape
+        if crop.height > height or crop.width > width:
+            raise InputError(
+                f"crop: {crop.height}x{crop.width} is larger than the scene of {height}x{width} pixels"
+            )
+        if crop.at == "centre":
+            y0, x0 = (height - crop.height) // 2, (width - crop.width) // 2
+        else:
+            y0, x0 = crop.at
+        if y0 + crop.height > height or x0 + crop.width > width:
+            raise InputError(
+                f"crop: {crop.height}x{crop.width} at row {y0}, column {x0} leaves the scene of "
+                f"{height}x{width} pixels; the last possible corner is row {height - crop.height}, "
+                f"column {width - crop.width}"
+            )
+        data = self.data[:, y0 : y0 + crop.height, x0 : x0 + crop.width]
+        return replace(self, data=data, transform=shifted(self.transform, y0, x0))
+
+
+def shifted(transform: Transform | None, row: int, column: int) -> Transform | None:
+    """The affine of a window whose first pixel is (row, column)."""
+    if transform is None:
+        return None
+    a, b, c, d, e, f = transform
+    return (a, b, c + a * column + b * row, d, e, f + d * column + e * row)
+
+
+def coarsened(transform: Transform | None, ratio: float) -> Transform | None:
+    """The affine of a grid with the same corner and pixels `ratio` times as large."""
+    if transform is None:
+        return None
+    a, b, c, d, e, f = transform
+    return (a * ratio, b * ratio, c, d * ratio, e * ratio, f)

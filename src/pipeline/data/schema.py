@@ -1,0 +1,199 @@
+"""Datasets of the pipeline: reference, observation and fused cube as xarray, CF conventions.
+
+Every raster has a `grid_mapping` with CRS and affine that rioxarray reads; the LR grid has its own
+dimensions `y_lr`, `x_lr` and its own mapping `spatial_ref_lr`. Values that are no data are NaN, and
+`mask` (1 valid, 0 no data in any band) says so to other readers. How bytes lie is in `data.store`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers the accessor `rio`)
+import xarray as xr
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+
+from pipeline.core.observation import Observation
+from pipeline.core.spatial import SpatialResponse
+from pipeline.data.scene import Metadata, Scene, Transform, coarsened
+from pipeline.errors import InputError
+
+WAVELENGTH = {
+    "standard_name": "sensor_band_central_radiation_wavelength",
+    "long_name": "band centre",
+    "units": "nm",
+}
+FWHM = {"long_name": "full width at half maximum of the band", "units": "nm"}
+MASK = {"long_name": "validity", "flag_values": [0, 1], "flag_meanings": "no_data valid"}
+
+
+def reference_dataset(scene: Scene) -> xr.Dataset:
+    """Dataset with `reference` (band, y, x) of a scene."""
+    return _cube(scene.data, "reference", scene, "reference HR-HSI")
+
+
+def scene_from(dataset: xr.Dataset, variable: str = "reference") -> Scene:
+    """The scene that `reference_dataset` stored, or another cube of a dataset."""
+    _require(dataset, variable)
+    meta = metadata_from(dataset)
+    return Scene(
+        np.asarray(dataset[variable], np.float32),
+        wavelength=meta.wavelength,
+        fwhm=meta.fwhm,
+        scale=meta.scale,
+        crs=meta.crs,
+        transform=meta.transform,
+    )
+
+
+def cube_dataset(cube: NDArray[np.float32], like: Metadata) -> xr.Dataset:
+    """Dataset with `fused` (band, y, x), whose pixels and bands are those of `like`.
+
+    `like` comes from `metadata_from` of the observation's dataset.
+    """
+    return _cube(cube, "fused", like, "fused HR-HSI")
+
+
+def observation_dataset(observation: Observation, like: Metadata) -> xr.Dataset:
+    """Dataset of all that a method may see.
+
+    Variables `lr_hsi` (band, y_lr, x_lr), `hr_msi` (msi_band, y, x), `spectral_response`
+    (msi_band, band), `sigma_hsi` (band) and `sigma_msi` (msi_band); `like` describes the HR grid
+    and the bands. The spatial response and the origin are attributes.
+    """
+    hr_msi = _raster(observation.hr_msi, ("msi_band", "y", "x"), "HR-MSI")
+    lr_hsi = _raster(observation.lr_hsi, ("band", "y_lr", "x_lr"), "LR-HSI")
+    dataset = xr.Dataset(
+        {
+            "lr_hsi": lr_hsi,
+            "hr_msi": hr_msi,
+            "mask": _mask(hr_msi),
+            "mask_lr": _mask(lr_hsi),
+            "spectral_response": (("msi_band", "band"), observation.spectral_response),
+            "sigma_hsi": ("band", observation.sigma_hsi),
+            "sigma_msi": ("msi_band", observation.sigma_msi),
+        },
+        coords={"msi_band": np.arange(1, len(observation.hr_msi) + 1)}
+        | _band_coords(observation.bands, like),
+        attrs={
+            "Conventions": "CF-1.11",
+            "scale": float(like.scale),
+            "spatial_response": observation.spatial_response.to_dict(),
+            "origin": list(observation.origin),
+        },
+    )
+    ratio = float(observation.spatial_response.ratio)
+    dataset = _locate(dataset, ("y", "x"), "spatial_ref", like.crs, like.transform)
+    identity = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    return _locate(
+        dataset, ("y_lr", "x_lr"), "spatial_ref_lr", like.crs, coarsened(like.transform or identity, ratio)
+    )
+
+
+def observation_from(dataset: xr.Dataset) -> Observation:
+    """The observation that `observation_dataset` stored."""
+    names = ("lr_hsi", "hr_msi", "spectral_response", "sigma_hsi", "sigma_msi")
+    for name in names:
+        _require(dataset, name)
+    lr_hsi, hr_msi, response, sigma_hsi, sigma_msi = (np.asarray(dataset[name]) for name in names)
+    y, x = dataset.attrs["origin"]
+    return Observation(
+        lr_hsi,
+        hr_msi,
+        response,
+        SpatialResponse.from_dict(dataset.attrs["spatial_response"]),
+        sigma_hsi,
+        sigma_msi,
+        (y, x),
+    )
+
+
+def metadata_from(dataset: xr.Dataset) -> Metadata:
+    """Bands, scale and place of the HR grid of any dataset of this module."""
+
+    def values(name: str) -> NDArray[np.float64] | None:
+        return np.asarray(dataset[name], np.float64) if name in dataset.coords else None
+
+    place = dataset["spatial_ref"].attrs if "spatial_ref" in dataset.coords else {}
+    transform = None
+    if "GeoTransform" in place:
+        a = Affine.from_gdal(*map(float, place["GeoTransform"].split()))
+        transform = (a.a, a.b, a.c, a.d, a.e, a.f)
+    return Metadata(
+        wavelength=values("wavelength"),
+        fwhm=values("fwhm"),
+        scale=float(dataset.attrs["scale"]),
+        crs=CRS.from_wkt(place["crs_wkt"]).to_string() if "crs_wkt" in place else None,
+        transform=transform,
+    )
+
+
+def _cube(cube: NDArray[np.float32], name: str, like: Metadata, long_name: str) -> xr.Dataset:
+    raster = _raster(cube, ("band", "y", "x"), long_name)
+    dataset = xr.Dataset(
+        {name: raster, "mask": _mask(raster)},
+        coords=_band_coords(len(cube), like),
+        attrs={"Conventions": "CF-1.11", "scale": float(like.scale)},
+    )
+    return _locate(dataset, ("y", "x"), "spatial_ref", like.crs, like.transform)
+
+
+def _raster(values: NDArray[np.float32], dims: tuple[str, str, str], long_name: str) -> xr.Variable:
+    return xr.Variable(dims, np.asarray(values, np.float32), {"long_name": long_name, "units": "1"})
+
+
+def _mask(raster: xr.Variable) -> xr.Variable:
+    return xr.Variable(raster.dims[1:], (~np.isnan(raster.values)).any(axis=0).astype(np.uint8), MASK)
+
+
+def _band_coords(bands: int, like: Metadata) -> dict[str, xr.Variable]:
+    coords = {"band": xr.Variable("band", np.arange(1, bands + 1))}
+    for name, values, attrs in (("wavelength", like.wavelength, WAVELENGTH), ("fwhm", like.fwhm, FWHM)):
+        if values is not None:
+            coords[name] = xr.Variable("band", np.asarray(values, np.float64), attrs)
+    return coords
+
+
+def _locate(
+    dataset: xr.Dataset, dims: tuple[str, str], mapping: str, crs: str | None, transform: Transform | None
+) -> xr.Dataset:
+    """Add cell centres and the grid mapping to the rasters on `dims`.
+
+    Cell centres of a rotated grid cannot be two 1-D coordinates: they are pixels then, and the
+    mapping's affine alone says where the grid lies.
+    """
+    upright = transform is not None and max(abs(transform[1]), abs(transform[3])) < 1e-9 * abs(transform[0])
+    affine = Affine(*transform) if transform is not None and upright else Affine.identity()
+    y, x = dims
+    dataset = dataset.assign_coords(
+        {
+            y: (y, affine.f + affine.e * (np.arange(dataset.sizes[y]) + 0.5), {"axis": "Y"}),
+            x: (x, affine.c + affine.a * (np.arange(dataset.sizes[x]) + 0.5), {"axis": "X"}),
+        }
+    )
+    placed = xr.Dataset(coords={y: dataset[y], x: dataset[x]}).rio.set_spatial_dims(x_dim=x, y_dim=y)
+    if crs is not None:
+        placed = placed.rio.write_crs(_crs(crs), grid_mapping_name=mapping)
+        placed = placed.rio.write_coordinate_system() if upright else placed
+    if transform is not None:
+        placed = placed.rio.write_transform(Affine(*transform), grid_mapping_name=mapping)
+    dataset = dataset.assign_coords(placed.coords)
+    if mapping in dataset.coords:
+        for variable in dataset.data_vars.values():
+            if set(dims) <= set(variable.dims):
+                variable.encoding["grid_mapping"] = mapping
+    return dataset
+
+
+def _crs(text: str) -> CRS:
+    try:
+        return CRS.from_user_input(text)
+    except CRSError as error:
+        raise InputError(f"crs: {text!r} is not a coordinate reference system ({error})") from None
+
+
+def _require(dataset: xr.Dataset, name: str) -> None:
+    if name not in dataset:
+        raise InputError(f"dataset: no variable {name!r}; it holds {', '.join(map(str, dataset.data_vars))}")
