@@ -280,4 +280,15 @@ def _keys(location: tuple[int | str, ...], content: Any, missing: bool) -> list[
 
 def json_schema() -> str:
     """The JSON schema of an experiment file, as stored in `config/schema.json`."""
-    return json.dumps(Experiment.model_json_schema(), indent=2) + "\n"
+    schema = Experiment.model_json_schema()
+    methods = schema["properties"]["methods"]
+    labelled = methods.pop("patternProperties")[NAME]
+
+    # under a method's own name the key `method` is implied; other labels need it
+    methods["properties"] = {
+        name: {"anyOf": [{"$ref": model}, {"type": "null"}]}
+        for name, model in labelled["discriminator"]["mapping"].items()
+    }
+    methods["additionalProperties"] = {"oneOf": labelled["oneOf"], "required": ["method"]}
+    methods["propertyNames"] = {"pattern": NAME}
+    return json.dumps(schema, indent=2) + "\n"
