@@ -1,0 +1,67 @@
+"""A comparison's charts with their captions: curves over bands, distributions, residuals, times.
+
+Takes the numbers from the runs and hands them to `figures`; no drawing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from markupsafe import Markup
+
+from pipeline.report import figures
+from pipeline.report.pictures import Floats, Wavelengths
+from pipeline.report.tables import Run, number
+
+PSNR = "PSNR of each band, mean over seeds; higher is better."
+RMSE = "RMSE of each band, mean over seeds; lower is better."
+SAM = """Spectral angle: the share of pixels whose SAM is below a value; further left is better. SAM
+compares whole spectra, so it has one value per pixel and none per band."""
+RESIDUALS = """Residuals: how far the fused cube, seen through the sensors' responses, is from the observation, in
+units of the noise level; a point for each seed. At 1 (dashed) it explains the observation down to its noise,
+above it contradicts the observation, below it also fits the noise."""
+TIMES = """Wall time of each phase, mean over seeds, on a logarithmic axis; a phase that takes no time is left
+out."""
+
+
+def charts(
+    runs: Sequence[Run],
+    labels: Sequence[str],
+    sam_shares: Mapping[str, Floats],
+    wavelength: Wavelengths,
+    look: figures.Look,
+) -> list[tuple[Markup, str]]:
+    """SVG and caption of each chart; `sam_shares` are quantiles of the spectral angle at equal steps."""
+    groups = {label: [run for run in runs if run["label"] == label] for label in labels}
+    psnr = {label: _mean_curve(group, "psnr") for label, group in groups.items()}
+    rmse = {label: _mean_curve(group, "rmse") for label, group in groups.items()}
+    residuals = {
+        label: (_values(group, "metrics", "residual_hsi"), _values(group, "metrics", "residual_msi"))
+        for label, group in groups.items()
+    }
+    seconds = {
+        label: {
+            part: float(np.mean(_values(group, "seconds", part)))
+            for part in ("estimate", "train", "fuse", "io")
+        }
+        for label, group in groups.items()
+    }
+    drawn = [
+        (figures.band_curves(psnr, wavelength, "PSNR [dB]", look), PSNR),
+        (figures.band_curves(rmse, wavelength, "RMSE [scene values]", look, log=True), RMSE),
+        (figures.sam_distribution(sam_shares, look), SAM),
+        (figures.residuals(residuals, look), RESIDUALS),
+        (figures.times(seconds, look), TIMES),
+    ]
+    return [(Markup(svg), caption) for svg, caption in drawn]
+
+
+def _values(group: Sequence[Run], part: str, key: str) -> list[float]:
+    return [number(run[part].get(key)) for run in group]
+
+
+def _mean_curve(group: Sequence[Run], key: str) -> Floats:
+    curves = np.array([[number(value) for value in run["per_band"][key]] for run in group])
+    mean: Floats = curves.mean(axis=0)
+    return mean

@@ -1,0 +1,256 @@
+"""The report's charts as inline SVG: spectra, per-band curves, distributions, residuals, times.
+
+Text is drawn in the page's own colour and font, so that charts follow a dark page and a printed one.
+Colours are Okabe and Ito's palette, one per method throughout. The same numbers give the same bytes.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
+
+from pipeline.report.pictures import COLOUR_MAP, Floats, Wavelengths
+
+PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
+DASHES = ["-", "--", "-.", ":"]
+INK = "#010203"
+"""Stands for the page's text colour until the SVG is written."""
+FAINT = "#040506"
+"""Stands for the page's grid colour."""
+STYLE: Any = {
+    "svg.hashsalt": "report",
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.titlesize": 9.5,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+    "legend.frameon": False,
+    "lines.linewidth": 1.3,
+}
+Look = Mapping[str, tuple[str, str]]
+"""Colour and dashes of each method."""
+
+
+def looks(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a dash pattern for every method; colours repeat with other dashes after six."""
+    size = len(PALETTE)
+    return {label: (PALETTE[i % size], DASHES[i // size % len(DASHES)]) for i, label in enumerate(labels)}
+
+
+def with_gaps(x: Floats, y: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A curve in ascending `x`, broken where neighbours are over three times the usual step apart.
+
+    >>> with_gaps(np.array([1.0, 2, 3, 10, 11]), np.array([5.0, 5, 5, 6, 6]))[1]
+    array([ 5.,  5.,  5., nan,  6.,  6.])
+    """
+    order = np.argsort(x, kind="stable")
+    x, y = np.asarray(x, np.float64)[order], np.asarray(y, np.float64)[order]
+    steps = np.diff(x)
+    if steps.size == 0:
+        return x, y
+    breaks = np.flatnonzero(steps > 3 * np.median(steps)) + 1
+    return np.insert(x, breaks, (x[breaks - 1] + x[breaks]) / 2), np.insert(y, breaks, np.nan)
+
+
+def spectra(
+    reference: Floats,
+    fused: Mapping[str, Floats],
+    wavelength: Wavelengths,
+    titles: Sequence[str],
+    look: Look,
+) -> str:
+    """Spectra of a few pixels: reference ``(pixels, C)`` and each method's."""
+    with matplotlib.rc_context(STYLE):
+        columns = min(3, len(reference))
+        rows = -(-len(reference) // columns)
+        figure = Figure(figsize=(10, 2.45 * rows + 0.45), layout="constrained")
+        panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+        for index, axes in enumerate(panels):
+            if index >= len(reference):
+                axes.set_visible(False)
+                continue
+            axes.plot(*_curve(wavelength, reference[index]), color=INK, lw=3.4, alpha=0.3, label="reference")
+            for label, values in fused.items():
+                axes.plot(*_curve(wavelength, values[index]), **_line(look, label), lw=1.1)
+            axes.set_title(titles[index], loc="left")
+            axes.xaxis.set_major_locator(MaxNLocator(6))
+            if index + columns >= len(reference):
+                axes.set_xlabel(_band_axis(wavelength))
+                axes.tick_params(labelbottom=True)
+            if index % columns == 0:
+                axes.set_ylabel("Scene value")
+        _legend(figure, panels[0])
+        return _svg(figure, "Spectra of the numbered pixels, reference and fused cubes")
+
+
+def band_curves(
+    curves: Mapping[str, Floats], wavelength: Wavelengths, name: str, look: Look, log: bool = False
+) -> str:
+    """A measure of each band, one curve per method."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _single()
+        for label, values in curves.items():
+            axes.plot(*_curve(wavelength, values), **_line(look, label))
+        if log and any((np.asarray(values) > 0).any() for values in curves.values()):
+            _log_axis(axes, "y")
+        axes.set(xlabel=_band_axis(wavelength), ylabel=name)
+        _legend(figure, axes)
+        return _svg(figure, f"{name} of each band, one curve per method")
+
+
+def sam_distribution(quantiles: Mapping[str, Floats], look: Look) -> str:
+    """Share of pixels whose spectral angle is below a value; quantiles at equal steps of the share."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _single()
+        for label, values in quantiles.items():
+            axes.plot(values, np.linspace(0, 100, len(values)), **_line(look, label))
+        tops = [float(values[int(0.99 * (len(values) - 1))]) for values in quantiles.values() if len(values)]
+        axes.set(xlabel="SAM of a pixel [°]", ylabel="Pixels with a smaller SAM [%]", ylim=(0, 100.5))
+        axes.set_xlim(0, max([top for top in tops if top > 0], default=1.0) * 1.03)
+        _legend(figure, axes)
+        return _svg(figure, "Cumulative distribution of the spectral angle over pixels, per method")
+
+
+def residuals(values: Mapping[str, tuple[Sequence[float], Sequence[float]]], look: Look) -> str:
+    """Residuals of LR-HSI and HR-MSI in noise levels, a point for each seed."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _rows(len(values))
+        every = [v for pair in values.values() for part in pair for v in part if np.isfinite(v) and v > 0]
+        for row, (label, pair) in enumerate(values.items()):
+            for part, offset, marker in zip(pair, (-0.13, 0.13), "os", strict=True):
+                y = np.full(len(part), row + offset)
+                axes.plot(part, y, marker, ms=6.5, mew=0, color=look[label][0], alpha=0.75)
+        for name, marker in (("LR-HSI", "o"), ("HR-MSI", "s")):
+            axes.plot([], [], marker, color=INK, ms=6.5, mew=0, label=name)
+        axes.axvline(1, color=INK, lw=1.2, dashes=(4, 3))
+        if every:
+            _log_axis(axes, "x")
+            axes.set_xlim(min(*every, 1) / 1.3, max(*every, 1) * 1.3)
+        axes.set_xlabel("Residual [noise levels]")
+        _label_rows(axes, list(values))
+        _legend(figure, axes)
+        return _svg(figure, "Residuals against the noise level, per method")
+
+
+def times(seconds: Mapping[str, Mapping[str, float]], look: Look) -> str:
+    """Mean seconds of each phase and method; phases that take no time are left out."""
+    phases = (("estimate", "v"), ("train", "D"), ("fuse", "o"), ("io", "s"))
+    names = {"estimate": "estimate", "train": "train", "fuse": "fuse", "io": "read and write"}
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _rows(len(seconds))
+        for row, (label, parts) in enumerate(seconds.items()):
+            for phase, marker in phases:
+                value = parts.get(phase, np.nan)
+                if np.isfinite(value) and value > 0:
+                    axes.plot(value, row, marker, ms=7.5, mew=0, color=look[label][0], alpha=0.85)
+        for phase, marker in phases:
+            axes.plot([], [], marker, color=INK, ms=6.5, mew=0, label=names[phase])
+        if any(v > 0 for parts in seconds.values() for v in parts.values()):
+            _log_axis(axes, "x")
+        axes.set_xlabel("Wall time [s]")
+        _label_rows(axes, list(seconds))
+        _legend(figure, axes)
+        return _svg(figure, "Wall time of each phase, per method")
+
+
+def colour_bar(upper: float, name: str) -> str:
+    """The scale of the error maps, from 0 to `upper`; larger values share the last colour."""
+    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(4.6, 0.72), layout="constrained")
+        axes = figure.subplots()
+        bar = Colorbar(
+            axes,
+            cmap=matplotlib.colormaps[COLOUR_MAP],
+            norm=Normalize(0, upper),
+            orientation="horizontal",
+            extend="max",
+        )
+        assert bar.solids is not None
+        bar.solids.set_rasterized(True)
+        bar.set_label(name)
+        bar.ax.xaxis.set_major_locator(MaxNLocator(6))
+        return _svg(figure, f"Colour scale: {name} from 0 to {upper:.3g}")
+
+
+def _single() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.4, 3.5), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _rows(count: int) -> tuple[Figure, Axes]:
+    """A chart with a line for each method, the first on top."""
+    figure = Figure(figsize=(5.4, 1.35 + 0.42 * count), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _label_rows(axes: Axes, labels: list[str]) -> None:
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+
+
+def _log_axis(axes: Axes, which: str) -> None:
+    """A logarithmic axis with plain numbers, and enough of them where it spans little."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _curve(wavelength: Wavelengths, values: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x = np.arange(1, len(values) + 1, dtype=np.float64) if wavelength is None else wavelength
+    return with_gaps(x, values)
+
+
+def _band_axis(wavelength: Wavelengths) -> str:
+    return "Band number" if wavelength is None else "Wavelength [nm]"
+
+
+def _line(look: Look, label: str) -> dict[str, Any]:
+    colour, dashes = look[label]
+    return {"color": colour, "linestyle": dashes, "label": label}
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    wide = figure.get_figwidth() > 6
+    figure.legend(
+        handles, labels, loc="outside upper left", ncols=6 if wide else 3, handlelength=1.6, columnspacing=1.2
+    )
+
+
+def _svg(figure: Figure, description: str) -> str:
+    """The figure as an SVG element that names nothing outside the page."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, dpi=150, metadata=nothing)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = text.replace(INK, "currentColor").replace(FAINT, "var(--grid)")
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(description)}" ', 1)

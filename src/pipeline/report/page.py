@@ -1,0 +1,117 @@
+"""The page: one self-contained HTML file that opens offline, on a screen and on paper.
+
+Everything shown is escaped by the template; only the charts' SVG passes as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+
+from pipeline.config import Experiment, Response
+from pipeline.report.comparison import Comparison
+from pipeline.report.tables import Run
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from."""
+
+    common: dict[str, str]
+    varying: list[str]
+    runs: list[tuple[str, list[str]]]
+    settings: dict[str, str]
+    stores: Mapping[str, str]
+    configuration: str
+
+
+def provenance(experiment: Experiment, runs: Sequence[Run], stores: Mapping[str, str]) -> Provenance:
+    """What all runs share, what differs, and the digests of the stores.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    runs : sequence of dict
+        All runs' `metrics.json`.
+    stores : mapping
+        Digest of each store or source, by its path under the results folder.
+    """
+    flat = [
+        _flat(run["provenance"]) | {"device": run["device"], "precision": run["precision"]} for run in runs
+    ]
+    keys = list(dict.fromkeys(key for values in flat for key in values))
+    common = {key: flat[0][key] for key in keys if all(v.get(key) == flat[0].get(key) for v in flat)}
+    varying = [key for key in keys if key not in common]
+    return Provenance(
+        common=common,
+        varying=varying,
+        runs=[
+            (
+                f"{run['scene']} / {run['response']} / seed {run['seed']} / {run['label']}",
+                [values.get(key, "") for key in varying],
+            )
+            for run, values in zip(runs, flat, strict=True)
+        ],
+        settings={run["label"]: json.dumps(run["settings"], sort_keys=True) for run in runs},
+        stores=stores,
+        configuration=yaml.safe_dump(
+            experiment.model_dump(mode="json", exclude_none=True), sort_keys=False, width=100
+        ),
+    )
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested values under dotted keys, as text."""
+    result: dict[str, str] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            result |= _flat(value, f"{prefix}{key}.")
+        else:
+            result[prefix + key] = value if isinstance(value, str) else json.dumps(value)
+    return result
+
+
+def render(experiment: Experiment, comparisons: Sequence[Comparison], origin: Provenance) -> str:
+    """The report as HTML text."""
+    text = files("pipeline.report").joinpath("template.html").read_text(encoding="utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(text).render(
+        experiment=experiment.experiment,
+        what=_what_was_done(experiment),
+        comparisons=comparisons,
+        origin=origin,
+    )
+
+
+def _what_was_done(experiment: Experiment) -> dict[str, str]:
+    """The experiment in a few lines."""
+    noise, told = experiment.noise, experiment.estimation
+    level = "each band" if noise.per_band else "one level for each image"
+    return {
+        "Scenes": ", ".join(experiment.scenes),
+        "Responses": "; ".join(f"{name}: {_response(r)}" for name, r in experiment.responses.items()),
+        "Noise": f"white, SNR {noise.snr_db:g} dB ({level}), seeds {', '.join(map(str, noise.seeds))}",
+        "Told to the methods": f"spectral response {told.spectral_response}, noise levels {told.noise}",
+        "Methods": ", ".join(
+            label if label == entry.method else f"{label} ({entry.method})"
+            for label, entry in experiment.methods.items()
+        ),
+    }
+
+
+def _response(response: Response) -> str:
+    spatial = response.spatial
+    shape = f", FWHM {spatial.fwhm:g} LR pixels" if spatial.fwhm else ""
+    shape = f", MTF {spatial.mtf:g} at the LR Nyquist frequency" if spatial.mtf else shape
+    spectral = response.spectral
+    source = getattr(spectral, "path", None)
+    bands = f"spectral response from {source}" if source else f"{len(spectral.centres)} Gaussian bands"
+    return f"{spatial.kind} blur{shape}, ratio {spatial.ratio}, {bands}"

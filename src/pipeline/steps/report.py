@@ -1,0 +1,122 @@
+"""Step `report`: all runs of an experiment as `summary.csv` and as one HTML page.
+
+Reads what `evaluate` wrote and, for the pictures, the stores of one noise seed.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Experiment
+from pipeline.data.schema import observation_from, scene_from
+from pipeline.data.store import read_json, read_store
+from pipeline.errors import InputError
+from pipeline.report.comparison import Comparison, common_seed, compare
+from pipeline.report.page import provenance, render
+from pipeline.report.pictures import Floats
+from pipeline.report.tables import SUMMARY_COLUMNS, Run, format_table, summary_csv, summary_row
+
+
+def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> None:
+    """Write the report and the summary of an experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    results : Path
+        Its folder, `results/<experiment>`.
+    out : Path
+        The page.
+    summary : Path
+        The CSV: one row for each scene, method and seed, in the order of the experiment.
+    """
+    runs: list[Run] = []
+    rows, comparisons = [], []
+    for scene in experiment.scenes:
+        for response in experiment.responses:
+            title = f"{scene}/{response}" if len(experiment.responses) > 1 else scene
+            here = _read_runs(experiment, results / scene / response)
+            runs += here
+            rows += [summary_row(entry, title) for entry in here]
+            comparisons.append(_compare(experiment, results / scene, response, title, here))
+    page = render(experiment, comparisons, provenance(experiment, runs, _digests(results, experiment)))
+    _write(summary, summary_csv(rows))
+    _write(out, page)
+
+
+def summary(results: Path) -> str:
+    """What `pipeline summary` prints: the metrics of a finished experiment and the report's path."""
+    path = results / "summary.csv"
+    try:
+        with path.open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the workflow for this experiment first") from None
+    if not rows or list(rows[0]) != SUMMARY_COLUMNS:
+        raise InputError(f"{path}: not a summary of the report step; delete it and run the workflow again")
+    return f"{format_table(rows)}\n\nReport: {results / 'report.html'}"
+
+
+def _read_runs(experiment: Experiment, folder: Path) -> list[Run]:
+    """The runs of one scene and response: methods in the order of the experiment, then seeds."""
+    return [
+        read_json(folder / f"seed{seed}" / label / "metrics.json")
+        for label in experiment.methods
+        for seed in sorted(experiment.seeds_of(label))
+    ]
+
+
+def _compare(
+    experiment: Experiment, scene_folder: Path, response: str, title: str, runs: list[Run]
+) -> Comparison:
+    seed = common_seed(runs)
+    folder = scene_folder / response / f"seed{seed}"
+    scene = scene_from(read_store(scene_folder / "reference.zarr"))
+
+    def cubes() -> Iterator[tuple[str, Floats]]:
+        for label in experiment.methods:
+            if seed in experiment.seeds_of(label):
+                yield label, read_store(folder / label / "fused.zarr")["fused"].to_numpy()
+
+    return compare(
+        title,
+        scene.data,
+        scene.wavelength,
+        observation_from(read_store(folder / "observation.zarr")),
+        cubes(),
+        runs,
+        list(experiment.methods),
+    )
+
+
+def _digests(results: Path, experiment: Experiment) -> dict[str, str]:
+    """Digest of every source and store, by its path under the results folder."""
+    paths = []
+    for scene in experiment.scenes:
+        paths += [Path(scene, "source.json"), Path(scene, "reference.json")]
+        for response in experiment.responses:
+            for seed in experiment.noise.seeds:
+                here = Path(scene, response, f"seed{seed}")
+                labels = [label for label in experiment.methods if seed in experiment.seeds_of(label)]
+                paths += [here / "observation.json", here / "estimate.json"]
+                paths += [here / label / "fused.json" for label in labels]
+    return {path.as_posix(): _digest(results / path) for path in paths if (results / path).exists()}
+
+
+def _digest(path: Path) -> str:
+    """The digest that a ledger or a source's record holds, else that of the record itself."""
+    content: dict[str, Any] = read_json(path)
+    found = content.get("digest") or content.get("sha256")
+    return str(found) if found else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    """Write aside and rename, so that a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_text(text, encoding="utf-8", newline="")
+    aside.replace(path)
