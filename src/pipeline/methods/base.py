@@ -6,6 +6,7 @@ A fitted method's `state` is a dictionary of arrays that is stored as safetensor
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,3 +65,37 @@ class Method(Protocol):
 
     def restore(self, observation: Observation, state: State, seed: int = 0) -> FittedMethod:
         """The fitted method whose `state` was stored."""
+
+
+class WindowedMethod(ABC):
+    """A fitted method that fuses any observation of its scene, a window with a halo included.
+
+    Attributes
+    ----------
+    halo_lr : int
+        LR pixels around a window beyond which the result does not depend on the image.
+    """
+
+    halo_lr: int
+    parameters = 0
+    device = "cpu"
+    precision = "float64"
+
+    def __init__(self, observation: Observation) -> None:
+        self.observation = observation
+
+    @abstractmethod
+    def state(self) -> State:
+        """See `FittedMethod`."""
+
+    @abstractmethod
+    def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
+        """The fused cube ``(C, H, W)`` of the whole of `observation`."""
+
+    def fuse(self, window: Window | None = None, progress: Progress = no_progress) -> NDArray[np.float32]:
+        """See `FittedMethod`."""
+        if window is None:
+            return self.fuse_observation(self.observation, progress)
+        padded = self.observation.padded_window(window, self.halo_lr)
+        cube = self.fuse_observation(self.observation.crop(padded), progress)
+        return cube[:, *window.relative_to(padded).slices]

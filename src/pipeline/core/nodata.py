@@ -1,0 +1,53 @@
+"""No-data (NaN) before and after a fusion that needs complete images.
+
+Missing pixels take the nearest valid pixel's values; the fused pixels that depend on them are
+marked again afterwards, so no-data spreads no further than the missing pixels' footprints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from pipeline.core.observation import Observation
+
+
+def missing_pixels(image: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels ``(y, x)`` of an image ``(band, y, x)`` with NaN in any band."""
+    return np.isnan(image).any(axis=0)
+
+
+def fill_nearest(image: NDArray[Any]) -> NDArray[Any]:
+    """The image ``(band, y, x)`` with missing pixels replaced by the nearest valid pixel."""
+    missing = missing_pixels(image)
+    if not missing.any():
+        return image
+    rows, cols = distance_transform_edt(missing, return_distances=False, return_indices=True)
+    return image[:, rows, cols]
+
+
+def footprint(lr_missing: NDArray[np.bool_], hr_shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """HR pixels ``(H, W)`` whose centre lies in an LR pixel of the mask ``(h, w)``."""
+    rows, cols = (
+        ((np.arange(hr) + 0.5) * lr / hr).astype(int)
+        for hr, lr in zip(hr_shape, lr_missing.shape, strict=True)
+    )
+    return lr_missing[np.ix_(rows, cols)]
+
+
+def filled_observation(observation: Observation) -> Observation:
+    """The observation with no-data replaced by the nearest valid pixels."""
+    return replace(
+        observation, lr_hsi=fill_nearest(observation.lr_hsi), hr_msi=fill_nearest(observation.hr_msi)
+    )
+
+
+def mark_nodata(cube: NDArray[np.float32], observation: Observation) -> NDArray[np.float32]:
+    """The cube with NaN where the HR-MSI, or the LR-HSI's pixel around it, has no data."""
+    missing = missing_pixels(observation.hr_msi)
+    missing |= footprint(missing_pixels(observation.lr_hsi), observation.hr_shape)
+    return np.where(missing, np.float32("nan"), cube) if missing.any() else cube

@@ -1,0 +1,5 @@
+"""ARGS-Diff (arXiv 2505.11800): networks, training, guided reverse diffusion."""
+
+from pipeline.methods.args_diff.method import ArgsDiff, FittedArgsDiff
+
+__all__ = ["ArgsDiff", "FittedArgsDiff"]

@@ -1,0 +1,229 @@
+"""Training of a noise-prediction network, resumable to the same result as an unbroken run.
+
+Epsilon-MSE at uniform t, AdamW without weight decay, learning rate 1e-4 falling linearly to 0, and
+an exponential moving average of the weights (arXiv 2505.11800, section 3.2). Each step's draws
+depend on the seed and the step's number alone, so that a resumed training repeats none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor, nn
+
+from pipeline.core.noise import derived_seed
+from pipeline.core.observation import Progress
+from pipeline.errors import InputError
+from pipeline.methods.args_diff.networks import STEPS, alpha_bar
+from pipeline.methods.checkpoint import read_tensors, write_tensors
+
+LEARNING_RATE = 1e-4
+EMA_DECAY = 0.9999
+HELD_OUT_EVERY = 100  # iterations between looks at the held-out loss
+PATIENCE = 10  # looks without a better held-out loss that end the training
+HELD_OUT_DRAWS = 8  # batches, at fixed noise, that the held-out loss averages
+
+Draw = Callable[[Generator], Tensor]
+"""Draws one batch of training samples in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is trained.
+
+    Attributes
+    ----------
+    name : str
+        `spectral` or `spatial`; names the draws and the progress.
+    iterations : int
+    seed : int
+    device : torch.device
+    bfloat16 : bool
+        Autocast of the heavy layers.
+    checkpoint : Path or None
+        File for the state of the training.
+    checkpoint_every : int
+    fingerprint : str
+        Identifies observation, settings and seed; a checkpoint with another one is refused.
+    """
+
+    name: str
+    iterations: int
+    seed: int
+    device: torch.device
+    bfloat16: bool
+    checkpoint: Path | None
+    checkpoint_every: int
+    fingerprint: str
+
+
+def train(
+    build: Callable[[], nn.Module], draw: Draw, held_out: Draw | None, recipe: Recipe, progress: Progress
+) -> nn.Module:
+    """Train a network and return the moving average of its weights.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the network, which predicts the noise from ``(x_t, t)``.
+    draw : callable
+        Draws a batch of training samples.
+    held_out : callable or None
+        Draws batches that `draw` never does; their loss then ends the training early.
+    recipe : Recipe
+    progress : callable
+        Told the step's number and a running mean of the loss.
+
+    Returns
+    -------
+    nn.Module
+        On the recipe's device, in evaluation mode, without gradients.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(recipe.seed, f"{recipe.name}/weights"))
+        network = build()
+    network.to(recipe.device, memory_format=torch.channels_last)
+    average = deepcopy(network).requires_grad_(False)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=LEARNING_RATE, weight_decay=0.0, foreach=recipe.device.type != "cpu"
+    )
+    run = _Run(network, average, optimiser, recipe)
+    step, best, since_best = run.resume()
+    abar = alpha_bar().to(recipe.device, torch.float32)
+    while step < recipe.iterations and since_best < PATIENCE:
+        for group in optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * (1 - step / recipe.iterations)
+        loss = noise_loss(network, draw, abar, recipe, f"step/{step}")
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        step += 1
+        _update_average(average, network, min(EMA_DECAY, (1 + step) / (10 + step)))
+        if held_out is not None and step % HELD_OUT_EVERY == 0:
+            now = held_out_loss(average, held_out, abar, recipe)
+            best, since_best = (now, 0) if now < best else (best, since_best + 1)
+        if step % recipe.checkpoint_every == 0 or step == recipe.iterations:
+            run.save(step, best, since_best)
+        if step % 10 == 0 or step == recipe.iterations:
+            progress(recipe.name, step, recipe.iterations, float(loss))
+    return average.eval()
+
+
+def noise_loss(network: nn.Module, draw: Draw, abar: Tensor, recipe: Recipe, purpose: str) -> Tensor:
+    """Mean squared error of the predicted noise on one batch."""
+    generator = Generator().manual_seed(derived_seed(recipe.seed, f"{recipe.name}/{purpose}"))
+    clean = draw(generator)
+    t = torch.randint(STEPS, (len(clean),), generator=generator)
+    noise = torch.randn(clean.shape, generator=generator)
+    clean, t, noise = (tensor.to(recipe.device) for tensor in (clean, t, noise))
+    share = abar[t].view(-1, *[1] * (clean.ndim - 1))
+    noisy = share.sqrt() * clean + (1 - share).sqrt() * noise
+    if noisy.ndim == 4:
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(recipe.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+        predicted = network(noisy, t)
+    return (predicted.float() - noise).square().mean()
+
+
+@torch.no_grad()
+def held_out_loss(network: nn.Module, draw: Draw, abar: Tensor, recipe: Recipe) -> float:
+    """Loss on the held-out samples, with the same draws each time."""
+    losses = [noise_loss(network, draw, abar, recipe, f"held_out/{i}") for i in range(HELD_OUT_DRAWS)]
+    return float(torch.stack(losses).mean())
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The state of a training that a checkpoint holds."""
+
+    network: nn.Module
+    average: nn.Module
+    optimiser: torch.optim.Optimizer
+    recipe: Recipe
+
+    def save(self, step: int, best: float, since_best: int) -> None:
+        """Write network, average and optimiser; a kill leaves the previous checkpoint."""
+        if self.recipe.checkpoint is None:
+            return
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            moments = self.optimiser.state[parameter]
+            tensors |= {f"adam.{key}.{name}": moments[key] for key in ("exp_avg", "exp_avg_sq")}
+        tensors["held_out"] = torch.tensor([best, since_best], dtype=torch.float64)
+        metadata = {"fingerprint": self.recipe.fingerprint, "step": str(step)}
+        write_tensors(self.recipe.checkpoint, tensors, metadata)
+
+    def resume(self) -> tuple[int, float, int]:
+        """Load the checkpoint of this network, if there is one: (step, best held-out loss, looks since)."""
+        path = self.recipe.checkpoint
+        if path is None or not path.exists():
+            return 0, inf, 0
+        tensors, metadata = read_tensors(path)
+        if metadata.get("fingerprint") != self.recipe.fingerprint:
+            raise InputError(
+                f"{path}: checkpoint of another configuration or observation "
+                f"({metadata.get('fingerprint', 'unnamed')[:12]}, expected {self.recipe.fingerprint[:12]}); "
+                "delete it to train anew"
+            )
+        step = int(metadata["step"])
+        self.network.load_state_dict(_under("network.", tensors))
+        self.average.load_state_dict(_under("average.", tensors))
+        for name, parameter in self.network.named_parameters():
+            moments = {
+                key: tensors[f"adam.{key}.{name}"].to(parameter.device) for key in ("exp_avg", "exp_avg_sq")
+            }
+            self.optimiser.state[parameter] = moments | {"step": torch.tensor(float(step))}
+        best, since_best = tensors["held_out"].tolist()
+        return step, best, int(since_best)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+
+
+def spectra_draw(spectra: Tensor, batch: int) -> Draw:
+    """Draws of single spectra from ``(n, C)``."""
+
+    def draw(generator: Generator) -> Tensor:
+        return spectra[torch.randint(len(spectra), (batch,), generator=generator)]
+
+    return draw
+
+
+def crops_draw(image: Tensor, region: tuple[int, int, int, int], crop: int, batch: int, d: int) -> Draw:
+    """Draws of crops whose d channels are each an independently drawn band.
+
+    Parameters
+    ----------
+    image : (c, H, W)
+        The HR-MSI in [-1, 1].
+    region : (y0, y1, x0, x1)
+        Part of the image from which crops are taken.
+    crop : int
+        Side of a crop; the region holds at least one.
+    batch : int
+    d : int
+    """
+    y0, y1, x0, x1 = region
+
+    def draw(generator: Generator) -> Tensor:
+        samples = []
+        for _ in range(batch):
+            y = int(torch.randint(y0, y1 - crop + 1, (), generator=generator))
+            x = int(torch.randint(x0, x1 - crop + 1, (), generator=generator))
+            bands = torch.randint(len(image), (d,), generator=generator)
+            samples.append(image[bands, y : y + crop, x : x + crop])
+        return torch.stack(samples)
+
+    return draw

@@ -1,0 +1,47 @@
+"""Named tensors in safetensors files: written aside and renamed, read without pickle.
+
+A file is either the old one or the new one, whenever the writer is killed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from pipeline.errors import InputError
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors and string metadata atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata)
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a file.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, damaged or of another format.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the training that writes it") from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path}: not a whole safetensors file ({error}); delete it and train again"
+        ) from None

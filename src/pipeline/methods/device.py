@@ -1,0 +1,44 @@
+"""Where and in which precision the networks compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from pipeline.errors import InputError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a setting: `auto` is the GPU where there is one."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: cuda was asked for, but PyTorch sees no GPU; use cpu or auto")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def bfloat16_on(device: torch.device, precision: str) -> bool:
+    """Whether networks compute in bfloat16; `auto` where the device has instructions for it."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def device_name(device: torch.device) -> str:
+    """`cpu`, or the GPU's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Compute with a number of CPU threads, since results depend on it in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
