@@ -1,0 +1,110 @@
+"""Universal quality indices: UIQI (Wang and Bovik 2002) and Q2n (Garzelli and Nencini 2009).
+
+Q2n takes a pixel's spectrum as one hypercomplex number and compares covariance, mean and variance
+of two images in blocks, normalised as in the Open Remote Sensing pansharpening toolbox; unlike
+there, values are not rounded to 16-bit integers.
+
+>>> x = np.random.default_rng(0).random((4, 32, 32))
+>>> round(float(q2n_blocks(x, x)[0, 0]), 12)
+1.0
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.ssim import Moments
+
+Array = NDArray[np.float64]
+
+BLOCK = 32  # side of a Q2n block in pixels
+CONSTANT = 1e-7  # standard deviation over |mean| below which a block is constant in float32
+
+
+def uiqi_map(moments: Moments) -> Array:
+    """UIQI in each window: ``2 cov / (var_x + var_y)`` times ``2 mean_x mean_y / (mean_x^2 + mean_y^2)``.
+
+    Where a factor is 0 / 0 (both windows constant, or both with zero mean) it counts as 1.
+    """
+    m = moments
+    structure = _ratio_or_one(2 * m.cov, m.var_x + m.var_y)
+    return structure * _ratio_or_one(2 * m.mean_x * m.mean_y, m.mean_x**2 + m.mean_y**2)
+
+
+def _ratio_or_one(numerator: Array, denominator: Array) -> Array:
+    return np.divide(numerator, denominator, out=np.ones_like(numerator), where=denominator > 0)
+
+
+def q2n_blocks(reference: Array, cube: Array) -> Array:
+    """Q2n of each 32 x 32 block.
+
+    Parameters
+    ----------
+    reference, cube : (C, 32 m, 32 n)
+        A block that holds NaN gives NaN.
+
+    Returns
+    -------
+    (m, n) float64
+        Values in [0, 1].
+    """
+    m, n = reference.shape[1] // BLOCK, reference.shape[2] // BLOCK
+    values = np.empty((m, n))
+    for row, col in np.ndindex(m, n):
+        area = (slice(row * BLOCK, (row + 1) * BLOCK), slice(col * BLOCK, (col + 1) * BLOCK))
+        x, y = (image[:, *area].reshape(image.shape[0], -1) for image in (reference, cube))
+        missing = np.isnan(x).any() or np.isnan(y).any()
+        values[row, col] = np.nan if missing else _q2n(x, y)
+    return values
+
+
+def _q2n(x: Array, y: Array) -> float:
+    """Q2n of two sets of spectra ``(C, pixels)``.
+
+    Both are shifted and scaled band by band so that the reference has mean 1 and standard
+    deviation 1. A band in which the reference is constant is only shifted.
+    """
+    mean, deviation = x.mean(axis=1, keepdims=True), x.std(axis=1, ddof=1, keepdims=True)
+    constant = deviation <= CONSTANT * np.abs(mean)
+    deviation[constant] = 1
+    x, y = np.where(constant, 1, (x - mean) / deviation + 1), (y - mean) / deviation + 1
+    mean_x, mean_y = x.mean(axis=1), y.mean(axis=1)
+    x, y = x - mean_x[:, None], y - mean_y[:, None]
+    freedom = x.shape[1] - 1
+    variance = (np.sum(x * x) + np.sum(y * y)) / freedom
+
+    # bands are filled up with zeros to a power of two; normalised they are 1, without variance
+    filled = hypercomplex_signs(len(x)).shape[0] - len(x)
+    power_x, power_y = mean_x @ mean_x + filled, mean_y @ mean_y + filled
+    luminance = 2 * np.sqrt(power_x * power_y) / (power_x + power_y)
+    if variance <= CONSTANT**2 * (power_x + power_y):
+        return float(luminance)
+    covariance = _hypercomplex_modulus(x @ y.T / freedom)
+    return float(luminance * 2 * covariance / variance)
+
+
+def _hypercomplex_modulus(moments: Array) -> float:
+    """Modulus of ``sum_ij moments[i, j] e_i conj(e_j)``, with hypercomplex units e."""
+    signs = hypercomplex_signs(len(moments))
+    size, bands = signs.shape[0], len(moments)
+    i, j = np.indices((bands, bands))
+    terms = moments * signs[:bands, :bands]
+    terms[:, 1:] *= -1  # conj
+    return float(np.linalg.norm(np.bincount((i ^ j).ravel(), terms.ravel(), minlength=size)))
+
+
+@cache
+def hypercomplex_signs(bands: int) -> Array:
+    """Signs of the products of hypercomplex units: ``e_i e_j = signs[i, j] e_(i xor j)``.
+
+    Cayley-Dickson doubling ``(a, b)(c, d) = (a c - d* b, d a + b c*)`` up to the next power of two
+    at or above `bands`: complex numbers, Hamilton's quaternions, octonions and so on.
+    """
+    signs = np.ones((1, 1))
+    while len(signs) < bands:
+        conj = np.where(np.arange(len(signs)) == 0, 1.0, -1.0)
+        signs = np.block([[signs, signs.T], [signs * conj, -conj * signs.T]])
+    return signs
