@@ -280,7 +280,8 @@ def _keys(location: tuple[int | str, ...], content: Any, missing: bool) -> list[
 
 def json_schema() -> str:
     """The JSON schema of an experiment file, as stored in `config/schema.json`."""
-    schema = Experiment.model_json_schema()
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    schema = {"$schema": dialect} | Experiment.model_json_schema()
     methods = schema["properties"]["methods"]
     labelled = methods.pop("patternProperties")[NAME]
 

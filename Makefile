@@ -1,0 +1,48 @@
+# make demo: the workflow on an embedded scene, from an empty folder to its table and report.
+# make test: the tests. make check: lint, format and types. Each installs what it needs in .venv once.
+# make demo EXPERIMENT=jasper_ridge: the same for config/jasper_ridge.yaml.
+
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo $$python && break; done)
+CORES ?= all
+EXPERIMENT ?= demo
+
+# an environment is renewed when the content of these files changes
+KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test test-slow check clean
+.DELETE_ON_ERROR:
+
+demo: $(BIN)/.run-$(KEY)
+	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host reason rules
+	@pipeline summary results/$(EXPERIMENT)
+
+test: $(BIN)/.test-$(KEY)
+	python -m pytest -m "not slow" --cov=pipeline --cov-report=term
+
+test-slow: $(BIN)/.test-$(KEY)
+	python -m pytest -m slow
+
+check: $(BIN)/.dev-$(KEY)
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+clean:
+	rm -rf .venv results logs .snakemake
+
+$(BIN)/.run-$(KEY): EXTRAS :=
+$(BIN)/.test-$(KEY): EXTRAS := [test]
+$(BIN)/.dev-$(KEY): EXTRAS := [dev]
+$(BIN)/.%-$(KEY): | $(BIN)/python
+	@echo "Installing into .venv; the first time takes a few minutes."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.$(EXTRAS)'
+	@touch $@
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name one with make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv

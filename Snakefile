@@ -1,0 +1,29 @@
+"""Hyperspectral-multispectral image fusion: one experiment, from its scenes to its report."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+if config.keys() <= {"experiment"}:
+
+    configfile: f"config/{config.get('experiment', 'demo')}.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/download.smk"
+include: "workflow/rules/crop.smk"
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/estimate.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/fuse.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        runs("results/{experiment}/summary.csv"),
+        runs("results/{experiment}/report.html"),
+        runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json"),

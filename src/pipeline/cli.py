@@ -1,0 +1,177 @@
+"""The command `pipeline`: one subcommand for each step of the workflow, and three for people.
+
+Arguments come in, a step is called. Input that cannot be used ends with one line on stderr and
+exit code 2; an unforeseen error keeps its traceback. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel, RootModel
+from typer.core import TyperGroup
+
+from pipeline.config import Estimation, Experiment, Scene, json_schema, load_experiment, parse
+from pipeline.errors import InputError
+from pipeline.settings import MethodEntry
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Steps(TyperGroup):
+    """Turns what the user can mend into one line on stderr."""
+
+    def invoke(self, context: Any) -> Any:
+        """Run the subcommand."""
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            message = str(error)
+        except OSError as error:
+            message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        typer.echo(f"pipeline {context.invoked_subcommand}: {' '.join(message.split())}", err=True)
+        raise typer.Exit(2)
+
+
+class Method(RootModel[MethodEntry]):
+    """The settings of one method."""
+
+
+app = typer.Typer(
+    cls=Steps,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Hyperspectral-multispectral image fusion, step by step.",
+)
+Settings = Annotated[str, typer.Option(help="JSON text of the step's part of the configuration")]
+Seed = Annotated[int, typer.Option(min=0, help="seed of the random draws")]
+Ledger = Annotated[Path, typer.Option(help="ledger (X.json) of the store X.zarr")]
+Out = Annotated[Path, typer.Option(help="file to write; a store X.zarr is named by its ledger X.json")]
+
+
+@app.command()
+def download(settings: Settings, out: Out) -> None:
+    """Make sure that a scene's source is there and record what it is."""
+    from pipeline.steps import download
+
+    download.run(source=_settings(Scene, settings).source, out=out)
+
+
+@app.command()
+def crop(source: Annotated[Path, typer.Option(help="source.json")], settings: Settings, out: Out) -> None:
+    """Read a scene's source and store the wanted rectangle as the reference."""
+    from pipeline.steps import crop
+
+    crop.run(source=source, settings=_settings(Scene, settings), out=out)
+
+
+@app.command()
+def simulate(reference: Ledger, settings: Settings, seed: Seed, out: Out) -> None:
+    """Take the two images that the configured sensors would see of a reference."""
+    from pipeline.steps import simulate
+
+    simulate.run(
+        reference=reference, settings=_settings(simulate.Settings, settings), seed=seed, out=out
+    )
+
+
+@app.command()
+def estimate(observation: Ledger, settings: Settings, out: Out) -> None:
+    """Settle what the methods are told of the spectral response and the noise."""
+    from pipeline.steps import estimate
+
+    estimate.run(observation=observation, settings=_settings(Estimation, settings), out=out)
+
+
+@app.command()
+def train(observation: Ledger, estimate: Ledger, settings: Settings, seed: Seed, out: Out) -> None:
+    """Fit a method to an observation."""
+    from pipeline.steps import train
+
+    train.run(
+        observation=observation,
+        estimate=estimate,
+        settings=_settings(Method, settings).root,
+        seed=seed,
+        out=out,
+    )
+
+
+@app.command()
+def fuse(
+    observation: Ledger,
+    estimate: Ledger,
+    fitted: Annotated[Path, typer.Option(help="fitted.safetensors, as `train` wrote it")],
+    settings: Settings,
+    seed: Seed,
+    out: Out,
+) -> None:
+    """Write the fused cube of a fitted method."""
+    from pipeline.steps import fuse
+
+    fuse.run(
+        observation=observation,
+        estimate=estimate,
+        fitted=fitted,
+        settings=_settings(Method, settings).root,
+        seed=seed,
+        out=out,
+    )
+
+
+@app.command()
+def report(
+    settings: Annotated[str, typer.Option(help="JSON text of the whole configuration")],
+    results: Annotated[Path, typer.Option(help="the experiment's folder under results/")],
+    out: Annotated[Path, typer.Option(help="the HTML page")],
+    summary: Annotated[Path, typer.Option(help="the CSV table")],
+) -> None:
+    """Collect an experiment's runs in a table and a page."""
+    from pipeline.steps import report
+
+    report.run(experiment=_settings(Experiment, settings), results=results, out=out, summary=summary)
+
+
+@app.command()
+def summary(results: Path) -> None:
+    """Print the metrics of a finished experiment and the report's path."""
+    from pipeline.steps import report
+
+    typer.echo(report.summary(results))
+
+
+@app.command()
+def check(config: Path) -> None:
+    """Say in one line whether a configuration is valid and how many runs it holds."""
+    experiment = load_experiment(config)
+    runs = sum(len(experiment.seeds_of(label)) for label in experiment.methods)
+    runs *= len(experiment.scenes) * len(experiment.responses)
+    typer.echo(f"{config}: experiment {experiment.experiment}, {runs} runs")
+
+
+@app.command()
+def schema(out: Annotated[Path | None, typer.Option(help="file to write instead of stdout")] = None) -> None:
+    """Print the JSON schema of a configuration."""
+    if out is None:
+        typer.echo(json_schema(), nl=False)
+    else:
+        out.write_text(json_schema())
+
+
+def _settings(model: type[M], text: str) -> M:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--settings: not valid JSON ({error}); give a JSON object") from None
+    return parse(model, content, "--settings")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+

@@ -1,0 +1,65 @@
+"""Step `download`: make sure that a scene's source is there and record what it is.
+
+A file that is missing is fetched where the configuration has its `url`. The file itself stays
+where the configuration says; the recorded digest ties the results to it.
+"""
+
+from __future__ import annotations
+
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+import pooch
+import requests
+
+from pipeline.config import FileSource, Source
+from pipeline.data.store import write_json
+from pipeline.errors import InputError
+from pipeline.steps.timing import Timing
+
+
+def run(*, source: Source, out: Path) -> None:
+    """Write `source.json`: parameters of a synthetic scene, or path, size and digest of a file."""
+    timing = Timing("download")
+    with timing.measure("io"):
+        content = describe(source)
+    write_json(out, content)
+    timing.write(out.parent)
+
+
+def describe(source: Source) -> dict[str, Any]:
+    """What identifies a source's content."""
+    if not isinstance(source, FileSource):
+        return source.model_dump(mode="json")
+    path = Path(source.path)
+    if not path.exists():
+        fetch(source)
+    if not path.is_file():
+        raise InputError(f"{path}: is not a file; give the path of the scene's file")
+    digest = sha256_of(path)
+    if source.sha256 not in (None, digest):
+        raise InputError(f"{path}: its sha256 is {digest}, but the configuration asks for {source.sha256}")
+    return {"kind": "file", "path": source.path, "bytes": path.stat().st_size, "sha256": digest}
+
+
+def fetch(source: FileSource) -> None:
+    """Fetch a missing file; it appears complete and verified or not at all."""
+    if source.url is None:
+        raise InputError(
+            f"{source.path}: no such file; put the scene there, correct `path`, or give its `url`"
+        )
+    path = Path(source.path)
+    known_hash = source.sha256 and f"sha256:{source.sha256}"
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        pooch.retrieve(source.url, known_hash, fname=path.name, path=path.parent)
+    except (requests.RequestException, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{source.url}: could not be fetched to {path} ({reason})") from None
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()

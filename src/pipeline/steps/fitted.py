@@ -1,0 +1,64 @@
+"""Fitted methods as safetensors files, tied to the inputs and settings that made them.
+
+The file's fingerprint covers settings, seed, observation and estimate; with another fingerprint it
+is refused. Nothing is pickled. All metadata is one JSON text: safetensors orders keys at random.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.data.store import canonical_json, read_json
+from pipeline.errors import InputError
+from pipeline.methods.base import State
+from pipeline.methods.checkpoint import read_tensors, write_tensors
+from pipeline.settings import MethodEntry
+
+
+def fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: Path) -> str:
+    """SHA-256 of all that a fitted method depends on; the two paths are ledgers."""
+    content = {
+        "settings": settings_of(settings),
+        "seed": seed,
+        "observation": read_json(observation)["digest"],
+        "estimate": read_json(estimate)["digest"],
+    }
+    return sha256(canonical_json(content).encode()).hexdigest()
+
+
+def settings_of(settings: MethodEntry) -> dict[str, Any]:
+    """The settings that decide a result: all but the choice of seeds."""
+    return settings.model_dump(mode="json", exclude={"seeds"})
+
+
+def write_fitted(path: Path, state: State, metadata: dict[str, Any]) -> None:
+    """Write a fitted method's state atomically."""
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in state.items()}
+    write_tensors(path, tensors, {"pipeline": canonical_json(metadata)})
+
+
+def read_fitted(path: Path, expected: str) -> State:
+    """State of the fitted method whose fingerprint is `expected`.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, or belongs to other settings or inputs.
+    """
+    tensors, metadata = read_tensors(path)
+    try:
+        found = str(json.loads(metadata["pipeline"])["fingerprint"])
+    except (KeyError, json.JSONDecodeError):
+        found = "missing"
+    if found != expected:
+        raise InputError(
+            f"{path}: was fitted with other settings or another observation (fingerprint {found[:12]}, "
+            f"expected {expected[:12]}); delete it and run `train` again"
+        )
+    return {name: tensor.numpy() for name, tensor in tensors.items()}

@@ -1,0 +1,59 @@
+"""Progress of a long step on stderr: a bar in a terminal, a line every few seconds in a log file."""
+
+from __future__ import annotations
+
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class ProgressReport:
+    """Called as ``report(phase, done, total, loss)`` by long computations; use as a context."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.4g}"),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, tuple[float, int]] = {}
+        self._last_line = monotonic()
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def __call__(self, phase: str, done: int, total: int, loss: float) -> None:
+        """Show that `done` of `total` steps of a phase are finished."""
+        if self._console.is_terminal:
+            if phase not in self._tasks:
+                self._tasks[phase] = self._bars.add_task(phase, total=total, loss=loss)
+            self._bars.update(self._tasks[phase], completed=done, loss=loss)
+        else:
+            self._line(phase, done, total, loss)
+
+    def _line(self, phase: str, done: int, total: int, loss: float) -> None:
+        now = monotonic()
+        start, first = self._started.setdefault(phase, (now, done))
+        if done < total and now - self._last_line < SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = now
+        left = (now - start) * (total - done) / max(1, done - first)
+        self._console.print(f"{phase} {done}/{total}, loss {loss:.4g}, {left:.0f} s left", highlight=False)

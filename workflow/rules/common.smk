@@ -1,0 +1,94 @@
+"""The experiment behind all rules: checked configuration, wildcards, and each rule's inputs and settings."""
+
+import json
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from pipeline.config import parse_experiment
+from pipeline.errors import InputError
+
+try:
+    EXPERIMENT = parse_experiment(config, "configuration")
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+validate(config, "../../config/schema.json", set_default=False)
+
+
+wildcard_constraints:
+    experiment=re.escape(EXPERIMENT.experiment),
+    scene="|".join(map(re.escape, EXPERIMENT.scenes)),
+    response="|".join(map(re.escape, EXPERIMENT.responses)),
+    seed=r"\d+",
+    label="|".join(map(re.escape, EXPERIMENT.methods)),
+
+
+def code(*modules):
+    """Source files that decide a step's result: a change of one reruns the step."""
+    files = [Path(f"src/pipeline/{module}.py") for module in modules]
+    folders = [file.with_suffix("") for file in files]
+    found = [f for f in files if f.exists()] + [f for d in folders for f in sorted(d.glob("*.py"))]
+    return [file.as_posix() for file in found]
+
+
+def as_json(settings, **without):
+    """A part of the configuration as the text that a step takes."""
+    return json.dumps(settings.model_dump(mode="json", **without), sort_keys=True)
+
+
+def runs(pattern):
+    """A path of every run of the experiment: scenes x responses x methods with their seeds."""
+    paths = [
+        pattern.format(
+            experiment=EXPERIMENT.experiment, scene=scene, response=response, seed=seed, label=label
+        )
+        for scene in EXPERIMENT.scenes
+        for response in EXPERIMENT.responses
+        for label in EXPERIMENT.methods
+        for seed in EXPERIMENT.seeds_of(label)
+    ]
+    return list(dict.fromkeys(paths))
+
+
+def source_files(wildcards):
+    """The scene's local file; one that is fetched, or missing, is up to the step."""
+    source = EXPERIMENT.scenes[wildcards.scene].source
+    return [source.path] if source.kind == "file" and not source.url and Path(source.path).exists() else []
+
+
+def response_files(wildcards):
+    """The file behind the spectral response; a missing one is up to the step."""
+    path = getattr(EXPERIMENT.responses[wildcards.response].spectral, "path", None)
+    return [path] if path and Path(path).exists() else []
+
+
+def source_settings(wildcards):
+    return as_json(EXPERIMENT.scenes[wildcards.scene], exclude={"crop"})
+
+
+def scene_settings(wildcards):
+    return as_json(EXPERIMENT.scenes[wildcards.scene])
+
+
+def simulate_settings(wildcards):
+    response = EXPERIMENT.responses[wildcards.response].model_dump(mode="json")
+    noise = EXPERIMENT.noise.model_dump(mode="json", exclude={"seeds"})
+    return json.dumps({"response": response, "noise": noise}, sort_keys=True)
+
+
+def method_settings(wildcards):
+    return as_json(EXPERIMENT.methods[wildcards.label], exclude={"seeds"})
+
+
+def method_code(wildcards):
+    return code(f"methods/{EXPERIMENT.methods[wildcards.label].method}")
+
+
+def method_threads(wildcards):
+    """The cores that a method is set to use, so that its timing is its own."""
+    return getattr(EXPERIMENT.methods[wildcards.label], "threads", 1)
+
+
+def method_gpus(wildcards):
+    return int(getattr(EXPERIMENT.methods[wildcards.label], "device", "cpu") != "cpu")

@@ -1,0 +1,18 @@
+rule crop:
+    input:
+        source="results/{experiment}/{scene}/source.json",
+        code=code("steps/crop", "data/readers", "data/arrays", "data/raster", "data/synthetic", "data/scene"),
+    output:
+        ledger="results/{experiment}/{scene}/reference.json",
+        store="results/{experiment}/{scene}/reference.zarr/zarr.json",
+        timing="results/{experiment}/{scene}/crop.timing.json",
+    log:
+        "logs/{experiment}/{scene}/crop.log",
+    benchmark:
+        "logs/{experiment}/{scene}/crop.tsv"
+    conda:
+        "../../envs/pipeline.yaml"
+    params:
+        settings=scene_settings,
+    shell:
+        "pipeline crop --source {input.source} --settings {params.settings:q} --out {output.ledger} 2> {log}"

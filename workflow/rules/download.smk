@@ -1,0 +1,17 @@
+rule download:
+    input:
+        source_files,
+        code=code("steps/download"),
+    output:
+        source="results/{experiment}/{scene}/source.json",
+        timing="results/{experiment}/{scene}/download.timing.json",
+    log:
+        "logs/{experiment}/{scene}/download.log",
+    benchmark:
+        "logs/{experiment}/{scene}/download.tsv"
+    conda:
+        "../../envs/pipeline.yaml"
+    params:
+        settings=source_settings,
+    shell:
+        "pipeline download --settings {params.settings:q} --out {output.source} 2> {log}"

@@ -1,0 +1,19 @@
+rule estimate:
+    input:
+        ledger="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
+        store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
+        code=code("steps/estimate", "core/estimation"),
+    output:
+        ledger="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
+        store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
+        timing="results/{experiment}/{scene}/{response}/seed{seed}/estimate.timing.json",
+    log:
+        "logs/{experiment}/{scene}/{response}/seed{seed}/estimate.log",
+    benchmark:
+        "logs/{experiment}/{scene}/{response}/seed{seed}/estimate.tsv"
+    conda:
+        "../../envs/pipeline.yaml"
+    params:
+        settings=as_json(EXPERIMENT.estimation),
+    shell:
+        "pipeline estimate --observation {input.ledger} --settings {params.settings:q} --out {output.ledger} 2> {log}"

@@ -1,0 +1,26 @@
+rule evaluate:
+    input:
+        reference="results/{experiment}/{scene}/reference.json",
+        reference_store="results/{experiment}/{scene}/reference.zarr/zarr.json",
+        observation="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
+        observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
+        fused="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.json",
+        fused_store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json",
+        estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.timing.json",
+        train="results/{experiment}/{scene}/{response}/seed{seed}/{label}/train.timing.json",
+        fuse="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.timing.json",
+        code=code("steps/evaluate", "core/metrics", "core/quality_index", "core/ssim", "core/residuals"),
+    output:
+        metrics="results/{experiment}/{scene}/{response}/seed{seed}/{label}/metrics.json",
+        timing="results/{experiment}/{scene}/{response}/seed{seed}/{label}/evaluate.timing.json",
+    log:
+        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/evaluate.log",
+    benchmark:
+        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/evaluate.tsv"
+    conda:
+        "../../envs/pipeline.yaml"
+    params:
+        settings=method_settings,
+    shell:
+        "pipeline evaluate --reference {input.reference} --observation {input.observation} --fused {input.fused}"
+        " --settings {params.settings:q} --seed {wildcards.seed} --out {output.metrics} 2> {log}"

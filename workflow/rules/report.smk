@@ -1,0 +1,22 @@
+rule report:
+    input:
+        runs("results/{experiment}/{scene}/reference.zarr/zarr.json"),
+        runs("results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json"),
+        runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json"),
+        runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/metrics.json"),
+        code=code("steps/report", "report"),
+    output:
+        page="results/{experiment}/report.html",
+        summary="results/{experiment}/summary.csv",
+    log:
+        "logs/{experiment}/report.log",
+    benchmark:
+        "logs/{experiment}/report.tsv"
+    conda:
+        "../../envs/pipeline.yaml"
+    params:
+        settings=as_json(EXPERIMENT),
+        results="results/{experiment}",
+    shell:
+        "pipeline report --settings {params.settings:q} --results {params.results} --out {output.page}"
+        " --summary {output.summary} 2> {log}"

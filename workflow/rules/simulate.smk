@@ -1,0 +1,28 @@
+rule simulate:
+    input:
+        response_files,
+        ledger="results/{experiment}/{scene}/reference.json",
+        store="results/{experiment}/{scene}/reference.zarr/zarr.json",
+        code=code(
+            "steps/simulate",
+            "core/simulation",
+            "core/spatial",
+            "core/noise",
+            "core/spectral",
+            "data/response_files",
+        ),
+    output:
+        ledger="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
+        store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
+        timing="results/{experiment}/{scene}/{response}/seed{seed}/simulate.timing.json",
+    log:
+        "logs/{experiment}/{scene}/{response}/seed{seed}/simulate.log",
+    benchmark:
+        "logs/{experiment}/{scene}/{response}/seed{seed}/simulate.tsv"
+    conda:
+        "../../envs/pipeline.yaml"
+    params:
+        settings=simulate_settings,
+    shell:
+        "pipeline simulate --reference {input.ledger} --settings {params.settings:q} --seed {wildcards.seed}"
+        " --out {output.ledger} 2> {log}"
