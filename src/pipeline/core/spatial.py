@@ -170,7 +170,12 @@ class SpatialResponse:
             return (lambda x: np.clip((ratio + 1) / 2 - np.abs(x), 0, min(1.0, ratio))), ratio + 1, True
         assert self.fwhm is not None
         sigma = self.fwhm / FWHM_PER_SIGMA * ratio
-        return (lambda x: np.exp(-0.5 * (x / sigma) ** 2)), 2 * GAUSSIAN_CUT * sigma, True
+        reach = GAUSSIAN_CUT * sigma
+
+        def gaussian(x: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.where(np.abs(x) <= reach, np.exp(-0.5 * (x / sigma) ** 2), 0.0)
+
+        return gaussian, 2 * reach, True
 
 
 @dataclass(frozen=True)
@@ -254,9 +259,14 @@ class SpatialOperator:
 
 def as_ratio(value: float | str | Fraction) -> Fraction:
     """A ratio as a fraction: ``4``, ``"25/3"`` or ``8.33`` (taken as the nearest small fraction, 25/3)."""
-    if isinstance(value, float):
-        return Fraction(value).limit_denominator(20)
-    return Fraction(value)
+    try:
+        if isinstance(value, Fraction) or (isinstance(value, str) and "/" in value):
+            return Fraction(value)
+        return Fraction(float(value)).limit_denominator(20)
+    except (TypeError, ValueError, ArithmeticError):
+        raise InputError(
+            f"spatial response: ratio {value!r} is not a number; write 4, 8.33 or '25/3'"
+        ) from None
 
 
 def keys_cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
