@@ -71,7 +71,7 @@ def noise_sigma(clean: NDArray[np.floating], snr_db: float, per_band: bool) -> N
     Parameters
     ----------
     clean : (band, y, x)
-        NaN pixels do not count.
+        NaN pixels do not count; a band that is NaN throughout has the level NaN.
     snr_db : float
         ``10 log10(mean(clean^2) / sigma^2)``
     per_band : bool
@@ -81,7 +81,8 @@ def noise_sigma(clean: NDArray[np.floating], snr_db: float, per_band: bool) -> N
     -------
     (band,) float64
     """
-    power = np.nanmean(np.square(clean, dtype=np.float64), axis=(1, 2))
-    if not per_band:
-        power = np.full_like(power, np.nanmean(np.square(clean, dtype=np.float64)))
+    squares = np.square(clean, dtype=np.float64)
+    power: NDArray[np.float64] = np.full(len(clean), np.nan)
+    filled = ~np.isnan(squares).all(axis=(1, 2))
+    power[filled] = np.nanmean(squares[filled], axis=(1, 2) if per_band else None)
     return np.sqrt(power / 10 ** (snr_db / 10))

@@ -39,7 +39,7 @@ class Window:
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
 
     def relative_to(self, other: Window) -> Window:
-        """This window in the coordinates of `other`'s upper left corner."""
+        """The window in the coordinates of `other`'s upper left corner."""
         return Window(self.y0 - other.y0, self.y1 - other.y0, self.x0 - other.x0, self.x1 - other.x0)
 
 
@@ -105,9 +105,9 @@ class Observation:
         step = self.spatial_response.ratio.numerator
         halo = int(np.ceil(halo_lr * self.spatial_response.ratio))
 
+        self._check_inside(window)
+
         def grow(low: int, high: int, size: int) -> tuple[int, int]:
-            if not 0 <= low < high <= size:
-                raise InputError(f"window {window} does not lie inside the image of {self.hr_shape} pixels")
             return max(0, (low - halo) // step * step), min(size, -((-high - halo) // step) * step)
 
         return Window(
@@ -116,10 +116,11 @@ class Observation:
 
     def crop(self, window: Window) -> Observation:
         """The observation of a window that is aligned with whole LR pixels."""
+        self._check_inside(window)
         ratio = self.spatial_response.ratio
         lr = [bound / ratio for bound in (window.y0, window.y1, window.x0, window.x1)]
         if any(bound.denominator != 1 for bound in lr):
-            raise InputError(f"window {window} is not aligned with LR pixels at ratio {ratio}")
+            raise InputError(f"{window} is not aligned with LR pixels at ratio {ratio}")
         lr_window = Window(*map(int, lr))
         return replace(
             self,
@@ -127,6 +128,11 @@ class Observation:
             hr_msi=self.hr_msi[:, *window.slices],
             origin=(self.origin[0] + window.y0, self.origin[1] + window.x0),
         )
+
+    def _check_inside(self, window: Window) -> None:
+        height, width = self.hr_shape
+        if not (0 <= window.y0 < window.y1 <= height and 0 <= window.x0 < window.x1 <= width):
+            raise InputError(f"{window} does not lie inside the image of {height}x{width} pixels")
 
 
 def check_pair(
@@ -149,16 +155,25 @@ def check_pair(
             raise InputError(f"{name}: holds infinite values; mark no-data as NaN")
         if np.isnan(image).all():
             raise InputError(f"{name}: holds no valid value")
+    if spectral_response.ndim == 2:
+        check_axes("lr_hsi", lr_hsi, spectral_response.shape[1])
+        check_axes("hr_msi", hr_msi, spectral_response.shape[0])
     check_spectral_response(spectral_response, hr_msi.shape[0], lr_hsi.shape[0])
     expected = tuple(spatial_response.lr_size(n) for n in hr_msi.shape[1:])
     if lr_hsi.shape[1:] != expected:
-        hint = ""
-        if lr_hsi.shape[0] in expected or hr_msi.shape[0] > lr_hsi.shape[0]:
-            hint = "; are the axes in the order (band, y, x)?"
         raise InputError(
             f"lr_hsi: {lr_hsi.shape[1]}x{lr_hsi.shape[2]} pixels do not match hr_msi's "
             f"{hr_msi.shape[1]}x{hr_msi.shape[2]} at ratio {spatial_response.ratio}, "
-            f"which needs {expected[0]}x{expected[1]}{hint}"
+            f"which needs {expected[0]}x{expected[1]}"
+        )
+
+
+def check_axes(name: str, image: NDArray[Any], bands: int) -> None:
+    """Refuse a cube whose bands are not where they belong but on its last axis."""
+    if image.shape[0] != bands == image.shape[2]:
+        raise InputError(
+            f"{name}: shape {image.shape} has its {bands} bands on the last axis, expected (band, y, x); "
+            f"use numpy.moveaxis({name}, 2, 0)"
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.noise import noise_sigma, standard_normal
-from pipeline.core.observation import Observation, check_spectral_response
+from pipeline.core.observation import Observation, check_axes, check_spectral_response
 from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
 
@@ -52,12 +52,17 @@ def simulate(
         raise InputError(f"reference: expected three axes (band, y, x), got shape {reference.shape}")
     if np.isinf(reference).any():
         raise InputError("reference: holds infinite values; mark no-data as NaN")
-    if snr_db <= -20:
+    if np.isnan(reference).all():
+        raise InputError("reference: holds no valid value")
+    if not snr_db > -20:
         raise InputError(f"snr_db: {snr_db} dB leaves nothing of the signal; use a value above -20")
-    check_spectral_response(spectral_response, spectral_response.shape[0], reference.shape[0])
+    if spectral_response.ndim == 2:
+        check_axes("reference", reference, spectral_response.shape[1])
+    check_spectral_response(spectral_response, len(np.atleast_1d(spectral_response)), reference.shape[0])
     operator = spatial_response.operator(*reference.shape[1:])
     lr_hsi = operator.forward_with_nodata(reference.astype(np.float64, copy=False))
-    hr_msi = np.tensordot(spectral_response, reference, axes=1)
+    # row by row over the bands it sees: no-data in another band does not matter to it
+    hr_msi = np.stack([np.tensordot(row[row != 0], reference[row != 0], axes=1) for row in spectral_response])
     images, sigmas = [], []
     for purpose, clean in (("lr_hsi", lr_hsi), ("hr_msi", hr_msi)):
         sigma = noise_sigma(clean, snr_db, per_band)
