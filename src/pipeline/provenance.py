@@ -1,0 +1,91 @@
+"""Where a result comes from: code, packages, configuration and inputs.
+
+Everything here is the same for equal runs: no time, no host, no absolute path. What a run measured
+(seconds, memory) is elsewhere.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from hashlib import file_digest, sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from pydantic import BaseModel
+
+PACKAGES = ("numpy", "scipy", "torch", "zarr", "xarray", "rasterio", "pydantic")
+
+
+def provenance(
+    step: str,
+    *,
+    settings: BaseModel,
+    inputs: Sequence[Path],
+    seed: int | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Provenance of one step's result.
+
+    Parameters
+    ----------
+    step : str
+    settings : BaseModel
+        The part of the configuration that the step uses.
+    inputs : sequence of Path
+        Files that were read; ledgers stand for their stores.
+    seed : int, optional
+    device : str, optional
+        Where it was computed.
+    """
+    content: dict[str, Any] = {
+        "step": step,
+        "configuration": configuration_hash(settings),
+        "code": code_version(),
+        "packages": package_versions(),
+        "inputs": {path.name: _sha256(path) for path in inputs},
+    }
+    extra = {"seed": seed, "device": device}
+    return content | {key: value for key, value in extra.items() if value is not None}
+
+
+def configuration_hash(settings: BaseModel) -> str:
+    """SHA-256 of a configuration with its defaults filled in."""
+    return sha256(settings.model_dump_json().encode()).hexdigest()
+
+
+@cache
+def code_version() -> str:
+    """The package's version, and the commit where it runs from a git checkout."""
+    try:
+        number = version("pipeline")
+    except PackageNotFoundError:
+        number = "not installed"
+    here = Path(__file__)
+    if _git(here, "ls-files", "--error-unmatch", here.name) is None:
+        return number
+    commit = _git(here, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    return f"{number}+{commit}" if commit else number
+
+
+@cache
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that compute or store."""
+    return {"python": python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def _git(file: Path, *arguments: str) -> str | None:
+    try:
+        command = ["git", "-C", str(file.parent), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
