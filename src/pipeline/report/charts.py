@@ -15,14 +15,20 @@ from pipeline.report.pictures import Floats, Wavelengths
 from pipeline.report.tables import Run, number
 
 PSNR = "PSNR of each band, mean over seeds; higher is better."
-RMSE = "RMSE of each band, mean over seeds; lower is better."
-SAM = """Spectral angle: the share of pixels whose SAM is below a value; further left is better. SAM
-compares whole spectra, so it has one value per pixel and none per band."""
-RESIDUALS = """Residuals: how far the fused cube, seen through the sensors' responses, is from the observation, in
-units of the noise level; a point for each seed. At 1 (dashed) it explains the observation down to its noise,
-above it contradicts the observation, below it also fits the noise."""
-TIMES = """Wall time of each phase, mean over seeds, on a logarithmic axis; a phase that takes no time is left
-out."""
+RMSE = "RMSE of each band, mean over seeds, on a logarithmic axis; lower is better."
+SSIM = "SSIM of each band, mean over seeds; higher is better."
+SAM = (
+    "Spectral angle: the share of pixels whose SAM is below a value, on a logarithmic axis; further left is "
+    "better. SAM compares whole spectra, so it has one value per pixel and none per band."
+)
+RESIDUALS = (
+    "Residuals: how far the fused cube, seen through the sensors' responses, is from the observation, in units "
+    "of the noise level; a point for each seed. At 1 (dashed) it explains the observation down to its noise, "
+    "above it contradicts the observation, below it also fits the noise."
+)
+TIMES = (
+    "Wall time of each phase, mean over seeds, on a logarithmic axis; a phase that takes no time is left out."
+)
 
 
 def charts(
@@ -34,8 +40,10 @@ def charts(
 ) -> list[tuple[Markup, str]]:
     """SVG and caption of each chart; `sam_shares` are quantiles of the spectral angle at equal steps."""
     groups = {label: [run for run in runs if run["label"] == label] for label in labels}
-    psnr = {label: _mean_curve(group, "psnr") for label, group in groups.items()}
-    rmse = {label: _mean_curve(group, "rmse") for label, group in groups.items()}
+    psnr, rmse, ssim = (
+        {label: _mean_curve(group, key) for label, group in groups.items()}
+        for key in ("psnr", "rmse", "ssim")
+    )
     residuals = {
         label: (_values(group, "metrics", "residual_hsi"), _values(group, "metrics", "residual_msi"))
         for label, group in groups.items()
@@ -50,6 +58,7 @@ def charts(
     drawn = [
         (figures.band_curves(psnr, wavelength, "PSNR [dB]", look), PSNR),
         (figures.band_curves(rmse, wavelength, "RMSE [scene values]", look, log=True), RMSE),
+        (figures.band_curves(ssim, wavelength, "SSIM", look), SSIM),
         (figures.sam_distribution(sam_shares, look), SAM),
         (figures.residuals(residuals, look), RESIDUALS),
         (figures.times(seconds, look), TIMES),

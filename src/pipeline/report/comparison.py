@@ -114,7 +114,7 @@ def compare(
         Methods in the order of the experiment.
     """
     shown = pictures.composites(wavelength, reference.shape[0])
-    pixels = pictures.diverse_pixels(reference)
+    pixels = pictures.typical_pixels(reference)
     views = {label: _views(reference, cube, shown, pixels) for label, cube in cubes}
     look = figures.looks(labels)
     titles = [f"Pixel {n}: row {y}, column {x}" for n, (y, x) in enumerate(pixels, 1)]
@@ -241,6 +241,6 @@ def _maps(title: str, views: dict[str, Views]) -> list[Gallery]:
             _picture(pictures.map_picture(values, upper), label, f"{name} of {label} for {title}")
             for label, values in maps.items()
         ]
-        note = "One colour scale for all methods."
+        note = "One colour scale, linear in the square root, for all methods."
         galleries.append(Gallery(name, note, shown, Markup(figures.colour_bar(upper, scale_name))))
     return galleries

@@ -10,18 +10,19 @@ import html
 import io
 import re
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import Normalize
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from pipeline.report.pictures import COLOUR_MAP, Floats, Wavelengths
+from pipeline.report.pictures import COLOUR_MAP, GAMMA, Floats, Wavelengths
 
 PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 DASHES = ["-", "--", "-.", ":"]
@@ -129,9 +130,11 @@ def sam_distribution(quantiles: Mapping[str, Floats], look: Look) -> str:
         figure, axes = _single()
         for label, values in quantiles.items():
             axes.plot(values, np.linspace(0, 100, len(values)), **_line(look, label))
-        tops = [float(values[int(0.99 * (len(values) - 1))]) for values in quantiles.values() if len(values)]
         axes.set(xlabel="SAM of a pixel [°]", ylabel="Pixels with a smaller SAM [%]", ylim=(0, 100.5))
-        axes.set_xlim(0, max([top for top in tops if top > 0], default=1.0) * 1.03)
+        low = [float(np.quantile(values, 0.01)) for values in quantiles.values() if values.any()]
+        if any(value > 0 for value in low):
+            _log_axis(axes, "x")
+            axes.set_xlim(left=min(value for value in low if value > 0))
         _legend(figure, axes)
         return _svg(figure, "Cumulative distribution of the spectral angle over pixels, per method")
 
@@ -160,7 +163,7 @@ def residuals(values: Mapping[str, tuple[Sequence[float], Sequence[float]]], loo
 def times(seconds: Mapping[str, Mapping[str, float]], look: Look) -> str:
     """Mean seconds of each phase and method; phases that take no time are left out."""
     phases = (("estimate", "v"), ("train", "D"), ("fuse", "o"), ("io", "s"))
-    names = {"estimate": "estimate", "train": "train", "fuse": "fuse", "io": "read and write"}
+    names = {"estimate": "estimate", "train": "train", "fuse": "fuse", "io": "I/O"}
     with matplotlib.rc_context(STYLE):
         figure, axes = _rows(len(seconds))
         for row, (label, parts) in enumerate(seconds.items()):
@@ -186,7 +189,7 @@ def colour_bar(upper: float, name: str) -> str:
         bar = Colorbar(
             axes,
             cmap=matplotlib.colormaps[COLOUR_MAP],
-            norm=Normalize(0, upper),
+            norm=PowerNorm(GAMMA, 0, upper),
             orientation="horizontal",
             extend="max",
         )
@@ -217,7 +220,9 @@ def _log_axis(axes: Axes, which: str) -> None:
     """A logarithmic axis with plain numbers, and enough of them where it spans little."""
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    low, high = axes.dataLim.intervalx if which == "x" else axes.dataLim.intervaly
+    subs = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
@@ -238,9 +243,10 @@ def _line(look: Look, label: str) -> dict[str, Any]:
 
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    wide = figure.get_figwidth() > 6
+    letters = 12.5 * figure.get_figwidth()
+    columns = max(1, int(letters / (max(map(len, labels), default=0) + 5)))
     figure.legend(
-        handles, labels, loc="outside upper left", ncols=6 if wide else 3, handlelength=1.6, columnspacing=1.2
+        handles, labels, loc="outside upper left", ncols=columns, handlelength=1.6, columnspacing=1.2
     )
 
 
@@ -252,5 +258,7 @@ def _svg(figure: Figure, description: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = text.replace(INK, "currentColor").replace(FAINT, "var(--grid)")
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    own = sha256(text.encode()).hexdigest()[:8]  # ids of several charts share the page's namespace
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{own}-", text)
     return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(description)}" ', 1)

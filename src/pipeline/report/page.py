@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, StrictUndefined
 
-from pipeline.config import Experiment, Response
+from pipeline.config import Experiment, GaussianResponse, Response
 from pipeline.report.comparison import Comparison
 from pipeline.report.tables import Run
 
@@ -112,6 +112,8 @@ def _response(response: Response) -> str:
     shape = f", FWHM {spatial.fwhm:g} LR pixels" if spatial.fwhm else ""
     shape = f", MTF {spatial.mtf:g} at the LR Nyquist frequency" if spatial.mtf else shape
     spectral = response.spectral
-    source = getattr(spectral, "path", None)
-    bands = f"spectral response from {source}" if source else f"{len(spectral.centres)} Gaussian bands"
+    if isinstance(spectral, GaussianResponse):
+        bands = f"{len(spectral.centres)} Gaussian bands"
+    else:
+        bands = f"spectral response from {spectral.path}"
     return f"{spatial.kind} blur{shape}, ratio {spatial.ratio}, {bands}"

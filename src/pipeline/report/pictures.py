@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.cluster.vq import kmeans2
 
 Floats = NDArray[np.floating[Any]]
 Pixels = NDArray[np.uint8]
@@ -21,7 +22,9 @@ Wavelengths = NDArray[np.float64] | None
 
 MAX_SIDE = 512
 """Longest side of a picture; larger images are averaged down."""
-COLOUR_MAP = "cividis"
+COLOUR_MAP = "inferno"
+GAMMA = 0.5
+"""Error maps show the square root, so that small errors can be told apart beside large ones."""
 TOLERANCE = 60.0
 """A band stands for a wavelength if it lies no further away, in nm."""
 ROWS = 64
@@ -123,7 +126,7 @@ def colour_picture(planes: Floats, limits: Floats) -> Pixels:
 def map_picture(values: Floats, upper: float) -> Pixels:
     """A map as ``(H, W, 4)`` in the report's colour map, from 0 to `upper`; no-data is transparent."""
     valid = np.isfinite(values)
-    scaled = np.clip(np.where(valid, values, 0) / upper, 0, 1)
+    scaled = np.clip(np.where(valid, values, 0) / upper, 0, 1) ** GAMMA
     return _with_alpha(matplotlib.colormaps[COLOUR_MAP](scaled)[..., :3], valid)
 
 
@@ -183,25 +186,37 @@ def shrink(planes: Floats, max_side: int = MAX_SIDE) -> Floats:
     return mean
 
 
-def diverse_pixels(cube: Floats, count: int = 6, candidates: int = 4096) -> list[tuple[int, int]]:
-    """Row and column of pixels whose spectra differ most, by farthest points from the mean spectrum.
+def typical_pixels(cube: Floats, count: int = 6, candidates: int = 4096) -> list[tuple[int, int]]:
+    """Row and column of one typical pixel for each of the scene's main kinds of spectra.
 
-    The first is the pixel nearest to the mean; each further one is the farthest from those before.
-    The same cube always gives the same pixels; pixels with no-data are never chosen.
+    Farthest points among the spectra start a k-means clustering; each cluster is shown by the pixel
+    nearest to its centre. The same cube always gives the same pixels, none of them with no-data or
+    in the outermost twentieth of the image.
     """
     height, width = cube.shape[1:]
     step = max(1, int(np.ceil(np.sqrt(height * width / candidates))))
-    rows, columns = np.mgrid[step // 2 : height : step, step // 2 : width : step].reshape(2, -1)
+    y, x = (slice(side // 20 + step // 2, side - side // 20, step) for side in (height, width))
+    rows, columns = np.mgrid[y, x].reshape(2, -1)
     spectra = cube[:, rows, columns].T.astype(np.float64)
     valid = np.isfinite(spectra).all(axis=1)
     rows, columns, spectra = rows[valid], columns[valid], spectra[valid]
-    chosen: list[int] = []
-    distance = -((spectra - spectra.mean(axis=0)) ** 2).sum(axis=1) if len(spectra) else np.empty(0)
-    while len(chosen) < min(count, len(spectra)):
+    if len(spectra) == 0:
+        return []
+    centres, _ = kmeans2(spectra, spectra[_farthest_points(spectra, count)], iter=10, minit="matrix")
+    nearest = (int(np.argmin(((spectra - centre) ** 2).sum(axis=1))) for centre in centres)
+    return [(int(rows[i]), int(columns[i])) for i in dict.fromkeys(nearest)]
+
+
+def _farthest_points(points: NDArray[np.float64], count: int) -> list[int]:
+    """Indices of points, each the farthest from those before; fewer where points coincide."""
+    chosen = [int(np.argmax(((points - points.mean(axis=0)) ** 2).sum(axis=1)))]
+    distance = np.full(len(points), np.inf)
+    while len(chosen) < count:
+        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
+        if distance.max() == 0:
+            break
         chosen.append(int(np.argmax(distance)))
-        new = ((spectra - spectra[chosen[-1]]) ** 2).sum(axis=1)
-        distance = new if len(chosen) == 1 else np.minimum(distance, new)
-    return [(int(rows[i]), int(columns[i])) for i in chosen]
+    return chosen
 
 
 def png_uri(picture: Pixels) -> str:

@@ -89,14 +89,14 @@ class Column:
 
 QUALITY = [
     Column("psnr", "PSNR", "dB", "up", fixed(2)),
-    Column("psnr_peak1", "PSNR, peak 1", "dB", "up", fixed(2)),
+    Column("psnr_peak1", "PSNR peak 1", "dB", "up", fixed(2)),
     Column("sam", "SAM", "°", "down", fixed(3)),
     Column("ergas", "ERGAS", "", "down", fixed(3)),
     Column("ssim", "SSIM", "", "up", fixed(4)),
     Column("uiqi", "UIQI", "", "up", fixed(4)),
     Column("q2n", "Q2n", "", "up", fixed(4)),
     Column("cc", "CC", "", "up", fixed(4)),
-    Column("rmse", "RMSE", "scene values", "down", lambda value: f"{value:#.4g}"),
+    Column("rmse", "RMSE", "scene values", "down", lambda value: f"{value:#.3g}"),
     Column("residual_hsi", "Residual HSI", "noise levels", "one", fixed(2)),
     Column("residual_msi", "Residual MSI", "noise levels", "one", fixed(2)),
 ]
@@ -104,7 +104,7 @@ COST = [
     Column("seconds_estimate", "Estimate", "s", None, significant),
     Column("seconds_train", "Train", "s", None, significant),
     Column("seconds_fuse", "Fuse", "s", None, significant),
-    Column("seconds_io", "Read and write", "s", None, significant),
+    Column("seconds_io", "I/O", "s", None, significant),
     Column("peak_mem_mb", "Peak memory", "MB", None, significant),
     Column("parameters", "Trained parameters", "", None, large_count),
 ]

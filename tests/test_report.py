@@ -1,0 +1,471 @@
+"""The report: what the page says and draws against the metrics and cubes it was made from."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import math
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import Experiment, parse_experiment
+from pipeline.core.simulation import simulate
+from pipeline.core.spatial import SpatialResponse
+from pipeline.data.scene import Scene
+from pipeline.data.schema import cube_dataset, observation_dataset, reference_dataset
+from pipeline.data.store import write_json, write_store
+from pipeline.errors import InputError
+from pipeline.report import figures, pictures, tables
+from pipeline.report.comparison import common_seed, compare
+from pipeline.report.page import provenance, render
+from pipeline.steps import report
+
+COLUMNS = (
+    "scene,method,seed,psnr,psnr_peak1,sam,ergas,ssim,uiqi,q2n,cc,rmse,residual_hsi,residual_msi,"
+    "seconds_estimate,seconds_train,seconds_fuse,peak_mem_mb,device"
+)
+WAVELENGTH = np.array([440.0, 500, 550, 600, 650, 700, 750, 800, 860, 900])
+HOLE = (slice(4, 8), slice(10, 14))
+SCORES = {  # per label and seed: psnr, sam, residual_hsi
+    ("smooth", 0): (20.0, 4.0, 1.9),
+    ("smooth", 1): (21.0, 5.0, 1.9),
+    ("sharp", 0): (30.0, 6.0, 0.9),
+    ("sharp", 1): (33.0, 6.5, 0.9),
+    ("twin", 1): (31.5, 1.0, 0.2),
+}
+METHODS = {"smooth": "bicubic", "sharp": "gaussian_subspace", "twin": "gaussian_subspace"}
+
+
+def metrics(scene: str, response: str, label: str, seed: int) -> dict[str, Any]:
+    """What `evaluate` writes of a run."""
+    psnr, sam, residual = SCORES[label, seed]
+    values = {
+        **{"psnr": psnr, "psnr_peak1": psnr + 1 / 3, "sam": sam, "ergas": 2.5, "ssim": 0.9, "uiqi": 0.8},
+        **{"q2n": None, "cc": 0.99, "rmse": 0.0123456789, "residual_hsi": residual, "residual_msi": 1.0},
+    }
+    bands = len(WAVELENGTH)
+    return {
+        **{"scene": scene, "response": response, "label": label, "method": METHODS[label], "seed": seed},
+        "metrics": values,
+        "per_band": {
+            "wavelength": WAVELENGTH.tolist(),
+            **{"psnr": [psnr] * bands, "rmse": [0.01] * bands, "ssim": [None] + [0.9] * (bands - 1)},
+        },
+        "seconds": {"estimate": 0.1, "train": 0.0, "fuse": 0.25 + seed, "io": 0.05},
+        **{"peak_mem_mb": 321.5, "device": "cpu", "precision": "float32", "parameters": 0},
+        "settings": {"method": METHODS[label], "note": "<b>&"},
+        "provenance": {"code": {"version": "0.1.0"}, "inputs": {"observation": f"digest{seed}"}},
+    }
+
+
+def cube_of(reference: np.ndarray, label: str) -> np.ndarray:
+    """Something that a method could have fused."""
+    error = {"smooth": 0.1, "sharp": 0.01, "twin": 0.02}[label]
+    wave = np.sin(np.arange(reference.shape[2]) / 3).astype(np.float32)
+    return (
+        reference
+        + np.float32(error) * wave * np.linspace(0, 1, len(reference), dtype=np.float32)[:, None, None]
+    )
+
+
+def make_results(folder: Path, responses: tuple[str, ...] = ("sensor",)) -> Experiment:
+    """An experiment's folder as `evaluate` leaves it."""
+    spectral = {"kind": "gaussian", "centres": [450, 550, 650], "fwhm": 60}
+    experiment = parse_experiment(
+        {
+            "experiment": "small",
+            "scenes": {"field": {"source": {"kind": "file", "path": "<field>&.mat"}}},
+            "responses": {
+                r: {"spatial": {"kind": "box", "ratio": 4}, "spectral": spectral} for r in responses
+            },
+            "noise": {"snr_db": 30, "seeds": [0, 1]},
+            "methods": {
+                "smooth": {"method": "bicubic"},
+                "sharp": {"method": "gaussian_subspace"},
+                "twin": {"method": "gaussian_subspace", "seeds": [1]},
+            },
+        },
+        "test",
+    )
+    y, x = np.mgrid[:20, :24]
+    cube = 0.3 + 0.2 * np.sin(y / 4 + WAVELENGTH[:, None, None] / 200) * np.cos(x / 5)
+    cube[:, *HOLE] = np.nan
+    scene = Scene(cube.astype(np.float32), wavelength=WAVELENGTH)
+    matrix = np.exp(-(((WAVELENGTH - np.array([[450], [550], [650]])) / 40) ** 2))
+    write_json(folder / "field" / "source.json", {"path": "field.mat", "sha256": "5" * 64})
+    write_store(folder / "field" / "reference.zarr", reference_dataset(scene), {})
+    for response in responses:
+        for label, seed in SCORES:
+            here = folder / "field" / response / f"seed{seed}"
+            if not here.exists():
+                seen = simulate(
+                    scene.data,
+                    spectral_response=matrix,
+                    spatial_response=SpatialResponse.box(ratio=4),
+                    seed=seed,
+                )
+                write_store(here / "observation.zarr", observation_dataset(seen, scene), {})
+            write_store(here / label / "fused.zarr", cube_dataset(cube_of(scene.data, label), scene), {})
+            write_json(here / label / "metrics.json", metrics("field", response, label, seed))
+    return experiment
+
+
+def write_report(experiment: Experiment, folder: Path) -> tuple[str, str]:
+    """Run the step; the page and the CSV."""
+    out, summary = folder / "report.html", folder / "summary.csv"
+    report.run(experiment=experiment, results=folder, out=out, summary=summary)
+    return out.read_text(encoding="utf-8"), summary.read_text()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Path, str, str]:
+    """Experiment, folder, page and CSV."""
+    folder = tmp_path_factory.mktemp("small")
+    experiment = make_results(folder)
+    return experiment, folder, *write_report(experiment, folder)
+
+
+class Page(HTMLParser):
+    """Tables, images and addresses of a page; fails on tags that do not match."""
+
+    VOID = frozenset({"meta", "img", "br", "link", "wbr"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tables: list[list[list[str]]] = []
+        self.best: list[tuple[int, int, int]] = []
+        self.images: dict[str, np.ndarray] = {}
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str | None] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [given["id"]] if "id" in given else []
+        self.addresses += [given[name] or "" for name in ("src", "href", "xlink:href") if name in given]
+        if tag == "img":
+            assert given["alt"]
+            png = base64.b64decode((given["src"] or "").removeprefix("data:image/png;base64,"))
+            self.images[given["alt"] or ""] = np.asarray(Image.open(io.BytesIO(png)))
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            assert tag == "td" or given["scope"] in ("row", "col")
+            self.tables[-1][-1].append("")
+            if given.get("class") == "best":
+                self.best.append(
+                    (len(self.tables) - 1, len(self.tables[-1]) - 1, len(self.tables[-1][-1]) - 1)
+                )
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag without content."""
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close the tag that is open."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Gather the text of a cell."""
+        if {"td", "th"} & set(self.open):
+            self.tables[-1][-1][-1] += (" " if self.tables[-1][-1][-1] else "") + data.strip()
+
+
+def test_page_is_well_formed_and_needs_no_network(made: tuple[Experiment, Path, str, str]) -> None:
+    page = Page(made[2])
+    # true colour, colour infrared (in which the MSI has no band), two error maps, the located pixels
+    assert len(page.images) == 6 + 5 + 2 * 3 + 1
+    assert "has no band near one of the three wavelengths" in made[2]
+    assert len(set(page.ids)) == len(page.ids)
+    assert page.addresses
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
+    assert not re.search(r"url\((?!#)|@import|<script|<link|<iframe", made[2])
+    assert page.tags.count("h1") == 1
+    assert page.tags.count("figcaption") == page.tags.count("figure")
+
+
+def test_quality_table_shows_every_method_its_seeds_and_the_metrics(
+    made: tuple[Experiment, Path, str, str],
+) -> None:
+    head, *rows = Page(made[2]).tables[0]
+    assert head[:5] == ["Method", "Seeds", "PSNR\xa0↑ dB", "PSNR peak 1\xa0↑ dB", "SAM\xa0↓ °"]
+    assert [row[:2] for row in rows] == [["smooth", "2 0, 1"], ["sharp", "2 0, 1"], ["twin", "1 1"]]
+    assert [row[2] for row in rows] == ["20.50 ±0.71", "31.50 ±2.12", "31.50"]
+    assert [row[4] for row in rows] == ["4.500 ±0.707", "6.250 ±0.354", "1.000"]
+    assert [row[8] for row in rows] == ["–"] * 3  # noqa: RUF001
+
+
+def test_best_follows_each_columns_direction(made: tuple[Experiment, Path, str, str]) -> None:
+    page = Page(made[2])
+    names = [" ".join(name.split()[:2]) for name in page.tables[0][0]]
+    best = {(page.tables[0][row][0], names[column]) for table, row, column in page.best if table == 0}
+    assert {label for label, name in best if name.startswith("PSNR ↑")} == {"sharp", "twin"}
+    assert {label for label, name in best if name.startswith("SAM")} == {"twin"}
+    assert {label for label, name in best if name.startswith("Residual HSI")} == {"sharp"}
+    assert {label for label, name in best if name.startswith("Q2n")} == set()
+    assert all(table == 0 for table, _, _ in page.best)
+
+
+@pytest.mark.parametrize(("key", "best"), [("psnr", 2), ("sam", 0), ("residual_hsi", 1)])
+def test_best_of_three(key: str, best: int) -> None:
+    column = next(c for c in tables.QUALITY if c.key == key)
+    values = (0.5, 1.1, 2.0)
+    groups = {str(i): ([0], [{key: value}]) for i, value in enumerate(values)}
+    assert [row.cells[0].best for row in tables.make_table(groups, [column]).rows] == [
+        i == best for i in range(3)
+    ]
+    assert not tables.make_table({"0": groups["0"]}, [column]).rows[0].cells[0].best
+
+
+def test_summary_has_the_exact_columns_order_and_numbers(made: tuple[Experiment, Path, str, str]) -> None:
+    _, folder, _, text = made
+    assert text.splitlines()[0] == COLUMNS
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(r["scene"], r["method"], int(r["seed"])) for r in rows] == [("field", *key) for key in SCORES]
+    for row in rows:
+        path = folder / "field" / "sensor" / f"seed{row['seed']}" / row["method"] / "metrics.json"
+        content = json.loads(path.read_text())
+        for key in tables.METRICS:
+            value = content["metrics"][key]
+            assert row[key] == "" if value is None else float(row[key]) == value
+        for part in ("estimate", "train", "fuse"):
+            assert float(row[f"seconds_{part}"]) == content["seconds"][part]
+        assert (float(row["peak_mem_mb"]), row["device"]) == (321.5, "cpu")
+
+
+def test_several_responses_are_named_in_the_summary(tmp_path: Path) -> None:
+    experiment = make_results(tmp_path, ("one", "two"))
+    page, text = write_report(experiment, tmp_path)
+    scenes = [row["scene"] for row in csv.DictReader(io.StringIO(text))]
+    assert scenes == ["field/one"] * 5 + ["field/two"] * 5
+    assert "field/two" in page
+    assert len(Page(page).tables) == 2 * 2 + 2
+
+
+def test_same_inputs_give_the_same_bytes(made: tuple[Experiment, Path, str, str]) -> None:
+    experiment, folder, page, text = made
+    assert write_report(experiment, folder) == (page, text)
+
+
+def test_values_of_a_page_are_escaped(made: tuple[Experiment, Path, str, str]) -> None:
+    experiment, folder, page, _ = made
+    assert "&lt;field&gt;&amp;.mat" in page
+    assert "<b>" not in page
+    here = folder / "field" / "sensor" / "seed1" / "observation.zarr"
+    scene = report.scene_from(report.read_store(folder / "field" / "reference.zarr"))
+    seen = report.observation_from(report.read_store(here))
+    runs = [metrics("field", "sensor", label, 1) | {"label": f"<i>{label}"} for label in METHODS]
+    labels = [run["label"] for run in runs]
+    cubes = [(f"<i>{label}", cube_of(scene.data, label)) for label in METHODS]
+    compared = compare("<u>field", scene.data, scene.wavelength, seen, cubes, runs, labels)
+    text = render(experiment, [compared], provenance(experiment, runs, {"<s>": "0"}))
+    assert not re.search("<[ius]>", text)
+    Page(text)
+
+
+def test_charts_and_tables_escape_labels() -> None:
+    label = "<i>&"
+    svg = figures.band_curves({label: np.ones(5)}, None, "PSNR [dB]", figures.looks([label]))
+    assert "<i>" not in svg
+    assert "&lt;i&gt;&amp;" in svg
+    assert "currentColor" in svg
+    assert figures.INK not in svg
+
+
+def test_error_maps_share_one_scale(made: tuple[Experiment, Path, str, str]) -> None:
+    _, folder, page, _ = made
+    reference = report.scene_from(report.read_store(folder / "field" / "reference.zarr")).data
+    images = Page(page).images
+    errors = {label: pictures.rms_error_map(reference, cube_of(reference, label)) for label in METHODS}
+    upper = pictures.common_upper(list(errors.values()))
+    for label, values in errors.items():
+        drawn = images[f"RMS error over bands of {label} for field"]
+        np.testing.assert_array_equal(drawn, pictures.map_picture(values, upper))
+    brightness = {k: images[f"RMS error over bands of {k} for field"][..., 0].mean() for k in METHODS}
+    assert brightness["smooth"] > 1.3 * brightness["twin"] > 1.3 * brightness["sharp"]
+
+
+def test_no_data_is_transparent_in_every_picture(made: tuple[Experiment, Path, str, str]) -> None:
+    expected = np.full((20, 24), 255)
+    expected[HOLE] = 0
+    for alt, image in Page(made[2]).images.items():
+        if "LR-HSI" in alt:
+            assert image.shape == (5, 6, 4)
+            assert (image[..., 3] == 0).any()
+        else:
+            np.testing.assert_array_equal(image[..., 3], expected, err_msg=alt)
+
+
+def test_pictures_have_one_stretch(made: tuple[Experiment, Path, str, str]) -> None:
+    """The same value is the same colour in every picture: the fused cube differs, so do its colours."""
+    planes = np.random.default_rng(0).random((3, 30, 30))
+    limits = pictures.stretch(planes)
+    np.testing.assert_allclose(limits, np.percentile(planes.reshape(3, -1), (2, 98), axis=1).T)
+    picture = pictures.colour_picture(planes, limits)
+    brighter = pictures.colour_picture(planes + 0.1, limits)
+    assert (brighter[..., :3] >= picture[..., :3]).all()
+    assert brighter[..., :3].mean() > picture[..., :3].mean() + 20
+    images = Page(made[2]).images
+    reference = images["True colour picture of field: Reference"].astype(int)
+    near = np.abs(images["True colour picture of field: twin"].astype(int) - reference).mean()
+    far = np.abs(images["True colour picture of field: smooth"].astype(int) - reference).mean()
+    assert 0 < near < far
+
+
+def test_composites_follow_the_wavelengths() -> None:
+    full = pictures.composites(WAVELENGTH, 10)
+    assert [(c.name, c.bands) for c in full] == [("True colour", (4, 2, 0)), ("Colour infrared", (8, 4, 2))]
+    assert [c.name for c in pictures.composites(WAVELENGTH[:7], 7)] == ["True colour"]
+    assert [c.name for c in pictures.composites(np.linspace(1000, 2000, 9), 9)] == ["False colour"]
+
+
+def test_msi_planes_are_on_the_scale_of_the_hsi() -> None:
+    hsi = np.random.default_rng(0).random((10, 4, 4))
+    response = np.zeros((4, 10))
+    response[[0, 1, 2, 3], [0, 2, 4, 8]] = 5.0
+    true_colour, infrared = pictures.composites(WAVELENGTH, 10)
+    msi = np.tensordot(response, hsi, axes=1)
+    np.testing.assert_allclose(pictures.msi_planes(msi, response, WAVELENGTH, true_colour), hsi[[4, 2, 0]])
+    np.testing.assert_allclose(pictures.msi_planes(msi, response, WAVELENGTH, infrared), hsi[[8, 4, 2]])
+    assert pictures.msi_planes(msi[:3], response[:3], WAVELENGTH, infrared) is None
+    false_colour = pictures.composites(None, 10)[0]
+    np.testing.assert_allclose(pictures.msi_planes(msi, response, None, false_colour), hsi[[8, 4, 0]])
+
+
+def test_maps_match_their_definitions() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random((2, 7, 70, 5)).astype(np.float32)
+    x[:, 66, 2] = 0
+    x[3, 1, 1] = np.nan
+    np.testing.assert_allclose(
+        pictures.rms_error_map(x, y)[5, 3], np.sqrt(np.mean((x - y)[:, 5, 3] ** 2)), rtol=1e-5
+    )
+    a, b = x[:, 65, 4].astype(float), y[:, 65, 4].astype(float)
+    angle = math.degrees(math.acos(a @ b / math.sqrt((a @ a) * (b @ b))))
+    sam = pictures.sam_map(x, y)
+    assert sam[65, 4] == pytest.approx(angle, rel=1e-5)
+    assert np.isnan(sam[[66, 1], [2, 1]]).all()
+    assert np.isnan(sam).sum() == 2
+
+
+def test_large_images_are_averaged_down() -> None:
+    planes = np.arange(2 * 5 * 7, dtype=float).reshape(2, 5, 7)
+    planes[:, 4, 6] = np.nan
+    small = pictures.shrink(planes, max_side=4)
+    assert small.shape == (2, 3, 4)
+    assert small[0, 0, 0] == planes[0, :2, :2].mean()
+    assert small[1, 2, 1] == planes[1, 4, 2:4].mean()
+    assert np.isnan(small[0, 2, 3])
+    assert pictures.shrink(planes, max_side=7) is planes
+
+
+def test_pixels_are_typical_different_and_valid() -> None:
+    kinds = np.array([[0.1, 0.2], [0.9, 0.1], [0.5, 0.8]])
+    which = np.arange(30)[:, None] // 10 * np.ones((1, 30), int)
+    cube = kinds[which].transpose(2, 0, 1) + 0.01 * np.random.default_rng(0).standard_normal((2, 30, 30))
+    cube[:, :10, :29] = np.nan
+    cube[:, 0, 0] = 100.0
+    chosen = pictures.typical_pixels(cube, count=2)
+    assert sorted(int(which[y, x]) for y, x in chosen) == [1, 2]
+    assert chosen == pictures.typical_pixels(cube, count=2)
+    assert len(pictures.typical_pixels(np.ones((2, 30, 30)))) == 1
+    assert pictures.typical_pixels(np.full((2, 30, 30), np.nan)) == []
+
+
+def test_curves_are_broken_at_missing_bands_and_sorted() -> None:
+    x, y = figures.with_gaps(np.array([30.0, 10, 20, 100, 110]), np.array([3.0, 1, 2, 10, 11]))
+    np.testing.assert_array_equal(x, [10, 20, 30, 65, 100, 110])
+    np.testing.assert_array_equal(y, [1, 2, 3, np.nan, 10, 11])
+
+
+def test_methods_keep_their_looks_and_none_repeats() -> None:
+    labels = [f"m{i}" for i in range(13)]
+    look = figures.looks(labels)
+    assert len(set(look.values())) == 13
+    assert figures.looks(labels[:3])["m1"] == look["m1"]
+
+
+def test_seed_of_the_pictures() -> None:
+    def runs(*pairs: tuple[str, int]) -> list[dict[str, Any]]:
+        return [{"label": label, "seed": seed} for label, seed in pairs]
+
+    assert common_seed(runs(("a", 0), ("a", 1), ("b", 1), ("b", 2))) == 1
+    assert common_seed(runs(("a", 3), ("a", 2), ("b", 3), ("b", 2))) == 2
+    assert common_seed(runs(("a", 5), ("b", 4))) == 4
+
+
+def test_scene_without_wavelengths_or_common_seed(tmp_path: Path) -> None:
+    experiment = make_results(tmp_path)
+    reference = Scene(np.random.default_rng(0).random((10, 20, 24), dtype=np.float32))
+    write_store(tmp_path / "field" / "reference.zarr", reference_dataset(reference), {})
+    content = experiment.model_dump(exclude_unset=True)
+    content["methods"]["sharp"]["seeds"] = [0]
+    page, _ = write_report(parse_experiment(content, "test"), tmp_path)
+    assert "False colour" in page
+    assert "Band number" in page
+    assert "Wavelength [nm]" not in page
+    assert "with which these methods did not run: twin" in page
+
+
+def test_terminal_table_and_summary_command(made: tuple[Experiment, Path, str, str], tmp_path: Path) -> None:
+    text = report.summary(made[1])
+    lines = text.splitlines()
+    assert lines[0].split()[:4] == ["field", "seeds", "PSNR", "↑"]
+    assert re.search(r"^sharp +2 +31\.50 ±2\.12\*", text, flags=re.MULTILINE)
+    assert re.search(r"^twin +1 +31\.50\* +1\.000\*", text, flags=re.MULTILINE)
+    assert lines[-1] == f"Report: {made[1] / 'report.html'}"
+    with pytest.raises(InputError, match=r"summary\.csv: no such file; run the workflow"):
+        report.summary(tmp_path)
+    (tmp_path / "summary.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="not a summary of the report step"):
+        report.summary(tmp_path)
+
+
+def test_missing_or_tampered_inputs_leave_nothing_half_written(tmp_path: Path) -> None:
+    experiment = make_results(tmp_path)
+    path = tmp_path / "field" / "sensor" / "seed1" / "twin"
+    saved = (path / "metrics.json").read_text()
+    (path / "metrics.json").unlink()
+    with pytest.raises(InputError, match=r"twin/metrics\.json"):
+        write_report(experiment, tmp_path)
+    (path / "metrics.json").write_text(saved)
+    shutil.rmtree(path / "fused.zarr")
+    with pytest.raises(InputError, match=r"fused\.zarr"):
+        write_report(experiment, tmp_path)
+    assert not list(tmp_path.glob("*report*"))
+    assert not list(tmp_path.glob("*summary*"))
+
+
+def test_provenance_separates_what_is_common(made: tuple[Experiment, Path, str, str]) -> None:
+    experiment, folder, page, _ = made
+    runs = [metrics("field", "sensor", label, seed) for label, seed in SCORES]
+    found = provenance(experiment, runs, {})
+    assert found.common == {"code.version": "0.1.0", "device": "cpu", "precision": "float32"}
+    assert found.varying == ["inputs.observation"]
+    assert ("field / sensor / seed 1 / twin", ["digest1"]) in found.runs
+    digest = json.loads((folder / "field" / "reference.json").read_text())["digest"]
+    stores = {row[0]: row[1] for row in Page(page).tables[-1][1:]}
+    assert stores["field/reference.json"] == digest
+    assert stores["field/source.json"] == "5" * 64
+    assert "field/sensor/seed1/twin/fused.json" in stores
