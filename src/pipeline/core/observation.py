@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,7 @@ class Observation:
     def padded_window(self, window: Window, halo_lr: int) -> Window:
         """`window` grown by `halo_lr` LR pixels and outwards to whole LR pixels, inside the image."""
         step = self.spatial_response.ratio.numerator
-        halo = int(np.ceil(halo_lr * self.spatial_response.ratio))
+        halo = ceil(halo_lr * self.spatial_response.ratio)
 
         self._check_inside(window)
 

@@ -1,0 +1,94 @@
+"""Step `evaluate`: one run's scores against the reference, its residuals, and what it cost.
+
+After `simulate`, only this step and the report's pictures open the reference. Scene, response and
+label are the folders in which the run lies: `<scene>/<response>/seed<k>/<label>/`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.metrics import evaluate
+from pipeline.core.residuals import residuals
+from pipeline.data.schema import metadata_from, observation_from
+from pipeline.data.store import read_json, read_store, write_json
+from pipeline.errors import InputError
+from pipeline.provenance import provenance
+from pipeline.settings import MethodEntry
+from pipeline.steps.fitted import settings_of
+from pipeline.steps.timing import Timing
+
+
+def run(
+    *, reference: Path, observation: Path, fused: Path, settings: MethodEntry, seed: int, out: Path
+) -> None:
+    """Write `metrics.json`.
+
+    Parameters
+    ----------
+    reference, observation, fused : Path
+        Ledgers of the three stores.
+    settings : MethodEntry
+        The method's entry in the experiment.
+    seed : int
+        Noise seed of the observation.
+    out : Path
+        The JSON to write, in the run's folder, where `train` and `fuse` left their timings.
+    """
+    timing = Timing("evaluate")
+    label, observed, response, scene = out.resolve().parents[:4]
+    spent = costs(estimate=observed, train=label, fuse=label)
+    with timing.measure("io"):
+        truth, cube = read_store(reference), read_store(fused)["fused"]
+        seen = observation_from(read_store(observation))
+    with timing.measure("compute"):  # the cubes are read strip by strip in here
+        scores = evaluate(truth["reference"], cube, ratio=seen.spatial_response.ratio)
+        scores |= residuals(cube, seen)
+    wavelength = metadata_from(truth).wavelength
+    per_band = {"wavelength": None if wavelength is None else wavelength.tolist()} | scores.pop("per_band")
+    content = {
+        "scene": scene.name,
+        "response": response.name,
+        "label": label.name,
+        "method": settings.method,
+        "seed": seed,
+        "metrics": scores,
+        "per_band": per_band,
+        **spent,
+        "settings": settings_of(settings),
+        "provenance": provenance(
+            "evaluate", settings=settings, inputs=[reference, observation, fused], seed=seed
+        ),
+    }
+    with timing.measure("io"):
+        write_json(out, content)
+    timing.write(out.parent)
+
+
+def costs(**folders: Path) -> dict[str, Any]:
+    """Seconds, peak memory and device of a run, from the timings that its steps left.
+
+    Parameters
+    ----------
+    **folders : Path
+        Step and the folder of its timing; the last step's device, precision and number of
+        parameters are those of the run.
+    """
+    timings = {step: _timing(folder / f"{step}.timing.json", step) for step, folder in folders.items()}
+    last = list(timings.values())[-1]
+    compute = {step: timing["seconds"]["compute"] for step, timing in timings.items()}
+    io = sum(timing["seconds"]["io"] for timing in timings.values())
+    return {
+        "seconds": compute | {"io": round(io, 6)},
+        "peak_mem_mb": max(timing["peak_mem_mb"] for timing in timings.values()),
+        **{name: last[name] for name in ("device", "precision", "parameters")},
+    }
+
+
+def _timing(path: Path, step: str) -> dict[str, Any]:
+    timing = read_json(path)
+    expected = {"step", "seconds", "peak_mem_mb", "device", "precision", "parameters"}
+    if set(timing) != expected or timing["step"] != step or set(timing["seconds"]) != {"compute", "io"}:
+        raise InputError(f"{path}: not the timing of the step {step}; delete it and run {step} again")
+    return timing
