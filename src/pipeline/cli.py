@@ -124,6 +124,23 @@ def fuse(
 
 
 @app.command()
+def evaluate(
+    reference: Ledger, observation: Ledger, fused: Ledger, settings: Settings, seed: Seed, out: Out
+) -> None:
+    """Score a fused cube against the reference and the observation."""
+    from pipeline.steps import evaluate
+
+    evaluate.run(
+        reference=reference,
+        observation=observation,
+        fused=fused,
+        settings=_settings(Method, settings).root,
+        seed=seed,
+        out=out,
+    )
+
+
+@app.command()
 def report(
     settings: Annotated[str, typer.Option(help="JSON text of the whole configuration")],
     results: Annotated[Path, typer.Option(help="the experiment's folder under results/")],

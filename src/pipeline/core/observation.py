@@ -79,7 +79,7 @@ class Observation:
     @property
     def bands(self) -> int:
         """C, the number of HSI bands."""
-        return self.lr_hsi.shape[0]
+        return len(self.lr_hsi)
 
     @property
     def hr_shape(self) -> tuple[int, int]:

@@ -62,7 +62,7 @@ class _Residual:
         self.variance = np.square(sigma)
         self.power = self.noise = 0.0
 
-    def add(self, residual: NDArray[np.float64], bands: slice) -> None:
+    def add(self, residual: NDArray[Any], bands: slice) -> None:
         """`residual` is ``(bands, y, x)``."""
         count = np.count_nonzero(~np.isnan(residual), axis=(1, 2))
         self.power += float(np.nansum(np.square(residual)))

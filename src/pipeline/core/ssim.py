@@ -23,7 +23,7 @@ ROUNDING = 1e-14  # share of the mean square below which a variance is rounding 
 
 def uniform_window(size: int) -> Array:
     """Equal weights, summing to one."""
-    return np.full(size, 1 / size, dtype=np.float64)
+    return np.ones(size) / size
 
 
 def gaussian_window(sigma: float = 1.5, radius: int = 5) -> Array:
