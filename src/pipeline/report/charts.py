@@ -22,8 +22,8 @@ SAM = (
     "better. SAM compares whole spectra, so it has one value per pixel and none per band."
 )
 RESIDUALS = (
-    "Residuals: how far the fused cube, seen through the sensors' responses, is from the observation, in units "
-    "of the noise level; a point for each seed. At 1 (dashed) it explains the observation down to its noise, "
+    "Residuals: how far the fused cube, seen through the sensors' responses, is from the observation, in "
+    "units of the noise level; a point for each seed. At 1 (dashed) it explains the observation down to its noise, "
     "above it contradicts the observation, below it also fits the noise."
 )
 TIMES = (
