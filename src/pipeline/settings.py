@@ -34,6 +34,7 @@ class Strict(BaseModel):
 class MethodSettings(Strict):
     """What every method's entry in an experiment holds."""
 
+    method: str
     seeds: Seeds | None = Field(None, description="noise seeds of this method; default: the experiment's")
 
 

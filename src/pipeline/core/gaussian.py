@@ -45,7 +45,7 @@ class Quadratic:
         return np.tensordot(self.gram, blurred, axes=1) + np.tensordot(self.local, coefficients, axes=1)
 
     def solve(self, rhs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Coefficients ``(d, H, W)`` for a right-hand side: exact, or to `TOLERANCE` by conjugate gradients."""
+        """Coefficients ``(d, H, W)``: exact, or to `TOLERANCE` by conjugate gradients."""
         separable = SeparableInverse(self)
         if self.operator.separable:
             return separable.apply(rhs)

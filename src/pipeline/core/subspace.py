@@ -74,6 +74,25 @@ def fit_subspace(lr_hsi: NDArray[np.floating], sigma: NDArray[np.float64], d: in
     return Subspace(directions / weight, coefficients)
 
 
+def signal_dimension(lr_hsi: NDArray[np.floating], sigma: NDArray[np.float64]) -> int:
+    """Number of spectral directions whose power no white noise of the given levels explains.
+
+    Counts the eigenvalues of the noise-whitened second moment above the Marchenko-Pastur edge
+    ``(1 + sqrt(C / N))^2``.
+
+    Parameters
+    ----------
+    lr_hsi : (C, h, w)
+        Without no-data.
+    sigma : (C,)
+        Noise standard deviation per band, positive.
+    """
+    whitened = lr_hsi.reshape(len(lr_hsi), -1) / sigma[:, None]
+    bands, pixels = whitened.shape
+    eigenvalues = np.linalg.eigvalsh(whitened @ whitened.T / pixels)
+    return max(1, int((eigenvalues > (1 + np.sqrt(bands / pixels)) ** 2).sum()))
+
+
 def detail_covariance(coefficients: NDArray[np.float64], response: SpatialResponse) -> NDArray[np.float64]:
     """Covariance ``(d, d)`` of what one more degradation loses: ``a - upsample(H(a))``.
 

@@ -16,7 +16,7 @@ from pipeline.methods.bicubic import Bicubic
 from pipeline.methods.gaussian_subspace import GaussianSubspace
 from pipeline.settings import ArgsDiffSettings, BicubicSettings, GaussianSubspaceSettings, MethodSettings
 
-__all__ = ["FittedMethod", "Method", "build", "methods"]
+__all__ = ["FittedMethod", "Method", "build", "methods", "settings_of"]
 
 REGISTRY: dict[str, tuple[type[MethodSettings], Callable[[Any], Method]]] = {
     "bicubic": (BicubicSettings, Bicubic),
@@ -30,11 +30,13 @@ def methods() -> list[str]:
     return list(REGISTRY)
 
 
+def settings_of(name: str) -> type[MethodSettings]:
+    """The settings model of a method."""
+    if name not in REGISTRY:
+        raise InputError(f"method: {name!r} is unknown; use one of {', '.join(methods())}")
+    return REGISTRY[name][0]
+
+
 def build(settings: MethodSettings) -> Method:
     """The method that the settings describe."""
-    for model, method in REGISTRY.values():
-        if type(settings) is model:
-            return method(settings)
-    raise InputError(
-        f"no method for settings of type {type(settings).__name__}; use one of {', '.join(methods())}"
-    )
+    return REGISTRY[settings.method][1](settings)

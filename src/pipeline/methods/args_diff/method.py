@@ -123,7 +123,7 @@ class FittedArgsDiff:
     def state(self) -> State:
         """The weights of both networks, float32."""
         return {
-            f"{name}.{key}": tensor.cpu().numpy()
+            f"{name}.{key}": tensor.cpu().contiguous().numpy()
             for name, network in self.networks.items()
             for key, tensor in network.state_dict().items()
         }
@@ -134,8 +134,8 @@ class FittedArgsDiff:
         scale = unit_scale(filled)
         with torch_threads(self.settings.threads):
             coefficients, basis = sample(
-                self._sampling_networks(),
-                self._start(filled),
+                self.sampling_networks(),
+                self.start(filled),
                 guidance_of(filled, scale, self._device, squared=self.settings.variant == "paper"),
                 self.settings,
                 progress,
@@ -144,7 +144,7 @@ class FittedArgsDiff:
         fused = mark_nodata(cube.cpu().numpy(), self.observation)
         return fused if window is None else fused[:, *window.slices]
 
-    def _sampling_networks(self) -> tuple[nn.Module, nn.Module]:
+    def sampling_networks(self) -> tuple[nn.Module, nn.Module]:
         """Copies for sampling: without gradients, channels last, the spatial one in bfloat16 where used."""
         spatial = SpatialUNet(self.settings.d, self.settings.training.width)
         spatial.load_state_dict(self.networks["spatial"].state_dict())
@@ -154,7 +154,7 @@ class FittedArgsDiff:
         spectral = self.networks["spectral"].to(self._device)
         return spatial.requires_grad_(False).eval(), spectral.requires_grad_(False).eval()
 
-    def _start(self, observation: Observation) -> tuple[Tensor, Tensor]:
+    def start(self, observation: Observation) -> tuple[Tensor, Tensor]:
         """A_T, a function of the absolute position, and E_T."""
         d = self.settings.d
         coefficients = standard_normal(

@@ -117,6 +117,7 @@ class SpatialUNet(nn.Module):
         height, width = x.shape[-2:]
         pad = (-width % STRIDE, -height % STRIDE)
         x = functional.pad(x, (0, pad[0], 0, pad[1]), mode="replicate") if any(pad) else x
+        x = x.to(self.inlet.weight.dtype)
         emb = self.time(sinusoids(t, self.width).to(x.dtype))
         x = self.inlet(x)
         skips = [x]

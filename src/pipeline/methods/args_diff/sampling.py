@@ -166,7 +166,7 @@ def guided_estimate(
         loss = guidance.loss(unit(pairs[0][0]), unit(pairs[1][0]), settings.lambda1)
         gradients = list(torch.autograd.grad(loss, noisy))
     clean, noise = zip(*((x0.detach(), eps.detach()) for x0, eps in pairs), strict=True)
-    return float(loss), list(clean), list(noise), gradients
+    return float(loss.detach()), list(clean), list(noise), gradients
 
 
 def estimates(

@@ -110,7 +110,7 @@ def train(
         if step % recipe.checkpoint_every == 0 or step == recipe.iterations:
             run.save(step, best, since_best)
         if step % 10 == 0 or step == recipe.iterations:
-            progress(recipe.name, step, recipe.iterations, float(loss))
+            progress(recipe.name, step, recipe.iterations, float(loss.detach()))
     return average.eval()
 
 

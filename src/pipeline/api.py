@@ -1,0 +1,177 @@
+"""The Python interface: fuse, simulate and evaluate arrays without the workflow.
+
+Arrays are NumPy, axes (band, y, x), no-data is NaN.
+
+>>> import numpy as np, pipeline
+>>> reference = np.random.default_rng(0).random((20, 32, 32), dtype=np.float32)
+>>> srf = np.kron(np.eye(4), np.ones(5)) / 5
+>>> blur = pipeline.SpatialResponse.bicubic(ratio=4)
+>>> pair = pipeline.simulate(reference, spectral_response=srf, spatial_response=blur)
+>>> result = pipeline.fuse(pair.lr_hsi, pair.hr_msi, spectral_response=srf, spatial_response=blur)
+>>> result.cube.shape
+(20, 32, 32)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.config import parse
+from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise
+from pipeline.core.observation import Observation, check_pair
+from pipeline.core.spatial import SpatialResponse
+from pipeline.errors import InputError
+from pipeline.methods import build, settings_of
+from pipeline.provenance import code_version, package_versions
+
+
+@dataclass(frozen=True)
+class FusionResult:
+    """A fused cube and how it was made.
+
+    Attributes
+    ----------
+    cube : (C, H, W) float32
+    seconds : float
+        Wall time of estimation, training and fusion; `provenance["seconds"]` splits it.
+    provenance : dict
+        Method, settings, seed, responses, noise levels, device, precision and versions.
+    """
+
+    cube: NDArray[np.float32]
+    seconds: float
+    provenance: dict[str, Any]
+
+
+def fuse(
+    lr_hsi: ArrayLike,
+    hr_msi: ArrayLike,
+    *,
+    spectral_response: ArrayLike,
+    spatial_response: SpatialResponse | str,
+    method: str = "gaussian_subspace",
+    seed: int = 0,
+    sigma_hsi: ArrayLike | None = None,
+    sigma_msi: ArrayLike | None = None,
+    **settings: Any,
+) -> FusionResult:
+    """Fuse an LR-HSI with an HR-MSI of the same place.
+
+    Parameters
+    ----------
+    lr_hsi : (C, h, w)
+    hr_msi : (c, H, W)
+    spectral_response : (c, C)
+        R: each row takes a spectrum to one MSI band.
+    spatial_response : SpatialResponse or {"bicubic", "gaussian", "box"}
+        H. A name takes the ratio from the images' sizes; "gaussian" then has a width at half
+        maximum of one LR pixel.
+    method : str
+        One of `pipeline.methods()`.
+    seed : int
+        Seed of every random draw of the method.
+    sigma_hsi, sigma_msi : (C,), (c,) or scalar, optional
+        Noise standard deviations, in the images' units; estimated where not given.
+    **settings
+        The method's settings; see `pipeline.settings`.
+
+    Returns
+    -------
+    FusionResult
+
+    Raises
+    ------
+    pipeline.InputError
+        One line naming the argument, what it is and what it should be.
+    """
+    chosen = parse(settings_of(method), {"method": method, **settings}, method)
+    start = perf_counter()
+    observation = _observation(lr_hsi, hr_msi, spectral_response, spatial_response, sigma_hsi, sigma_msi)
+    estimated = perf_counter()
+    fitted = build(chosen).fit(observation, seed)
+    trained = perf_counter()
+    cube = fitted.fuse()
+    end = perf_counter()
+    provenance = {
+        "method": method,
+        "settings": chosen.model_dump(mode="json", exclude={"seeds"}),
+        "seed": seed,
+        "spatial_response": observation.spatial_response.to_dict(),
+        "sigma_hsi": observation.sigma_hsi.tolist(),
+        "sigma_msi": observation.sigma_msi.tolist(),
+        "device": fitted.device,
+        "precision": fitted.precision,
+        "parameters": fitted.parameters,
+        "seconds": {"estimate": estimated - start, "train": trained - estimated, "fuse": end - trained},
+        "code": code_version(),
+        "packages": package_versions(),
+    }
+    return FusionResult(cube, end - start, provenance)
+
+
+def _observation(
+    lr_hsi: ArrayLike,
+    hr_msi: ArrayLike,
+    spectral_response: ArrayLike,
+    spatial_response: SpatialResponse | str,
+    sigma_hsi: ArrayLike | None,
+    sigma_msi: ArrayLike | None,
+) -> Observation:
+    """Check the arguments and estimate the noise levels that were not given."""
+    hsi, msi = image_array("lr_hsi", lr_hsi), image_array("hr_msi", hr_msi)
+    srf = np.asarray(spectral_response, dtype=np.float64)
+    if isinstance(spatial_response, str):
+        spatial_response = _named_response(spatial_response, hsi, msi)
+    check_pair(hsi, msi, srf, spatial_response)
+    of_hsi = estimate_hsi_noise(hsi) if sigma_hsi is None else _levels("sigma_hsi", sigma_hsi, len(hsi))
+    if sigma_msi is None:
+        operator = spatial_response.operator(*msi.shape[1:])
+        of_msi = estimate_msi_noise(hsi, msi, srf, operator, of_hsi)
+    else:
+        of_msi = _levels("sigma_msi", sigma_msi, len(msi))
+    return Observation(hsi, msi, srf, spatial_response, of_hsi, of_msi)
+
+
+def image_array(name: str, image: ArrayLike) -> NDArray[np.float32]:
+    """An argument as a float32 array; refuses what is not numeric."""
+    array = np.asarray(image)
+    if array.dtype.kind not in "uif":
+        raise InputError(f"{name}: expected numbers, got an array of type {array.dtype}")
+    return array.astype(np.float32, copy=False)
+
+
+def _levels(name: str, sigma: ArrayLike, bands: int) -> NDArray[np.float64]:
+    levels = np.asarray(sigma, dtype=np.float64)
+    if levels.shape not in ((), (bands,)) or not (np.isfinite(levels) & (levels > 0)).all():
+        raise InputError(f"{name}: expected one positive number or {bands} of them, got {sigma!r}")
+    return np.broadcast_to(levels, (bands,)).copy()
+
+
+def _named_response(name: str, lr_hsi: NDArray[Any], hr_msi: NDArray[Any]) -> SpatialResponse:
+    """The response of a name, its ratio taken from the images' heights and widths."""
+    if lr_hsi.ndim != 3 or hr_msi.ndim != 3:
+        raise InputError(
+            f"expected three axes (band, y, x), got lr_hsi {lr_hsi.shape} and hr_msi {hr_msi.shape}"
+        )
+    ratios = {Fraction(hr, lr) for hr, lr in zip(hr_msi.shape[1:], lr_hsi.shape[1:], strict=True)}
+    if len(ratios) > 1:
+        raise InputError(
+            f"spatial_response: {name!r} takes the ratio from the sizes, but hr_msi {hr_msi.shape[1:]} over "
+            f"lr_hsi {lr_hsi.shape[1:]} differs between y and x; give a SpatialResponse"
+        )
+    ratio = ratios.pop()
+    if name == "bicubic":
+        return SpatialResponse.bicubic(ratio=ratio)
+    if name == "box":
+        return SpatialResponse.box(ratio=ratio)
+    if name == "gaussian":
+        return SpatialResponse.gaussian(ratio=ratio, fwhm=1.0)
+    raise InputError(
+        f"spatial_response: {name!r} is unknown; use bicubic, gaussian, box or a SpatialResponse"
+    )

@@ -1,0 +1,173 @@
+"""The closed form against a brute-force solution, and the subspace and no-data it builds on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.core.gaussian import fuse_gaussian
+from pipeline.core.nodata import fill_nearest, footprint
+from pipeline.core.observation import Observation
+from pipeline.core.spatial import SpatialResponse, upsample
+from pipeline.core.subspace import detail_covariance, fit_subspace, resolve_dimension, signal_dimension
+from pipeline.errors import InputError
+
+RNG = np.random.default_rng(3)
+PSF = RNG.random((5, 5))
+
+
+def small_problem(response: SpatialResponse, shape: tuple[int, int]) -> tuple[Observation, dict]:
+    """A random observation with unequal noise levels, and the prior of its fusion."""
+    rng = np.random.default_rng(5)
+    bands, msi_bands, d = 7, 3, 4
+    lr_shape = tuple(response.lr_size(n) for n in shape)
+    observation = Observation(
+        rng.random((bands, *lr_shape)).astype(np.float32),
+        rng.random((msi_bands, *shape)).astype(np.float32),
+        rng.random((msi_bands, bands)),
+        response,
+        rng.uniform(0.01, 0.1, bands),
+        rng.uniform(0.01, 0.1, msi_bands),
+    )
+    root = rng.standard_normal((d, d))
+    prior = {
+        "basis": rng.standard_normal((d, bands)),
+        "mean": rng.standard_normal((d, *shape)),
+        "precision": root @ root.T + np.eye(d),
+    }
+    return observation, prior
+
+
+def brute_force(observation: Observation, basis, mean, precision) -> np.ndarray:
+    """The same minimiser from one dense least-squares problem over all unknowns."""
+    d, height, width = mean.shape
+    unknowns = np.eye(d * height * width).reshape(-1, d, height, width)
+    blurred = observation.operator.forward(unknowns)
+    hsi = np.einsum("ndyx,dc->ncyx", blurred, basis) / observation.sigma_hsi[:, None, None]
+    msi = (
+        np.einsum("ndyx,dc->ncyx", unknowns, basis @ observation.spectral_response.T)
+        / observation.sigma_msi[:, None, None]
+    )
+    prior = np.einsum("de,neyx->ndyx", np.linalg.cholesky(precision).T, unknowns)
+    matrix = np.concatenate([part.reshape(len(unknowns), -1).T for part in (hsi, msi, prior)])
+    target = np.concatenate(
+        [
+            (observation.lr_hsi / observation.sigma_hsi[:, None, None]).ravel(),
+            (observation.hr_msi / observation.sigma_msi[:, None, None]).ravel(),
+            np.einsum("de,eyx->dyx", np.linalg.cholesky(precision).T, mean).ravel(),
+        ]
+    )
+    return np.linalg.lstsq(matrix, target, rcond=None)[0].reshape(mean.shape)
+
+
+@pytest.mark.parametrize(
+    ("response", "shape"),
+    [
+        (SpatialResponse.bicubic(ratio=2), (8, 6)),
+        (SpatialResponse.gaussian(ratio="5/2", fwhm=1.1), (10, 5)),
+        (SpatialResponse.box(ratio=3), (6, 9)),
+        (SpatialResponse.from_psf(PSF, ratio=2), (8, 6)),
+    ],
+    ids=["bicubic", "gaussian", "box", "psf of full rank"],
+)
+def test_closed_form_equals_brute_force(response, shape):
+    observation, prior = small_problem(response, shape)
+    exact = brute_force(observation, **prior)
+    assert np.abs(fuse_gaussian(observation, **prior) - exact).max() < 1e-6 * np.abs(exact).max()
+
+
+def test_free_psf_of_rank_one_takes_the_separable_path():
+    response = SpatialResponse.from_psf(np.outer([1, 2, 1], [1, 3, 1]), ratio=3)
+    assert response.operator(9, 9).separable
+    assert not SpatialResponse.from_psf(PSF, ratio=2).operator(8, 8).separable
+
+
+def test_subspace_of_equal_noise_is_the_svd():
+    image = RNG.random((6, 5, 4))
+    subspace = fit_subspace(image, np.full(6, 0.1), 3)
+    u, s, vt = np.linalg.svd(image.reshape(6, -1), full_matrices=False)
+    rebuilt = np.tensordot(subspace.basis.T, subspace.coefficients, axes=1).reshape(6, -1)
+    assert np.allclose(rebuilt, (u[:, :3] * s[:3]) @ vt[:3])
+    assert np.allclose(subspace.basis @ subspace.basis.T, np.eye(3))
+
+
+def test_subspace_gives_noisy_bands_less_weight():
+    rng = np.random.default_rng(0)
+    clean = np.outer(np.ones(8), rng.random(400)).reshape(8, 20, 20)
+    sigma = np.r_[np.full(7, 1e-3), 1.0]
+    noisy = clean + sigma[:, None, None] * rng.standard_normal(clean.shape)
+    subspace = fit_subspace(noisy, sigma, 1)
+    rebuilt = np.tensordot(subspace.basis.T, subspace.coefficients, axes=1)
+    assert np.abs(rebuilt[:7] - clean[:7]).max() < 0.01
+
+
+def test_signal_dimension_counts_the_directions_above_the_noise():
+    rng = np.random.default_rng(1)
+    sigma = rng.uniform(0.5, 2, 30)
+    signal = np.tensordot(rng.standard_normal((30, 4)) * 20, rng.standard_normal((4, 20, 20)), axes=1)
+    noise = sigma[:, None, None] * rng.standard_normal(signal.shape)
+    assert signal_dimension(signal + noise, sigma) == 4
+
+
+def test_detail_covariance_is_that_of_the_lost_detail():
+    response = SpatialResponse.bicubic(ratio=2)
+    coefficients = RNG.standard_normal((3, 12, 10))
+    detail = coefficients - upsample(response.operator(12, 10).forward(coefficients), (12, 10))
+    expected = np.einsum("dyx,eyx->de", detail, detail) / 120
+    assert np.allclose(detail_covariance(coefficients, response), expected, rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 13), st.integers(1, 13), st.sampled_from(["2", "4", "25/3"]))
+def test_detail_covariance_is_positive_for_any_size(height, width, ratio):
+    coefficients = np.random.default_rng(0).standard_normal((2, height, width))
+    covariance = detail_covariance(coefficients, SpatialResponse.box(ratio=ratio))
+    assert np.linalg.eigvalsh(covariance).min() > 0
+
+
+def test_dimension_is_checked_against_bands_and_pixels():
+    observation, _ = small_problem(SpatialResponse.bicubic(ratio=2), (4, 4))
+    assert resolve_dimension(None, observation) == 4
+    with pytest.raises(InputError, match="5 subspace dimensions .* at most 4"):
+        resolve_dimension(5, observation)
+
+
+def test_filling_takes_the_nearest_valid_pixel():
+    image = np.arange(12.0).reshape(1, 3, 4)
+    image[0, 0, 0] = np.nan
+    image[0, 2, 1:] = np.nan
+    filled = fill_nearest(image)
+    assert np.isfinite(filled).all()
+    assert filled[0, 0, 0] in (1.0, 4.0)
+    assert filled[0, 2, 3] == 7.0
+
+
+def test_footprint_covers_exactly_the_missing_lr_pixel():
+    missing = np.zeros((3, 2), bool)
+    missing[1, 1] = True
+    cover = footprint(missing, (12, 8))
+    assert cover[4:8, 4:8].all()
+    assert cover.sum() == 16
+
+
+def test_nodata_does_not_reach_valid_pixels(observation_of_landscape):
+    from pipeline.methods import build
+    from pipeline.settings import GaussianSubspaceSettings
+
+    whole = observation_of_landscape
+    lr_hsi, hr_msi = whole.lr_hsi.copy(), whole.hr_msi.copy()
+    lr_hsi[3, 0, 0] = np.nan
+    hr_msi[:, 20, 20] = np.nan
+    damaged = replace(whole, lr_hsi=lr_hsi, hr_msi=hr_msi)
+    method = build(GaussianSubspaceSettings())
+    cube = method.fit(damaged).fuse()
+    missing = np.isnan(cube).any(axis=0)
+    assert missing[:4, :4].all()
+    assert missing[20, 20]
+    assert missing.sum() == 17
+    assert np.isnan(cube).all(axis=0).sum() == 17
+    clean = method.fit(whole).fuse()
+    error = np.abs(cube - clean)[:, ~missing].max()
+    assert error < 0.2 * np.ptp(clean)
