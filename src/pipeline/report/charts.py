@@ -23,8 +23,8 @@ SAM = (
 )
 RESIDUALS = (
     "Residuals: how far the fused cube, seen through the sensors' responses, is from the observation, in "
-    "units of the noise level; a point for each seed. At 1 (dashed) it explains the observation down to its noise, "
-    "above it contradicts the observation, below it also fits the noise."
+    "units of the noise level; a point for each seed. At 1 (dashed) it explains the observation down to its "
+    "noise, above it contradicts the observation, below it also fits the noise."
 )
 TIMES = (
     "Wall time of each phase, mean over seeds, on a logarithmic axis; a phase that takes no time is left out."
