@@ -74,9 +74,7 @@ def simulate(reference: Ledger, settings: Settings, seed: Seed, out: Out) -> Non
     """Take the two images that the configured sensors would see of a reference."""
     from pipeline.steps import simulate
 
-    simulate.run(
-        reference=reference, settings=_settings(simulate.Settings, settings), seed=seed, out=out
-    )
+    simulate.run(reference=reference, settings=_settings(simulate.Settings, settings), seed=seed, out=out)
 
 
 @app.command()
@@ -190,5 +188,3 @@ def _settings(model: type[M], text: str) -> M:
 def main() -> None:
     """Entry point of the console script."""
     app()
-
-

@@ -8,6 +8,7 @@ from snakemake.utils import validate
 
 from pipeline.config import parse_experiment
 from pipeline.errors import InputError
+from pipeline.sources import source_files
 
 try:
     EXPERIMENT = parse_experiment(config, "configuration")
@@ -24,12 +25,9 @@ wildcard_constraints:
     label="|".join(map(re.escape, EXPERIMENT.methods)),
 
 
-def code(*modules):
-    """Source files that decide a step's result: a change of one reruns the step."""
-    files = [Path(f"src/pipeline/{module}.py") for module in modules]
-    folders = [file.with_suffix("") for file in files]
-    found = [f for f in files if f.exists()] + [f for d in folders for f in sorted(d.glob("*.py"))]
-    return [file.as_posix() for file in found]
+def code(module):
+    """Source files of the package on which a module's results depend; a change reruns the step."""
+    return [path.as_posix() for path in source_files(f"pipeline.{module}")]
 
 
 def as_json(settings, **without):
@@ -51,13 +49,13 @@ def runs(pattern):
     return list(dict.fromkeys(paths))
 
 
-def source_files(wildcards):
+def scene_file(wildcards):
     """The scene's local file; one that is fetched, or missing, is up to the step."""
     source = EXPERIMENT.scenes[wildcards.scene].source
     return [source.path] if source.kind == "file" and not source.url and Path(source.path).exists() else []
 
 
-def response_files(wildcards):
+def response_file(wildcards):
     """The file behind the spectral response; a missing one is up to the step."""
     path = getattr(EXPERIMENT.responses[wildcards.response].spectral, "path", None)
     return [path] if path and Path(path).exists() else []
@@ -82,7 +80,7 @@ def method_settings(wildcards):
 
 
 def method_code(wildcards):
-    return code(f"methods/{EXPERIMENT.methods[wildcards.label].method}")
+    return code(f"methods.{EXPERIMENT.methods[wildcards.label].method}")
 
 
 def method_threads(wildcards):

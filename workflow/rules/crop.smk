@@ -1,7 +1,7 @@
 rule crop:
     input:
         source="results/{experiment}/{scene}/source.json",
-        code=code("steps/crop", "data/readers", "data/arrays", "data/raster", "data/synthetic", "data/scene"),
+        code=code("steps.crop"),
     output:
         ledger="results/{experiment}/{scene}/reference.json",
         store="results/{experiment}/{scene}/reference.zarr/zarr.json",

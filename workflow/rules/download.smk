@@ -1,7 +1,7 @@
 rule download:
     input:
-        source_files,
-        code=code("steps/download"),
+        scene_file,
+        code=code("steps.download"),
     output:
         source="results/{experiment}/{scene}/source.json",
         timing="results/{experiment}/{scene}/download.timing.json",

@@ -2,7 +2,7 @@ rule estimate:
     input:
         ledger="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
         store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
-        code=code("steps/estimate", "core/estimation"),
+        code=code("steps.estimate"),
     output:
         ledger="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
         store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",

@@ -9,7 +9,7 @@ rule evaluate:
         estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.timing.json",
         train="results/{experiment}/{scene}/{response}/seed{seed}/{label}/train.timing.json",
         fuse="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.timing.json",
-        code=code("steps/evaluate", "core/metrics", "core/quality_index", "core/ssim", "core/residuals"),
+        code=code("steps.evaluate"),
     output:
         metrics="results/{experiment}/{scene}/{response}/seed{seed}/{label}/metrics.json",
         timing="results/{experiment}/{scene}/{response}/seed{seed}/{label}/evaluate.timing.json",

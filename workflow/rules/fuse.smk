@@ -5,7 +5,7 @@ rule fuse:
         estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
         estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
         fitted="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors",
-        code=code("steps/fuse"),
+        code=code("steps.fuse"),
         method=method_code,
     output:
         ledger="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.json",

@@ -1,16 +1,9 @@
 rule simulate:
     input:
-        response_files,
+        response_file,
         ledger="results/{experiment}/{scene}/reference.json",
         store="results/{experiment}/{scene}/reference.zarr/zarr.json",
-        code=code(
-            "steps/simulate",
-            "core/simulation",
-            "core/spatial",
-            "core/noise",
-            "core/spectral",
-            "data/response_files",
-        ),
+        code=code("steps.simulate"),
     output:
         ledger="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
         store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",

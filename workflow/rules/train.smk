@@ -4,7 +4,7 @@ rule train:
         observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
         estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
         estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
-        code=code("steps/train"),
+        code=code("steps.train"),
         method=method_code,
     output:
         fitted="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors",

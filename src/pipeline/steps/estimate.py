@@ -13,11 +13,13 @@ import numpy as np
 import xarray as xr
 
 from pipeline.config import Estimation
-from pipeline.core.estimation import estimate_noise, estimate_spectral_response
+from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise, estimate_spectral_response
 from pipeline.core.observation import Observation
 from pipeline.data.schema import observation_from
 from pipeline.data.store import read_store, write_store
+from pipeline.methods.device import torch_threads
 from pipeline.provenance import provenance
+from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
 
@@ -36,12 +38,15 @@ def run(*, observation: Path, settings: Estimation, out: Path) -> None:
 
 def told_to_methods(observation: Observation, settings: Estimation) -> Observation:
     """The observation with the estimates that `settings` asks for in place of the truth."""
-    if settings.noise == "estimated":
-        sigma_hsi, sigma_msi = estimate_noise(observation)
-        observation = replace(observation, sigma_hsi=sigma_hsi, sigma_msi=sigma_msi)
+    images, operator = (observation.lr_hsi, observation.hr_msi), observation.operator
     if settings.spectral_response == "estimated":
-        response = estimate_spectral_response(observation)
+        with torch_threads(1), ProgressReport() as progress:
+            response = estimate_spectral_response(*images, operator, progress)
         observation = replace(observation, spectral_response=response)
+    if settings.noise == "estimated":
+        sigma_hsi = estimate_hsi_noise(observation.lr_hsi)
+        sigma_msi = estimate_msi_noise(*images, observation.spectral_response, operator, sigma_hsi)
+        observation = replace(observation, sigma_hsi=sigma_hsi, sigma_msi=sigma_msi)
     return observation
 
 
@@ -59,7 +64,9 @@ def estimate_dataset(told: Observation) -> xr.Dataset:
 def read_observation(observation: Path, estimate: Path) -> Observation:
     """What a method sees: the images of one store with the response and noise of the other."""
     told = read_store(estimate)
-    names = ("spectral_response", "sigma_hsi", "sigma_msi")
     return replace(
-        observation_from(read_store(observation)), **{name: np.asarray(told[name]) for name in names}
+        observation_from(read_store(observation)),
+        spectral_response=np.asarray(told["spectral_response"]),
+        sigma_hsi=np.asarray(told["sigma_hsi"]),
+        sigma_msi=np.asarray(told["sigma_msi"]),
     )

@@ -36,6 +36,4 @@ def run(
             "fuse", settings=settings, inputs=[observation, estimate, fitted], seed=seed, device=method.device
         )
         write_store(out.with_suffix(".zarr"), cube_dataset(cube, metadata), origin)
-    timing.write(
-        out.parent, device=method.device, precision=method.precision, parameters=method.parameters
-    )
+    timing.write(out.parent, device=method.device, precision=method.precision, parameters=method.parameters)

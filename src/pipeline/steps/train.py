@@ -42,6 +42,4 @@ def run(*, observation: Path, estimate: Path, settings: MethodEntry, seed: int, 
         write_fitted(out, fitted.state(), metadata)
     for folder in out.parent.glob("checkpoint-*"):
         shutil.rmtree(folder)
-    timing.write(
-        out.parent, device=fitted.device, precision=fitted.precision, parameters=fitted.parameters
-    )
+    timing.write(out.parent, device=fitted.device, precision=fitted.precision, parameters=fitted.parameters)

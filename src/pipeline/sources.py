@@ -1,0 +1,63 @@
+"""The source files on which a step's result depends, found by following imports.
+
+Rules list them as inputs, so that a change of the code reruns the steps it can matter to and no
+others. Nothing is imported here; data files beside the code are not found.
+
+>>> [path.name for path in source_files("pipeline.core.noise", Path(__file__).parents[1])]
+['noise.py']
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+# settings are parameters of the rules already; the packages and the registry lead to every method;
+# the others carry results without deciding them
+NOT_FOLLOWED = {
+    "pipeline",
+    "pipeline.config",
+    "pipeline.data.store",
+    "pipeline.errors",
+    "pipeline.methods",
+    "pipeline.provenance",
+    "pipeline.settings",
+    "pipeline.steps.progress",
+    "pipeline.steps.timing",
+}
+
+
+def source_files(module: str, root: Path = Path("src")) -> list[Path]:
+    """Files of a module and of all that it imports from this package, sorted.
+
+    Parameters
+    ----------
+    module : str
+        Such as `pipeline.steps.crop`.
+    root : Path
+        Folder that holds the package; the files are given below it.
+    """
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found | NOT_FOLLOWED:
+            found.add(name)
+            waiting += _imports(_file(name, root), root)
+    return sorted(_file(name, root) for name in found)
+
+
+@cache
+def _imports(path: Path, root: Path) -> list[str]:
+    """Modules of this package that a file imports."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for name in names if name.startswith("pipeline.") and _file(name, root).is_file()]
+
+
+def _file(module: str, root: Path) -> Path:
+    path = root.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -1,0 +1,117 @@
+"""The command line: one clear line for wrong input, a traceback for everything unforeseen."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted((ROOT / "config").rglob("*.yaml"))
+BICUBIC = '{"method": "bicubic"}'
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refusal(*arguments: str | Path) -> str:
+    """The message of a call that must end with one line and exit code 2."""
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    start = f"pipeline {arguments[0]}: "
+    assert line.startswith(start)
+    return line.removeprefix(start)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_check_accepts_the_configurations(path: Path) -> None:
+    result = call("check", path)
+    assert result.exit_code == 0, result.stderr
+    assert "runs" in result.stdout
+
+
+def test_check_counts_runs() -> None:
+    assert call("check", ROOT / "config/demo.yaml").stdout.endswith("experiment demo, 6 runs\n")
+
+
+def test_check_names_the_key(tmp_path: Path) -> None:
+    text = (ROOT / "config/test/tiny.yaml").read_text().replace("gaussian_subspace: {d: 4}", "bicubik: {}")
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    message = refusal("check", path)
+    assert message.startswith(f"{path}: methods.bicubik: ")
+    assert "'gaussian_subspace'" in message
+
+
+def test_stored_schema_is_in_step_with_the_models(tmp_path: Path) -> None:
+    printed = call("schema")
+    assert printed.stdout == (ROOT / "config/schema.json").read_text(), (
+        "run `pipeline schema --out config/schema.json`"
+    )
+    call("schema", "--out", tmp_path / "schema.json")
+    assert (tmp_path / "schema.json").read_text() == printed.stdout
+
+
+def test_missing_file_is_one_line(tmp_path: Path) -> None:
+    source = '{"source": {"kind": "file", "path": "nowhere.mat"}}'
+    message = refusal("download", "--settings", source, "--out", tmp_path / "source.json")
+    assert message.startswith("nowhere.mat: no such file")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("{", "--settings: not valid JSON"),
+        ('{"method": "magic"}', "--settings: 'method' should be one of"),
+        ('{"method": "bicubic", "d": 3}', "--settings: unknown key 'd'"),
+    ],
+)
+def test_wrong_settings_are_one_line(settings: str, expected: str, tmp_path: Path) -> None:
+    ledgers = ("--observation", tmp_path / "o.json", "--estimate", tmp_path / "e.json")
+    out = tmp_path / "fitted.safetensors"
+    message = refusal("train", *ledgers, "--settings", settings, "--seed", "0", "--out", out)
+    assert message.startswith(expected)
+
+
+def test_operating_system_errors_are_one_line(tmp_path: Path) -> None:
+    message = refusal("schema", "--out", tmp_path / "none" / "schema.json")
+    assert message == f"{tmp_path}/none/schema.json: No such file or directory"
+
+
+def test_unforeseen_errors_keep_their_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.steps import download
+
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    monkeypatch.setattr(download, "run", broken)
+    source = '{"source": {"kind": "synthetic"}}'
+    result = call("download", "--settings", source, "--out", tmp_path / "source.json")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_summary_needs_results(tmp_path: Path) -> None:
+    assert "summary.csv: no such file" in refusal("summary", tmp_path)
+
+
+def test_runs_as_a_module(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "check", "nowhere.yaml"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "pipeline check: nowhere.yaml: no such file; configurations lie in config/\n"

@@ -1,0 +1,41 @@
+"""The files that rerun a step are those that it imports, without those of other methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.methods import methods
+from pipeline.sources import NOT_FOLLOWED, source_files
+
+ROOT = Path(__file__).resolve().parents[1] / "src"
+
+
+def names(module: str) -> set[str]:
+    return {path.relative_to(ROOT / "pipeline").as_posix() for path in source_files(module, ROOT)}
+
+
+def test_imports_are_followed_through_packages() -> None:
+    found = names("pipeline.methods.args_diff")
+    assert {"methods/args_diff/__init__.py", "methods/args_diff/networks.py", "core/spatial.py"} <= found
+    assert "data/readers.py" in names("pipeline.steps.crop")
+    assert "core/ssim.py" in names("pipeline.steps.evaluate")
+
+
+@pytest.mark.parametrize("method", methods())
+def test_a_method_does_not_depend_on_another(method: str) -> None:
+    others = {f"methods/{name}" for name in methods()} - {f"methods/{method}"}
+    for module in (f"pipeline.methods.{method}", "pipeline.steps.train", "pipeline.steps.fuse"):
+        assert not [file for file in names(module) if any(file.startswith(other) for other in others)]
+
+
+@pytest.mark.parametrize("step", ["train", "fuse", "estimate"])
+def test_no_step_before_evaluate_depends_on_the_metrics(step: str) -> None:
+    assert "core/metrics.py" not in names(f"pipeline.steps.{step}")
+
+
+def test_excluded_modules_exist() -> None:
+    for module in NOT_FOLLOWED:
+        path = ROOT.joinpath(*module.split("."))
+        assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()

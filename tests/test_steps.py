@@ -1,0 +1,283 @@
+"""Each step on the smallest experiment: what it writes, what it refuses, and that it repeats itself."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from pipeline.config import Crop, Estimation, Experiment, FileSource, SyntheticSource, load_experiment
+from pipeline.config import Scene as SceneConfig
+from pipeline.data.schema import observation_from
+from pipeline.data.store import read_json, read_store
+from pipeline.errors import InputError
+from pipeline.settings import BicubicSettings, GaussianSubspaceSettings, MethodEntry
+from pipeline.steps import crop, download, estimate, fuse, simulate, train
+from pipeline.steps.estimate import read_observation
+from pipeline.steps.fitted import fingerprint, read_fitted
+from pipeline.steps.progress import ProgressReport
+
+TINY = Path(__file__).resolve().parents[1] / "config/test/tiny.yaml"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The steps of one scene, response and seed in a folder."""
+
+    folder: Path
+    experiment: Experiment
+
+    def prepare(self, seed: int = 0) -> Run:
+        """Run the steps up to `estimate`."""
+        (scene,) = self.experiment.scenes.values()
+        (response,) = self.experiment.responses.values()
+        settings = simulate.Settings(response=response, noise=self.experiment.noise)
+        download.run(source=scene.source, out=self.folder / "source.json")
+        crop.run(source=self.folder / "source.json", settings=scene, out=self.folder / "reference.json")
+        simulate.run(
+            reference=self.folder / "reference.json", settings=settings, seed=seed, out=self.observation
+        )
+        estimate.run(observation=self.observation, settings=self.experiment.estimation, out=self.estimate)
+        return self
+
+    @property
+    def observation(self) -> Path:
+        return self.folder / "observation.json"
+
+    @property
+    def estimate(self) -> Path:
+        return self.folder / "estimate.json"
+
+    def train(self, settings: MethodEntry, seed: int = 0) -> Path:
+        out = self.folder / settings.method / "fitted.safetensors"
+        train.run(observation=self.observation, estimate=self.estimate, settings=settings, seed=seed, out=out)
+        return out
+
+    def fuse(self, settings: MethodEntry, seed: int = 0) -> Path:
+        out = self.folder / settings.method / "fused.json"
+        fuse.run(
+            observation=self.observation,
+            estimate=self.estimate,
+            fitted=out.with_name("fitted.safetensors"),
+            settings=settings,
+            seed=seed,
+            out=out,
+        )
+        return out
+
+    def digest(self, settings: MethodEntry, seed: int = 0) -> str:
+        """Train and fuse; the fused store's digest."""
+        self.train(settings, seed)
+        return str(read_json(self.fuse(settings, seed))["digest"])
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Experiment:
+    return load_experiment(TINY)
+
+
+@pytest.fixture(scope="module")
+def prepared(tiny: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("steps"), tiny).prepare()
+
+
+def test_each_step_leaves_store_ledger_and_timing(prepared: Run) -> None:
+    for step, name in (("crop", "reference"), ("simulate", "observation"), ("estimate", "estimate")):
+        dataset = read_store(prepared.folder / f"{name}.json")
+        assert dataset.attrs["provenance"]["step"] == step
+        timing = read_json(prepared.folder / f"{step}.timing.json")
+        assert set(timing) == {"step", "seconds", "peak_mem_mb", "device", "precision", "parameters"}
+        assert timing["seconds"]["io"] > 0
+        assert 10 < timing["peak_mem_mb"] < 100_000
+    assert not list(prepared.folder.glob(".*"))
+
+
+def test_observation_holds_no_trace_of_the_reference(prepared: Run) -> None:
+    dataset = read_store(prepared.observation)
+    reference = read_store(prepared.folder / "reference.json")["reference"]
+    assert dataset.sizes["y_lr"] * 4 == dataset.sizes["y"] == reference.sizes["y"]
+    assert all(variable.shape != reference.shape for variable in dataset.data_vars.values())
+
+
+@pytest.mark.parametrize("label", ["bicubic", "gaussian_subspace", "args_diff"])
+def test_methods_repeat_themselves_and_follow_the_seed(prepared: Run, label: str) -> None:
+    settings = prepared.experiment.methods[label]
+    first = prepared.digest(settings)
+    assert prepared.digest(settings) == first
+    assert not list((prepared.folder / label).glob("checkpoint-*"))
+    cube = read_store(prepared.folder / label / "fused.json")["fused"]
+    assert cube.shape == (16, 32, 32)
+    assert bool(np.isfinite(cube).all())
+    if label == "args_diff":
+        assert prepared.digest(settings, seed=1) != first
+
+
+def test_noise_seed_changes_the_observation(prepared: Run, tiny: Experiment, tmp_path: Path) -> None:
+    other = Run(tmp_path, tiny).prepare(seed=1)
+    assert read_json(other.observation)["digest"] != read_json(prepared.observation)["digest"]
+    again = Run(tmp_path, tiny).prepare(seed=0)
+    assert again.observation.read_bytes() == prepared.observation.read_bytes()
+
+
+def test_given_values_are_passed_on(prepared: Run) -> None:
+    truth = observation_from(read_store(prepared.observation))
+    seen = read_observation(prepared.observation, prepared.estimate)
+    for name in ("spectral_response", "sigma_hsi", "sigma_msi", "lr_hsi", "hr_msi"):
+        np.testing.assert_array_equal(getattr(seen, name), getattr(truth, name))
+
+
+def test_estimates_replace_the_truth(prepared: Run, tmp_path: Path) -> None:
+    settings = Estimation(spectral_response="estimated", noise="estimated")
+    out = tmp_path / "estimate.json"
+    estimate.run(observation=prepared.observation, settings=settings, out=out)
+    truth = observation_from(read_store(prepared.observation))
+    seen = read_observation(prepared.observation, out)
+    assert not np.array_equal(seen.spectral_response, truth.spectral_response)
+    np.testing.assert_allclose(seen.spectral_response.sum(axis=1), 1, atol=1e-6)
+    assert 0.5 < seen.sigma_hsi.mean() / truth.sigma_hsi.mean() < 2
+    np.testing.assert_array_equal(seen.hr_msi, truth.hr_msi)
+
+
+def test_fingerprint_covers_settings_seed_and_inputs_but_not_the_list_of_seeds(
+    prepared: Run, tiny: Experiment, tmp_path: Path
+) -> None:
+    inputs = (prepared.observation, prepared.estimate)
+    base = fingerprint(GaussianSubspaceSettings(d=4), 0, *inputs)
+    assert base == fingerprint(GaussianSubspaceSettings(d=4, seeds=[0, 1]), 0, *inputs)
+    other = Run(tmp_path, tiny).prepare(seed=1)
+    estimated = tmp_path / "estimated/estimate.json"
+    estimate.run(observation=prepared.observation, settings=Estimation(noise="estimated"), out=estimated)
+    others = [
+        fingerprint(GaussianSubspaceSettings(d=5), 0, *inputs),
+        fingerprint(GaussianSubspaceSettings(d=4), 1, *inputs),
+        fingerprint(GaussianSubspaceSettings(d=4), 0, other.observation, prepared.estimate),
+        fingerprint(GaussianSubspaceSettings(d=4), 0, prepared.observation, estimated),
+    ]
+    assert len({base, *others}) == 5
+
+
+def test_fitted_method_of_other_settings_is_refused(prepared: Run, tmp_path: Path) -> None:
+    fitted = prepared.train(GaussianSubspaceSettings(d=4))
+    with pytest.raises(InputError, match="was fitted with other settings or another observation"):
+        prepared.fuse(GaussianSubspaceSettings(d=3))
+    with pytest.raises(InputError, match="was fitted with other settings"):
+        prepared.fuse(GaussianSubspaceSettings(d=4), seed=1)
+    damaged = tmp_path / "fitted.safetensors"
+    damaged.write_bytes(fitted.read_bytes()[:-10])
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        read_fitted(damaged, "")
+    with pytest.raises(InputError, match="no such file"):
+        read_fitted(tmp_path / "none.safetensors", "")
+
+
+def test_tampered_observation_is_refused_and_nothing_is_written(prepared: Run, tmp_path: Path) -> None:
+    for name in ("observation", "estimate"):
+        shutil.copy(prepared.folder / f"{name}.json", tmp_path)
+        shutil.copytree(prepared.folder / f"{name}.zarr", tmp_path / f"{name}.zarr")
+    changed = Run(tmp_path, prepared.experiment)
+    shard = next(path for path in (tmp_path / "observation.zarr/lr_hsi/c").rglob("*") if path.is_file())
+    shard.write_bytes(shard.read_bytes()[:-1] + b"!")
+    with pytest.raises(InputError, match="was changed since the store was written"):
+        changed.train(BicubicSettings())
+    assert not (tmp_path / "bicubic").exists()
+
+
+def test_file_source_is_recorded_and_cropped(tmp_path: Path) -> None:
+    cube = np.random.default_rng(0).random((12, 14, 5), dtype=np.float32)
+    path = tmp_path / "scene.npz"
+    np.savez(path, cube=cube)
+    source = FileSource(kind="file", path=str(path), variable="cube", axes="y,x,band")
+    record = tmp_path / "source.json"
+    download.run(source=source, out=record)
+    content = read_json(record)
+    assert content["sha256"] == sha256(path.read_bytes()).hexdigest()
+    assert content["bytes"] == path.stat().st_size
+    settings = SceneConfig(source=source, crop=Crop(height=8, width=8, at=(1, 2)))
+    crop.run(source=record, settings=settings, out=tmp_path / "reference.json")
+    stored = read_store(tmp_path / "reference.json")["reference"]
+    np.testing.assert_array_equal(stored, cube[1:9, 2:10].transpose(2, 0, 1))
+    np.savez(path, cube=cube + 1)
+    with pytest.raises(InputError, match="sha256"):
+        crop.run(source=record, settings=settings, out=tmp_path / "other.json")
+    assert not list(tmp_path.glob("*other*"))
+
+
+def test_synthetic_source_is_its_parameters(tmp_path: Path) -> None:
+    source = SyntheticSource(kind="synthetic", height=8, width=8, bands=4)
+    download.run(source=source, out=tmp_path / "source.json")
+    assert read_json(tmp_path / "source.json") == json.loads(source.model_dump_json())
+
+
+def test_folder_is_not_a_source(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a file"):
+        download.run(source=FileSource(kind="file", path=str(tmp_path)), out=tmp_path / "source.json")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Address of a server on this machine that offers one file."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    (folder / "scene.bin").write_bytes(b"a scene")
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A file server that logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_missing_file_is_fetched_and_verified(server: str, tmp_path: Path) -> None:
+    digest = sha256(b"a scene").hexdigest()
+    path = tmp_path / "data/scene.bin"
+    source = FileSource(kind="file", path=str(path), url=f"{server}/scene.bin", sha256=digest)
+    download.run(source=source, out=tmp_path / "source.json")
+    assert path.read_bytes() == b"a scene"
+    assert read_json(tmp_path / "source.json")["sha256"] == digest
+
+
+@pytest.mark.parametrize(("name", "digest"), [("scene.bin", "0" * 64), ("none.bin", None)])
+def test_failed_fetch_leaves_nothing(server: str, tmp_path: Path, name: str, digest: str | None) -> None:
+    path = tmp_path / "data/scene.bin"
+    source = FileSource(kind="file", path=str(path), url=f"{server}/{name}", sha256=digest)
+    with pytest.raises(InputError, match="could not be fetched") as caught:
+        download.run(source=source, out=tmp_path / "source.json")
+    assert "\n" not in str(caught.value)
+    assert not path.exists()
+    assert not (tmp_path / "source.json").exists()
+
+
+def test_local_file_with_another_digest_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "scene.bin"
+    path.write_bytes(b"another scene")
+    source = FileSource(kind="file", path=str(path), sha256="0" * 64)
+    with pytest.raises(InputError, match="but the configuration asks for 000"):
+        download.run(source=source, out=tmp_path / "source.json")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_shows_loss_and_time_left(terminal: bool) -> None:
+    console = Console(record=True, force_terminal=terminal, width=100, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    with ProgressReport(console) as progress:
+        for done in range(1, 11):
+            progress("spatial", done, 10, 0.25)
+    text = console.export_text()
+    assert "spatial" in text
+    assert "loss 0.25" in text
+    assert "10/10" in text

@@ -1,0 +1,169 @@
+"""Real Snakemake runs of the smallest experiment, in a copy of the repository's workflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = "config/test/tiny.yaml"
+RUN = Path("results/tiny/synthetic/four_bands/seed0")
+OUTSIDE_DATA = "../shared"
+ONE_METHOD = {"train": 1, "fuse": 1, "evaluate": 1, "report": 1, "all": 1, "total": 5}
+
+pytestmark = pytest.mark.workflow
+
+
+class Workflow:
+    """A copy of the workflow in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("workflow", "profiles", "config", "envs", "src"):
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+            )
+        shutil.copy(ROOT / "Snakefile", folder)
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake; the installed command `pipeline` comes from this interpreter's environment."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=self.folder,
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def run(self, config: str = TINY, *arguments: str) -> str:
+        done = self.call("--cores", "2", "--configfile", config, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self, config: str = TINY) -> dict[str, int]:
+        """Jobs that the next run would start, by rule."""
+        text = self.run(config, "--dry-run", "--quiet", "rules")
+        lines = [line.split() for line in text.splitlines()]
+        return {words[0]: int(words[1]) for words in lines if len(words) == 2 and words[1].isdigit()}
+
+    def changed(self, name: str, **methods: Any) -> str:
+        """The tiny experiment with other settings of some methods."""
+        content = yaml.safe_load((ROOT / TINY).read_text())
+        content["methods"] |= methods
+        (self.folder / name).write_text(yaml.safe_dump(content))
+        return name
+
+    def digest(self, ledger: Path) -> str:
+        return str(json.loads((self.folder / ledger).read_text())["digest"])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """The tiny experiment after its first run."""
+    workflow = Workflow(tmp_path_factory.mktemp("workflow"))
+    workflow.run()
+    return workflow
+
+
+def test_run_leaves_metrics_report_and_timings(finished: Workflow) -> None:
+    results = finished.folder / "results/tiny"
+    assert (results / "report.html").stat().st_size > 10_000
+    rows = (results / "summary.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows] == ["method", "bicubic", "gaussian_subspace", "args_diff"]
+    for step in ("train", "fuse", "evaluate"):
+        timing = json.loads((finished.folder / RUN / "args_diff" / f"{step}.timing.json").read_text())
+        assert timing["step"] == step
+        assert timing["peak_mem_mb"] > 10
+    assert not list((finished.folder / RUN).glob("*/checkpoint-*"))
+
+
+def test_second_run_does_nothing(finished: Workflow) -> None:
+    assert "Nothing to be done" in finished.run()
+
+
+def test_changed_setting_reruns_that_method_only(finished: Workflow) -> None:
+    config = finished.changed("changed.yaml", gaussian_subspace={"d": 3})
+    assert finished.planned(config) == {
+        "train": 1,
+        "fuse": 1,
+        "evaluate": 1,
+        "report": 1,
+        "all": 1,
+        "total": 5,
+    }
+
+
+def test_changed_code_reruns_its_step(finished: Workflow) -> None:
+    module = finished.folder / "src/pipeline/methods/bicubic.py"
+    original = module.read_text()
+    module.write_text(original + "# changed\n")
+    try:
+        planned = finished.planned()
+    finally:
+        module.write_text(original)
+    assert planned == ONE_METHOD
+
+
+def test_deleted_store_comes_back_with_the_same_bytes(finished: Workflow) -> None:
+    ledger = RUN / "args_diff/fused.json"
+    before = finished.digest(ledger)
+    shutil.rmtree(finished.folder / ledger.with_suffix(".zarr"))
+    assert "fuse" in finished.run()
+    assert finished.digest(ledger) == before
+    assert "Nothing to be done" in finished.run()
+
+
+def test_wrong_configuration_is_one_clear_line(finished: Workflow) -> None:
+    config = finished.changed("wrong.yaml", args_diff={"budgett": "quick"})
+    done = finished.call("--dry-run", "--configfile", config)
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if "budgett" in line]
+    assert lines == [
+        "configuration: methods.args_diff: unknown key 'budgett' (did you mean 'budget'?); accepted: "
+        + lines[0].partition("accepted: ")[2]
+    ]
+    assert "Traceback" not in done.stderr
+
+
+def test_failing_step_leaves_its_line_in_the_log(finished: Workflow) -> None:
+    content = yaml.safe_load((ROOT / TINY).read_text())
+    content["experiment"] = "missing"
+    content["scenes"] = {"lost": {"source": {"kind": "file", "path": "nowhere.mat"}}}
+    (finished.folder / "missing.yaml").write_text(yaml.safe_dump(content))
+    done = finished.call("--cores", "1", "--configfile", "missing.yaml")
+    assert done.returncode != 0
+    assert "pipeline download: nowhere.mat: no such file" in done.stdout + done.stderr
+    assert not (finished.folder / "results/missing/lost/source.json").exists()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_experiment_has_a_plan(finished: Workflow, path: Path) -> None:
+    if OUTSIDE_DATA in path.read_text() and not (ROOT / OUTSIDE_DATA).is_dir():
+        pytest.skip(f"{path.name} reads scenes that are not here")
+    done = finished.call("--dry-run", "--quiet", "rules", "--config", f"experiment={path.stem}")
+    assert done.returncode == 0, done.stderr
+    assert "report" in done.stdout + done.stderr
+
+
+def test_default_experiment_is_the_demo(finished: Workflow) -> None:
+    done = finished.call("--dry-run", "--quiet", "rules")
+    assert done.returncode == 0, done.stderr
+    assert "config/demo.yaml" in done.stdout + done.stderr
+
+
+def test_workflow_is_clean(finished: Workflow) -> None:
+    lint = finished.call("--lint")
+    assert lint.returncode == 0, lint.stderr
+    snakefmt = [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow"]
+    done = subprocess.run(snakefmt, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
