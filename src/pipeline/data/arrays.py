@@ -44,7 +44,7 @@ class ArrayFile:
         """The array called `name`."""
         if name in self.other:
             raise InputError(
-                f"{self.path}: variable {name!r} is a {self.other[name]} array, which is not read; "
+                f"{self.path}: variable {name!r} holds {self.other[name]} elements, which are not read; "
                 f"numeric ones are {self.listing()}"
             )
         if name not in self.shapes:
@@ -80,21 +80,19 @@ def open_arrays(path: Path) -> ArrayFile:
     start = first_bytes(path)
     if path.suffix == ".mat":
         return _open_matlab(path, start)
-    if path.suffix == ".npy":
-        with _readable(path):
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        return _array_file(path, {"array": array})
     with _readable(path):
         archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            return _array_file(path, {"array": archive})
+    if isinstance(archive, np.ndarray):
+        return _array_file(path, {"array": archive})
     arrays, other = {}, {}
     for name in archive.files:
-        try:
-            with _readable(path):
+        with _readable(path):
+            try:
                 arrays[name] = archive[name]
-        except InputError:
-            other[name] = "object"
+            except ValueError as error:
+                if "allow_pickle" not in str(error):
+                    raise
+                other[name] = "Python object"
     return _array_file(path, arrays, other)
 
 

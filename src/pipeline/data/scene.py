@@ -108,9 +108,7 @@ def shifted(transform: Transform | None, row: int, column: int) -> Transform | N
     return (a, b, c + a * column + b * row, d, e, f + d * column + e * row)
 
 
-def coarsened(transform: Transform | None, ratio: float) -> Transform | None:
+def coarsened(transform: Transform, ratio: float) -> Transform:
     """The affine of a grid with the same corner and pixels `ratio` times as large."""
-    if transform is None:
-        return None
     a, b, c, d, e, f = transform
     return (a * ratio, b * ratio, c, d * ratio, e * ratio, f)

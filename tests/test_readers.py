@@ -1,0 +1,420 @@
+"""Every kind of local file becomes the same scene, or one line that says what to do."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import scipy.io
+from rasterio.transform import Affine
+
+from pipeline.config import FileSource, load_experiment
+from pipeline.data.readers import read_scene
+from pipeline.data.scene import Scene
+from pipeline.errors import InputError
+
+CUBE = np.random.default_rng(0).integers(1, 10_000, (5, 6, 8)).astype(np.uint16)  # (band, y, x)
+NM = np.array([450.0, 550.0, 650.0, 850.0, 2200.0])
+WIDTHS = np.array([10.0, 11.0, 12.0, 13.0, 14.0])
+CONFIG = Path(__file__).parents[1] / "config"
+
+
+def read(path: Path, **keys: Any) -> Scene:
+    return read_scene(FileSource(kind="file", path=str(path), **keys))
+
+
+def refused(path: Path, **keys: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        read(path, **keys)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert path.name in message
+    return message
+
+
+def save(path: Path, **arrays: Any) -> Path:
+    if path.suffix == ".mat":
+        scipy.io.savemat(path, arrays)
+    else:
+        np.savez(path, **arrays)
+    return path
+
+
+def as_axes(cube: np.ndarray, axes: str) -> np.ndarray:
+    """The cube in another order, written out independently of the reader."""
+    height, width = cube.shape[1:]
+    out = {
+        "band,y,x": lambda: cube,
+        "y,x,band": lambda: np.moveaxis(cube, 0, 2),
+        "x,y,band": lambda: cube.T,
+        "band,x,y": lambda: np.swapaxes(cube, 1, 2),
+        "band,yx": lambda: np.stack([b.flatten(order="C") for b in cube]),
+        "band,xy": lambda: np.stack([b.flatten(order="F") for b in cube]),
+        "yx,band": lambda: np.stack([cube[:, i // width, i % width] for i in range(height * width)]),
+        "xy,band": lambda: np.stack([cube[:, i % height, i // height] for i in range(height * width)]),
+    }
+    return np.ascontiguousarray(out[axes]())
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz", ".npy"])
+@pytest.mark.parametrize(
+    "axes", ["band,y,x", "y,x,band", "x,y,band", "band,x,y", "band,yx", "band,xy", "yx,band", "xy,band"]
+)
+def test_axis_orders(tmp_path: Path, suffix: str, axes: str) -> None:
+    array, path = as_axes(CUBE, axes), tmp_path / f"scene{suffix}"
+    if suffix == ".npy":
+        np.save(path, array)
+    else:
+        save(path, cube=array)
+    scene = read(path, axes=axes, shape=(6, 8) if "yx" in axes or "xy" in axes else None, scale=10_000)
+    np.testing.assert_array_equal(scene.data, (CUBE / 10_000).astype(np.float32))
+    assert scene.data.dtype == np.float32
+    assert scene.scale == 10_000
+    assert (scene.wavelength, scene.crs, scene.transform) == (None, None, None)
+
+
+def test_axes_are_guessed_from_the_wavelengths(tmp_path: Path) -> None:
+    default = save(tmp_path / "a.mat", cube=as_axes(CUBE, "y,x,band"))
+    np.testing.assert_array_equal(read(default).data, CUBE)
+    first = save(tmp_path / "b.npz", cube=CUBE)
+    np.testing.assert_array_equal(read(first, wavelengths=NM.tolist()).data, CUBE)
+    assert "no band axis at its end for 6 wavelengths" in refused(first, wavelengths="400:900:6")
+    assert "has 2 axes, a scene has 3" in refused(save(tmp_path / "c.npz", v=CUBE[0]), variable="v")
+
+
+def test_wavelengths_and_widths(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.mat", cube=as_axes(CUBE, "y,x,band"), nm=NM, width=WIDTHS)
+    for given, expected in ((NM.tolist(), NM), ("nm", NM), ("400:800:5", np.linspace(400, 800, 5))):
+        np.testing.assert_array_equal(read(path, wavelengths=given).wavelength, expected)
+    np.testing.assert_array_equal(read(path, fwhm="width").fwhm, WIDTHS)
+    np.testing.assert_array_equal(read(path, fwhm=9.5).fwhm, np.full(5, 9.5))
+    message = refused(path, axes="y,x,band", wavelengths="400:800:9")
+    assert "wavelengths has 9 values, the file has 5 bands" in message
+    assert "cannot be nm" in refused(path, wavelengths=(NM / 1000).tolist())
+    assert "positive numbers" in refused(path, wavelengths=[0.0, *NM[1:]])
+    assert "no variable 'lambda'; it holds" in refused(path, wavelengths="lambda")
+    assert "fwhm has 2 values" in refused(path, fwhm=[1.0, 2.0])
+
+
+def test_band_numbers_pick_among_the_wavelengths(tmp_path: Path) -> None:
+    cube = as_axes(CUBE, "y,x,band")
+    path = save(tmp_path / "a.mat", cube=cube, kept=[2, 3, 5, 8, 9], wrong=[0, 3, 5, 8, 9], half=[1.5] * 5)
+    scene = read(path, variable="cube", wavelengths="400:1300:10", band_numbers="kept", fwhm=10)
+    assert scene.wavelength is not None
+    np.testing.assert_allclose(scene.wavelength, [500, 600, 800, 1100, 1200])
+    common = {"variable": "cube", "wavelengths": "400:1300:10"}
+    assert "holds 0 to 9; expected whole numbers from 1 to 10" in refused(
+        path, band_numbers="wrong", **common
+    )
+    assert "expected whole numbers" in refused(path, band_numbers="half", **common)
+    assert "from 1 to 5" in refused(path, variable="cube", wavelengths="400:800:5", band_numbers="kept")
+
+
+def test_variables_are_listed(tmp_path: Path) -> None:
+    path = save(
+        tmp_path / "a.mat", cube=as_axes(CUBE, "y,x,band"), other=np.ones((2, 3, 4)), flat=np.ones((3, 7))
+    )
+    assert "no variable 'Y'; it holds cube 6x8x5, other 2x3x4, flat 3x7" in refused(path, variable="Y")
+    assert "2 arrays have 3 axes; name one" in refused(path)
+    assert "none of the arrays has 3 axes" in refused(save(tmp_path / "b.npz", flat=np.ones((3, 7))))
+
+
+def test_wrong_rank_and_shape(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.mat", flat=as_axes(CUBE, "band,xy"))
+    message = refused(path, variable="flat", axes="y,x,band")
+    assert "variable 'flat' of shape 5x48 does not fit axes y,x,band" in message
+    assert "give `shape: [height, width]`" in refused(path, axes="band,xy")
+    assert "48 pixels along xy, but shape [6, 9] has 54" in refused(path, axes="band,xy", shape=(6, 9))
+    assert "5 pixels along xy" in refused(path, axes="xy,band", shape=(6, 8))
+
+
+def test_objects_are_never_loaded(tmp_path: Path) -> None:
+    cells = np.array([[np.ones(2), "text"]], dtype=object)
+    path = save(tmp_path / "a.mat", cells=cells, info={"a": 1}, cube=as_axes(CUBE, "y,x,band"))
+    assert "variable 'cells' holds cell elements" in refused(path, variable="cells")
+    assert "variable 'info' holds struct elements" in refused(path, variable="info")
+    np.testing.assert_array_equal(read(path).data, CUBE)
+
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (pytest.fail, ("a pickle was executed",))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        packed = save(tmp_path / "b.npz", trap=np.array([Trap()]), cube=as_axes(CUBE, "y,x,band"))
+        np.save(tmp_path / "c.npy", np.array([Trap()]), allow_pickle=True)
+    assert "variable 'trap' holds Python object elements" in refused(packed, variable="trap")
+    np.testing.assert_array_equal(read(packed).data, CUBE)
+    assert "not readable" in refused(tmp_path / "c.npy")
+
+
+def test_complex_values_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.npz", cube=as_axes(CUBE, "y,x,band") * 1j)
+    assert "variable 'cube' is complex" in refused(path)
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz", ".npy", ".tif"])
+def test_web_page_instead_of_data(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"scene{suffix}"
+    path.write_text("\n <!DOCTYPE html>\n<html><body>404</body></html>")
+    assert "is a web page, not data" in refused(path)
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz", ".npy", ".tif", ".hdr"])
+def test_missing_and_damaged_files(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"scene{suffix}"
+    assert "no such file" in refused(path)
+    path.write_bytes(b"not what the name says")
+    refused(path)
+    path.write_bytes(b"")
+    refused(path)
+
+
+def test_folder_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz"])
+def test_truncated_container(tmp_path: Path, suffix: str) -> None:
+    path = save(tmp_path / f"scene{suffix}", cube=as_axes(CUBE, "y,x,band"))
+    path.write_bytes(path.read_bytes()[:300])
+    refused(path)
+
+
+def test_flipped_bytes_in_an_archive(tmp_path: Path) -> None:
+    path = save(tmp_path / "scene.npz", cube=as_axes(CUBE, "y,x,band"))
+    content = bytearray(path.read_bytes())
+    content[300] ^= 1
+    path.write_bytes(content)
+    assert "damaged or not readable" in refused(path)
+
+
+def test_matlab_7_3(tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"\0" * 384)
+    assert "v7.3 (HDF5) is not supported yet; save it with -v7" in refused(path)
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 300)
+    assert "v7.3" in refused(path)
+
+
+def test_digest(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.mat", cube=as_axes(CUBE, "y,x,band"))
+    right = sha256(path.read_bytes()).hexdigest()
+    assert read(path, sha256=right).bands == 5
+    assert f"its sha256 is {right}, expected 000" in refused(path, sha256="0" * 64)
+
+
+def test_undeclared_nan_and_infinity(tmp_path: Path) -> None:
+    cube = CUBE.astype(np.float64)
+    cube[3, 2, 1] = np.nan
+    cube[3, 4, 0] = np.inf
+    path = save(tmp_path / "a.npz", cube=cube)
+    keys = {"axes": "band,y,x", "wavelengths": NM.tolist()}
+    message = refused(path, **keys)
+    assert "band 3 holds 2 NaN or infinite values, the first at row 2, column 1" in message
+    assert "1 NaN or infinite" in refused(path, nodata=float("nan"), **keys)
+    assert read(path, bad_bands=[3], **keys).bands == 4
+
+
+def test_nodata_bad_and_empty_bands(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cube = CUBE.astype(np.int32)
+    cube[1] = -9999
+    cube[2, 0, 0] = -9999
+    path = save(tmp_path / "a.npz", cube=cube)
+    keys = {"axes": "band,y,x", "nodata": -9999, "wavelengths": NM.tolist(), "fwhm": WIDTHS.tolist()}
+    with caplog.at_level(logging.WARNING):
+        scene = read(path, bad_bands=[4], scale=2, **keys)
+    assert "left out bands [4] (0-based), listed as bad" in caplog.text
+    assert "left out bands [1] (0-based), without valid values" in caplog.text
+    expected = cube[[0, 2, 3]].astype(np.float32) / 2
+    expected[1, 0, 0] = np.nan
+    np.testing.assert_array_equal(scene.data, expected)
+    assert scene.wavelength is not None
+    assert scene.fwhm is not None
+    np.testing.assert_array_equal(scene.wavelength, NM[[0, 2, 3]])
+    np.testing.assert_array_equal(scene.fwhm, WIDTHS[[0, 2, 3]])
+    assert "bad_bands [7, -1] do not exist; bands are 0 to 4" in refused(path, bad_bands=[7, -1], **keys)
+    assert "no band is left" in refused(path, bad_bands=[0, 2, 3, 4], **keys)
+
+
+def test_nodata_nan_may_be_declared(tmp_path: Path) -> None:
+    cube = CUBE.astype(np.float32)
+    cube[:, 2, 1] = np.nan
+    scene = read(save(tmp_path / "a.npz", cube=cube), axes="band,y,x", nodata=float("nan"))
+    np.testing.assert_array_equal(scene.data, cube)
+
+
+PLACE = Affine(10, 0, 366015, 0, -10, 5806125)
+
+
+def raster(path: Path, driver: str, cube: np.ndarray = CUBE, **profile: Any) -> Any:
+    bands, height, width = cube.shape
+    file = rasterio.open(
+        path, "w", driver=driver, count=bands, height=height, width=width, dtype=cube.dtype,
+        crs="EPSG:32633", transform=PLACE, **profile,
+    )  # fmt: skip
+    file.write(cube)
+    return file
+
+
+def assert_raster(scene: Scene) -> None:
+    np.testing.assert_array_equal(scene.data, (CUBE / 10_000).astype(np.float32))
+    assert scene.crs == "EPSG:32633"
+    assert scene.transform == (10, 0, 366015, 0, -10, 5806125)
+    assert scene.wavelength is not None
+    np.testing.assert_allclose(scene.wavelength, NM)
+
+
+@pytest.mark.parametrize("unit", ["Nanometers", "Micrometers", None])
+def test_geotiff_with_band_tags(tmp_path: Path, unit: str | None) -> None:
+    factor = 1e-3 if unit == "Micrometers" else 1.0
+    with raster(tmp_path / "a.tif", "GTiff") as file:
+        for i, (nm, width) in enumerate(zip(NM, WIDTHS, strict=True), 1):
+            tags = {"wavelength": nm * factor, "fwhm": width * factor}
+            file.update_tags(i, **tags | ({"wavelength_units": unit} if unit else {}))
+    scene = read(tmp_path / "a.tif", scale=10_000)
+    assert_raster(scene)
+    assert scene.fwhm is not None
+    np.testing.assert_allclose(scene.fwhm, WIDTHS)
+
+
+def test_geotiff_with_imagery_tags_and_descriptions(tmp_path: Path) -> None:
+    with raster(tmp_path / "a.tif", "GTiff") as file:
+        for i, (nm, width) in enumerate(zip(NM, WIDTHS, strict=True), 1):
+            file.update_tags(i, ns="IMAGERY", CENTRAL_WAVELENGTH_UM=nm / 1000, FWHM_UM=width / 1000)
+    scene = read(tmp_path / "a.tif", scale=10_000)
+    assert_raster(scene)
+    assert scene.fwhm is not None
+    np.testing.assert_allclose(scene.fwhm, WIDTHS)
+    with raster(tmp_path / "b.tif", "GTiff") as file:
+        file.descriptions = [f"band {i} ({nm / 1000:.6f} Micrometers)" for i, nm in enumerate(NM)]
+    assert_raster(read(tmp_path / "b.tif", scale=10_000))
+
+
+def test_geotiff_without_any_band_metadata(tmp_path: Path) -> None:
+    raster(tmp_path / "a.tif", "GTiff").close()
+    scene = read(tmp_path / "a.tif")
+    assert (scene.wavelength, scene.fwhm) == (None, None)
+    assert_raster(read(tmp_path / "a.tif", wavelengths=NM.tolist(), scale=10_000))
+
+
+def test_geotiff_scale_nodata_and_bad_band_list(tmp_path: Path) -> None:
+    cube = CUBE.astype(np.int16)
+    cube[1, 3, 4] = -32768
+    with raster(tmp_path / "a.tif", "GTiff", cube, nodata=-32768) as file:
+        file.scales, file.offsets = [1e-4] * 5, [0.1] * 5
+        for i in range(1, 6):
+            file.update_tags(i, bbl=int(i != 3), wavelength=NM[i - 1])
+    scene = read(tmp_path / "a.tif")
+    expected = (cube[[0, 1, 3, 4]] * 1e-4 + 0.1).astype(np.float32)
+    expected[1, 3, 4] = np.nan
+    np.testing.assert_allclose(scene.data, expected, rtol=1e-6)
+    assert scene.wavelength is not None
+    np.testing.assert_array_equal(scene.wavelength, NM[[0, 1, 3, 4]])
+
+
+def envi_header(path: Path, **lists: Any) -> None:
+    with path.open("a") as stream:
+        for key, value in lists.items():
+            text = value if isinstance(value, str | int) else "{" + ", ".join(map(str, value)) + "}"
+            stream.write(f"{key.replace('_', ' ')} = {text}\n")
+
+
+@pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
+def test_envi(tmp_path: Path, interleave: str) -> None:
+    raster(tmp_path / "a.img", "ENVI", interleave=interleave).close()
+    envi_header(tmp_path / "a.hdr", wavelength=NM / 1000, fwhm=WIDTHS / 1000, wavelength_units="Micrometers")
+    scene = read(tmp_path / "a.img", scale=10_000)
+    assert_raster(scene)
+    assert scene.fwhm is not None
+    np.testing.assert_allclose(scene.fwhm, WIDTHS)
+    assert "give the data file, not its header" in refused(tmp_path / "a.hdr")
+
+
+def test_envi_ignore_value_and_bad_band_list(tmp_path: Path) -> None:
+    cube = CUBE.astype(np.int16)
+    cube[:, 0, 7] = -99
+    raster(tmp_path / "a.img", "ENVI", cube).close()
+    envi_header(
+        tmp_path / "a.hdr", data_ignore_value=-99, bbl=[1, 1, 0, 1, 1], wavelength=NM, wavelength_units="nm"
+    )
+    scene = read(tmp_path / "a.img")
+    assert np.isnan(scene.data[:, 0, 7]).all()
+    assert np.isnan(scene.data).sum() == 4
+    assert scene.wavelength is not None
+    np.testing.assert_array_equal(scene.wavelength, NM[[0, 1, 3, 4]])
+
+
+def test_unreadable_envi_lists_are_passed_over(tmp_path: Path) -> None:
+    raster(tmp_path / "a.img", "ENVI").close()
+    envi_header(tmp_path / "a.hdr", fwhm=["a", "b", "c", "d", "e"])
+    assert read(tmp_path / "a.img").fwhm is None
+
+
+def test_raster_refuses_keys_of_containers(tmp_path: Path) -> None:
+    raster(tmp_path / "a.tif", "GTiff").close()
+    assert "`variable` is for .mat" in refused(tmp_path / "a.tif", variable="Y")
+    assert "a raster's axes are band,y,x" in refused(tmp_path / "a.tif", axes="y,x,band")
+    assert "a raster has no variables" in refused(tmp_path / "a.tif", wavelengths="nm")
+    assert "wavelengths has 3 values" in refused(tmp_path / "a.tif", wavelengths="400:900:3")
+
+
+def roughness(scene: Scene) -> tuple[float, float]:
+    """Mean squared step down and across, in units of the bands' variance."""
+    centred = scene.data - scene.data.mean(axis=(1, 2), keepdims=True)
+    down, across = (float(np.square(np.diff(centred, axis=axis)).mean()) for axis in (1, 2))
+    power = float(np.square(centred).mean())
+    return down / power, across / power
+
+
+@pytest.mark.parametrize(
+    ("experiment", "shape"),
+    [("jasper_ridge", (198, 96, 96)), ("samson", (156, 92, 92)), ("cave_brocade", (31, 256, 256))],
+)
+def test_configured_scenes(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch, experiment: str, shape: tuple[int, int, int]
+) -> None:
+    monkeypatch.chdir(CONFIG.parent)
+    content = load_experiment(CONFIG / f"{experiment}.yaml").scenes[experiment]
+    assert isinstance(content.source, FileSource)
+    scene = read_scene(content.source).crop(content.crop)
+    assert scene.data.shape == shape
+    assert 0 <= scene.data.min() < scene.data.max() <= 1
+    assert scene.wavelength is not None
+    assert (np.diff(scene.wavelength) > 0).all()
+    if experiment != "cave_brocade":  # a textile is as rough as it likes
+        assert max(roughness(scene)) < 0.15  # pixels in the wrong order or shape: about 2
+
+
+def test_real_enmap(shared_data: Path) -> None:
+    scene = read(shared_data / "enmap_potsdam" / "enmap_potsdam_tile_128_128.tif")
+    assert scene.data.shape == (218, 32, 32)  # six bands are no-data
+    assert scene.crs == "EPSG:32633"
+    assert scene.transform == (30, 0, 366015, 0, -30, 5806125)
+    assert scene.wavelength is not None
+    assert scene.fwhm is not None
+    assert scene.wavelength[0] == 418.24
+    assert scene.fwhm[0] == 6.99561
+    assert 0 <= scene.data.min() < scene.data.max() < 1  # the file's own scale makes it reflectance
+
+
+def test_real_envi_pair(shared_data: Path) -> None:
+    folder = shared_data / "berlin_urban_gradient"
+    hyper = read(folder / "EnMAP02_testData_compressed.bsq", scale=10_000)
+    sharp = read(folder / "HighResolution_testData_compressed.bsq", scale=10_000)
+    assert hyper.data.shape == (244, 80, 60)
+    assert sharp.data.shape == (4, 660, 494)
+    assert sharp.wavelength is not None
+    np.testing.assert_allclose(sharp.wavelength, [484.3, 558.4, 646.5, 804.6])
+    assert hyper.transform is not None
+    assert sharp.transform is not None
+    assert hyper.transform[0] / sharp.transform[0] == pytest.approx(25 / 3)
+    described = read(folder / "HyMap02_BUG2009.bsq")  # centres stand only in the band names
+    assert described.wavelength is not None
+    assert described.wavelength[0] == pytest.approx(455.4)
