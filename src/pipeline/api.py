@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.config import parse
 from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise
 from pipeline.core.observation import Observation, check_pair
 from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods import build, settings_of
 from pipeline.provenance import code_version, package_versions
+from pipeline.validation import parse
 
 
 @dataclass(frozen=True)

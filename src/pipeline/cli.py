@@ -14,9 +14,10 @@ import typer
 from pydantic import BaseModel, RootModel
 from typer.core import TyperGroup
 
-from pipeline.config import Estimation, Experiment, Scene, json_schema, load_experiment, parse
+from pipeline.config import Estimation, Experiment, Scene, json_schema, load_experiment
 from pipeline.errors import InputError
 from pipeline.settings import MethodEntry
+from pipeline.validation import parse
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.settings import MethodEntry, Seeds, Strict
+from pipeline.validation import parse
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-M = TypeVar("M", bound=BaseModel)
 Name = Annotated[str, Field(pattern=NAME)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class SyntheticSource(Strict):
@@ -29,8 +30,17 @@ class SyntheticSource(Strict):
     height: int = Field(128, ge=1)
     width: int = Field(128, ge=1)
     bands: int = Field(60, ge=2)
-    wavelength_range: tuple[float, float] = Field((400.0, 2500.0), description="nm, first and last band")
+    wavelength_range: tuple[Positive, Positive] = Field(
+        (400.0, 2500.0), description="nm, first and last band"
+    )
     seed: int = Field(0, ge=0)
+
+    @field_validator("wavelength_range")
+    @classmethod
+    def _rises(cls, limits: tuple[float, float]) -> tuple[float, float]:
+        if limits[0] >= limits[1]:
+            raise ValueError(f"the first band must lie below the last, found {list(limits)}")
+        return limits
 
 
 class FileSource(Strict):
@@ -51,21 +61,24 @@ class FileSource(Strict):
         | None
     ) = Field(
         None,
-        description="order of the array's axes; `xy` is one axis of pixels in column-major (MATLAB) order, `yx` in row-major",
+        description="order of the array's axes; `xy` is one axis of pixels in column-major (MATLAB) order, "
+        "`yx` in row-major",
     )
     shape: tuple[int, int] | None = Field(
         None, description="height and width, for arrays with one pixel axis"
     )
     wavelengths: list[float] | str | None = Field(
         None,
-        description="nm; a list of one value per band, a variable of the file, or `first:last:count` for equal steps",
+        description="nm; a list of one value per band, a variable of the file, or `first:last:count` "
+        "for equal steps",
     )
     fwhm: list[float] | float | str | None = Field(
         None, description="nm; a list, one number, or a variable of the file"
     )
     band_numbers: str | None = Field(
         None,
-        description="variable with the 1-based numbers of the kept bands among those that `wavelengths` describes",
+        description="variable with the 1-based numbers of the kept bands among those that `wavelengths` "
+        "describes",
     )
     scale: float = Field(1.0, gt=0, description="values are divided by this number on ingest")
     nodata: float | None = None
@@ -90,6 +103,12 @@ class Scene(Strict):
 
     source: Source
     crop: Crop | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the reference, where the configuration tells."""
+        known = self.crop or (self.source if isinstance(self.source, SyntheticSource) else None)
+        return (known.height, known.width) if known else None
 
 
 class SpatialConfig(Strict):
@@ -144,8 +163,8 @@ class GaussianResponse(Strict):
     """R from Gaussian bands."""
 
     kind: Literal["gaussian"]
-    centres: list[float] = Field(min_length=1, description="nm")
-    fwhm: list[float] | float = Field(description="nm")
+    centres: list[Positive] = Field(min_length=1, description="nm")
+    fwhm: Positive | list[Positive] = Field(description="nm")
 
     @model_validator(mode="after")
     def _same_length(self) -> GaussianResponse:
@@ -171,7 +190,7 @@ class Noise(Strict):
     per_band: bool = Field(
         False, description="each band at the SNR, instead of one noise level for the image"
     )
-    seeds: Seeds = [0]
+    seeds: Seeds = Field([0])
 
 
 class Estimation(Strict):
@@ -212,8 +231,19 @@ class Experiment(Strict):
             extra = set(settings.seeds or []) - set(self.noise.seeds)
             if extra:
                 raise ValueError(
-                    f"methods.{label}.seeds: {sorted(extra)} are not among noise.seeds {list(self.noise.seeds)}"
+                    f"methods.{label}.seeds: {sorted(extra)} are not among noise.seeds {self.noise.seeds}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Experiment:
+        for name, scene in self.scenes.items():
+            for label, response in self.responses.items():
+                try:
+                    for side in scene.size or ():
+                        response.spatial.build().lr_size(side)
+                except InputError as error:
+                    raise ValueError(f"scenes.{name} with responses.{label}: {error}") from None
         return self
 
     def seeds_of(self, label: str) -> list[int]:
@@ -242,40 +272,6 @@ def load_experiment(path: str | Path) -> Experiment:
 def parse_experiment(content: Any, origin: str) -> Experiment:
     """Check an experiment's content; `origin` names it in the error."""
     return parse(Experiment, content, origin)
-
-
-def parse(model: type[M], content: Any, origin: str) -> M:
-    """Validate `content` as `model`, turning the first error into one line."""
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        raise InputError(f"{origin}: {_explain(error, content)}") from None
-
-
-def _explain(error: ValidationError, content: Any) -> str:
-    """The first of a validation's errors as one line: where, what is wrong, what was found."""
-    first = error.errors(include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    found = "" if first["type"] in ("missing", "value_error") else f", found {json.dumps(first['input'])}"
-    where = ".".join(_keys(first["loc"], content, missing=first["type"] == "missing"))
-    if first["type"] == "union_tag_not_found":
-        message, found = f"needs the key {first['ctx']['discriminator']}", ""
-    elif first["type"] == "union_tag_invalid":
-        message = f"{first['ctx']['discriminator']} should be one of {first['ctx']['expected_tags']}"
-        found = f", found {first['ctx']['tag']!r}"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where}: {message}{found}{more}" if where else f"{message}{found}{more}"
-
-
-def _keys(location: tuple[int | str, ...], content: Any, missing: bool) -> list[str]:
-    """The keys of an error's location, without the tags that pydantic adds for unions."""
-    keys: list[str] = []
-    for key in location:
-        inside = isinstance(content, dict) and key in content
-        if inside or (isinstance(content, list) and isinstance(key, int) and key < len(content)):
-            content = content[key]
-            keys.append(str(key))
-    return [*keys, str(location[-1])] if missing else keys
 
 
 def json_schema() -> str:

@@ -107,7 +107,12 @@ class SpatialResponse:
         PSF is interpolated linearly; with matching parity it is used exactly. The array is
         normalised to sum one.
         """
-        array = np.asarray(psf, dtype=np.float64)
+        try:
+            array = np.asarray(psf, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(
+                "spatial response: a PSF is a 2-D array of numbers, its rows equally long"
+            ) from None
         if array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
             raise InputError(f"spatial response: a PSF is a finite 2-D array, got shape {array.shape}")
         if array.sum() <= 0:
@@ -211,11 +216,13 @@ class SpatialOperator:
 
     def forward(self, image: Array) -> Array:
         """H applied to the last two axes: ``(..., H, W)`` to ``(..., h, w)``."""
-        return sum(r @ image @ c.mT for r, c in zip(self.rows, self.cols, strict=True))
+        result: Array = sum(r @ image @ c.mT for r, c in zip(self.rows, self.cols, strict=True))
+        return result
 
     def adjoint(self, image: Array) -> Array:
         """H's transpose applied to the last two axes: ``(..., h, w)`` to ``(..., H, W)``."""
-        return sum(r.mT @ image @ c for r, c in zip(self.rows, self.cols, strict=True))
+        result: Array = sum(r.mT @ image @ c for r, c in zip(self.rows, self.cols, strict=True))
+        return result
 
     def forward_with_nodata(self, image: NDArray[Any]) -> NDArray[Any]:
         """`forward` for images whose no-data is NaN; NaN spreads over the response's support only."""
@@ -234,7 +241,8 @@ class SpatialOperator:
     @cached_property
     def _support(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         def union(factors: tuple[NDArray[np.float64], ...]) -> NDArray[np.float32]:
-            return np.any([np.abs(m) > 0 for m in factors], axis=0).astype(np.float32)
+            reached: NDArray[np.bool_] = np.any([np.abs(m) > 0 for m in factors], axis=0)
+            return reached.astype(np.float32)
 
         return union(self.rows), union(self.cols)
 

@@ -28,8 +28,9 @@ def uniform_window(size: int) -> Array:
 
 def gaussian_window(sigma: float = 1.5, radius: int = 5) -> Array:
     """Gaussian weights over ``2 radius + 1`` pixels, summing to one."""
-    weights: Array = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    return weights / weights.sum()
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    normalised: Array = weights / weights.sum()
+    return normalised
 
 
 @dataclass(frozen=True)
