@@ -80,11 +80,11 @@ def test_run_leaves_metrics_report_and_timings(finished: Workflow) -> None:
     assert (results / "report.html").stat().st_size > 10_000
     rows = (results / "summary.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in rows] == ["method", "bicubic", "gaussian_subspace", "args_diff"]
+    assert not list((finished.folder / RUN).glob("*/checkpoint-*"))
     for step in ("train", "fuse", "evaluate"):
         timing = json.loads((finished.folder / RUN / "args_diff" / f"{step}.timing.json").read_text())
         assert timing["step"] == step
         assert timing["peak_mem_mb"] > 10
-    assert not list((finished.folder / RUN).glob("*/checkpoint-*"))
 
 
 def test_second_run_does_nothing(finished: Workflow) -> None:
@@ -127,12 +127,9 @@ def test_wrong_configuration_is_one_clear_line(finished: Workflow) -> None:
     config = finished.changed("wrong.yaml", args_diff={"budgett": "quick"})
     done = finished.call("--dry-run", "--configfile", config)
     assert done.returncode != 0
-    lines = [line for line in done.stderr.splitlines() if "budgett" in line]
-    assert lines == [
-        "configuration: methods.args_diff: unknown key 'budgett' (did you mean 'budget'?); accepted: "
-        + lines[0].partition("accepted: ")[2]
-    ]
-    assert "Traceback" not in done.stderr
+    *_, line = done.stderr.splitlines()
+    assert line.startswith("configuration: methods.args_diff: unknown key 'budgett' (did you mean 'budget'?)")
+    assert "Traceback" not in done.stderr + done.stdout
 
 
 def test_failing_step_leaves_its_line_in_the_log(finished: Workflow) -> None:

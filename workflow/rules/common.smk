@@ -1,9 +1,9 @@
 """The experiment behind all rules: checked configuration, wildcards, and each rule's inputs and settings."""
 
 import json
+import re
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from pipeline.config import parse_experiment
@@ -13,7 +13,7 @@ from pipeline.sources import source_files
 try:
     EXPERIMENT = parse_experiment(config, "configuration")
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    raise SystemExit(str(error)) from None
 validate(config, "../../config/schema.json", set_default=False)
 
 
@@ -32,7 +32,7 @@ def code(module):
 
 def as_json(settings, **without):
     """A part of the configuration as the text that a step takes."""
-    return json.dumps(settings.model_dump(mode="json", **without), sort_keys=True)
+    return json.dumps(settings.model_dump(mode="json", **without))
 
 
 def runs(pattern):
@@ -72,7 +72,7 @@ def scene_settings(wildcards):
 def simulate_settings(wildcards):
     response = EXPERIMENT.responses[wildcards.response].model_dump(mode="json")
     noise = EXPERIMENT.noise.model_dump(mode="json", exclude={"seeds"})
-    return json.dumps({"response": response, "noise": noise}, sort_keys=True)
+    return json.dumps({"response": response, "noise": noise})
 
 
 def method_settings(wildcards):
