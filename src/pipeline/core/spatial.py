@@ -158,9 +158,11 @@ class SpatialResponse:
         if self.psf is None:
             kernel, support, normalise = self._kernel()
             return (response_matrix(size, self.ratio, self.lr_size(size), kernel, support, normalise),)
-        u, s, vt = np.linalg.svd(np.array(self.psf))
+        psf = np.array(self.psf)
+        u, s, vt = np.linalg.svd(psf, full_matrices=False)
         keep = s > PSF_RANK_TOLERANCE * s[0]
-        profiles = (vt[: keep.size][keep] if columns else u.T[: keep.size][keep]) * np.sqrt(s[keep, None])
+        profiles = (vt[keep] if columns else u.T[keep]) * np.sqrt(s[keep, None])
+        profiles[:, ~psf.any(axis=0 if columns else 1)] = 0  # an empty margin stays empty: it is not support
         return tuple(
             response_matrix(size, self.ratio, self.lr_size(size), *_sampled_kernel(profile), normalise=False)
             for profile in profiles
