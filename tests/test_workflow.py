@@ -34,12 +34,13 @@ class Workflow:
         shutil.copy(ROOT / "Snakefile", folder)
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake; the installed command `pipeline` comes from this interpreter's environment."""
+        """Run Snakemake with this interpreter's tools and the copy's own code."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        source = str(self.folder / "src")
         return subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=self.folder,
-            env=os.environ | {"PATH": path},
+            env=os.environ | {"PATH": path, "PYTHONPATH": source},
             capture_output=True,
             text=True,
             check=False,
