@@ -125,9 +125,8 @@ def main() -> None:
     rates = {str(t).removeprefix("torch."): matrix_rate(device, t) for t in (torch.float32, torch.bfloat16)}
     flops = 4 * MACS_256 * (args.size / 256) ** 2  # a forward and a backward pass, two operations per MAC
     rate = rates["bfloat16" if bfloat16 else "float32"]
-    print(
-        f"{args.size}x{args.size}x{args.bands}, d = {settings.d}, {device_name(device)}, {args.threads} threads"
-    )
+    shape = f"{args.size}x{args.size}x{args.bands}"
+    print(f"{shape}, d = {settings.d}, {device_name(device)}, {args.threads} threads")
     for name, seconds in times.items():
         print(f"{name:30s} {median(seconds):8.3f} s  ({min(seconds):.3f} to {max(seconds):.3f})")
     pairs = [a / b for a, b in zip(times["plain"], times["project"], strict=True)]

@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.config import SyntheticSource
+from pipeline.core.observation import Observation
+from pipeline.core.simulation import simulate
+from pipeline.core.spatial import SpatialResponse
+from pipeline.core.spectral import gaussian_response
 from pipeline.data.scene import Scene
+from pipeline.data.synthetic import synthetic_scene
 
 
 @pytest.fixture(scope="session")
@@ -32,4 +38,29 @@ def small_scene() -> Scene:
         scale=10_000.0,
         crs="EPSG:32633",
         transform=(10.0, 0.0, 366015.0, 0.0, -10.0, 5806125.0),
+    )
+
+
+@pytest.fixture(scope="session")
+def landscape() -> Scene:
+    """A synthetic scene of 24 bands, 32x40 pixels."""
+    source = SyntheticSource(kind="synthetic", height=32, width=40, bands=24, seed=4)
+    return synthetic_scene(source)
+
+
+@pytest.fixture(scope="session")
+def landscape_srf(landscape: Scene) -> np.ndarray:
+    """Four Gaussian bands over the landscape's wavelengths."""
+    return gaussian_response(
+        np.array([480.0, 560, 660, 850]), np.array([60.0, 60, 60, 120]), landscape.wavelength, landscape.fwhm
+    )
+
+
+@pytest.fixture(scope="session")
+def observation_of_landscape(landscape: Scene, landscape_srf: np.ndarray) -> Observation:
+    """The landscape seen through a bicubic response of ratio 4 and four bands, at 35 dB."""
+    return simulate(
+        landscape.data,
+        spectral_response=landscape_srf,
+        spatial_response=SpatialResponse.bicubic(ratio=4),
     )

@@ -130,7 +130,7 @@ def test_detail_covariance_is_positive_for_any_size(height, width, ratio):
 def test_dimension_is_checked_against_bands_and_pixels():
     observation, _ = small_problem(SpatialResponse.bicubic(ratio=2), (4, 4))
     assert resolve_dimension(None, observation) == 4
-    with pytest.raises(InputError, match="5 subspace dimensions .* at most 4"):
+    with pytest.raises(InputError, match=r"5 subspace dimensions .* at most 4"):
         resolve_dimension(5, observation)
 
 

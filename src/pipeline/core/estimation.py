@@ -20,6 +20,7 @@ from pipeline.core.subspace import fit_subspace, signal_dimension
 
 NEIGHBOURS = 30  # HSI bands on which each band is regressed, at most
 PIXELS_PER_NEIGHBOUR = 4
+CORRECTIONS = 50  # iterations that take the neighbours' noise out of a band's
 NOISE_FLOOR = 1e-6  # smallest noise level, as a share of the image's root mean square
 ITERATIONS = 3000
 LEARNING_RATE = 5e-2
@@ -28,8 +29,9 @@ LEARNING_RATE = 5e-2
 def estimate_hsi_noise(lr_hsi: NDArray[Any]) -> NDArray[np.float64]:
     """Noise standard deviation of each band, as what its spectral neighbours do not explain.
 
-    Each band is regressed on the nearest bands over all valid pixels; the residual's variance is
-    corrected for the fitted coefficients. Noise of the neighbours makes it a few per cent high.
+    Each band is regressed on the nearest bands over all valid pixels. The residual's variance is
+    corrected for the number of fitted coefficients w and for the neighbours' own noise:
+    ``v_b = sigma_b^2 + sum_j w_bj^2 sigma_j^2``, solved by a multiplicative iteration.
 
     Parameters
     ----------
@@ -46,14 +48,18 @@ def estimate_hsi_noise(lr_hsi: NDArray[Any]) -> NDArray[np.float64]:
     most = max(1, min(NEIGHBOURS, bands - 1, count // PIXELS_PER_NEIGHBOUR))
     if bands == 1 or count <= most + 1:
         return np.full(bands, max(floor, float(pixels.std())))
-    variances = np.empty(bands)
+    variances, shares = np.empty(bands), np.zeros((bands, bands))
     for band in range(bands):
         order = np.argsort(np.abs(np.arange(bands) - band), kind="stable")[1 : most + 1]
         predictors = np.vstack([pixels[order], np.ones(count)]).T
         solution, *_ = np.linalg.lstsq(predictors, pixels[band], rcond=None)
         residual = pixels[band] - predictors @ solution
-        variances[band] = residual @ residual / max(1, count - most - 1)
-    return np.maximum(np.sqrt(variances), floor)
+        variances[band] = residual @ residual / (count - most - 1)
+        shares[band, order] = solution[:-1] ** 2
+    own = np.maximum(variances, floor**2)
+    for _ in range(CORRECTIONS):
+        own = np.maximum(own * variances / (own + shares @ own), floor**2)
+    return np.sqrt(own)
 
 
 def estimate_msi_noise(

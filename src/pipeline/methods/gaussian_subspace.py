@@ -67,6 +67,6 @@ class FittedGaussianSubspace(WindowedMethod):
         weighted = self.basis / observation.sigma_hsi**2
         project = np.linalg.solve(weighted @ self.basis.T, weighted)
         mean = upsample(np.tensordot(project, filled.lr_hsi, axes=1), observation.hr_shape)
-        coefficients = fuse_gaussian(filled, self.basis, mean, np.linalg.inv(self.covariance))
+        coefficients = fuse_gaussian(filled, self.basis, mean, np.asarray(np.linalg.inv(self.covariance)))
         cube = np.tensordot(self.basis.T.astype(np.float32), coefficients.astype(np.float32), axes=1)
         return mark_nodata(cube, observation)

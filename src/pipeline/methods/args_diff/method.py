@@ -22,6 +22,7 @@ from pipeline.core.subspace import resolve_dimension
 from pipeline.methods.args_diff.networks import (
     SpatialUNet,
     SpectralNet,
+    on_device,
     parameter_count,
     to_precision,
 )
@@ -150,9 +151,11 @@ class FittedArgsDiff:
         spatial.load_state_dict(self.networks["spatial"].state_dict())
         if self._bfloat16:
             to_precision(spatial, torch.bfloat16)
-        spatial = spatial.to(self._device, memory_format=torch.channels_last)
         spectral = self.networks["spectral"].to(self._device)
-        return spatial.requires_grad_(False).eval(), spectral.requires_grad_(False).eval()
+        return (
+            on_device(spatial, self._device).requires_grad_(False).eval(),
+            spectral.requires_grad_(False).eval(),
+        )
 
     def start(self, observation: Observation) -> tuple[Tensor, Tensor]:
         """A_T, a function of the absolute position, and E_T."""

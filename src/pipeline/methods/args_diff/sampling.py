@@ -8,6 +8,7 @@ coefficient planes and on the d x C basis; the C-band cube is formed only at the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -94,7 +95,7 @@ def timesteps(steps: int) -> list[tuple[int, int]]:
     ((999, 997), (1, -1), 500)
     """
     times = torch.linspace(-1, STEPS - 1, steps + 1, dtype=torch.float64).long().tolist()[::-1]
-    return list(zip(times[:-1], times[1:], strict=True))
+    return list(itertools.pairwise(times))
 
 
 def sample(

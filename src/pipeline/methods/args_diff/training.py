@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 from pipeline.core.noise import derived_seed
 from pipeline.core.observation import Progress
 from pipeline.errors import InputError
-from pipeline.methods.args_diff.networks import STEPS, alpha_bar
+from pipeline.methods.args_diff.networks import STEPS, alpha_bar, on_device
 from pipeline.methods.checkpoint import read_tensors, write_tensors
 
 LEARNING_RATE = 1e-4
@@ -86,8 +86,7 @@ def train(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(recipe.seed, f"{recipe.name}/weights"))
-        network = build()
-    network.to(recipe.device, memory_format=torch.channels_last)
+        network = on_device(build(), recipe.device)
     average = deepcopy(network).requires_grad_(False)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=LEARNING_RATE, weight_decay=0.0, foreach=recipe.device.type != "cpu"

@@ -1,0 +1,398 @@
+"""ARGS-Diff: its networks and schedule as published, its training, guidance and sampling."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from pipeline.core.observation import Window
+from pipeline.errors import InputError
+from pipeline.methods.args_diff import training
+from pipeline.methods.args_diff.method import ArgsDiff, guidance_of, unit_scale
+from pipeline.methods.args_diff.networks import (
+    GroupNormBfloat16,
+    SpatialUNet,
+    SpectralNet,
+    alpha_bar,
+    parameter_count,
+    sinusoids,
+)
+from pipeline.methods.args_diff.sampling import Adam, estimates, sample, timesteps, unit
+from pipeline.methods.args_diff.training import Recipe, crops_draw, train
+from pipeline.methods.device import resolve_device
+from pipeline.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
+
+TINY = TrainingBudget(width=32, spatial_iterations=6, spatial_batch=2, crop=16, spectral_iterations=12)
+
+
+def tiny(**changes) -> ArgsDiffSettings:
+    return ArgsDiffSettings(**{"budget": TINY, "d": 3, "steps": 6, "precision": "float32"} | changes)
+
+
+# --- networks and schedule
+
+
+def test_spatial_unet_has_the_published_size():
+    assert round(parameter_count(SpatialUNet(8, 64)) / 1e6, 2) == 20.71
+
+
+@pytest.mark.parametrize(
+    ("bands", "hidden", "width"),
+    [
+        (48, (128, 256, 128), 30),
+        (103, (256, 512, 256), 60),
+        (128, (256, 512, 256), 70),
+        (176, (400, 800, 400), 100),
+    ],
+)
+def test_spectral_net_has_the_published_shapes(bands, hidden, width):
+    network = SpectralNet(bands)
+    sizes = [
+        (layer.in_features, layer.out_features) for layer in network.layers if hasattr(layer, "in_features")
+    ]
+    assert sizes == list(zip((bands + width, *hidden), (*hidden, bands), strict=True))
+    assert network.embedding.weight.shape == (1000, width)
+
+
+def test_schedule_has_the_published_noise_levels():
+    sigma = (1 - alpha_bar()).sqrt()
+    published = {100: 0.009, 200: 0.017, 300: 0.029, 400: 0.049, 500: 0.082, 600: 0.135, 700: 0.22, 800: 0.37}
+    for t, level in published.items():
+        assert float(sigma[t - 1]) == pytest.approx(level, rel=0.06)
+    assert float(sigma[-1]) == pytest.approx(0.9995, abs=1e-4)
+    assert (alpha_bar().diff() < 0).all()
+
+
+def test_sampling_times_are_the_published_ones():
+    pairs = timesteps(500)
+    assert pairs[0] == (999, 997)
+    assert pairs[-1] == (1, -1)
+    assert len(pairs) == 500
+    assert all(t > after for t, after in timesteps(7))
+
+
+def test_unet_takes_any_size_and_starts_at_zero_output():
+    network = SpatialUNet(3, 32)
+    x = torch.randn(1, 3, 11, 18)
+    assert network(x, torch.tensor([5])).shape == x.shape
+    assert float(network(x, torch.tensor([5])).detach().abs().max()) == 0
+
+
+def test_time_embedding_tells_neighbouring_steps_apart():
+    table = sinusoids(torch.arange(1000), 64)
+    distance = torch.cdist(table, table) + 10 * torch.eye(1000)
+    assert float(distance.min()) > 0.1
+
+
+def test_fast_group_norm_agrees_with_autograd():
+    torch.manual_seed(0)
+    x = torch.randn(2, 64, 9, 7).to(torch.bfloat16).requires_grad_()
+    weight, bias = torch.rand(64, requires_grad=True), torch.rand(64, requires_grad=True)
+    direction = torch.randn(2, 64, 9, 7)
+    fast = GroupNormBfloat16.apply(x, weight, bias, 1e-5)
+    plain = functional.group_norm(x.float(), 32, weight, bias, 1e-5)
+    assert torch.allclose(fast.float(), plain, atol=0.03)
+    expected = torch.autograd.grad(plain, (x, weight, bias), direction)
+    for ours, theirs in zip(
+        torch.autograd.grad(fast, (x, weight, bias), direction.to(torch.bfloat16)), expected, strict=True
+    ):
+        assert float((ours.float() - theirs.float()).norm() / theirs.float().norm()) < 0.01
+
+
+# --- training
+
+
+def recipe(tmp_path, **changes) -> Recipe:
+    fields = {
+        "name": "spectral",
+        "iterations": 20,
+        "seed": 0,
+        "device": torch.device("cpu"),
+        "bfloat16": False,
+        "checkpoint": tmp_path / "spectral.safetensors",
+        "checkpoint_every": 6,
+        "fingerprint": "abc",
+    }
+    return Recipe(**fields | changes)
+
+
+def spectra(generator: torch.Generator) -> torch.Tensor:
+    return torch.rand(16, 1, generator=generator) * torch.linspace(-1, 1, 12)
+
+
+class KilledError(Exception):
+    """Stands for a kill between two steps."""
+
+
+def test_resumed_training_equals_an_unbroken_one(tmp_path):
+    unbroken = train(lambda: SpectralNet(12), spectra, None, recipe(tmp_path, checkpoint=None), print_nothing)
+
+    def kill(phase, done, total, loss):
+        if done == 10:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(lambda: SpectralNet(12), spectra, None, recipe(tmp_path), kill)
+    assert (tmp_path / "spectral.safetensors").exists()
+    steps = []
+    resumed = train(
+        lambda: SpectralNet(12), spectra, None, recipe(tmp_path), lambda *event: steps.append(event[1])
+    )
+    for name, tensor in unbroken.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_checkpoint_of_another_configuration_is_refused(tmp_path):
+    train(lambda: SpectralNet(12), spectra, None, recipe(tmp_path), print_nothing)
+    with pytest.raises(InputError, match="another configuration or observation"):
+        train(lambda: SpectralNet(12), spectra, None, recipe(tmp_path, fingerprint="other"), print_nothing)
+
+
+def test_damaged_checkpoint_is_refused(tmp_path):
+    train(lambda: SpectralNet(12), spectra, None, recipe(tmp_path), print_nothing)
+    path = tmp_path / "spectral.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        train(lambda: SpectralNet(12), spectra, None, recipe(tmp_path), print_nothing)
+
+
+def test_training_learns_a_simple_distribution(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "LEARNING_RATE", 2e-3)
+    trained = train(
+        lambda: SpectralNet(12),
+        spectra,
+        None,
+        recipe(tmp_path, iterations=1500, checkpoint=None),
+        print_nothing,
+    )
+    rng = torch.Generator().manual_seed(7)
+    clean, noise = spectra(rng).repeat(50, 1), torch.randn(800, 12, generator=rng)
+    t = torch.full((800,), 900)
+    share = alpha_bar()[t][:, None].float()
+    with torch.no_grad():
+        predicted = trained(share.sqrt() * clean + (1 - share).sqrt() * noise, t)
+    assert float((predicted - noise).square().mean()) < 0.4
+
+
+def test_held_out_loss_ends_a_training_that_no_longer_improves(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "HELD_OUT_EVERY", 2)
+    monkeypatch.setattr(training, "PATIENCE", 2)
+    seen = []
+
+    def opposite(generator):  # held-out samples that training makes ever worse
+        return -3 * torch.ones(16, 12)
+
+    train(
+        lambda: SpectralNet(12),
+        lambda generator: torch.ones(16, 12),
+        opposite,
+        recipe(tmp_path, iterations=100_000, checkpoint=None),
+        lambda *event: seen.append(event[1]),
+    )
+    assert max(seen, default=0) < 20_000
+
+
+def test_crops_hold_single_bands_of_the_region():
+    image = torch.arange(4.0)[:, None, None] * 1000 + torch.arange(20.0) + torch.zeros(4, 30, 20)
+    draw = crops_draw(image, (0, 30, 0, 12), crop=8, batch=5, d=6)
+    crops = draw(torch.Generator().manual_seed(0))
+    assert crops.shape == (5, 6, 8, 8)
+    assert float((crops % 1000).max()) <= 11
+    band = (crops // 1000).flatten(2)
+    assert (band == band[..., :1]).all()
+    assert len(band.unique()) == 4
+
+
+# --- guidance and sampling
+
+
+def test_loss_on_planes_equals_loss_on_the_full_cube(observation_of_landscape):
+    observation = observation_of_landscape
+    guidance = guidance_of(observation, unit_scale(observation), torch.device("cpu"), squared=False)
+    rng = torch.Generator().manual_seed(0)
+    coefficients = torch.rand(3, *observation.hr_shape, generator=rng)
+    basis = torch.rand(3, observation.bands, generator=rng)
+    cube = np.tensordot(basis.numpy().T, coefficients.numpy(), axes=1)
+    scale = unit_scale(observation)
+    of_hsi = observation.lr_hsi / scale - observation.operator.forward(cube)
+    of_msi = observation.hr_msi / scale - np.tensordot(observation.spectral_response, cube, axes=1)
+    expected = np.linalg.norm(of_hsi) + 0.7 * np.linalg.norm(of_msi)
+    assert float(guidance.loss(coefficients, basis, 0.7)) == pytest.approx(expected, rel=1e-5)
+    squared = replace(guidance, squared=True)
+    expected = np.linalg.norm(of_hsi) ** 2 + 0.7 * np.linalg.norm(of_msi) ** 2
+    assert float(squared.loss(coefficients, basis, 0.7)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_guidance_gradient_equals_finite_differences(observation_of_landscape):
+    observation = observation_of_landscape
+    guidance = guidance_of(observation, unit_scale(observation), torch.device("cpu"), squared=False)
+    double = replace(
+        guidance,
+        lr_hsi=guidance.lr_hsi.double(),
+        hr_msi=guidance.hr_msi.double(),
+        spectral_response=guidance.spectral_response.double(),
+        operator=observation.operator.to("cpu", torch.float64),
+    )
+    rng = torch.Generator().manual_seed(1)
+    factors = [
+        torch.randn(3, *observation.hr_shape, generator=rng, dtype=torch.float64),
+        torch.randn(3, observation.bands, generator=rng, dtype=torch.float64),
+    ]
+    gradients = double.gradient(factors, 0.5)
+    for i in range(2):
+        direction = torch.randn(factors[i].shape, generator=rng, dtype=torch.float64)
+        moved = [[x + s * 1e-5 * direction if j == i else x for j, x in enumerate(factors)] for s in (1, -1)]
+        ahead, behind = (double.loss(unit(a), unit(e), 0.5) for a, e in moved)
+        assert float((gradients[i] * direction).sum()) == pytest.approx(
+            float((ahead - behind) / 2e-5), rel=1e-5
+        )
+
+
+def test_adam_directions_equal_those_of_pytorch():
+    ours, parameter = Adam(), torch.zeros(5, requires_grad=True)
+    theirs = torch.optim.Adam([parameter], lr=0.05)
+    position = torch.zeros(5)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(6):
+        gradient = torch.randn(5, generator=rng)
+        parameter.grad = gradient.clone()
+        theirs.step()
+        position = position - 0.05 * ours.directions([gradient])[0]
+    assert torch.allclose(position, parameter.detach(), atol=1e-7)
+
+
+def test_estimates_are_clamped_and_keep_the_noisy_factor():
+    share = alpha_bar()[700].float()
+    x = [torch.randn(2, 5, 4), torch.randn(2, 6)]
+
+    def network(rows, index):
+        assert (index == 700).all()
+        return torch.zeros_like(rows)
+
+    for noisy, (clean, noise) in zip(x, estimates((network, network), x, 700, share), strict=True):
+        assert float(clean.abs().max()) <= 1
+        assert torch.allclose(share.sqrt() * clean + (1 - share).sqrt() * noise, noisy, atol=1e-5)
+
+
+def exact_networks(clean: list[torch.Tensor]):
+    """Networks that know the clean factors: the noise is what is left."""
+    abar = alpha_bar().float()
+
+    def predict(target):
+        def network(rows, index):
+            share = abar[index[0]]
+            return (rows - share.sqrt() * target) / (1 - share).sqrt()
+
+        return network
+
+    return predict(clean[0][None]), predict(clean[1])
+
+
+@pytest.mark.parametrize("variant", ["code", "paper"])
+def test_sampling_with_perfect_networks_returns_their_image(variant, observation_of_landscape):
+    observation = observation_of_landscape
+    rng = torch.Generator().manual_seed(2)
+    clean = [
+        torch.rand(3, *observation.hr_shape, generator=rng) * 1.8 - 0.9,
+        torch.rand(3, observation.bands, generator=rng) * 1.8 - 0.9,
+    ]
+    guidance = guidance_of(observation, 1.0, torch.device("cpu"), squared=variant == "paper")
+    start = [torch.randn(x.shape, generator=rng) for x in clean]
+    settings = tiny(variant=variant, steps=30, rho1=1e-6, rho2=1e-6)
+    coefficients, basis = sample(exact_networks(clean), tuple(start), guidance, settings, print_nothing)
+    assert float((coefficients - unit(clean[0])).abs().max()) < 1e-3
+    assert float((basis - unit(clean[1])).abs().max()) < 1e-3
+
+
+def test_argm_is_one_plain_gradient_step(observation_of_landscape):
+    """One guided step with and without ARGM differs by rho / r times the loss's gradient."""
+    observation = observation_of_landscape
+    guidance = guidance_of(observation, 1.0, torch.device("cpu"), squared=False)
+    rng = torch.Generator().manual_seed(3)
+    start = (
+        torch.randn(3, *observation.hr_shape, generator=rng),
+        torch.randn(3, observation.bands, generator=rng),
+    )
+    seen = []
+
+    def spy(target):
+        def network(rows, index):
+            seen.append(rows.detach().reshape(target.shape).clone())
+            return torch.zeros_like(rows)
+
+        return network
+
+    states = {}
+    for argm in (False, True):
+        seen.clear()
+        settings = tiny(argm=argm, steps=2, rho1=0.03, rho2=0.05, r=7.0, lambda2=0.4)
+        sample((spy(start[0]), spy(start[1])), start, guidance, settings, print_nothing)
+        states[argm] = seen[2:4]  # A and E as the second step finds them
+    steps = guidance.gradient(states[False], 0.4)
+    for without, with_argm, step, rho in zip(states[False], states[True], steps, (0.03, 0.05), strict=True):
+        assert torch.allclose(with_argm, without - rho / 7.0 * step, atol=1e-6)
+
+
+# --- the method as a whole
+
+
+def test_same_seed_same_bytes_and_another_seed_not(observation_of_landscape):
+    first, second, other = (
+        ArgsDiff(tiny()).fit(observation_of_landscape, seed).fuse().tobytes() for seed in (0, 0, 1)
+    )
+    assert first == second
+    assert first != other
+
+
+def test_killed_fit_resumes_to_the_same_networks(observation_of_landscape, tmp_path):
+    method = ArgsDiff(tiny(checkpoint_every=2))
+    unbroken = method.fit(observation_of_landscape, 0).state()
+
+    def kill(phase, done, total, loss):
+        if phase == "spatial":
+            raise KilledError
+
+    long = ArgsDiff(tiny(checkpoint_every=2, budget=TINY.model_copy(update={"spatial_iterations": 12})))
+    expected = long.fit(observation_of_landscape, 0).state()
+    with pytest.raises(KilledError):
+        long.fit(observation_of_landscape, 0, tmp_path, kill)
+    resumed = long.fit(observation_of_landscape, 0, tmp_path).state()
+    assert resumed.keys() == expected.keys()
+    assert all(np.array_equal(expected[key], resumed[key]) for key in expected)
+    assert not all(np.array_equal(unbroken[key], resumed[key]) for key in expected)
+
+
+def test_window_is_cut_from_the_whole(observation_of_landscape):
+    fitted = ArgsDiff(tiny()).fit(observation_of_landscape)
+    assert np.array_equal(fitted.fuse(Window(5, 20, 8, 30)), fitted.fuse()[:, 5:20, 8:30])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"variant": "paper"}, {"argm": False}, {"stop": "held_out"}, {"precision": "bfloat16"}]
+)
+def test_options_give_a_finite_cube_of_their_own(changes, observation_of_landscape):
+    plain = ArgsDiff(tiny()).fit(observation_of_landscape).fuse()
+    cube = ArgsDiff(tiny(**changes)).fit(observation_of_landscape).fuse()
+    assert cube.shape == plain.shape
+    assert np.isfinite(cube).all()
+    assert not np.array_equal(cube, plain)
+
+
+def test_cuda_without_a_gpu_is_one_line():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(InputError, match="no GPU"):
+        resolve_device("cuda")
+
+
+def test_presets_are_budgets():
+    assert BUDGETS["paper"].spatial_iterations == 30_000
+    assert BUDGETS["paper"].width == BUDGETS["standard"].width == 64
+    assert ArgsDiffSettings(budget="quick").training == BUDGETS["quick"]
+
+
+def print_nothing(phase: str, done: int, total: int, loss: float) -> None:
+    assert math.isfinite(loss)
