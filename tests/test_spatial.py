@@ -16,15 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.signal import correlate2d
 
-from pipeline.core.spatial import (
-    FWHM_PER_SIGMA,
-    SpatialOperator,
-    SpatialResponse,
-    as_ratio,
-    keys_cubic,
-    upsample,
-    upsampling_matrix,
-)
+from pipeline.core.resampling import keys_cubic, upsampling_matrix
+from pipeline.core.spatial import FWHM_PER_SIGMA, SpatialOperator, SpatialResponse, as_ratio, upsample
 from pipeline.errors import InputError
 
 Cube = NDArray[Any]

@@ -11,21 +11,20 @@ free point spread functions. This is not a resampler between georeferenced grids
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import ceil, log, pi, sqrt
+from math import log, pi, sqrt
 from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline.core.resampling import Kernel, keys_cubic, response_matrix, sampled_kernel, upsampling_matrix
 from pipeline.errors import InputError
 
 Array = TypeVar("Array", NDArray[Any], torch.Tensor)
-Kernel = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 KINDS = ("bicubic", "gaussian", "box", "psf")
 FWHM_PER_SIGMA = 2 * sqrt(2 * log(2))
@@ -164,7 +163,7 @@ class SpatialResponse:
         profiles = (vt[keep] if columns else u.T[keep]) * np.sqrt(s[keep, None])
         profiles[:, ~psf.any(axis=0 if columns else 1)] = 0  # an empty margin stays empty: it is not support
         return tuple(
-            response_matrix(size, self.ratio, self.lr_size(size), *_sampled_kernel(profile), normalise=False)
+            response_matrix(size, self.ratio, self.lr_size(size), *sampled_kernel(profile), normalise=False)
             for profile in profiles
         )
 
@@ -279,52 +278,8 @@ def as_ratio(value: float | str | Fraction) -> Fraction:
         ) from None
 
 
-def keys_cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' cubic convolution kernel with a = -0.5 (Keys 1981), as MATLAB's `imresize` uses."""
-    x = np.abs(x)
-    near = 1.5 * x**3 - 2.5 * x**2 + 1
-    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
-
-
-def response_matrix(
-    hr_size: int, ratio: Fraction, out_size: int, kernel: Kernel, support: float, normalise: bool = True
-) -> NDArray[np.float64]:
-    """Sampling matrix ``(out_size, hr_size)`` of a kernel, with symmetric (half-sample) borders.
-
-    Row i holds the kernel centred on ``(i + 1/2) ratio - 1/2``, folded at the borders as
-    MATLAB's `imresize` does. A `ratio` below 1 upsamples.
-    """
-    centres = (np.arange(out_size) + 0.5) * float(ratio) - 0.5
-    first = np.floor(centres - support / 2).astype(int)
-    taps = first[:, None] + np.arange(ceil(support) + 2)
-    weights = kernel(centres[:, None] - taps)
-    if normalise:
-        weights /= weights.sum(axis=1, keepdims=True)
-    folded = np.mod(taps, 2 * hr_size)
-    folded = np.where(folded < hr_size, folded, 2 * hr_size - 1 - folded)
-    matrix = np.zeros((out_size, hr_size))
-    np.add.at(matrix, (np.arange(out_size)[:, None], folded), weights)
-    return matrix
-
-
-def upsampling_matrix(lr_size: int, hr_size: int) -> NDArray[np.float64]:
-    """Bicubic interpolation ``(hr_size, lr_size)`` in MATLAB's `imresize` convention."""
-    return response_matrix(lr_size, Fraction(lr_size, hr_size), hr_size, keys_cubic, 4.0)
-
-
 def upsample(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     """Bicubic interpolation of the last two axes to `shape`; NaN spreads over the kernel's support."""
     rows = upsampling_matrix(image.shape[-2], shape[0])
     cols = upsampling_matrix(image.shape[-1], shape[1])
     return SpatialOperator((rows,), (cols,)).forward_with_nodata(image)
-
-
-def _sampled_kernel(profile: NDArray[np.float64]) -> tuple[Kernel, float]:
-    """A profile sampled at unit spacing about its centre, interpolated linearly, zero outside."""
-    positions = np.arange(profile.size) - (profile.size - 1) / 2
-    padded = np.concatenate([[positions[0] - 1], positions, [positions[-1] + 1]])
-    values = np.concatenate([[0.0], profile, [0.0]])
-
-    # the matrix asks for kernel(centre - tap); a PSF array runs along the taps
-    return (lambda x: np.interp(-x, padded, values, left=0, right=0)), float(profile.size + 1)

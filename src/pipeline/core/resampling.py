@@ -1,0 +1,60 @@
+"""Matrices that sample a kernel along one axis, with symmetric borders.
+
+The convention is MATLAB's `imresize`: half-sample symmetric borders, rows that sum to one, and Keys'
+cubic for interpolation. What the kernels mean for a sensor is in `pipeline.core.spatial`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kernel = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def keys_cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keys' cubic convolution kernel with a = -0.5 (Keys 1981), as MATLAB's `imresize` uses."""
+    x = np.abs(x)
+    near = 1.5 * x**3 - 2.5 * x**2 + 1
+    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
+
+
+def response_matrix(
+    hr_size: int, ratio: Fraction, out_size: int, kernel: Kernel, support: float, normalise: bool = True
+) -> NDArray[np.float64]:
+    """Sampling matrix ``(out_size, hr_size)`` of a kernel, with symmetric (half-sample) borders.
+
+    Row i holds the kernel centred on ``(i + 1/2) ratio - 1/2``, folded at the borders as
+    MATLAB's `imresize` does. A `ratio` below 1 upsamples.
+    """
+    centres = (np.arange(out_size) + 0.5) * float(ratio) - 0.5
+    first = np.floor(centres - support / 2).astype(int)
+    taps = first[:, None] + np.arange(ceil(support) + 2)
+    weights = kernel(centres[:, None] - taps)
+    if normalise:
+        weights /= weights.sum(axis=1, keepdims=True)
+    folded = np.mod(taps, 2 * hr_size)
+    folded = np.where(folded < hr_size, folded, 2 * hr_size - 1 - folded)
+    matrix = np.zeros((out_size, hr_size))
+    np.add.at(matrix, (np.arange(out_size)[:, None], folded), weights)
+    return matrix
+
+
+def upsampling_matrix(lr_size: int, hr_size: int) -> NDArray[np.float64]:
+    """Bicubic interpolation ``(hr_size, lr_size)`` in MATLAB's `imresize` convention."""
+    return response_matrix(lr_size, Fraction(lr_size, hr_size), hr_size, keys_cubic, 4.0)
+
+
+def sampled_kernel(profile: NDArray[np.float64]) -> tuple[Kernel, float]:
+    """A profile sampled at unit spacing about its centre, interpolated linearly, zero outside."""
+    positions = np.arange(profile.size) - (profile.size - 1) / 2
+    padded = np.concatenate([[positions[0] - 1], positions, [positions[-1] + 1]])
+    values = np.concatenate([[0.0], profile, [0.0]])
+
+    # the matrix asks for kernel(centre - tap); a PSF array runs along the taps
+    return (lambda x: np.interp(-x, padded, values, left=0, right=0)), float(profile.size + 1)
