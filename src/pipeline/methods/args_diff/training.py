@@ -88,9 +88,7 @@ def train(
         torch.manual_seed(derived_seed(recipe.seed, f"{recipe.name}/weights"))
         network = on_device(build(), recipe.device)
     average = deepcopy(network).requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=LEARNING_RATE, weight_decay=0.0, foreach=recipe.device.type != "cpu"
-    )
+    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.0, fused=True)
     run = _Run(network, average, optimiser, recipe)
     step, best, since_best = run.resume()
     abar = alpha_bar().to(recipe.device, torch.float32)
@@ -158,6 +156,7 @@ class _Run:
         metadata = {"fingerprint": self.recipe.fingerprint, "step": str(step)}
         write_tensors(self.recipe.checkpoint, tensors, metadata)
 
+    @torch.no_grad()
     def resume(self) -> tuple[int, float, int]:
         """Load the checkpoint of this network, if there is one: (step, best held-out loss, looks since)."""
         path = self.recipe.checkpoint
@@ -174,10 +173,10 @@ class _Run:
         self.network.load_state_dict(_under("network.", tensors))
         self.average.load_state_dict(_under("average.", tensors))
         for name, parameter in self.network.named_parameters():
-            moments = {
-                key: tensors[f"adam.{key}.{name}"].to(parameter.device) for key in ("exp_avg", "exp_avg_sq")
-            }
-            self.optimiser.state[parameter] = moments | {"step": torch.tensor(float(step))}
+            state = {"step": torch.tensor(float(step), device=parameter.device)}
+            for key in ("exp_avg", "exp_avg_sq"):  # the fused optimiser wants them in the parameter's layout
+                state[key] = torch.empty_like(parameter).copy_(tensors[f"adam.{key}.{name}"])
+            self.optimiser.state[parameter] = state
         best, since_best = tensors["held_out"].tolist()
         return step, best, int(since_best)
 
