@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +117,47 @@ def test_runs_as_a_module(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr == "pipeline check: nowhere.yaml: no such file; configurations lie in config/\n"
+
+
+def test_steps_by_hand_lead_from_scene_to_metrics(tmp_path: Path) -> None:
+    def step(name: str, **options: object) -> Path:
+        words = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
+        result = call(name, *words)
+        assert result.exit_code == 0, result.output
+        return Path(str(options["out"]))
+
+    scene = '{"source": {"kind": "synthetic", "height": 32, "width": 32, "bands": 8}}'
+    spectral = {"kind": "gaussian", "centres": [700, 1600], "fwhm": 400}
+    response = {"spatial": {"kind": "box", "ratio": 4}, "spectral": spectral}
+    sensors = json.dumps({"response": response, "noise": {"snr_db": 30}})
+    pair = tmp_path / "scene/response/seed0"
+    run = pair / "bicubic"
+
+    source = step("download", settings=scene, out=pair.parents[1] / "source.json")
+    reference = step("crop", source=source, settings=scene, out=source.with_name("reference.json"))
+    observation = step(
+        "simulate", reference=reference, settings=sensors, seed=0, out=pair / "observation.json"
+    )
+    estimate = step("estimate", observation=observation, settings="{}", out=pair / "estimate.json")
+    seen = {"observation": observation, "estimate": estimate}
+    method = {"settings": BICUBIC, "seed": 0}
+    fitted = step("train", **seen, **method, out=run / "fitted.safetensors")
+    fused = step("fuse", **seen, fitted=fitted, **method, out=run / "fused.json")
+    metrics = step(
+        "evaluate",
+        reference=reference,
+        observation=observation,
+        fused=fused,
+        **method,
+        out=run / "metrics.json",
+    )
+    content = json.loads(metrics.read_text())
+    assert (content["scene"], content["response"], content["label"]) == ("scene", "response", "bicubic")
+    assert content["metrics"]["psnr"] > 15
+
+
+def test_example_of_the_readme_is_valid(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    path = tmp_path / "example.yaml"
+    path.write_text(example)
+    assert call("check", path).stdout == f"{path}: experiment example, 10 runs\n"

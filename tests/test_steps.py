@@ -21,6 +21,7 @@ from pipeline.config import Scene as SceneConfig
 from pipeline.data.schema import observation_from
 from pipeline.data.store import read_json, read_store
 from pipeline.errors import InputError
+from pipeline.methods.checkpoint import write_tensors
 from pipeline.settings import BicubicSettings, GaussianSubspaceSettings, MethodEntry
 from pipeline.steps import crop, download, estimate, fuse, simulate, train
 from pipeline.steps.estimate import read_observation
@@ -178,6 +179,9 @@ def test_fitted_method_of_other_settings_is_refused(prepared: Run, tmp_path: Pat
         read_fitted(damaged, "")
     with pytest.raises(InputError, match="no such file"):
         read_fitted(tmp_path / "none.safetensors", "")
+    write_tensors(damaged, {}, {"made by": "another program"})
+    with pytest.raises(InputError, match="fingerprint missing"):
+        read_fitted(damaged, "")
 
 
 def test_tampered_observation_is_refused_and_nothing_is_written(prepared: Run, tmp_path: Path) -> None:
