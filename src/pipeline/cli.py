@@ -7,6 +7,7 @@ exit code 2; an unforeseen error keeps its traceback. Nothing is computed here.
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -187,5 +188,7 @@ def _settings(model: type[M], text: str) -> M:
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script; the package's own messages go to stderr."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("pipeline").setLevel(logging.INFO)
     app()
