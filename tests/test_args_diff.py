@@ -109,6 +109,7 @@ def recipe(tmp_path, **changes) -> Recipe:
     fields = {
         "name": "spectral",
         "iterations": 20,
+        "learning_rate": 1e-4,
         "seed": 0,
         "device": torch.device("cpu"),
         "bfloat16": False,
@@ -159,13 +160,12 @@ def test_damaged_checkpoint_is_refused(tmp_path):
         train(lambda: SpectralNet(12), spectra, None, recipe(tmp_path), print_nothing)
 
 
-def test_training_learns_a_simple_distribution(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "LEARNING_RATE", 2e-3)
+def test_training_learns_a_simple_distribution(tmp_path):
     trained = train(
         lambda: SpectralNet(12),
         spectra,
         None,
-        recipe(tmp_path, iterations=1500, checkpoint=None),
+        recipe(tmp_path, iterations=1500, learning_rate=2e-3, checkpoint=None),
         print_nothing,
     )
     rng = torch.Generator().manual_seed(7)

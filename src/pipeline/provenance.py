@@ -6,17 +6,17 @@ Everything here is the same for equal runs: no time, no host, no absolute path. 
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from functools import cache
 from hashlib import file_digest, sha256
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from typing import Any
 
 from pydantic import BaseModel
 
+SOURCES = Path(__file__).parent
 PACKAGES = ("numpy", "scipy", "torch", "zarr", "xarray", "rasterio", "pydantic")
 
 
@@ -59,31 +59,17 @@ def configuration_hash(settings: BaseModel) -> str:
 
 @cache
 def code_version() -> str:
-    """The package's version, and the commit where it runs from a git checkout."""
-    try:
-        number = version("pipeline")
-    except PackageNotFoundError:
-        number = "not installed"
-    here = Path(__file__)
-    if _git(here, "ls-files", "--error-unmatch", here.name) is None:
-        return number
-    commit = _git(here, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-    return f"{number}+{commit}" if commit else number
+    """The package's version and a digest of its source files."""
+    digest = sha256()
+    for path in sorted(SOURCES.rglob("*.py")):
+        digest.update(path.relative_to(SOURCES).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{version('pipeline')}+{digest.hexdigest()[:12]}"
 
 
 @cache
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that compute or store."""
     return {"python": python_version()} | {name: version(name) for name in PACKAGES}
-
-
-def _git(file: Path, *arguments: str) -> str | None:
-    try:
-        command = ["git", "-C", str(file.parent), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
 
 
 def _sha256(path: Path) -> str:

@@ -62,15 +62,27 @@ class TrainingBudget(Strict):
     crop: int = Field(128, ge=8, multiple_of=8, description="side of a training crop in HR pixels")
     spectral_iterations: int = Field(500_000, ge=1)
     spectral_batch: int = Field(128, ge=1)
+    spatial_learning_rate: float = Field(1e-4, gt=0, description="at the start; falls linearly to 0")
+    spectral_learning_rate: float = Field(1e-4, gt=0, description="at the start; falls linearly to 0")
 
 
 BUDGETS: dict[str, TrainingBudget] = {
     "paper": TrainingBudget(),
     "standard": TrainingBudget(
-        spatial_iterations=2_000, spatial_batch=4, crop=64, spectral_iterations=20_000
+        spatial_iterations=2_000,
+        spatial_batch=4,
+        crop=64,
+        spectral_iterations=40_000,
+        spectral_learning_rate=3e-4,
     ),
     "quick": TrainingBudget(
-        width=32, spatial_iterations=200, spatial_batch=4, crop=32, spectral_iterations=2_000
+        width=32,
+        spatial_iterations=1_000,
+        spatial_batch=4,
+        crop=32,
+        spectral_iterations=15_000,
+        spatial_learning_rate=3e-4,
+        spectral_learning_rate=3e-4,
     ),
 }
 

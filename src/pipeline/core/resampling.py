@@ -13,6 +13,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+ROUNDING = 1e-12  # share of the largest weight below which a weight is zero
 Kernel = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -36,6 +37,7 @@ def response_matrix(
     first = np.floor(centres - support / 2).astype(int)
     taps = first[:, None] + np.arange(ceil(support) + 2)
     weights = kernel(centres[:, None] - taps)
+    weights[np.abs(weights) <= ROUNDING * np.abs(weights).max()] = 0  # rounding is not support
     if normalise:
         weights /= weights.sum(axis=1, keepdims=True)
     folded = np.mod(taps, 2 * hr_size)

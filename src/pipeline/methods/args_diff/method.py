@@ -57,10 +57,11 @@ class ArgsDiff:
         budget = settings.training
         scale = unit_scale(filled)
 
-        def recipe(name: str, iterations: int) -> Recipe:
+        def recipe(name: str, iterations: int, learning_rate: float) -> Recipe:
             return Recipe(
                 name,
                 iterations,
+                learning_rate,
                 seed,
                 device,
                 bfloat16_on(device, settings.precision),
@@ -73,13 +74,13 @@ class ArgsDiff:
             spectral = train(
                 lambda: SpectralNet(observation.bands),
                 *_spectral_draws(filled, scale, settings),
-                recipe("spectral", budget.spectral_iterations),
+                recipe("spectral", budget.spectral_iterations, budget.spectral_learning_rate),
                 progress,
             )
             spatial = train(
                 lambda: SpatialUNet(settings.d, budget.width),
                 *_spatial_draws(filled, scale, settings),
-                recipe("spatial", budget.spatial_iterations),
+                recipe("spatial", budget.spatial_iterations, budget.spatial_learning_rate),
                 progress,
             )
         return FittedArgsDiff(observation, settings, seed, spatial, spectral)
@@ -227,6 +228,6 @@ def _fingerprint(observation: Observation, settings: ArgsDiffSettings, seed: int
     digest = hashlib.sha256()
     for image in (observation.lr_hsi, observation.hr_msi):
         digest.update(np.ascontiguousarray(image).tobytes())
-    trained = settings.model_dump_json(include={"budget", "d", "stop", "precision", "device", "threads"})
-    digest.update(f"{trained}:{seed}".encode())
+    trained = settings.model_dump_json(include={"d", "stop", "precision", "device", "threads"})
+    digest.update(f"{trained}:{settings.training.model_dump_json()}:{seed}".encode())
     return digest.hexdigest()

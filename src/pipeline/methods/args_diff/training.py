@@ -1,6 +1,6 @@
 """Training of a noise-prediction network, resumable to the same result as an unbroken run.
 
-Epsilon-MSE at uniform t, AdamW without weight decay, learning rate 1e-4 falling linearly to 0, and
+Epsilon-MSE at uniform t, AdamW without weight decay, a learning rate falling linearly to 0, and
 an exponential moving average of the weights (arXiv 2505.11800, section 3.2). Each step's draws
 depend on the seed and the step's number alone, so that a resumed training repeats none of them.
 """
@@ -22,7 +22,6 @@ from pipeline.errors import InputError
 from pipeline.methods.args_diff.networks import STEPS, alpha_bar, on_device
 from pipeline.methods.checkpoint import read_tensors, write_tensors
 
-LEARNING_RATE = 1e-4
 EMA_DECAY = 0.9999
 HELD_OUT_EVERY = 100  # iterations between looks at the held-out loss
 PATIENCE = 10  # looks without a better held-out loss that end the training
@@ -41,6 +40,8 @@ class Recipe:
     name : str
         `spectral` or `spatial`; names the draws and the progress.
     iterations : int
+    learning_rate : float
+        At the start; falls linearly to 0.
     seed : int
     device : torch.device
     bfloat16 : bool
@@ -54,6 +55,7 @@ class Recipe:
 
     name: str
     iterations: int
+    learning_rate: float
     seed: int
     device: torch.device
     bfloat16: bool
@@ -88,13 +90,13 @@ def train(
         torch.manual_seed(derived_seed(recipe.seed, f"{recipe.name}/weights"))
         network = on_device(build(), recipe.device)
     average = deepcopy(network).requires_grad_(False)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.0, fused=True)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=0.0, fused=True)
     run = _Run(network, average, optimiser, recipe)
     step, best, since_best = run.resume()
     abar = alpha_bar().to(recipe.device, torch.float32)
     while step < recipe.iterations and since_best < PATIENCE:
         for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * (1 - step / recipe.iterations)
+            group["lr"] = recipe.learning_rate * (1 - step / recipe.iterations)
         loss = noise_loss(network, draw, abar, recipe, f"step/{step}")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
