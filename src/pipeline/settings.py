@@ -69,7 +69,7 @@ class TrainingBudget(Strict):
 BUDGETS: dict[str, TrainingBudget] = {
     "paper": TrainingBudget(),
     "standard": TrainingBudget(
-        spatial_iterations=2_000,
+        spatial_iterations=1_600,
         spatial_batch=4,
         crop=64,
         spectral_iterations=40_000,
