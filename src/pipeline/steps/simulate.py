@@ -41,6 +41,8 @@ def run(*, reference: Path, settings: Settings, seed: int, out: Path) -> None:
             seed=seed,
         )
     with timing.measure("io"):
-        origin = provenance("simulate", settings=settings, inputs=[reference], seed=seed)
+        table = getattr(settings.response.spectral, "path", None)
+        inputs = [reference, Path(table)] if table else [reference]
+        origin = provenance("simulate", settings=settings, inputs=inputs, seed=seed)
         write_store(out.with_suffix(".zarr"), observation_dataset(observation, metadata), origin)
     timing.write(out.parent)
