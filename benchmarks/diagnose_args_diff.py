@@ -31,7 +31,7 @@ from pipeline.methods.args_diff.networks import alpha_bar
 from pipeline.methods.args_diff.sampling import sample
 from pipeline.methods.checkpoint import read_tensors
 from pipeline.settings import ArgsDiffSettings
-from pipeline.steps.estimate import read_observation
+from pipeline.steps.observed import read_observation
 
 TIMES = (50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 990)
 
@@ -85,7 +85,7 @@ def main() -> None:
     guidance = guidance_of(seen, scale, torch.device("cpu"), squared=settings.variant == "paper")
 
     def progress(phase: str, done: int, total: int, loss: float) -> None:
-        if done in (1, 2, 5, 10, 20, 499) or done % 50 == 0:
+        if done in (1, 2, 5, 10, 20, total - 1) or done % 50 == 0:
             print(f"step {done:4d}  loss {loss:10.3f}")
 
     factors = sample(fitted.sampling_networks(), fitted.start(seen), guidance, settings, progress)

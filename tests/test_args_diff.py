@@ -9,6 +9,8 @@ import torch
 from torch.nn import functional
 
 from pipeline.core.observation import Window
+from pipeline.core.simulation import simulate
+from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods.args_diff import training
 from pipeline.methods.args_diff.method import ArgsDiff, guidance_of, unit_scale
@@ -90,10 +92,10 @@ def test_time_embedding_tells_neighbouring_steps_apart():
 def test_fast_group_norm_agrees_with_autograd():
     torch.manual_seed(0)
     x = torch.randn(2, 64, 9, 7).to(torch.bfloat16).requires_grad_()
-    weight, bias = torch.rand(64, requires_grad=True), torch.rand(64, requires_grad=True)
+    weight, bias = torch.rand(2, 64, requires_grad=True), torch.rand(2, 64, requires_grad=True)
     direction = torch.randn(2, 64, 9, 7)
     fast = GroupNormBfloat16.apply(x, weight, bias, 1e-5)
-    plain = functional.group_norm(x.float(), 32, weight, bias, 1e-5)
+    plain = functional.group_norm(x.float(), 32, eps=1e-5) * weight[..., None, None] + bias[..., None, None]
     assert torch.allclose(fast.float(), plain, atol=0.03)
     expected = torch.autograd.grad(plain, (x, weight, bias), direction)
     for ours, theirs in zip(
@@ -222,7 +224,7 @@ def test_loss_on_planes_equals_loss_on_the_full_cube(observation_of_landscape):
     expected = np.linalg.norm(of_hsi) + 0.7 * np.linalg.norm(of_msi)
     assert float(guidance.loss(coefficients, basis, 0.7)) == pytest.approx(expected, rel=1e-5)
     squared = replace(guidance, squared=True)
-    expected = np.linalg.norm(of_hsi) ** 2 + 0.7 * np.linalg.norm(of_msi) ** 2
+    expected = (np.sum(of_hsi**2) + 0.7 * np.sum(of_msi**2)) / (of_hsi.size + of_msi.size)
     assert float(squared.loss(coefficients, basis, 0.7)) == pytest.approx(expected, rel=1e-5)
 
 
@@ -305,6 +307,35 @@ def test_sampling_with_perfect_networks_returns_their_image(variant, observation
     coefficients, basis = sample(exact_networks(clean), tuple(start), guidance, settings, print_nothing)
     assert float((coefficients - unit(clean[0])).abs().max()) < 1e-3
     assert float((basis - unit(clean[1])).abs().max()) < 1e-3
+
+
+def no_noise(rows, index):
+    """A network that has learned nothing."""
+    return torch.zeros_like(rows)
+
+
+@pytest.mark.parametrize(("variant", "share"), [("code", 0.5), ("paper", 1.0)])
+def test_sampling_lowers_the_loss_on_a_larger_image(variant, share):
+    rng = np.random.default_rng(0)
+    pair = simulate(
+        rng.random((60, 64, 64)),
+        spectral_response=np.kron(np.eye(4), np.full(15, 1 / 15)),
+        spatial_response=SpatialResponse.bicubic(ratio=4),
+    )
+    guidance = guidance_of(pair, unit_scale(pair), torch.device("cpu"), squared=variant == "paper")
+    generator = torch.Generator().manual_seed(0)
+    start = (torch.randn(8, 64, 64, generator=generator), torch.randn(8, 60, generator=generator))
+    losses = []
+    settings = ArgsDiffSettings(variant=variant, steps=60)
+    sample((no_noise, no_noise), start, guidance, settings, lambda *event: losses.append(event[3]))
+    assert losses[-1] < share * losses[0]
+
+
+def test_diverged_sampling_is_one_line(observation_of_landscape):
+    guidance = guidance_of(observation_of_landscape, 1.0, torch.device("cpu"), squared=False)
+    start = (torch.zeros(3, *observation_of_landscape.hr_shape), torch.full((3, 24), float("nan")))
+    with pytest.raises(InputError, match=r"diverged at step 1 of 6 .* use smaller rho1"):
+        sample((no_noise, no_noise), start, guidance, tiny(), print_nothing)
 
 
 def test_argm_is_one_plain_gradient_step(observation_of_landscape):

@@ -93,6 +93,11 @@ def test_subspace_of_equal_noise_is_the_svd():
     assert np.allclose(subspace.basis @ subspace.basis.T, np.eye(3))
 
 
+def test_equal_bands_leave_no_empty_direction():
+    image = np.broadcast_to(RNG.random((1, 6, 6)), (2, 6, 6)) * np.array([1.0, -1.0])[:, None, None]
+    assert (np.abs(fit_subspace(image, np.ones(2), 2).basis).max(axis=1) > 0.1).all()
+
+
 def test_subspace_gives_noisy_bands_less_weight():
     rng = np.random.default_rng(0)
     clean = np.outer(np.ones(8), rng.random(400)).reshape(8, 20, 20)

@@ -24,8 +24,8 @@ from pipeline.errors import InputError
 from pipeline.methods.checkpoint import write_tensors
 from pipeline.settings import BicubicSettings, GaussianSubspaceSettings, MethodEntry
 from pipeline.steps import crop, download, estimate, fuse, simulate, train
-from pipeline.steps.estimate import read_observation
 from pipeline.steps.fitted import fingerprint, read_fitted
+from pipeline.steps.observed import read_observation
 from pipeline.steps.progress import ProgressReport
 
 TINY = Path(__file__).resolve().parents[1] / "config/test/tiny.yaml"

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise
-from pipeline.core.observation import Observation, check_pair
+from pipeline.core.observation import Observation, check_pair, check_response_type, numeric_array
 from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods import build, settings_of
@@ -125,9 +125,10 @@ def _observation(
 ) -> Observation:
     """Check the arguments and estimate the noise levels that were not given."""
     hsi, msi = image_array("lr_hsi", lr_hsi), image_array("hr_msi", hr_msi)
-    srf = np.asarray(spectral_response, dtype=np.float64)
+    srf = numeric_array("spectral_response", spectral_response).astype(np.float64)
     if isinstance(spatial_response, str):
         spatial_response = _named_response(spatial_response, hsi, msi)
+    check_response_type(spatial_response)
     check_pair(hsi, msi, srf, spatial_response)
     of_hsi = estimate_hsi_noise(hsi) if sigma_hsi is None else _levels("sigma_hsi", sigma_hsi, len(hsi))
     if sigma_msi is None:
@@ -139,17 +140,15 @@ def _observation(
 
 
 def image_array(name: str, image: ArrayLike) -> NDArray[np.float32]:
-    """An argument as a float32 array; refuses what is not numeric."""
-    array = np.asarray(image)
-    if array.dtype.kind not in "uif":
-        raise InputError(f"{name}: expected numbers, got an array of type {array.dtype}")
-    return array.astype(np.float32, copy=False)
+    """An argument as a float32 array."""
+    return numeric_array(name, image).astype(np.float32, copy=False)
 
 
 def _levels(name: str, sigma: ArrayLike, bands: int) -> NDArray[np.float64]:
-    levels = np.asarray(sigma, dtype=np.float64)
+    levels = numeric_array(name, sigma).astype(np.float64)
     if levels.shape not in ((), (bands,)) or not (np.isfinite(levels) & (levels > 0)).all():
-        raise InputError(f"{name}: expected one positive number or {bands} of them, got {sigma!r}")
+        shown = np.array2string(levels, threshold=4).replace("\n", " ")
+        raise InputError(f"{name}: expected one positive number or {bands} of them, got {shown}")
     return np.broadcast_to(levels, (bands,)).copy()
 
 

@@ -186,7 +186,9 @@ class Response(Strict):
 class Noise(Strict):
     """White Gaussian noise on both inputs."""
 
-    snr_db: float = Field(35.0, gt=-20, description="10 log10(mean signal power / noise variance)")
+    snr_db: float = Field(
+        35.0, gt=-20, allow_inf_nan=False, description="10 log10(mean signal power / noise variance)"
+    )
     per_band: bool = Field(
         False, description="each band at the SNR, instead of one noise level for the image"
     )

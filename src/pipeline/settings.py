@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
@@ -114,6 +114,11 @@ class ArgsDiffSettings(MethodSettings):
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(2, ge=1, description="CPU threads; the trained weights depend on their number")
+
+    @field_serializer("budget")
+    def _resolved_budget(self, budget: str | TrainingBudget) -> TrainingBudget:
+        """A preset by its fields, so that a changed preset is a changed setting."""
+        return self.training
 
     @property
     def training(self) -> TrainingBudget:

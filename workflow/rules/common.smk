@@ -50,9 +50,12 @@ def runs(pattern):
 
 
 def scene_file(wildcards):
-    """The scene's local file; one that is fetched, or missing, is up to the step."""
+    """The scene's local file, and its ENVI header; one that is fetched, or missing, is up to the step."""
     source = EXPERIMENT.scenes[wildcards.scene].source
-    return [source.path] if source.kind == "file" and not source.url and Path(source.path).exists() else []
+    if source.kind != "file" or source.url:
+        return []
+    path = Path(source.path)
+    return [str(file) for file in (path, path.with_suffix(".hdr")) if file.exists()]
 
 
 def response_file(wildcards):

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.core.nodata import missing_pixels
+from pipeline.core.noise import noise_floor
 from pipeline.core.observation import Progress, no_progress
 from pipeline.core.spatial import SpatialOperator
 from pipeline.core.subspace import fit_subspace, signal_dimension
@@ -21,7 +22,6 @@ from pipeline.core.subspace import fit_subspace, signal_dimension
 NEIGHBOURS = 30  # HSI bands on which each band is regressed, at most
 PIXELS_PER_NEIGHBOUR = 4
 CORRECTIONS = 50  # iterations that take the neighbours' noise out of a band's
-NOISE_FLOOR = 1e-6  # smallest noise level, as a share of the image's root mean square
 ITERATIONS = 3000
 LEARNING_RATE = 5e-2
 
@@ -44,7 +44,7 @@ def estimate_hsi_noise(lr_hsi: NDArray[Any]) -> NDArray[np.float64]:
     """
     pixels = lr_hsi[:, ~missing_pixels(lr_hsi)].astype(np.float64)
     bands, count = pixels.shape
-    floor = _floor(pixels)
+    floor = noise_floor(pixels)
     most = max(1, min(NEIGHBOURS, bands - 1, count // PIXELS_PER_NEIGHBOUR))
     if bands == 1 or count <= most + 1:
         return np.full(bands, max(floor, float(pixels.std())))
@@ -90,7 +90,7 @@ def estimate_msi_noise(
     variance = np.square(difference).mean(axis=1)
     of_hsi = np.square(seen).sum(axis=1) * np.mean(np.square(sigma_hsi))
     of_msi = np.maximum(variance - of_hsi, variance * np.sqrt(2 / max(count, 2)))
-    return np.sqrt(np.maximum(of_msi / operator.noise_gain, _floor(hr_msi) ** 2))
+    return np.sqrt(np.maximum(of_msi / operator.noise_gain, noise_floor(hr_msi) ** 2))
 
 
 def estimate_spectral_response(
@@ -130,7 +130,3 @@ def estimate_spectral_response(
         if step % 100 == 0:
             progress("response", step, ITERATIONS, float(loss.detach()))
     return torch.softmax(logits.detach().double(), dim=1).numpy()
-
-
-def _floor(image: NDArray[Any]) -> float:
-    return max(NOISE_FLOOR * float(np.sqrt(np.nanmean(np.square(image, dtype=np.float64)))), 1e-30)

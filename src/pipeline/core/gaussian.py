@@ -23,7 +23,7 @@ TOLERANCE = 1e-8  # relative residual at which they are solved
 
 @dataclass(frozen=True)
 class Quadratic:
-    """The normal equations ``H^T H (A) G + A-coupling: (P + W) A = rhs`` of the fusion problem.
+    """The normal equations ``G H^T(H(A)) + (P + W) A = rhs`` of the fusion problem.
 
     Attributes
     ----------

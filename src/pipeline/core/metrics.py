@@ -106,6 +106,7 @@ class _Strips:
     """Two cubes, read in strips of rows as float64."""
 
     def __init__(self, reference: Any, cube: Any, block_rows: int | None) -> None:
+        reference, cube = (_sliceable(image) for image in (reference, cube))
         if len(reference.shape) != 3 or tuple(reference.shape) != tuple(cube.shape):
             raise InputError(
                 f"cube: shape {tuple(cube.shape)} does not match the reference's {tuple(reference.shape)}; "
@@ -142,6 +143,11 @@ class _Strips:
             if np.isinf(images[-1]).any():
                 raise InputError(f"{name}: holds infinite values; mark no-data as NaN")
         return images[0], images[1]
+
+
+def _sliceable(image: Any) -> Any:
+    """The image as it is, or as an array where it has no shape of its own."""
+    return image if hasattr(image, "shape") else np.asarray(image)
 
 
 def _mirror(indices: NDArray[np.intp], size: int) -> NDArray[np.intp]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 64
+NOISE_FLOOR = 1e-6
 
 
 def standard_normal(
@@ -63,6 +64,12 @@ def philox_key(seed: int, purpose: str) -> int:
 def derived_seed(seed: int, purpose: str) -> int:
     """A 63-bit seed for generators that take one number (PyTorch)."""
     return philox_key(seed, purpose) >> 65
+
+
+def noise_floor(image: NDArray[np.floating]) -> float:
+    """Smallest noise level that an image is credited with: 1e-6 of its root mean square."""
+    power = float(np.nanmean(np.square(image, dtype=np.float64)))
+    return max(NOISE_FLOOR * np.sqrt(power), np.finfo(np.float32).tiny)
 
 
 def noise_sigma(clean: NDArray[np.floating], snr_db: float, per_band: bool) -> NDArray[np.float64]:

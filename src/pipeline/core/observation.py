@@ -75,6 +75,10 @@ class Observation:
 
     def __post_init__(self) -> None:
         check_pair(self.lr_hsi, self.hr_msi, self.spectral_response, self.spatial_response)
+        for name, image in (("sigma_hsi", self.lr_hsi), ("sigma_msi", self.hr_msi)):
+            sigma = getattr(self, name)
+            if sigma.shape != (len(image),) or not (np.isfinite(sigma) & (sigma > 0)).all():
+                raise InputError(f"{name}: expected {len(image)} positive numbers, one per band")
 
     @property
     def bands(self) -> int:
@@ -136,6 +140,26 @@ class Observation:
             raise InputError(f"{window} does not lie inside the image of {height}x{width} pixels")
 
 
+def numeric_array(name: str, values: Any) -> NDArray[Any]:
+    """An argument as an array of real numbers."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of unequal length
+        raise InputError(f"{name}: expected an array of numbers, got rows of unequal length") from None
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{name}: expected numbers, got an array of type {array.dtype}")
+    return array
+
+
+def check_response_type(response: Any) -> None:
+    """Refuse a spatial response that is not a `SpatialResponse`."""
+    if not isinstance(response, SpatialResponse):
+        raise InputError(
+            f"spatial_response: expected a SpatialResponse, got {type(response).__name__}; "
+            "make one with SpatialResponse.bicubic, gaussian, box or from_psf"
+        )
+
+
 def check_pair(
     lr_hsi: NDArray[Any],
     hr_msi: NDArray[Any],
@@ -154,8 +178,8 @@ def check_pair(
             raise InputError(f"{name}: expected three axes (band, y, x), got shape {image.shape}")
         if np.isinf(image).any():
             raise InputError(f"{name}: holds infinite values; mark no-data as NaN")
-        if np.isnan(image).all():
-            raise InputError(f"{name}: holds no valid value")
+        if np.isnan(image).any(axis=0).all():
+            raise InputError(f"{name}: no pixel is valid in all bands; leave bands without data out")
     if spectral_response.ndim == 2:
         check_axes("lr_hsi", lr_hsi, spectral_response.shape[1])
         check_axes("hr_msi", hr_msi, spectral_response.shape[0])

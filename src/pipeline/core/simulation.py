@@ -10,8 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.noise import noise_sigma, standard_normal
-from pipeline.core.observation import Observation, check_axes, check_spectral_response
+from pipeline.core.noise import noise_floor, noise_sigma, standard_normal
+from pipeline.core.observation import (
+    Observation,
+    check_axes,
+    check_response_type,
+    check_spectral_response,
+    numeric_array,
+)
 from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
 
@@ -40,14 +46,15 @@ def simulate(
     per_band : bool
         Each band at `snr_db`, instead of one noise level for the image.
     seed : int
-        Seed of the noise, which also depends on the absolute position.
+        Seed of the noise, which also depends on the position in the reference.
 
     Returns
     -------
     Observation
     """
-    reference = np.asarray(reference)
-    spectral_response = np.asarray(spectral_response, dtype=np.float64)
+    reference = numeric_array("reference", reference)
+    check_response_type(spatial_response)
+    spectral_response = numeric_array("spectral_response", spectral_response).astype(np.float64)
     if reference.ndim != 3:
         raise InputError(f"reference: expected three axes (band, y, x), got shape {reference.shape}")
     if np.isinf(reference).any():
@@ -68,5 +75,5 @@ def simulate(
         sigma = noise_sigma(clean, snr_db, per_band)
         noise = standard_normal(seed, purpose, clean.shape)
         images.append((clean + sigma[:, None, None] * noise).astype(np.float32))
-        sigmas.append(sigma)
+        sigmas.append(np.fmax(sigma, noise_floor(clean)))
     return Observation(images[0], images[1], spectral_response, spatial_response, sigmas[0], sigmas[1])

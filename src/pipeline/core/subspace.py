@@ -69,7 +69,7 @@ def fit_subspace(lr_hsi: NDArray[np.floating], sigma: NDArray[np.float64], d: in
     whitened = lr_hsi.reshape(bands, -1).astype(np.float64) * weight[:, None]
     _, vectors = np.linalg.eigh(whitened @ whitened.T)
     directions = vectors[:, : -d - 1 : -1].T
-    directions *= np.sign(directions.sum(axis=1, keepdims=True))  # the sign of an eigenvector is arbitrary
+    directions[directions.sum(axis=1) < 0] *= -1  # the sign of an eigenvector is arbitrary
     coefficients = (directions @ whitened).reshape(d, height, width)
     return Subspace(directions / weight, coefficients)
 

@@ -135,7 +135,12 @@ def _open_matlab(path: Path, start: bytes) -> ArrayFile:
 def _array_file(
     path: Path, arrays: dict[str, NDArray[Any]], other: dict[str, str] | None = None
 ) -> ArrayFile:
-    return ArrayFile(path, {n: a.shape for n, a in arrays.items()}, other or {}, lambda name: arrays[name])
+    """Numeric arrays as they are; arrays of other types by the name of their type only."""
+    numeric = {name: array for name, array in arrays.items() if array.dtype.kind in "biufc"}
+    others = {name: str(array.dtype) for name, array in arrays.items() if name not in numeric}
+    return ArrayFile(
+        path, {n: a.shape for n, a in numeric.items()}, (other or {}) | others, lambda name: numeric[name]
+    )
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from pipeline.data.raster import MICROMETRES_BELOW, open_raster
 from pipeline.data.scene import Scene, Transform
 from pipeline.errors import InputError
 
-EQUAL_STEPS = re.compile(r"([\d.]+):([\d.]+):(\d+)")
+EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d+)")
 LONGEST_BAND = 1e6  # nm
 
 Bands = NDArray[np.float64] | None
@@ -194,6 +194,8 @@ def _band_numbers(file: ArrayFile, name: str, wavelength: Bands) -> NDArray[np.i
     """0-based positions of the kept bands among those that the wavelengths describe."""
     numbers = file.load(name).ravel()
     most = np.inf if wavelength is None else wavelength.size
+    if numbers.size == 0:
+        raise InputError(f"{file.path}: band_numbers {name!r} is empty; expected the kept bands' numbers")
     if (numbers != np.round(numbers)).any() or numbers.min() < 1 or numbers.max() > most:
         raise InputError(
             f"{file.path}: band_numbers {name!r} holds {numbers.min():g} to {numbers.max():g}; "

@@ -110,7 +110,10 @@ def _matrix(path: Path, variable: str | None, wavelength: Vector | None) -> Vect
 def _numbers(path: Path, variable: str | None) -> Vector:
     if path.suffix != ".csv":
         file = open_arrays(path)
-        return np.asarray(file.load(variable or file.only(2)), np.float64)
+        numbers = file.load(variable or file.only(2))
+        if np.iscomplexobj(numbers):
+            raise InputError(f"{path}: the matrix is complex; a response is real")
+        return np.asarray(numbers, np.float64)
     first_bytes(path)
     try:
         matrix: Vector = np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")

@@ -36,10 +36,9 @@ def reference_dataset(scene: Scene) -> xr.Dataset:
 
 def scene_from(dataset: xr.Dataset, variable: str = "reference") -> Scene:
     """The scene that `reference_dataset` stored, or another cube of a dataset."""
-    _require(dataset, variable)
     meta = metadata_from(dataset)
     return Scene(
-        np.asarray(dataset[variable], np.float32),
+        np.asarray(variable_of(dataset, variable), np.float32),
         wavelength=meta.wavelength,
         fwhm=meta.fwhm,
         scale=meta.scale,
@@ -95,9 +94,9 @@ def observation_dataset(observation: Observation, like: Metadata) -> xr.Dataset:
 def observation_from(dataset: xr.Dataset) -> Observation:
     """The observation that `observation_dataset` stored."""
     names = ("lr_hsi", "hr_msi", "spectral_response", "sigma_hsi", "sigma_msi")
-    for name in names:
-        _require(dataset, name)
-    lr_hsi, hr_msi, response, sigma_hsi, sigma_msi = (np.asarray(dataset[name]) for name in names)
+    lr_hsi, hr_msi, response, sigma_hsi, sigma_msi = (
+        np.asarray(variable_of(dataset, name)) for name in names
+    )
     y, x = dataset.attrs["origin"]
     return Observation(
         lr_hsi,
@@ -194,6 +193,8 @@ def _crs(text: str) -> CRS:
         raise InputError(f"crs: {text!r} is not a coordinate reference system ({error})") from None
 
 
-def _require(dataset: xr.Dataset, name: str) -> None:
+def variable_of(dataset: xr.Dataset, name: str) -> xr.DataArray:
+    """A dataset's variable; another store's dataset is refused."""
     if name not in dataset:
         raise InputError(f"dataset: no variable {name!r}; it holds {', '.join(map(str, dataset.data_vars))}")
+    return dataset[name]

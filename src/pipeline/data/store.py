@@ -110,12 +110,20 @@ def canonical_json(content: Any) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write canonical JSON atomically: aside, synced, renamed."""
+    """Write canonical JSON atomically."""
+    write_text(path, canonical_json(content))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically: aside, synced, renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
-    aside.write_text(canonical_json(content))
-    _sync(aside)
-    aside.replace(path)
+    try:
+        aside.write_text(text, encoding="utf-8", newline="")
+        _sync(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
     _sync(path.parent)
 
 

@@ -58,7 +58,7 @@ class Method(Protocol):
         seed : int
             Seed of every random draw.
         checkpoint : Path, optional
-            File in which a long training saves its state and from which it resumes.
+            Folder in which a long training saves its state and from which it resumes.
         progress : callable
             Told of each step of a long training.
         """
@@ -73,7 +73,7 @@ class WindowedMethod(ABC):
     Attributes
     ----------
     halo_lr : int
-        LR pixels around a window beyond which the result does not depend on the image.
+        LR pixels around a window that are read, beyond which the image matters little or not at all.
     """
 
     halo_lr: int

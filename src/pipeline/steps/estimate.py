@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
 from pipeline.config import Estimation
@@ -58,15 +57,4 @@ def estimate_dataset(told: Observation) -> xr.Dataset:
             "sigma_hsi": ("band", told.sigma_hsi),
             "sigma_msi": ("msi_band", told.sigma_msi),
         }
-    )
-
-
-def read_observation(observation: Path, estimate: Path) -> Observation:
-    """What a method sees: the images of one store with the response and noise of the other."""
-    told = read_store(estimate)
-    return replace(
-        observation_from(read_store(observation)),
-        spectral_response=np.asarray(told["spectral_response"]),
-        sigma_hsi=np.asarray(told["sigma_hsi"]),
-        sigma_msi=np.asarray(told["sigma_msi"]),
     )

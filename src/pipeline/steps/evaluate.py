@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.core.metrics import evaluate
 from pipeline.core.residuals import residuals
-from pipeline.data.schema import metadata_from, observation_from
+from pipeline.data.schema import metadata_from, observation_from, variable_of
 from pipeline.data.store import read_json, read_store, write_json
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
@@ -40,10 +40,10 @@ def run(
     label, observed, response, scene = out.resolve().parents[:4]
     spent = costs(estimate=observed, train=label, fuse=label)
     with timing.measure("io"):
-        truth, cube = read_store(reference), read_store(fused)["fused"]
+        truth, cube = read_store(reference), variable_of(read_store(fused), "fused")
         seen = observation_from(read_store(observation))
     with timing.measure("compute"):  # the cubes are read strip by strip in here
-        scores = evaluate(truth["reference"], cube, ratio=seen.spatial_response.ratio)
+        scores = evaluate(variable_of(truth, "reference"), cube, ratio=seen.spatial_response.ratio)
         scores |= residuals(cube, seen)
     wavelength = metadata_from(truth).wavelength
     per_band = {"wavelength": None if wavelength is None else wavelength.tolist()} | scores.pop("per_band")

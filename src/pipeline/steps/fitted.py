@@ -40,7 +40,7 @@ def settings_of(settings: MethodEntry) -> dict[str, Any]:
 def write_fitted(path: Path, state: State, metadata: dict[str, Any]) -> None:
     """Write a fitted method's state atomically."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in state.items()}
-    write_tensors(path, tensors, {"pipeline": canonical_json(metadata)})
+    write_tensors(path, tensors, {"pipeline": canonical_json(metadata | {"digest": _digest(tensors)})})
 
 
 def read_fitted(path: Path, expected: str) -> State:
@@ -53,12 +53,23 @@ def read_fitted(path: Path, expected: str) -> State:
     """
     tensors, metadata = read_tensors(path)
     try:
-        found = str(json.loads(metadata["pipeline"])["fingerprint"])
-    except (KeyError, json.JSONDecodeError):
-        found = "missing"
+        record = json.loads(metadata["pipeline"])
+        found, digest = str(record["fingerprint"]), record["digest"]
+    except (KeyError, TypeError, json.JSONDecodeError):
+        found = digest = "missing"
     if found != expected:
         raise InputError(
             f"{path}: was fitted with other settings or another observation (fingerprint {found[:12]}, "
             f"expected {expected[:12]}); delete it and run `train` again"
         )
+    if digest != _digest(tensors):
+        raise InputError(f"{path}: was changed since `train` wrote it; delete it and run `train` again")
     return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over names, shapes and values."""
+    digest = sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}:{tuple(tensor.shape)}:".encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -13,8 +13,8 @@ from pipeline.data.store import read_store, write_store
 from pipeline.methods import build
 from pipeline.provenance import provenance
 from pipeline.settings import MethodEntry
-from pipeline.steps.estimate import read_observation
 from pipeline.steps.fitted import fingerprint, read_fitted
+from pipeline.steps.observed import read_observation
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 

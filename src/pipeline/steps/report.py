@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.config import Experiment
 from pipeline.data.schema import observation_from, scene_from
-from pipeline.data.store import read_json, read_store
+from pipeline.data.store import read_json, read_store, write_text
 from pipeline.errors import InputError
 from pipeline.report.comparison import Comparison, common_seed, compare
 from pipeline.report.page import provenance, render
@@ -44,8 +44,8 @@ def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> N
             rows += [summary_row(entry, title) for entry in here]
             comparisons.append(_compare(experiment, results / scene, response, title, here))
     page = render(experiment, comparisons, provenance(experiment, runs, _digests(results, experiment)))
-    _write(summary, summary_csv(rows))
-    _write(out, page)
+    write_text(summary, summary_csv(rows))
+    write_text(out, page)
 
 
 def summary(results: Path) -> str:
@@ -112,11 +112,3 @@ def _digest(path: Path) -> str:
     content: dict[str, Any] = read_json(path)
     found = content.get("digest") or content.get("sha256")
     return str(found) if found else hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _write(path: Path, text: str) -> None:
-    """Write aside and rename, so that a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_text(text, encoding="utf-8", newline="")
-    aside.replace(path)

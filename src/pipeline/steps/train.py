@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pipeline.methods import build
 from pipeline.settings import MethodEntry
-from pipeline.steps.estimate import read_observation
 from pipeline.steps.fitted import fingerprint, write_fitted
+from pipeline.steps.observed import read_observation
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 

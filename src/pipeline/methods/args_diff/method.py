@@ -228,6 +228,6 @@ def _fingerprint(observation: Observation, settings: ArgsDiffSettings, seed: int
     digest = hashlib.sha256()
     for image in (observation.lr_hsi, observation.hr_msi):
         digest.update(np.ascontiguousarray(image).tobytes())
-    trained = settings.model_dump_json(include={"d", "stop", "precision", "device", "threads"})
-    digest.update(f"{trained}:{settings.training.model_dump_json()}:{seed}".encode())
+    trained = settings.model_dump_json(include={"budget", "d", "stop", "precision", "device", "threads"})
+    digest.update(f"{trained}:{seed}".encode())
     return digest.hexdigest()

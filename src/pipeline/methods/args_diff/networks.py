@@ -34,11 +34,11 @@ def alpha_bar() -> Tensor:
     return 0.001 + 0.999 * falling
 
 
-# Published widths and embedding sizes: (bands, hidden widths, width of the embedding of t).
+# Published hidden widths and embedding sizes, and the number of bands up to which they are the nearest
 SPECTRAL_SHAPES = (
-    (60, (128, 256, 128), 30),
+    (75, (128, 256, 128), 30),
     (115, (256, 512, 256), 60),
-    (150, (256, 512, 256), 70),
+    (152, (256, 512, 256), 70),
     (math.inf, (400, 800, 400), 100),
 )
 
@@ -144,8 +144,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Residual update of ``(n, channels, H, W)`` under the time embedding ``(n, time)``."""
-        scale, shift = self.modulation(emb)[..., None, None].chunk(2, dim=1)
-        h = torch.addcmul(shift, self.norm(self.first(x)), 1 + scale)
+        h = self.norm(self.first(x), *self.modulation(emb).chunk(2, dim=1))
         return self.skip(x) + self.second(h)
 
 
@@ -155,11 +154,19 @@ class Norm(nn.GroupNorm):
     def __init__(self, channels: int) -> None:
         super().__init__(GROUPS, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``(n, channels, H, W)`` and return its type."""
+    def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+        """Normalise ``(n, channels, H, W)``, modulate it by ``1 + scale`` and `shift`, and return its type.
+
+        Scale and shift are ``(n, channels)``; they act on the norm's own weight and bias.
+        """
+        weight, bias = self.weight.expand(len(x), -1), self.bias.expand(len(x), -1)
+        if scale is not None and shift is not None:
+            gain = 1 + scale.float()
+            weight, bias = weight * gain, bias * gain + shift.float()
         if x.dtype == torch.bfloat16 and x.device.type == "cpu":
-            return GroupNormBfloat16.apply(x, self.weight, self.bias, self.eps)
-        return super().forward(x.float()).to(x.dtype)
+            return GroupNormBfloat16.apply(x, weight, bias, self.eps)
+        normal = nn.functional.group_norm(x.float(), GROUPS, eps=self.eps)
+        return torch.addcmul(bias[..., None, None], normal, weight[..., None, None]).to(x.dtype)
 
 
 class GroupNormBfloat16(torch.autograd.Function):
@@ -172,16 +179,24 @@ class GroupNormBfloat16(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        """Normalise ``(n, channels, H, W)``."""
-        n, channels, height, width = x.shape
+        """Normalise ``(n, channels, H, W)`` with weights and biases ``(n, channels)``."""
+        _, channels, height, width = x.shape
         gamma, beta = weight.to(x.dtype), bias.to(x.dtype)
-        y, mean, rstd = torch.native_group_norm(x, gamma, beta, n, channels, height * width, GROUPS, eps)
-        ctx.save_for_backward(x, weight, mean.float(), rstd.float())
-        return y
+        y, mean, rstd = zip(
+            *(
+                torch.native_group_norm(
+                    x[i : i + 1], gamma[i], beta[i], 1, channels, height * width, GROUPS, eps
+                )
+                for i in range(len(x))
+            ),
+            strict=True,
+        )
+        ctx.save_for_backward(x, weight, torch.cat(mean).float(), torch.cat(rstd).float())
+        return y[0] if len(y) == 1 else torch.cat(y)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the image, the weight and the bias.
+        """Gradients of the image, the weights and the biases.
 
         With ``xhat = (x - mean) rstd``: ``dx = rstd (w dy - mean(w dy) - xhat mean(w dy xhat))``,
         the means taken over each group.
@@ -194,7 +209,7 @@ class GroupNormBfloat16(torch.autograd.Function):
             torch.ops.aten.native_batch_norm_backward(
                 dy[i : i + 1],
                 x[i : i + 1],
-                weight,
+                weight[i],
                 None,
                 None,
                 mean[i],
@@ -216,8 +231,8 @@ class GroupNormBfloat16(torch.autograd.Function):
             factor.to(x.dtype)[..., None, None]
             for factor in (rstd * weight, -rstd * rstd * along, rstd * (rstd * mean * along - across))
         )
-        dx = torch.addcmul(torch.addcmul(constant, x, of_x), dy, of_dy)
-        return dx, dweight.sum(0), dbias.sum(0), None
+        dx = torch.addcmul(constant, x, of_x).addcmul_(dy, of_dy)
+        return dx, dweight, dbias, None
 
 
 class Upsample(nn.Module):

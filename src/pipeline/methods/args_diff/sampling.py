@@ -11,12 +11,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.core.observation import Progress
 from pipeline.core.spatial import SpatialOperator
+from pipeline.errors import InputError
 from pipeline.methods.args_diff.networks import STEPS, alpha_bar
 from pipeline.settings import ArgsDiffSettings
 
@@ -48,12 +50,16 @@ class Guidance:
     def loss(self, coefficients: Tensor, basis: Tensor, weight: float) -> Tensor:
         """``||X - H(A E)||_F + weight ||Y - A E R^T||_F`` for A ``(d, H, W)`` and E ``(d, C)``.
 
+        Squared norms are divided by the number of observed values: as printed, as sums, they make
+        the plain step of the ARGM diverge on images of more than some 32 x 32 pixels.
+
         Uses ``H(A E) = H(A) E`` and ``(A E) R^T = A (E R^T)``.
         """
         of_hsi = self.lr_hsi - torch.tensordot(basis.T, self.operator.forward(coefficients), dims=1)
         of_msi = self.hr_msi - torch.tensordot(self.spectral_response @ basis.T, coefficients, dims=1)
         if self.squared:
-            return of_hsi.square().sum() + weight * of_msi.square().sum()
+            total = of_hsi.square().sum() + weight * of_msi.square().sum()
+            return total / (of_hsi.numel() + of_msi.numel())
         return of_hsi.norm() + weight * of_msi.norm()
 
     def gradient(self, factors: list[Tensor], weight: float) -> list[Tensor]:
@@ -129,6 +135,11 @@ def sample(
     pairs = timesteps(settings.steps)
     for count, (t, after) in enumerate(pairs[:-1], start=1):
         loss, clean, noise, gradients = guided_estimate(networks, factors, t, abar[t], guidance, settings)
+        if not isfinite(loss):
+            raise InputError(
+                f"args_diff: the sampling diverged at step {count} of {len(pairs)} (loss {loss}); "
+                "use smaller rho1 and rho2, a larger r, or train longer"
+            )
         moves = [r * step for r, step in zip(rho, adam.directions(gradients), strict=True)]
         if settings.variant == "paper":
             noise = [eps - move for eps, move in zip(noise, moves, strict=True)]

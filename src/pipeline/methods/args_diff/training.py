@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 
 import torch
@@ -97,19 +97,24 @@ def train(
     while step < recipe.iterations and since_best < PATIENCE:
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * (1 - step / recipe.iterations)
-        loss = noise_loss(network, draw, abar, recipe, f"step/{step}")
+        error = noise_loss(network, draw, abar, recipe, f"step/{step}")
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        error.backward()
         optimiser.step()
         step += 1
         _update_average(average, network, min(EMA_DECAY, (1 + step) / (10 + step)))
         if held_out is not None and step % HELD_OUT_EVERY == 0:
             now = held_out_loss(average, held_out, abar, recipe)
             best, since_best = (now, 0) if now < best else (best, since_best + 1)
+        if not isfinite(loss := float(error.detach())):
+            raise InputError(
+                f"args_diff: the training of the {recipe.name} network diverged at iteration {step} "
+                f"(loss {loss}); use a smaller learning rate"
+            )
         if step % recipe.checkpoint_every == 0 or step == recipe.iterations:
             run.save(step, best, since_best)
         if step % 10 == 0 or step == recipe.iterations:
-            progress(recipe.name, step, recipe.iterations, float(loss.detach()))
+            progress(recipe.name, step, recipe.iterations, loss)
     return average.eval()
 
 
