@@ -157,16 +157,19 @@ class Norm(nn.GroupNorm):
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
         """Normalise ``(n, channels, H, W)``, modulate it by ``1 + scale`` and `shift`, and return its type.
 
-        Scale and shift are ``(n, channels)``; they act on the norm's own weight and bias.
+        Scale and shift are ``(n, channels)``. On a CPU in bfloat16 they act on the norm's own weight
+        and bias, which saves a pass over the image.
         """
-        weight, bias = self.weight.expand(len(x), -1), self.bias.expand(len(x), -1)
-        if scale is not None and shift is not None:
-            gain = 1 + scale.float()
-            weight, bias = weight * gain, bias * gain + shift.float()
+        gain = None if scale is None else 1 + scale.float()
         if x.dtype == torch.bfloat16 and x.device.type == "cpu":
+            weight, bias = self.weight.expand(len(x), -1), self.bias.expand(len(x), -1)
+            if gain is not None and shift is not None:
+                weight, bias = weight * gain, bias * gain + shift.float()
             return GroupNormBfloat16.apply(x, weight, bias, self.eps)
-        normal = nn.functional.group_norm(x.float(), GROUPS, eps=self.eps)
-        return torch.addcmul(bias[..., None, None], normal, weight[..., None, None]).to(x.dtype)
+        normal = super().forward(x.float())
+        if gain is not None and shift is not None:
+            normal = torch.addcmul(shift.float()[..., None, None], normal, gain[..., None, None])
+        return normal.to(x.dtype)
 
 
 class GroupNormBfloat16(torch.autograd.Function):
