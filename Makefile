@@ -12,7 +12,7 @@ KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-slow check clean
+.PHONY: demo test test-slow check docs clean
 .DELETE_ON_ERROR:
 
 demo: $(BIN)/.run-$(KEY)
@@ -32,12 +32,16 @@ check: $(BIN)/.dev-$(KEY)
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
+docs: $(BIN)/.docs-$(KEY)
+	pdoc --docformat numpy --output-directory site pipeline
+
 clean:
-	rm -rf .venv results logs .snakemake
+	rm -rf .venv results logs site .snakemake
 
 $(BIN)/.run-$(KEY): EXTRAS :=
 $(BIN)/.test-$(KEY): EXTRAS := [test]
 $(BIN)/.dev-$(KEY): EXTRAS := [dev]
+$(BIN)/.docs-$(KEY): EXTRAS := [docs]
 $(BIN)/.%-$(KEY): | $(BIN)/python
 	@echo "Installing into .venv; the first time takes a few minutes."
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.$(EXTRAS)'
