@@ -498,11 +498,10 @@ def test_residuals_leave_no_data_out() -> None:
     assert scores["residual_msi"] == pytest.approx(np.sqrt(np.nanmean(msi**2)) / observation.sigma_msi[0])
 
 
-def test_residuals_without_noise_level_or_data_are_none() -> None:
+def test_residuals_without_data_are_none() -> None:
     reference, _ = pair(4, 16, 16)
-    observation = simulate(
-        reference, spectral_response=R, spatial_response=SpatialResponse.box(ratio=4), snr_db=np.inf
-    )
-    assert residuals(reference, observation) == {"residual_hsi": None, "residual_msi": None}
+    observation = simulate(reference, spectral_response=R, spatial_response=SpatialResponse.box(ratio=4))
+    nothing = np.full_like(reference, np.nan)
+    assert residuals(nothing, observation) == {"residual_hsi": None, "residual_msi": None}
     with pytest.raises(InputError, match=r"cube: shape \(3, 16, 16\) does not match .* \(4, 16, 16\)"):
         residuals(reference[:3], observation)

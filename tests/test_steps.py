@@ -24,7 +24,7 @@ from pipeline.errors import InputError
 from pipeline.methods.checkpoint import write_tensors
 from pipeline.settings import BicubicSettings, GaussianSubspaceSettings, MethodEntry
 from pipeline.steps import crop, download, estimate, fuse, simulate, train
-from pipeline.steps.fitted import fingerprint, read_fitted
+from pipeline.steps.fitted import fingerprint, read_fitted, write_fitted
 from pipeline.steps.observed import read_observation
 from pipeline.steps.progress import ProgressReport
 
@@ -233,6 +233,7 @@ def server(tmp_path: Path) -> Iterator[str]:
     folder = tmp_path / "server"
     folder.mkdir()
     (folder / "scene.bin").write_bytes(b"a scene")
+    (folder / "page.mat").write_text("<!DOCTYPE html><title>Moved</title>")
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
@@ -265,6 +266,25 @@ def test_failed_fetch_leaves_nothing(server: str, tmp_path: Path, name: str, dig
     assert "\n" not in str(caught.value)
     assert not path.exists()
     assert not (tmp_path / "source.json").exists()
+
+
+def test_fetched_web_page_is_not_kept(server: str, tmp_path: Path) -> None:
+    path = tmp_path / "data/page.mat"
+    source = FileSource(kind="file", path=str(path), url=f"{server}/page.mat")
+    with pytest.raises(InputError, match="is a web page, not data"):
+        download.run(source=source, out=tmp_path / "source.json")
+    assert not path.exists()
+
+
+def test_altered_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fitted.safetensors"
+    write_fitted(path, {"basis": np.ones((2, 3))}, {"fingerprint": "f"})
+    assert read_fitted(path, "f")["basis"].sum() == 6
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="was changed since `train` wrote it"):
+        read_fitted(path, "f")
 
 
 def test_local_file_with_another_digest_is_refused(tmp_path: Path) -> None:

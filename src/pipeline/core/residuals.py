@@ -21,7 +21,7 @@ def residuals(cube: Any, observation: Observation) -> dict[str, float | None]:
     """RMS of ``X - H(Z)`` and ``Y - R Z``, each divided by the RMS noise level of its image.
 
     Values that are NaN in the image or in the predicted image do not count; a cube's NaN reaches
-    no further than the responses do. None where nothing is left or the noise level is zero.
+    no further than the responses do. None where nothing is left.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ import pooch
 import requests
 
 from pipeline.config import FileSource, Source
+from pipeline.data.arrays import first_bytes
 from pipeline.data.store import write_json
 from pipeline.errors import InputError
 from pipeline.steps.timing import Timing
@@ -57,6 +58,11 @@ def fetch(source: FileSource) -> None:
     except (requests.RequestException, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{source.url}: could not be fetched to {path} ({reason})") from None
+    try:
+        first_bytes(path)
+    except InputError:  # a web page under the file's name would pass for the file next time
+        path.unlink()
+        raise
 
 
 def sha256_of(path: Path) -> str:
