@@ -425,5 +425,11 @@ def test_presets_are_budgets():
     assert ArgsDiffSettings(budget="quick").training == BUDGETS["quick"]
 
 
+def test_a_preset_is_stored_by_its_fields():
+    """So that a changed preset is a changed setting, for the workflow and for stored weights."""
+    stored = ArgsDiffSettings(budget="quick").model_dump(mode="json")["budget"]
+    assert stored == BUDGETS["quick"].model_dump(mode="json")
+
+
 def print_nothing(phase: str, done: int, total: int, loss: float) -> None:
     assert math.isfinite(loss)
