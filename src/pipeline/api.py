@@ -100,7 +100,7 @@ def fuse(
     end = perf_counter()
     provenance = {
         "method": method,
-        "settings": chosen.model_dump(mode="json", exclude={"seeds"}),
+        "settings": chosen.deciding(),
         "seed": seed,
         "spatial_response": observation.spatial_response.to_dict(),
         "sigma_hsi": observation.sigma_hsi.tolist(),

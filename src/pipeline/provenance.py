@@ -46,7 +46,7 @@ def provenance(
         "configuration": configuration_hash(settings),
         "code": code_version(),
         "packages": package_versions(),
-        "inputs": {path.name: _sha256(path) for path in inputs},
+        "inputs": {path.name: sha256_of(path) for path in inputs},
     }
     extra = {"seed": seed, "device": device}
     return content | {key: value for key, value in extra.items() if value is not None}
@@ -72,6 +72,7 @@ def package_versions() -> dict[str, str]:
     return {"python": python_version()} | {name: version(name) for name in PACKAGES}
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest()

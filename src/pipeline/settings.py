@@ -37,6 +37,10 @@ class MethodSettings(Strict):
     method: str
     seeds: Seeds | None = Field(None, description="noise seeds of this method; default: the experiment's")
 
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide a result, JSON-ready: all but the choice of seeds."""
+        return self.model_dump(mode="json", exclude={"seeds"})
+
 
 class BicubicSettings(MethodSettings):
     """Bicubic interpolation of the LR-HSI."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from pipeline.data.arrays import SUFFIXES, ArrayFile, first_bytes, open_arrays
 from pipeline.data.raster import MICROMETRES_BELOW, open_raster
 from pipeline.data.scene import Scene, Transform
 from pipeline.errors import InputError
+from pipeline.provenance import sha256_of
 
 EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d+)")
 LONGEST_BAND = 1e6  # nm
@@ -207,8 +207,7 @@ def _band_numbers(file: ArrayFile, name: str, wavelength: Bands) -> NDArray[np.i
 def _check_digest(path: Path, expected: str | None) -> None:
     if expected is None:
         return
-    with path.open("rb") as stream:
-        found = file_digest(stream, "sha256").hexdigest()
+    found = sha256_of(path)
     if found != expected:
         raise InputError(
             f"{path}: its sha256 is {found}, expected {expected}; fetch the file again or correct `sha256`"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from pipeline.errors import InputError
+from pipeline.provenance import sha256_of
 
 CHUNK = 64
 SHARD = 256
@@ -169,10 +170,8 @@ def _encoding(variable: xr.Variable) -> dict[str, Any]:
 
 def _digests(store: Path) -> dict[str, Any]:
     """SHA-256 of every file of a store, and one digest over all of them."""
-    files = {}
-    for path in sorted(p for p in store.rglob("*") if p.is_file()):
-        with path.open("rb") as stream:
-            files[path.relative_to(store).as_posix()] = file_digest(stream, "sha256").hexdigest()
+    paths = sorted(path for path in store.rglob("*") if path.is_file())
+    files = {path.relative_to(store).as_posix(): sha256_of(path) for path in paths}
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))
     return {"digest": sha256(lines.encode()).hexdigest(), "files": files}
 

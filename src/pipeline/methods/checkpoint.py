@@ -21,13 +21,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata)
-    except safetensors.SafetensorError as error:
-        aside.unlink(missing_ok=True)
-        raise OSError(f"{path}: could not be written ({error})") from None
-    try:
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
         aside.replace(path)
+    except safetensors.SafetensorError as error:
+        raise OSError(f"{path}: could not be written ({error})") from None
     finally:
         aside.unlink(missing_ok=True)
 

@@ -6,7 +6,6 @@ where the configuration says; the recorded digest ties the results to it.
 
 from __future__ import annotations
 
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from pipeline.config import FileSource, Source
 from pipeline.data.arrays import first_bytes
 from pipeline.data.store import write_json
 from pipeline.errors import InputError
+from pipeline.provenance import sha256_of
 from pipeline.steps.timing import Timing
 
 
@@ -63,9 +63,3 @@ def fetch(source: FileSource) -> None:
     except InputError:  # a web page under the file's name would pass for the file next time
         path.unlink()
         raise
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()

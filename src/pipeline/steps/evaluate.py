@@ -16,7 +16,6 @@ from pipeline.data.store import read_json, read_store, write_json
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
 from pipeline.settings import MethodEntry
-from pipeline.steps.fitted import settings_of
 from pipeline.steps.timing import Timing
 
 
@@ -56,7 +55,7 @@ def run(
         "metrics": scores,
         "per_band": per_band,
         **spent,
-        "settings": settings_of(settings),
+        "settings": settings.deciding(),
         "provenance": provenance(
             "evaluate", settings=settings, inputs=[reference, observation, fused], seed=seed
         ),

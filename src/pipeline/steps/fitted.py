@@ -24,17 +24,12 @@ from pipeline.settings import MethodEntry
 def fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: Path) -> str:
     """SHA-256 of all that a fitted method depends on; the two paths are ledgers."""
     content = {
-        "settings": settings_of(settings),
+        "settings": settings.deciding(),
         "seed": seed,
         "observation": read_json(observation)["digest"],
         "estimate": read_json(estimate)["digest"],
     }
     return sha256(canonical_json(content).encode()).hexdigest()
-
-
-def settings_of(settings: MethodEntry) -> dict[str, Any]:
-    """The settings that decide a result: all but the choice of seeds."""
-    return settings.model_dump(mode="json", exclude={"seeds"})
 
 
 def write_fitted(path: Path, state: State, metadata: dict[str, Any]) -> None:

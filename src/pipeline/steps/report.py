@@ -6,7 +6,6 @@ Reads what `evaluate` wrote and, for the pictures, the stores of one noise seed.
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pipeline.config import Experiment
 from pipeline.data.schema import observation_from, scene_from
 from pipeline.data.store import read_json, read_store, write_text
 from pipeline.errors import InputError
+from pipeline.provenance import sha256_of
 from pipeline.report.comparison import Comparison, common_seed, compare
 from pipeline.report.page import provenance, render
 from pipeline.report.pictures import Floats
@@ -111,4 +111,4 @@ def _digest(path: Path) -> str:
     """The digest that a ledger or a source's record holds, else that of the record itself."""
     content: dict[str, Any] = read_json(path)
     found = content.get("digest") or content.get("sha256")
-    return str(found) if found else hashlib.sha256(path.read_bytes()).hexdigest()
+    return str(found) if found else sha256_of(path)
