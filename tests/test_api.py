@@ -7,7 +7,7 @@ import pytest
 
 import pipeline
 from pipeline.config import load_experiment
-from pipeline.core.observation import Window
+from pipeline.core.window import Window
 from pipeline.data.readers import read_scene
 from pipeline.data.response_files import read_response
 from pipeline.methods import build, settings_of

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.core.observation import Window
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
+from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.args_diff import training
 from pipeline.methods.args_diff.method import ArgsDiff, guidance_of, unit_scale

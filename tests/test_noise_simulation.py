@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from scipy.stats import kstest
 
 from pipeline.core.noise import derived_seed, noise_sigma, philox_key, standard_normal
-from pipeline.core.observation import Observation, Window
+from pipeline.core.observation import Observation
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
+from pipeline.core.window import Window
 from pipeline.errors import InputError
 
 Cube = NDArray[Any]

@@ -18,6 +18,7 @@ from scipy.signal import correlate2d
 
 from pipeline.core.resampling import keys_cubic, upsampling_matrix
 from pipeline.core.spatial import FWHM_PER_SIGMA, SpatialOperator, SpatialResponse, as_ratio, upsample
+from pipeline.core.window import Window
 from pipeline.errors import InputError
 
 Cube = NDArray[Any]
@@ -94,7 +95,7 @@ def test_noise_gain_is_the_variance_of_blurred_noise(response: SpatialResponse) 
     operator = response.operator(16, 20)
     blurred = operator.forward(np.random.default_rng(0).normal(size=(4000, 16, 20)))
     # 4000 x 80 correlated values: 2 % is beyond four standard errors
-    assert operator.noise_gain == pytest.approx(np.mean(blurred**2), rel=0.02)
+    assert response.noise_gain(*operator.hr_shape) == pytest.approx(np.mean(blurred**2), rel=0.02)
 
 
 @pytest.mark.parametrize("response", responses("25/3"), ids=lambda r: r.kind)
@@ -352,3 +353,16 @@ def test_errors_are_one_line(make: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("ratio", [2, 4, "25/3"])
+def test_a_window_of_the_operator_is_the_operator(ratio: int | str) -> None:
+    for response in responses(ratio):
+        step = response.ratio.numerator
+        height, width = 6 * step, 9 * step
+        image = np.random.default_rng(5).random((2, height, width))
+        whole = response.operator(height, width).forward(image)
+        for lr in Window(0, whole.shape[1], 0, whole.shape[2]).split(4):
+            operator, seen = response.window_operator((height, width), lr)
+            part = operator.forward(image[:, *seen.slices])
+            np.testing.assert_allclose(part, whole[:, *lr.slices], atol=1e-12)

@@ -13,7 +13,7 @@ import xarray as xr
 from pipeline.data import store as store_module
 from pipeline.data.scene import Scene
 from pipeline.data.schema import reference_dataset
-from pipeline.data.store import canonical_json, read_json, read_store, write_json, write_store
+from pipeline.data.store import canonical_json, read_json, read_store, verify_store, write_json, write_store
 from pipeline.errors import InputError
 
 
@@ -30,7 +30,7 @@ def shard_of(store: Path) -> Path:
 
 def refused(path: Path) -> str:
     with pytest.raises(InputError) as caught:
-        read_store(path)
+        read_store(path).load()
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -73,7 +73,7 @@ def test_only_the_pair_lies_there(written: Path) -> None:
 def test_truncated_shard(written: Path) -> None:
     shard = shard_of(written)
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
-    assert "reference.zarr: file reference/c/0/0/0 was changed" in refused(written)
+    assert "reference.zarr: array reference, shard 0/0/0 was changed" in refused(written)
 
 
 def test_flipped_byte(written: Path) -> None:
@@ -81,7 +81,7 @@ def test_flipped_byte(written: Path) -> None:
     content = bytearray(shard.read_bytes())
     content[len(content) // 3] ^= 1
     shard.write_bytes(content)
-    assert "file reference/c/0/0/0 was changed" in refused(written.with_suffix(".json"))
+    assert "array reference, shard 0/0/0 was changed" in refused(written.with_suffix(".json"))
 
 
 def test_flipped_byte_is_found_by_the_codec_too(written: Path) -> None:
@@ -95,18 +95,19 @@ def test_flipped_byte_is_found_by_the_codec_too(written: Path) -> None:
 
 def test_deleted_shard(written: Path) -> None:
     shard_of(written).unlink()
-    assert "file reference/c/0/0/0 is missing" in refused(written)
+    assert "array reference, shard 0/0/0 is missing" in refused(written)
 
 
 def test_added_file(written: Path) -> None:
     (written / "reference" / "c" / "9").write_bytes(b"")
-    assert "file reference/c/9 was added" in refused(written)
+    _, faults = verify_store(written)
+    assert faults == [f"{written}: array reference, shard 9 was added since the store was written"]
 
 
 def test_tampered_metadata(written: Path) -> None:
     path = written / "reference" / "zarr.json"
     path.write_text(path.read_text().replace('"units": "1"', '"units": "2"'))
-    assert "file reference/zarr.json was changed" in refused(written)
+    assert "metadata reference/zarr.json was changed" in refused(written)
 
 
 def test_tampered_ledger(written: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import SyntheticSource
-from pipeline.core.observation import Window
+from pipeline.core.window import Window
 from pipeline.data.landscape import COVERS
 from pipeline.data.lattice import bricks, fractal, uniform
 from pipeline.data.scene import Scene

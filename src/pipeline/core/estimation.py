@@ -68,6 +68,7 @@ def estimate_msi_noise(
     spectral_response: NDArray[np.float64],
     operator: SpatialOperator,
     sigma_hsi: NDArray[np.float64],
+    noise_gain: float = 1.0,
 ) -> NDArray[np.float64]:
     """Noise standard deviation of each MSI band, from ``H(Y) - R X``, which holds noise alone.
 
@@ -90,7 +91,7 @@ def estimate_msi_noise(
     variance = np.square(difference).mean(axis=1)
     of_hsi = np.square(seen).sum(axis=1) * np.mean(np.square(sigma_hsi))
     of_msi = np.maximum(variance - of_hsi, variance * np.sqrt(2 / max(count, 2)))
-    return np.sqrt(np.maximum(of_msi / operator.noise_gain, noise_floor(hr_msi) ** 2))
+    return np.sqrt(np.maximum(of_msi / noise_gain, noise_floor(hr_msi) ** 2))
 
 
 def estimate_spectral_response(

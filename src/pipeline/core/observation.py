@@ -5,48 +5,47 @@ The reference is not here and nothing here depends on it. No file is read in thi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.spatial import SpatialOperator, SpatialResponse
+from pipeline.core.window import Window
 from pipeline.errors import InputError
 
 Progress = Callable[[str, int, int, float], None]
 """Called as ``progress(phase, done, total, loss)`` by long computations."""
 
 
+BLOCK = 512
+"""Side in HR pixels of the windows in which whole scenes are read."""
+
+
 def no_progress(phase: str, done: int, total: int, loss: float) -> None:
     """Report nothing."""
 
 
-@dataclass(frozen=True)
-class Window:
-    """A rectangle of HR pixels: rows ``y0:y1``, columns ``x0:x1``."""
-
-    y0: int
-    y1: int
-    x0: int
-    x1: int
+class Image(Protocol):
+    """Anything with a shape whose slices NumPy can read: an array, or a Zarr array on disk."""
 
     @property
-    def slices(self) -> tuple[slice, slice]:
-        """Row and column slices."""
-        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+    def shape(self) -> tuple[int, ...]:
+        """(band, y, x)."""
 
-    def relative_to(self, other: Window) -> Window:
-        """The window in the coordinates of `other`'s upper left corner."""
-        return Window(self.y0 - other.y0, self.y1 - other.y0, self.x0 - other.x0, self.x1 - other.x0)
+    def __getitem__(self, key: Any) -> Any:
+        """The values of a window."""
 
 
 @dataclass(frozen=True)
-class Observation:
-    """An LR-HSI and an HR-MSI of the same place, with what is known about their sensors.
+class ObservedScene:
+    """An LR-HSI and an HR-MSI of the same place, in memory or not, and what is known of their sensors.
+
+    A scene of any size: its images are read in windows, by `crop`.
 
     Attributes
     ----------
@@ -65,8 +64,8 @@ class Observation:
         Absolute row and column of the upper left HR pixel, to which random draws refer.
     """
 
-    lr_hsi: NDArray[np.float32]
-    hr_msi: NDArray[np.float32]
+    lr_hsi: Image
+    hr_msi: Image
     spectral_response: NDArray[np.float64]
     spatial_response: SpatialResponse
     sigma_hsi: NDArray[np.float64]
@@ -74,16 +73,16 @@ class Observation:
     origin: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        check_pair(self.lr_hsi, self.hr_msi, self.spectral_response, self.spatial_response)
+        check_shapes(self.lr_hsi, self.hr_msi, self.spectral_response, self.spatial_response)
         for name, image in (("sigma_hsi", self.lr_hsi), ("sigma_msi", self.hr_msi)):
             sigma = getattr(self, name)
-            if sigma.shape != (len(image),) or not (np.isfinite(sigma) & (sigma > 0)).all():
-                raise InputError(f"{name}: expected {len(image)} positive numbers, one per band")
+            if sigma.shape != image.shape[:1] or not (np.isfinite(sigma) & (sigma > 0)).all():
+                raise InputError(f"{name}: expected {image.shape[0]} positive numbers, one per band")
 
     @property
     def bands(self) -> int:
         """C, the number of HSI bands."""
-        return len(self.lr_hsi)
+        return self.lr_hsi.shape[0]
 
     @property
     def hr_shape(self) -> tuple[int, int]:
@@ -95,15 +94,19 @@ class Observation:
         """Height and width of the LR grid."""
         return self.lr_hsi.shape[1], self.lr_hsi.shape[2]
 
-    @cached_property
-    def operator(self) -> SpatialOperator:
-        """H for this image's size."""
-        return self.spatial_response.operator(*self.hr_shape)
-
     @property
     def whole(self) -> Window:
         """The window that covers the image."""
         return Window(0, self.hr_shape[0], 0, self.hr_shape[1])
+
+    def blocks(self) -> Iterator[Window]:
+        """Windows of some `BLOCK` HR pixels, aligned with LR pixels, that cover the image row by row.
+
+        They depend on the image's size and ratio alone: sums over them do not depend on anything else.
+        """
+        step = self.spatial_response.ratio.numerator
+        side = max(1, BLOCK // step) * step
+        return self.whole.split(side)
 
     def padded_window(self, window: Window, halo_lr: int) -> Window:
         """`window` grown by `halo_lr` LR pixels and outwards to whole LR pixels, inside the image."""
@@ -119,25 +122,50 @@ class Observation:
             *grow(window.y0, window.y1, self.hr_shape[0]), *grow(window.x0, window.x1, self.hr_shape[1])
         )
 
-    def crop(self, window: Window) -> Observation:
-        """The observation of a window that is aligned with whole LR pixels."""
-        self._check_inside(window)
+    def lr_window(self, window: Window) -> Window:
+        """The LR pixels under a window of whole LR pixels."""
         ratio = self.spatial_response.ratio
         lr = [bound / ratio for bound in (window.y0, window.y1, window.x0, window.x1)]
         if any(bound.denominator != 1 for bound in lr):
             raise InputError(f"{window} is not aligned with LR pixels at ratio {ratio}")
-        lr_window = Window(*map(int, lr))
-        return replace(
-            self,
-            lr_hsi=self.lr_hsi[:, *lr_window.slices],
-            hr_msi=self.hr_msi[:, *window.slices],
-            origin=(self.origin[0] + window.y0, self.origin[1] + window.x0),
+        return Window(*map(int, lr))
+
+    def crop(self, window: Window) -> Observation:
+        """Read the observation of a window that is aligned with whole LR pixels."""
+        self._check_inside(window)
+        return Observation(
+            np.asarray(self.lr_hsi[:, *self.lr_window(window).slices], np.float32),
+            np.asarray(self.hr_msi[:, *window.slices], np.float32),
+            self.spectral_response,
+            self.spatial_response,
+            self.sigma_hsi,
+            self.sigma_msi,
+            (self.origin[0] + window.y0, self.origin[1] + window.x0),
         )
 
     def _check_inside(self, window: Window) -> None:
         height, width = self.hr_shape
         if not (0 <= window.y0 < window.y1 <= height and 0 <= window.x0 < window.x1 <= width):
             raise InputError(f"{window} does not lie inside the image of {height}x{width} pixels")
+
+
+@dataclass(frozen=True)
+class Observation(ObservedScene):
+    """A scene, or a window of one, whose images are in memory."""
+
+    lr_hsi: NDArray[np.float32]
+    hr_msi: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, image in (("lr_hsi", self.lr_hsi), ("hr_msi", self.hr_msi)):
+            if np.isinf(image).any():
+                raise InputError(f"{name}: holds infinite values; mark no-data as NaN")
+
+    @cached_property
+    def operator(self) -> SpatialOperator:
+        """H for this image's size."""
+        return self.spatial_response.operator(*self.hr_shape)
 
 
 def numeric_array(name: str, values: Any) -> NDArray[Any]:
@@ -166,7 +194,7 @@ def check_pair(
     spectral_response: NDArray[Any],
     spatial_response: SpatialResponse,
 ) -> None:
-    """Refuse images and responses that do not fit together.
+    """Refuse images and responses that do not fit together or hold nothing that can be used.
 
     Raises
     ------
@@ -174,18 +202,26 @@ def check_pair(
         One line naming the argument, what it is and what it should be.
     """
     for name, image in (("lr_hsi", lr_hsi), ("hr_msi", hr_msi)):
-        if image.ndim != 3:
-            raise InputError(f"{name}: expected three axes (band, y, x), got shape {image.shape}")
+        check_rank(name, image)
         if np.isinf(image).any():
             raise InputError(f"{name}: holds infinite values; mark no-data as NaN")
         if np.isnan(image).any(axis=0).all():
             raise InputError(f"{name}: no pixel is valid in all bands; leave bands without data out")
+    check_shapes(lr_hsi, hr_msi, spectral_response, spatial_response)
+
+
+def check_shapes(
+    lr_hsi: Image, hr_msi: Image, spectral_response: NDArray[Any], spatial_response: SpatialResponse
+) -> None:
+    """Refuse images and responses whose sizes do not fit together."""
+    check_rank("lr_hsi", lr_hsi)
+    check_rank("hr_msi", hr_msi)
     if spectral_response.ndim == 2:
         check_axes("lr_hsi", lr_hsi, spectral_response.shape[1])
         check_axes("hr_msi", hr_msi, spectral_response.shape[0])
     check_spectral_response(spectral_response, hr_msi.shape[0], lr_hsi.shape[0])
     expected = tuple(spatial_response.lr_size(n) for n in hr_msi.shape[1:])
-    if lr_hsi.shape[1:] != expected:
+    if tuple(lr_hsi.shape[1:]) != expected:
         raise InputError(
             f"lr_hsi: {lr_hsi.shape[1]}x{lr_hsi.shape[2]} pixels do not match hr_msi's "
             f"{hr_msi.shape[1]}x{hr_msi.shape[2]} at ratio {spatial_response.ratio}, "
@@ -193,7 +229,13 @@ def check_pair(
         )
 
 
-def check_axes(name: str, image: NDArray[Any], bands: int) -> None:
+def check_rank(name: str, image: Image) -> None:
+    """Refuse an image without the three axes of a cube."""
+    if len(image.shape) != 3:
+        raise InputError(f"{name}: expected three axes (band, y, x), got shape {tuple(image.shape)}")
+
+
+def check_axes(name: str, image: Image, bands: int) -> None:
     """Refuse a cube whose bands are not where they belong but on its last axis."""
     if image.shape[0] != bands == image.shape[2]:
         raise InputError(

@@ -33,7 +33,43 @@ def response_matrix(
     Row i holds the kernel centred on ``(i + 1/2) ratio - 1/2``, folded at the borders as
     MATLAB's `imresize` does. A `ratio` below 1 upsamples.
     """
-    centres = (np.arange(out_size) + 0.5) * float(ratio) - 0.5
+    taps, weights = _taps(hr_size, ratio, np.arange(out_size), kernel, support, normalise)
+    return _dense(taps, weights, hr_size)
+
+
+def response_rows(
+    hr_size: int,
+    ratio: Fraction,
+    rows: NDArray[np.intp],
+    kernel: Kernel,
+    support: float,
+    normalise: bool = True,
+) -> tuple[NDArray[np.float64], int]:
+    """Some rows of `response_matrix`, without the columns before the first and after the last one used.
+
+    Returns
+    -------
+    matrix : (len(rows), n) float64
+    first : int
+        The column of the whole matrix at which it begins.
+    """
+    taps, weights = _taps(hr_size, ratio, rows, kernel, support, normalise)
+    used = taps[weights != 0]
+    first, last = int(used.min()), int(used.max())
+    inside = np.clip(taps, first, last)  # taps of zero weight may lie outside
+    return _dense(inside - first, weights, last - first + 1), first
+
+
+def _taps(
+    hr_size: int,
+    ratio: Fraction,
+    rows: NDArray[np.intp],
+    kernel: Kernel,
+    support: float,
+    normalise: bool,
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """For each row, the columns that it uses, folded at the borders, and their weights."""
+    centres = (rows + 0.5) * float(ratio) - 0.5
     first = np.floor(centres - support / 2).astype(int)
     taps = first[:, None] + np.arange(ceil(support) + 2)
     weights = kernel(centres[:, None] - taps)
@@ -41,9 +77,12 @@ def response_matrix(
     if normalise:
         weights /= weights.sum(axis=1, keepdims=True)
     folded = np.mod(taps, 2 * hr_size)
-    folded = np.where(folded < hr_size, folded, 2 * hr_size - 1 - folded)
-    matrix = np.zeros((out_size, hr_size))
-    np.add.at(matrix, (np.arange(out_size)[:, None], folded), weights)
+    return np.where(folded < hr_size, folded, 2 * hr_size - 1 - folded), weights
+
+
+def _dense(taps: NDArray[np.intp], weights: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
+    matrix = np.zeros((len(taps), columns))
+    np.add.at(matrix, (np.arange(len(taps))[:, None], taps), weights)
     return matrix
 
 

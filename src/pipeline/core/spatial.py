@@ -14,14 +14,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import log, pi, sqrt
+from math import ceil, log, pi, sqrt
 from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.core.resampling import Kernel, keys_cubic, response_matrix, sampled_kernel, upsampling_matrix
+from pipeline.core.resampling import (
+    Kernel,
+    keys_cubic,
+    response_matrix,
+    response_rows,
+    sampled_kernel,
+    upsampling_matrix,
+)
+from pipeline.core.window import Window
 from pipeline.errors import InputError
 
 Array = TypeVar("Array", NDArray[Any], torch.Tensor)
@@ -29,6 +37,7 @@ Array = TypeVar("Array", NDArray[Any], torch.Tensor)
 KINDS = ("bicubic", "gaussian", "box", "psf")
 FWHM_PER_SIGMA = 2 * sqrt(2 * log(2))
 GAUSSIAN_CUT = 4.0  # standard deviations at which the Gaussian ends: 3e-5 of its peak
+ROWS_AT_ONCE = 1024
 PSF_RANK_TOLERANCE = 1e-7  # a free PSF's singular values below this share of the first are dropped
 
 
@@ -153,19 +162,71 @@ class SpatialResponse:
         rows, cols = self._factors(height), self._factors(width, columns=True)
         return SpatialOperator(rows, cols)
 
+    def window_operator(self, hr_shape: tuple[int, int], lr: Window) -> tuple[SpatialOperator, Window]:
+        """The operator of an image of size `hr_shape`, restricted to a window of LR pixels.
+
+        Returns
+        -------
+        operator : SpatialOperator
+            From the HR window to the LR window, exactly as the whole operator would.
+        window : Window
+            The HR pixels that those LR pixels see.
+        """
+        rows, top = self._rows(hr_shape[0], np.arange(lr.y0, lr.y1))
+        cols, left = self._rows(hr_shape[1], np.arange(lr.x0, lr.x1), columns=True)
+        window = Window(top, top + rows[0].shape[1], left, left + cols[0].shape[1])
+        return SpatialOperator(rows, cols), window
+
+    def noise_gain(self, height: int, width: int) -> float:
+        """Mean over LR pixels of the variance of H applied to white noise of unit variance."""
+        terms = len(self._profiles())
+
+        def products(size: int, columns: bool) -> NDArray[np.float64]:
+            total = np.zeros((terms, terms))
+            for start in range(0, self.lr_size(size), ROWS_AT_ONCE):
+                rows = np.arange(start, min(start + ROWS_AT_ONCE, self.lr_size(size)))
+                factors, _ = self._rows(size, rows, columns)
+                total += np.einsum("aij,bij->ab", np.stack(factors), np.stack(factors))
+            return total / self.lr_size(size)
+
+        return float(np.sum(products(height, False) * products(width, True)))
+
+    @cached_property
+    def support_lr(self) -> int:
+        """LR pixels, rounded up, from an LR pixel's centre to the end of what it sees."""
+        reach = max(support for _, support, _ in self._profiles() + self._profiles(columns=True))
+        return ceil(reach / 2 / self.ratio)
+
     def _factors(self, size: int, columns: bool = False) -> tuple[NDArray[np.float64], ...]:
+        return tuple(
+            response_matrix(size, self.ratio, self.lr_size(size), *profile)
+            for profile in self._profiles(columns)
+        )
+
+    def _rows(
+        self, size: int, rows: NDArray[np.intp], columns: bool = False
+    ) -> tuple[tuple[NDArray[np.float64], ...], int]:
+        """The given rows of all factors over the columns that any of them uses, and the first of these."""
+        self.lr_size(size)
+        parts = [response_rows(size, self.ratio, rows, *profile) for profile in self._profiles(columns)]
+        first = min(start for _, start in parts)
+        last = max(start + matrix.shape[1] for matrix, start in parts)
+        padded = tuple(
+            np.pad(matrix, ((0, 0), (start - first, last - start - matrix.shape[1])))
+            for matrix, start in parts
+        )
+        return padded, first
+
+    def _profiles(self, columns: bool = False) -> list[tuple[Kernel, float, bool]]:
+        """Kernel, full support in HR pixels, and whether rows sum to one, of each separable term."""
         if self.psf is None:
-            kernel, support, normalise = self._kernel()
-            return (response_matrix(size, self.ratio, self.lr_size(size), kernel, support, normalise),)
+            return [self._kernel()]
         psf = np.array(self.psf)
         u, s, vt = np.linalg.svd(psf, full_matrices=False)
         keep = s > PSF_RANK_TOLERANCE * s[0]
         profiles = (vt[keep] if columns else u.T[keep]) * np.sqrt(s[keep, None])
         profiles[:, ~psf.any(axis=0 if columns else 1)] = 0  # an empty margin stays empty: it is not support
-        return tuple(
-            response_matrix(size, self.ratio, self.lr_size(size), *sampled_kernel(profile), normalise=False)
-            for profile in profiles
-        )
+        return [(*sampled_kernel(profile), False) for profile in profiles]
 
     def _kernel(self) -> tuple[Kernel, float, bool]:
         """The continuous kernel over HR pixels, its full support, and whether rows sum to one."""
@@ -246,16 +307,6 @@ class SpatialOperator:
             return reached.astype(np.float32)
 
         return union(self.rows), union(self.cols)
-
-    @cached_property
-    def noise_gain(self) -> float:
-        """Mean over LR pixels of the variance of H applied to white noise of unit variance."""
-        gain = sum(
-            np.outer((ri * rj).sum(1), (ci * cj).sum(1))
-            for ri, ci in zip(self.rows, self.cols, strict=True)
-            for rj, cj in zip(self.rows, self.cols, strict=True)
-        )
-        return float(np.mean(gain))
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> SpatialOperator:
         """The same operator on tensors."""

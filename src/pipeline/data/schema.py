@@ -2,11 +2,15 @@
 
 Every raster has a `grid_mapping` with CRS and affine that rioxarray reads; the LR grid has its own
 dimensions `y_lr`, `x_lr` and its own mapping `spatial_ref_lr`. Values that are no data are NaN, and
-`mask` (1 valid, 0 no data in any band) says so to other readers. How bytes lie is in `data.store`.
+`mask` (1 valid, 0 no data in any band) says so to other readers. A dataset of `placeholder` rasters
+describes a store that is filled shard by shard. How bytes lie is in `data.store` and `data.shards`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import dask.array
 import numpy as np
 import rioxarray  # noqa: F401  (registers the accessor `rio`)
 import xarray as xr
@@ -15,7 +19,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from pipeline.core.observation import Observation
+from pipeline.core.observation import Image, Observation, ObservedScene
 from pipeline.core.spatial import SpatialResponse
 from pipeline.data.scene import Metadata, Scene, Transform, coarsened
 from pipeline.errors import InputError
@@ -29,9 +33,24 @@ FWHM = {"long_name": "full width at half maximum of the band", "units": "nm"}
 MASK = {"long_name": "validity", "flag_values": [0, 1], "flag_meanings": "no_data valid"}
 
 
+def placeholder(*shape: int) -> Any:
+    """A float32 raster without content, for the description of a store."""
+    return dask.array.zeros(shape, dtype=np.float32, chunks=-1)
+
+
+def valid_pixels(raster: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """1 where a raster ``(band, y, x)`` has data in any band, else 0."""
+    return (~np.isnan(raster)).any(axis=0).astype(np.uint8)
+
+
 def reference_dataset(scene: Scene) -> xr.Dataset:
     """Dataset with `reference` (band, y, x) of a scene."""
-    return _cube(scene.data, "reference", scene, "reference HR-HSI")
+    return reference_like(scene.data, scene)
+
+
+def reference_like(cube: Image, like: Metadata) -> xr.Dataset:
+    """Dataset with `reference` (band, y, x), whose pixels and bands are those of `like`."""
+    return _cube(cube, "reference", like, "reference HR-HSI")
 
 
 def scene_from(dataset: xr.Dataset, variable: str = "reference") -> Scene:
@@ -47,7 +66,7 @@ def scene_from(dataset: xr.Dataset, variable: str = "reference") -> Scene:
     )
 
 
-def cube_dataset(cube: NDArray[np.float32], like: Metadata) -> xr.Dataset:
+def cube_dataset(cube: Image, like: Metadata) -> xr.Dataset:
     """Dataset with `fused` (band, y, x), whose pixels and bands are those of `like`.
 
     `like` comes from `metadata_from` of the observation's dataset.
@@ -55,7 +74,7 @@ def cube_dataset(cube: NDArray[np.float32], like: Metadata) -> xr.Dataset:
     return _cube(cube, "fused", like, "fused HR-HSI")
 
 
-def observation_dataset(observation: Observation, like: Metadata) -> xr.Dataset:
+def observation_dataset(observation: ObservedScene, like: Metadata) -> xr.Dataset:
     """Dataset of all that a method may see.
 
     Variables `lr_hsi` (band, y_lr, x_lr), `hr_msi` (msi_band, y, x), `spectral_response`
@@ -74,7 +93,7 @@ def observation_dataset(observation: Observation, like: Metadata) -> xr.Dataset:
             "sigma_hsi": ("band", observation.sigma_hsi),
             "sigma_msi": ("msi_band", observation.sigma_msi),
         },
-        coords={"msi_band": np.arange(1, len(observation.hr_msi) + 1)}
+        coords={"msi_band": np.arange(1, observation.hr_msi.shape[0] + 1)}
         | _band_coords(observation.bands, like),
         attrs={
             "Conventions": "CF-1.11",
@@ -92,21 +111,20 @@ def observation_dataset(observation: Observation, like: Metadata) -> xr.Dataset:
 
 
 def observation_from(dataset: xr.Dataset) -> Observation:
-    """The observation that `observation_dataset` stored."""
-    names = ("lr_hsi", "hr_msi", "spectral_response", "sigma_hsi", "sigma_msi")
-    lr_hsi, hr_msi, response, sigma_hsi, sigma_msi = (
-        np.asarray(variable_of(dataset, name)) for name in names
+    """The observation that `observation_dataset` described, in memory."""
+    scene = observed_scene(dataset)
+    return scene.crop(scene.whole)
+
+
+def observed_scene(dataset: xr.Dataset) -> ObservedScene:
+    """The scene that `observation_dataset` described, whose images stay where they are."""
+    lr_hsi, hr_msi = (variable_of(dataset, name) for name in ("lr_hsi", "hr_msi"))
+    response, sigma_hsi, sigma_msi = (
+        np.asarray(variable_of(dataset, name)) for name in ("spectral_response", "sigma_hsi", "sigma_msi")
     )
+    spatial_response = SpatialResponse.from_dict(dataset.attrs["spatial_response"])
     y, x = dataset.attrs["origin"]
-    return Observation(
-        lr_hsi,
-        hr_msi,
-        response,
-        SpatialResponse.from_dict(dataset.attrs["spatial_response"]),
-        sigma_hsi,
-        sigma_msi,
-        (y, x),
-    )
+    return ObservedScene(lr_hsi, hr_msi, response, spatial_response, sigma_hsi, sigma_msi, (y, x))
 
 
 def metadata_from(dataset: xr.Dataset) -> Metadata:
@@ -129,22 +147,26 @@ def metadata_from(dataset: xr.Dataset) -> Metadata:
     )
 
 
-def _cube(cube: NDArray[np.float32], name: str, like: Metadata, long_name: str) -> xr.Dataset:
+def _cube(cube: Image, name: str, like: Metadata, long_name: str) -> xr.Dataset:
     raster = _raster(cube, ("band", "y", "x"), long_name)
     dataset = xr.Dataset(
         {name: raster, "mask": _mask(raster)},
-        coords=_band_coords(len(cube), like),
+        coords=_band_coords(cube.shape[0], like),
         attrs={"Conventions": "CF-1.11", "scale": float(like.scale)},
     )
     return _locate(dataset, ("y", "x"), "spatial_ref", like.crs, like.transform)
 
 
-def _raster(values: NDArray[np.float32], dims: tuple[str, str, str], long_name: str) -> xr.Variable:
-    return xr.Variable(dims, np.asarray(values, np.float32), {"long_name": long_name, "units": "1"})
+def _raster(values: Image, dims: tuple[str, str, str], long_name: str) -> xr.Variable:
+    if isinstance(values, np.ndarray):
+        values = values.astype(np.float32, copy=False)
+    return xr.Variable(dims, values, {"long_name": long_name, "units": "1"})
 
 
 def _mask(raster: xr.Variable) -> xr.Variable:
-    return xr.Variable(raster.dims[1:], (~np.isnan(raster.values)).any(axis=0).astype(np.uint8), MASK)
+    if raster.chunks is None:
+        return xr.Variable(raster.dims[1:], valid_pixels(raster.values), MASK)
+    return xr.Variable(raster.dims[1:], placeholder(*raster.shape[1:]).astype(np.uint8), MASK)
 
 
 def _band_coords(bands: int, like: Metadata) -> dict[str, xr.Variable]:

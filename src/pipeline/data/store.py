@@ -2,7 +2,8 @@
 
 `X.zarr` is written aside, synced and renamed; then the ledger `X.json` (canonical JSON with the
 SHA-256 of every file) is. An interruption at any point leaves the old pair, or a store without a
-ledger, which `read_store` refuses: never a mixture. Equal datasets give equal bytes.
+ledger, which `read_store` refuses: never a mixture. Equal datasets give equal bytes. Rasters too
+large for memory are written by `pipeline.data.shards`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from hashlib import sha256
 from math import ceil
 from pathlib import Path
@@ -18,8 +20,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from xarray.core.indexing import LazilyIndexedArray
 from zarr.codecs import ZstdCodec
 
+from pipeline.data.verified import VerifiedRaster, check_file, file_fault, in_words
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
 
@@ -45,18 +49,18 @@ def write_store(store: Path, dataset: xr.Dataset, provenance: dict[str, Any]) ->
         The ledger.
     """
     store = Path(store)
-    ledger = _ledger_of(store)
+    ledger = ledger_of(store)
     aside = store.with_name(f".{store.name}.partial")
     store.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
     try:
         _write_zarr(aside, dataset.assign_attrs(provenance=json.loads(canonical_json(provenance))))
         _sync_tree(aside)
-        content = {"store": store.name, **_digests(aside)}
+        content = ledger_content(store, _digests(aside))
 
         # from here to the last rename there is no ledger: an interruption leaves an unreadable pair
         ledger.unlink(missing_ok=True)
-        _sync(store.parent)
+        sync(store.parent)
         if store.exists():
             shutil.rmtree(store)
         aside.rename(store)
@@ -67,24 +71,69 @@ def write_store(store: Path, dataset: xr.Dataset, provenance: dict[str, Any]) ->
 
 
 def read_store(path: Path) -> xr.Dataset:
-    """Open a store, given by itself or by its ledger, after every file's digest was found right.
+    """Open a store, given by itself or by its ledger; no-data is NaN.
 
-    Arrays are read when they are used; no-data is NaN.
+    Arrays are read when they are used, and each file is checked against the ledger then.
 
     Raises
     ------
     InputError
-        The ledger or a file is missing, added, truncated or changed.
+        Here or on reading: the ledger or a file is missing, added, truncated or changed.
     """
-    return xr.open_dataset(
-        verify_store(path), engine="zarr", decode_coords="all", consolidated=False, chunks=None
+    store, files = _read_ledger(path)
+    for name, digest in files.items():
+        if "/c/" not in name:
+            check_file(store, name, digest)
+    dataset = xr.open_dataset(
+        store, engine="zarr", decode_coords="all", mask_and_scale=False, consolidated=False, chunks=None
     )
+    rasters = {str(name) for name, variable in dataset.data_vars.items() if is_raster(variable.variable)}
+    for name, digest in files.items():
+        array, _, shard = name.partition("/c/")
+        if shard and array not in rasters:
+            check_file(store, name, digest)
+    for name in rasters:
+        variable = dataset[name].variable
+        attrs = {key: value for key, value in variable.attrs.items() if key != "_FillValue"}
+        raster = LazilyIndexedArray(VerifiedRaster(store, name, files))
+        dataset[name] = xr.Variable(variable.dims, raster, attrs, variable.encoding)
+    return dataset
 
 
-def verify_store(path: Path) -> Path:
-    """Check a store against its ledger and return the store's path."""
+def verify_store(path: Path) -> tuple[int, list[str]]:
+    """Compare every file of a store with its ledger.
+
+    Returns
+    -------
+    files : int
+        Number of files that the ledger names.
+    faults : list of str
+        One line for each file that is missing, changed or added.
+    """
+    store, files = _read_ledger(path)
+    present = {path.relative_to(store).as_posix() for path in store.rglob("*") if path.is_file()}
+    faults = []
+    for name in sorted(files.keys() | present):
+        fault = file_fault(store / name, files.get(name))
+        if fault:
+            faults.append(f"{store}: {in_words(name)} {fault} since the store was written")
+    return len(files), faults
+
+
+def ledger_content(store: Path, files: dict[str, str]) -> dict[str, Any]:
+    """The ledger of a store: SHA-256 of every file, and one digest over all of them."""
+    return {"store": store.name, "digest": _digest_of(files), "files": files}
+
+
+def _digest_of(files: dict[str, str]) -> str:
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))
+    return sha256(lines.encode()).hexdigest()
+
+
+def _read_ledger(path: Path) -> tuple[Path, dict[str, str]]:
+    """The store that a path names, and the digest of each of its files."""
     path = Path(path)
-    ledger = path if path.suffix == ".json" else _ledger_of(path)
+    ledger = path if path.suffix == ".json" else ledger_of(path)
     store = ledger.with_suffix(".zarr")
     again = "delete both and run the step again"
     content = read_json(ledger)
@@ -92,17 +141,11 @@ def verify_store(path: Path) -> Path:
         raise InputError(f"{ledger}: not the ledger of a store; {again}")
     if content["store"] != store.name:
         raise InputError(f"{ledger}: is the ledger of {content['store']}, not of {store.name}; {again}")
+    if content["digest"] != _digest_of(content["files"]):
+        raise InputError(f"{ledger}: its digest does not match its files; {again}")
     if not store.is_dir():
         raise InputError(f"{store}: no such store, though its ledger is there; {again}")
-    found = _digests(store)
-    for name in sorted(content["files"].keys() | found["files"].keys()):
-        expected, actual = content["files"].get(name), found["files"].get(name)
-        if expected != actual:
-            what = "is missing" if actual is None else "was added" if expected is None else "was changed"
-            raise InputError(f"{store}: file {name} {what} since the store was written; {again}")
-    if content["digest"] != found["digest"]:
-        raise InputError(f"{ledger}: its digest does not match its files; {again}")
-    return store
+    return store, content["files"]
 
 
 def canonical_json(content: Any) -> str:
@@ -116,16 +159,21 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically: aside, synced, renamed."""
+    """Write a text file atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically: aside, synced, renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        aside.write_text(text, encoding="utf-8", newline="")
-        _sync(aside)
+        aside.write_bytes(content)
+        sync(aside)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -142,24 +190,32 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_zarr(folder: Path, dataset: xr.Dataset) -> None:
-    encoding = {str(name): _encoding(variable) for name, variable in dataset.variables.items()}
+    encoding = {str(name): encoding_of(variable, {}) for name, variable in dataset.variables.items()}
     with zarr.config.set({"array.write_empty_chunks": True}):
         dataset.to_zarr(folder, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
 
 
-def _encoding(variable: xr.Variable) -> dict[str, Any]:
-    """Chunks of whole spectra, shards of 4 x 4 chunks; a small raster is one shard."""
+def encoding_of(variable: xr.Variable, shard: Mapping[str, int]) -> dict[str, Any]:
+    """Chunks of whole spectra in shards; a raster smaller than a shard is one shard.
+
+    Parameters
+    ----------
+    variable : xr.Variable
+    shard : dict
+        Side of a shard along each raster dimension; 256 where not given.
+    """
     encoding: dict[str, Any] = {"compressors": (ZstdCodec(level=3, checksum=True),)}
     if "grid_mapping" in variable.encoding:
         encoding["grid_mapping"] = variable.encoding["grid_mapping"]
     if variable.ndim >= 1:
         encoding["chunks"] = variable.shape
-    if variable.ndim == 3:
-        size = variable.shape[1:]
-        sides = [min(CHUNK, n) for n in size]
-        shards = [side * ceil(min(SHARD, n) / side) for side, n in zip(sides, size, strict=True)]
-        encoding["chunks"] = (variable.shape[0], *sides)
-        encoding["shards"] = (variable.shape[0], *shards)
+    if is_raster(variable):
+        grid = [_chunk_and_shard(size, shard.get(str(dim), SHARD)) for dim, size in variable.sizes.items()][
+            -2:
+        ]
+        bands = variable.shape[:-2]
+        encoding["chunks"] = (*bands, *(chunk for chunk, _ in grid))
+        encoding["shards"] = (*bands, *(side for _, side in grid))
     if np.issubdtype(variable.dtype, np.floating) and variable.ndim == 3:
         nan = variable.dtype.type("nan")
         encoding |= {"_FillValue": nan, "fill_value": nan}
@@ -168,15 +224,32 @@ def _encoding(variable: xr.Variable) -> dict[str, Any]:
     return encoding
 
 
-def _digests(store: Path) -> dict[str, Any]:
-    """SHA-256 of every file of a store, and one digest over all of them."""
+def is_raster(variable: xr.Variable) -> bool:
+    """Whether a variable's last two dimensions are those of a pixel grid."""
+    return variable.dims[-2:] in (("y", "x"), ("y_lr", "x_lr"))
+
+
+def _chunk_and_shard(size: int, shard: int) -> tuple[int, int]:
+    """Sides of chunk and shard along an axis of `size` pixels.
+
+    >>> _chunk_and_shard(1000, 512), _chunk_and_shard(1000, 96), _chunk_and_shard(70, 512)
+    ((64, 512), (48, 96), (64, 128))
+    """
+    if size <= shard:
+        chunk = min(CHUNK, size)
+        return chunk, chunk * ceil(size / chunk)
+    parts = next(n for n in range(ceil(shard / CHUNK), shard + 1) if shard % n == 0)
+    return shard // parts, shard
+
+
+def _digests(store: Path) -> dict[str, str]:
+    """SHA-256 of every file of a store."""
     paths = sorted(path for path in store.rglob("*") if path.is_file())
-    files = {path.relative_to(store).as_posix(): sha256_of(path) for path in paths}
-    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))
-    return {"digest": sha256(lines.encode()).hexdigest(), "files": files}
+    return {path.relative_to(store).as_posix(): sha256_of(path) for path in paths}
 
 
-def _ledger_of(store: Path) -> Path:
+def ledger_of(store: Path) -> Path:
+    """The ledger `X.json` of a store `X.zarr`."""
     if store.suffix != ".zarr":
         raise InputError(f"{store}: the name of a store ends with .zarr, that of its ledger with .json")
     return store.with_suffix(".json")
@@ -184,10 +257,11 @@ def _ledger_of(store: Path) -> Path:
 
 def _sync_tree(folder: Path) -> None:
     for path in [*folder.rglob("*"), folder]:
-        _sync(path)
+        sync(path)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import SyntheticSource
 from pipeline.core.noise import derived_seed
-from pipeline.core.observation import Window
+from pipeline.core.window import Window
 from pipeline.data.landscape import COVERS, Ground, Keys, ground
 from pipeline.data.lattice import Field, fractal, uniform
 from pipeline.data.scene import Scene, shifted

@@ -1,7 +1,9 @@
-"""The protocol of a fusion method: fit a scene's observation, then fuse any window of it.
+"""The protocol of a fusion method: fit a scene, then fuse any window of it.
 
 A fitted method's `state` is a dictionary of arrays that is stored as safetensors and from which
-`restore` makes the same fitted method; nothing is pickled. Methods never see a reference.
+`restore` makes the same fitted method; nothing is pickled. Methods never see a reference. All that
+belongs to the scene as a whole is settled by `fit`, which reads it in blocks; a window's result
+does not depend on how the scene is cut.
 """
 
 from __future__ import annotations
@@ -13,48 +15,81 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.observation import Observation, Progress, Window, no_progress
+from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.spatial import SpatialResponse
+from pipeline.core.window import Window
 
 State = dict[str, NDArray[Any]]
 
 
-class FittedMethod(Protocol):
-    """A method that has learned a scene."""
+class FittedMethod(ABC):
+    """A method that has learned a scene.
 
-    @property
-    def parameters(self) -> int:
-        """Number of trained parameters."""
+    Attributes
+    ----------
+    scene : ObservedScene
+    halo_lr : int
+        LR pixels around a window that are read to fuse it.
+    parameters : int
+        Number of trained parameters.
+    device : str
+        Where it computes: `cpu`, or the GPU's name.
+    precision : str
+        Floating-point type of the heavy part, such as `float32`.
+    """
 
-    @property
-    def device(self) -> str:
-        """Where it computes: `cpu`, or the GPU's name."""
+    parameters = 0
+    device = "cpu"
+    precision = "float64"
 
-    @property
-    def precision(self) -> str:
-        """Floating-point type of the heavy part, such as `float32`."""
+    def __init__(self, scene: ObservedScene, halo_lr: int) -> None:
+        self.scene, self.halo_lr = scene, halo_lr
 
+    @abstractmethod
     def state(self) -> State:
-        """All that `Method.restore` needs besides the observation and the settings."""
+        """All that `Method.restore` needs besides the scene and the settings."""
+
+    @abstractmethod
+    def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
+        """The fused cube ``(C, H, W)`` of the whole of a part of the scene."""
+
+    def read(self, window: Window) -> Observation:
+        """The part of the scene on which a window's result depends."""
+        return self.scene.crop(self.scene.padded_window(window, self.halo_lr))
+
+    def fuse_part(
+        self, part: Observation, window: Window, progress: Progress = no_progress
+    ) -> NDArray[np.float32]:
+        """The fused cube ``(C, height, width)`` of a window, from what `read` gave for it."""
+        cube = self.fuse_observation(part, progress)
+        y, x = (own - of_scene for own, of_scene in zip(part.origin, self.scene.origin, strict=True))
+        height, width = part.hr_shape
+        return cube[:, *window.relative_to(Window(y, y + height, x, x + width)).slices]
 
     def fuse(self, window: Window | None = None, progress: Progress = no_progress) -> NDArray[np.float32]:
         """The fused cube ``(C, height, width)`` of a window, by default of the whole image."""
+        window = window or self.scene.whole
+        return self.fuse_part(self.read(window), window, progress)
 
 
 class Method(Protocol):
     """A fusion method with its settings."""
 
+    def halo_lr(self, response: SpatialResponse) -> int:
+        """LR pixels around a window beyond which the image matters little or not at all."""
+
     def fit(
         self,
-        observation: Observation,
+        scene: ObservedScene,
         seed: int = 0,
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedMethod:
-        """Learn what the method needs from the observation.
+        """Learn what the method needs from the scene, reading it in blocks or samples.
 
         Parameters
         ----------
-        observation : Observation
+        scene : ObservedScene
         seed : int
             Seed of every random draw.
         checkpoint : Path, optional
@@ -63,39 +98,5 @@ class Method(Protocol):
             Told of each step of a long training.
         """
 
-    def restore(self, observation: Observation, state: State, seed: int = 0) -> FittedMethod:
+    def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedMethod:
         """The fitted method whose `state` was stored."""
-
-
-class WindowedMethod(ABC):
-    """A fitted method that fuses any observation of its scene, a window with a halo included.
-
-    Attributes
-    ----------
-    halo_lr : int
-        LR pixels around a window that are read, beyond which the image matters little or not at all.
-    """
-
-    halo_lr: int
-    parameters = 0
-    device = "cpu"
-    precision = "float64"
-
-    def __init__(self, observation: Observation) -> None:
-        self.observation = observation
-
-    @abstractmethod
-    def state(self) -> State:
-        """See `FittedMethod`."""
-
-    @abstractmethod
-    def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
-        """The fused cube ``(C, H, W)`` of the whole of `observation`."""
-
-    def fuse(self, window: Window | None = None, progress: Progress = no_progress) -> NDArray[np.float32]:
-        """See `FittedMethod`."""
-        if window is None:
-            return self.fuse_observation(self.observation, progress)
-        padded = self.observation.padded_window(window, self.halo_lr)
-        cube = self.fuse_observation(self.observation.crop(padded), progress)
-        return cube[:, *window.relative_to(padded).slices]

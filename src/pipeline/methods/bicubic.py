@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.observation import Observation, Progress, no_progress
-from pipeline.core.spatial import upsample
-from pipeline.methods.base import State, WindowedMethod
+from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.spatial import SpatialResponse, upsample
+from pipeline.methods.base import FittedMethod, State
 from pipeline.settings import BicubicSettings
 
 
@@ -22,25 +22,27 @@ class Bicubic:
     def __init__(self, settings: BicubicSettings) -> None:
         self.settings = settings
 
+    def halo_lr(self, response: SpatialResponse) -> int:
+        """What the kernel reaches."""
+        return 3
+
     def fit(
         self,
-        observation: Observation,
+        scene: ObservedScene,
         seed: int = 0,
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedBicubic:
         """Nothing is learned."""
-        return FittedBicubic(observation)
+        return FittedBicubic(scene, self.halo_lr(scene.spatial_response))
 
-    def restore(self, observation: Observation, state: State, seed: int = 0) -> FittedBicubic:
+    def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedBicubic:
         """Nothing was learned."""
-        return FittedBicubic(observation)
+        return FittedBicubic(scene, self.halo_lr(scene.spatial_response))
 
 
-class FittedBicubic(WindowedMethod):
+class FittedBicubic(FittedMethod):
     """Interpolates on demand."""
-
-    halo_lr = 3  # LR pixels that the kernel reaches
 
     def state(self) -> State:
         """Empty."""

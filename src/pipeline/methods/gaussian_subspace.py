@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from pipeline.core.gaussian import fuse_gaussian
 from pipeline.core.nodata import filled_observation, mark_nodata
-from pipeline.core.observation import Observation, Progress, no_progress
-from pipeline.core.spatial import upsample
+from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.spatial import SpatialResponse, upsample
 from pipeline.core.subspace import detail_covariance, fit_subspace, resolve_dimension
-from pipeline.methods.base import State, WindowedMethod
+from pipeline.methods.base import FittedMethod, State
 from pipeline.settings import GaussianSubspaceSettings
 
 
@@ -26,34 +26,42 @@ class GaussianSubspace:
     def __init__(self, settings: GaussianSubspaceSettings) -> None:
         self.settings = settings
 
+    def halo_lr(self, response: SpatialResponse) -> int:
+        """Where the solution's dependence on the images has died away."""
+        return 8
+
     def fit(
         self,
-        observation: Observation,
+        scene: ObservedScene,
         seed: int = 0,
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedGaussianSubspace:
         """Take the basis and the detail covariance from the LR-HSI."""
+        observation = scene.crop(scene.whole)
         filled = filled_observation(observation)
         d = resolve_dimension(self.settings.d, observation)
         subspace = fit_subspace(filled.lr_hsi, filled.sigma_hsi, d)
         covariance = detail_covariance(subspace.coefficients, observation.spatial_response)
-        return FittedGaussianSubspace(observation, subspace.basis, covariance)
+        return self.restore(scene, {"basis": subspace.basis, "covariance": covariance})
 
-    def restore(self, observation: Observation, state: State, seed: int = 0) -> FittedGaussianSubspace:
+    def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedGaussianSubspace:
         """Take them from a stored state."""
-        return FittedGaussianSubspace(observation, state["basis"], state["covariance"])
+        halo = self.halo_lr(scene.spatial_response)
+        return FittedGaussianSubspace(scene, halo, state["basis"], state["covariance"])
 
 
-class FittedGaussianSubspace(WindowedMethod):
+class FittedGaussianSubspace(FittedMethod):
     """A scene's basis ``(d, C)`` and detail covariance ``(d, d)``."""
 
-    halo_lr = 8
-
     def __init__(
-        self, observation: Observation, basis: NDArray[np.float64], covariance: NDArray[np.float64]
+        self,
+        scene: ObservedScene,
+        halo_lr: int,
+        basis: NDArray[np.float64],
+        covariance: NDArray[np.float64],
     ) -> None:
-        super().__init__(observation)
+        super().__init__(scene, halo_lr)
         self.basis, self.covariance = basis, covariance
 
     def state(self) -> State:

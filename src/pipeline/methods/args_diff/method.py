@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from pipeline.core.nodata import filled_observation, mark_nodata
 from pipeline.core.noise import standard_normal
-from pipeline.core.observation import Observation, Progress, Window, no_progress
+from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.spatial import SpatialResponse
 from pipeline.core.subspace import resolve_dimension
 from pipeline.methods.args_diff.networks import (
     SpatialUNet,
@@ -28,7 +29,7 @@ from pipeline.methods.args_diff.networks import (
 )
 from pipeline.methods.args_diff.sampling import Guidance, sample
 from pipeline.methods.args_diff.training import Draw, Recipe, crops_draw, spectra_draw, train
-from pipeline.methods.base import State
+from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import bfloat16_on, device_name, resolve_device, torch_threads
 from pipeline.settings import ArgsDiffSettings
 
@@ -41,15 +42,20 @@ class ArgsDiff:
     def __init__(self, settings: ArgsDiffSettings) -> None:
         self.settings = settings
 
+    def halo_lr(self, response: SpatialResponse) -> int:
+        """What the network sees around a window."""
+        return 8
+
     def fit(
         self,
-        observation: Observation,
+        scene: ObservedScene,
         seed: int = 0,
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedArgsDiff:
         """Train both networks; `checkpoint` is a folder for the state of unfinished trainings."""
         settings = self.settings
+        observation = scene.crop(scene.whole)
         resolve_dimension(settings.d, observation)
         filled = filled_observation(observation)
         device = resolve_device(settings.device)
@@ -83,13 +89,13 @@ class ArgsDiff:
                 recipe("spatial", budget.spatial_iterations, budget.spatial_learning_rate),
                 progress,
             )
-        return FittedArgsDiff(observation, settings, seed, spatial, spectral)
+        return FittedArgsDiff(scene, self.halo_lr(scene.spatial_response), settings, seed, spatial, spectral)
 
-    def restore(self, observation: Observation, state: State, seed: int = 0) -> FittedArgsDiff:
+    def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedArgsDiff:
         """Load both networks' weights."""
         networks = {
             "spatial": SpatialUNet(self.settings.d, self.settings.training.width),
-            "spectral": SpectralNet(observation.bands),
+            "spectral": SpectralNet(scene.bands),
         }
         for name, network in networks.items():
             prefix = f"{name}."
@@ -100,21 +106,24 @@ class ArgsDiff:
                     if k.startswith(prefix)
                 }
             )
-        return FittedArgsDiff(observation, self.settings, seed, networks["spatial"], networks["spectral"])
+        halo = self.halo_lr(scene.spatial_response)
+        return FittedArgsDiff(scene, halo, self.settings, seed, networks["spatial"], networks["spectral"])
 
 
-class FittedArgsDiff:
-    """Both trained networks of a scene; see `pipeline.methods.base.FittedMethod`."""
+class FittedArgsDiff(FittedMethod):
+    """Both trained networks of a scene."""
 
     def __init__(
         self,
-        observation: Observation,
+        scene: ObservedScene,
+        halo_lr: int,
         settings: ArgsDiffSettings,
         seed: int,
         spatial: nn.Module,
         spectral: nn.Module,
     ) -> None:
-        self.observation, self.settings, self.seed = observation, settings, seed
+        super().__init__(scene, halo_lr)
+        self.settings, self.seed = settings, seed
         self._device = resolve_device(settings.device)
         self._bfloat16 = bfloat16_on(self._device, settings.precision)
         self.networks = {"spatial": spatial, "spectral": spectral}
@@ -130,9 +139,9 @@ class FittedArgsDiff:
             for key, tensor in network.state_dict().items()
         }
 
-    def fuse(self, window: Window | None = None, progress: Progress = no_progress) -> NDArray[np.float32]:
-        """Sample the whole image, jointly with its basis, and cut out the window."""
-        filled = filled_observation(self.observation)
+    def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
+        """Sample the image, jointly with its basis."""
+        filled = filled_observation(observation)
         scale = unit_scale(filled)
         with torch_threads(self.settings.threads):
             coefficients, basis = sample(
@@ -143,8 +152,7 @@ class FittedArgsDiff:
                 progress,
             )
             cube = torch.tensordot(basis.T, coefficients, dims=1).clamp_(0, 1).mul_(scale)
-        fused = mark_nodata(cube.cpu().numpy(), self.observation)
-        return fused if window is None else fused[:, *window.slices]
+        return mark_nodata(cube.cpu().numpy(), observation)
 
     def sampling_networks(self) -> tuple[nn.Module, nn.Module]:
         """Copies for sampling: without gradients, channels last, the spatial one in bfloat16 where used."""

@@ -1,0 +1,36 @@
+"""A rectangle of pixels and its integer arithmetic. No image is touched here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of pixels: rows ``y0:y1``, columns ``x0:x1``."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Row and column slices."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.y1 - self.y0, self.x1 - self.x0
+
+    def split(self, side: int) -> Iterator[Window]:
+        """Squares of `side` pixels that cover the window row by row; the last ones may be smaller."""
+        for y in range(self.y0, self.y1, side):
+            for x in range(self.x0, self.x1, side):
+                yield Window(y, min(y + side, self.y1), x, min(x + side, self.x1))
+
+    def relative_to(self, other: Window) -> Window:
+        """The window in the coordinates of `other`'s upper left corner."""
+        return Window(self.y0 - other.y0, self.y1 - other.y0, self.x0 - other.x0, self.x1 - other.x0)

@@ -1,0 +1,233 @@
+"""Large rasters written shard by shard, by several processes at once, and killed at any moment.
+
+A write unit owns whole shards outright. Each shard is encoded in memory, written aside, synced and
+renamed, and only then recorded in the writer's journal; the store's metadata comes last, and after
+it the ledger. So a file in place is whole, a recorded file is on the disk, a store with metadata is
+complete, and what a killed writer left is kept if it is recorded and unchanged, else done again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
+from math import isqrt, lcm
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+from zarr.storage import MemoryStore
+
+from pipeline.core.observation import Progress, no_progress
+from pipeline.core.window import Window
+from pipeline.data.store import (
+    CHUNK,
+    canonical_json,
+    encoding_of,
+    is_raster,
+    ledger_content,
+    ledger_of,
+    sync,
+    write_bytes,
+    write_json,
+)
+from pipeline.data.verified import file_fault
+
+Shards = dict[str, str]
+"""SHA-256 of every shard by its path in the store."""
+Part = tuple[str, Window, NDArray[Any]]
+"""Values of a window of a raster."""
+
+LARGEST_SIDE = 512
+LARGEST_SHARD = 128 * 2**20  # bytes of the values in a shard
+
+
+def shard_side(bands: int, step: int = 1) -> int:
+    """Side of a shard of a float32 cube, a multiple of `step` pixels.
+
+    >>> shard_side(100), shard_side(200, 4), shard_side(60, 25)
+    (512, 384, 500)
+    """
+    most = min(LARGEST_SIDE, isqrt(LARGEST_SHARD // (4 * bands)))
+    unit = lcm(CHUNK, step) if lcm(CHUNK, step) <= most else step
+    return max(1, most // unit) * unit
+
+
+class ShardWriter:
+    """Writes the rasters of one store, whose shape and metadata a template gives.
+
+    Parameters
+    ----------
+    store : Path
+        `X.zarr`; other writers may fill other shards of it meanwhile.
+    template : xr.Dataset
+        Rasters are placeholders (see `pipeline.data.schema.placeholder`); all else is written as it is.
+    provenance : dict
+        Becomes an attribute of the group.
+    shard : dict
+        Side of a shard along each raster dimension.
+    """
+
+    def __init__(
+        self, store: Path, template: xr.Dataset, provenance: Mapping[str, Any], shard: Mapping[str, int]
+    ) -> None:
+        self.store = Path(store)
+        self.ledger = ledger_of(self.store)
+        self._files: dict[str, Any] = {}
+        template = template.assign_attrs(provenance=json.loads(canonical_json(dict(provenance))))
+        encoding = {str(n): encoding_of(v, shard) for n, v in template.variables.items()}
+        memory = MemoryStore(self._files)
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            template.to_zarr(
+                memory, mode="w", zarr_format=3, consolidated=False, encoding=encoding, compute=False
+            )
+            self._rasters = {
+                str(name): zarr.open_array(memory, path=str(name), mode="r+")
+                for name, variable in template.data_vars.items()
+                if is_raster(variable.variable)
+            }
+
+    def write(self, name: str, window: Window, values: NDArray[Any]) -> Shards:
+        """Write a window of a raster that consists of whole shards, and return their digests."""
+        raster = self._rasters[name]
+        sides = (raster.shards or raster.chunks)[-2:]
+        for low, high, side, size in zip(
+            (window.y0, window.x0), (window.y1, window.x1), sides, raster.shape[-2:], strict=True
+        ):
+            if low % side or (high % side and high != size):
+                raise ValueError(f"{self.store}: {window} does not consist of whole shards of {name}")
+        self.ledger.unlink(missing_ok=True)  # the store that it describes is no more
+        raster[..., *window.slices] = values
+        prefix = f"{name}/c/"
+        written = {}
+        for key in [key for key in self._files if key.startswith(prefix)]:
+            content = self._files.pop(key).to_bytes()
+            write_bytes(self.store / key, content)
+            written[key] = sha256(content).hexdigest()
+        return written
+
+    def seal(self, shards: Shards) -> Path:
+        """Complete the store: metadata, then the ledger. Files that are not part of it are removed.
+
+        Parameters
+        ----------
+        shards : dict
+            Digest of every shard that belongs to the store.
+
+        Returns
+        -------
+        Path
+            The ledger.
+        """
+        self.ledger.unlink(missing_ok=True)
+        files = dict(shards)
+        for key, buffer in sorted(self._files.items()):
+            content = buffer.to_bytes()
+            write_bytes(self.store / key, content)
+            files[key] = sha256(content).hexdigest()
+        for path in self.store.rglob("*"):
+            if path.is_file() and path.relative_to(self.store).as_posix() not in files:
+                path.unlink()
+        write_json(self.ledger, ledger_content(self.store, files))
+        return self.ledger
+
+    def damaged(self, shards: Shards) -> list[str]:
+        """What is wrong with the shards on disk, one line each."""
+        faults = ((key, file_fault(self.store / key, digest)) for key, digest in sorted(shards.items()))
+        return [f"shard {key} {fault}" for key, fault in faults if fault]
+
+
+class Journal:
+    """What a writer has finished: a line for each write unit, synced, which a kill can only cut short.
+
+    Parameters
+    ----------
+    path : Path
+        Beside the store.
+    token : str
+        Digest of all that the units depend on; lines of another token are of no use.
+    """
+
+    def __init__(self, path: Path, token: str) -> None:
+        self.path, self.token = path, token
+
+    def read(self) -> dict[str, Shards]:
+        """The shards of every recorded unit."""
+        return {
+            line["unit"]: line["shards"] for line in journal_lines(self.path) if line["token"] == self.token
+        }
+
+    def add(self, unit: str, shards: Shards, **extra: Any) -> None:
+        """Record a finished unit."""
+        line = json.dumps({"token": self.token, "unit": unit, "shards": shards, **extra}) + "\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        whole = not self.path.exists() or self.path.read_bytes()[-1:] in (b"\n", b"")
+        with self.path.open("a") as file:
+            file.write(line if whole else "\n" + line)
+            file.flush()
+            os.fsync(file.fileno())
+        sync(self.path.parent)
+
+    def clear(self) -> None:
+        """Remove the file."""
+        self.path.unlink(missing_ok=True)
+
+
+def fill_store(
+    writer: ShardWriter,
+    journal: Journal,
+    units: Mapping[str, Callable[[], Iterable[Part]]],
+    progress: Progress = no_progress,
+) -> Path:
+    """Write a store with a single writer, keeping what an earlier one has finished.
+
+    Parameters
+    ----------
+    writer : ShardWriter
+    journal : Journal
+    units : dict
+        By name, what computes the parts of each write unit; together they cover all rasters.
+    progress : callable
+
+    Returns
+    -------
+    Path
+        The ledger.
+    """
+    finished = journal.read()
+    shards: Shards = {}
+    for count, (unit, compute) in enumerate(units.items(), start=1):
+        kept = finished.get(unit, {})
+        if not kept or writer.damaged(kept):
+            kept = {}
+            for part in compute():
+                kept |= writer.write(*part)
+            journal.add(unit, kept)
+        shards |= kept
+        progress("shards", count, len(units), 0.0)
+    ledger = writer.seal(shards)
+    journal.clear()
+    return ledger
+
+
+def journal_lines(path: Path) -> Iterable[dict[str, Any]]:
+    """The whole lines of a journal; what a kill cut short is left out."""
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:
+        return
+    for line in text.splitlines():
+        try:
+            content = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(content, dict) and {"token", "unit", "shards"} <= set(content):
+            yield content
+
+
+def token_of(content: Mapping[str, Any]) -> str:
+    """The token of units that depend on `content`."""
+    return sha256(canonical_json(dict(content)).encode()).hexdigest()
