@@ -52,6 +52,8 @@ app = typer.Typer(
 Settings = Annotated[str, typer.Option(help="JSON text of the step's part of the configuration")]
 Seed = Annotated[int, typer.Option(min=0, help="seed of the random draws")]
 Ledger = Annotated[Path, typer.Option(help="ledger (X.json) of the store X.zarr")]
+Fitted = Annotated[Path, typer.Option(help="fitted.safetensors, as `train` wrote it")]
+Plan = Annotated[Path, typer.Option(help="ledger of the plan")]
 Out = Annotated[Path, typer.Option(help="file to write; a store X.zarr is named by its ledger X.json")]
 
 
@@ -102,21 +104,77 @@ def train(observation: Ledger, estimate: Ledger, settings: Settings, seed: Seed,
 
 
 @app.command()
+def plan(
+    settings: Settings,
+    out: Out,
+    observation: Annotated[Path | None, typer.Option(help="ledger of the scene")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="instead: JSON of height, width, bands and spatial, of a scene not there yet"),
+    ] = None,
+    batches: Annotated[int | None, typer.Option(min=1, help="jobs; default: from the method's speed")] = None,
+) -> None:
+    """Cut a scene into tiles and divide them among jobs."""
+    from pipeline.steps import plan
+
+    future = None if size is None else _settings(plan.Size, size, "--size")
+    typer.echo(
+        plan.run(
+            observation=observation,
+            size=future,
+            settings=_settings(plan.Settings, settings),
+            batches=batches,
+            out=out,
+        )
+    )
+
+
+@app.command()
 def fuse(
     observation: Ledger,
     estimate: Ledger,
-    fitted: Annotated[Path, typer.Option(help="fitted.safetensors, as `train` wrote it")],
+    fitted: Fitted,
+    plan: Plan,
     settings: Settings,
     seed: Seed,
-    out: Out,
+    batch: Annotated[int, typer.Option(min=1, help="number of the batch in the plan, from 1")],
+    out: Annotated[Path, typer.Option(help="manifest, tiles/X.json; tiles go into fused.zarr above it")],
 ) -> None:
-    """Write the fused cube of a fitted method."""
+    """Fuse the tiles of one batch of a plan."""
     from pipeline.steps import fuse
 
     fuse.run(
         observation=observation,
         estimate=estimate,
         fitted=fitted,
+        plan=plan,
+        settings=_settings(Method, settings).root,
+        seed=seed,
+        batch=batch,
+        out=out,
+    )
+
+
+@app.command()
+def mosaic(
+    manifests: list[Path],
+    observation: Ledger,
+    estimate: Ledger,
+    fitted: Fitted,
+    plan: Plan,
+    settings: Settings,
+    seed: Seed,
+    out: Out,
+) -> None:
+    """Check that all tiles are there and sound, and complete the fused cube."""
+    from pipeline.steps import mosaic
+
+    mosaic.run(
+        observation=observation,
+        estimate=estimate,
+        fitted=fitted,
+        plan=plan,
+        manifests=manifests,
         settings=_settings(Method, settings).root,
         seed=seed,
         out=out,
@@ -179,12 +237,12 @@ def schema(out: Annotated[Path | None, typer.Option(help="file to write instead 
         out.write_text(json_schema())
 
 
-def _settings(model: type[M], text: str) -> M:
+def _settings(model: type[M], text: str, option: str = "--settings") -> M:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(f"--settings: not valid JSON ({error}); give a JSON object") from None
-    return parse(model, content, "--settings")
+        raise InputError(f"{option}: not valid JSON ({error}); give a JSON object") from None
+    return parse(model, content, option)
 
 
 def main() -> None:

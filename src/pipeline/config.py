@@ -204,6 +204,33 @@ class Estimation(Strict):
     noise: Literal["given", "estimated"] = "given"
 
 
+class Tiling(Strict):
+    """How fused cubes are cut into tiles and the tiles divided among jobs."""
+
+    core: int | None = Field(
+        None,
+        ge=1,
+        description="side of a tile in HR pixels, a multiple of the ratio's numerator; default: 512, or "
+        "less where 128 MiB of float32 hold no such tile",
+    )
+    job_minutes: float = Field(30.0, gt=0, description="length of a job to aim at")
+    max_jobs: int = Field(200, ge=1, description="most jobs for one fused cube, however large")
+    seconds_per_megapixel: dict[str, Positive] = Field(
+        default_factory=dict,
+        description="label: time of a method; default: as measured in this experiment, else a rough guess",
+    )
+
+
+class Compute(Strict):
+    """Where blocks of arrays are computed by `evaluate`."""
+
+    scheduler: str = Field(
+        "threads",
+        pattern=r"^(threads|synchronous|(tcp|tls)://.+:\d+)$",
+        description="threads of the job, `synchronous`, or the address of a running Dask scheduler",
+    )
+
+
 class Experiment(Strict):
     """One `config/<experiment>.yaml`."""
 
@@ -212,6 +239,8 @@ class Experiment(Strict):
     responses: dict[Name, Response] = Field(min_length=1)
     noise: Noise = Noise()
     estimation: Estimation = Estimation()
+    tiling: Tiling = Tiling()
+    compute: Compute = Compute()
     methods: dict[Name, MethodEntry] = Field(
         min_length=1,
         description="label: settings; a label that is not a method's name needs the key `method`",
@@ -235,6 +264,20 @@ class Experiment(Strict):
                 raise ValueError(
                     f"methods.{label}.seeds: {sorted(extra)} are not among noise.seeds {self.noise.seeds}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _tiles_fit(self) -> Experiment:
+        for label, response in self.responses.items():
+            step = response.spatial.build().ratio.numerator
+            if self.tiling.core and self.tiling.core % step:
+                raise ValueError(
+                    f"tiling.core: {self.tiling.core} is not a multiple of {step}, as the ratio of "
+                    f"responses.{label} needs; use {-(-self.tiling.core // step) * step}"
+                )
+        unknown = set(self.tiling.seconds_per_megapixel) - set(self.methods)
+        if unknown:
+            raise ValueError(f"tiling.seconds_per_megapixel: {sorted(unknown)} are not among the methods")
         return self
 
     @model_validator(mode="after")

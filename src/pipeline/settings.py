@@ -7,7 +7,7 @@ experiment around them is in `pipeline.config`; the methods themselves are in `p
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
@@ -34,6 +34,9 @@ class Strict(BaseModel):
 class MethodSettings(Strict):
     """What every method's entry in an experiment holds."""
 
+    seconds_per_megapixel: ClassVar[float]
+    """Rough time of a fusion on one or two cores, from which jobs are sized before one was measured."""
+
     method: str
     seeds: Seeds | None = Field(None, description="noise seeds of this method; default: the experiment's")
 
@@ -45,11 +48,15 @@ class MethodSettings(Strict):
 class BicubicSettings(MethodSettings):
     """Bicubic interpolation of the LR-HSI."""
 
+    seconds_per_megapixel = 2.0
+
     method: Literal["bicubic"] = "bicubic"
 
 
 class GaussianSubspaceSettings(MethodSettings):
     """Exact Gaussian-prior fusion in a spectral subspace."""
+
+    seconds_per_megapixel = 4.0
 
     method: Literal["gaussian_subspace"] = "gaussian_subspace"
     d: int | None = Field(
@@ -93,6 +100,8 @@ BUDGETS: dict[str, TrainingBudget] = {
 
 class ArgsDiffSettings(MethodSettings):
     """ARGS-Diff (arXiv 2505.11800)."""
+
+    seconds_per_megapixel = 6000.0
 
     method: Literal["args_diff"] = "args_diff"
     budget: Literal["paper", "standard", "quick"] | TrainingBudget = Field(

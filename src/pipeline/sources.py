@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 # settings are parameters of the rules already; the packages and the registry lead to every method;
@@ -18,7 +19,9 @@ from pathlib import Path
 NOT_FOLLOWED = {
     "pipeline",
     "pipeline.config",
+    "pipeline.data.shards",
     "pipeline.data.store",
+    "pipeline.data.verified",
     "pipeline.errors",
     "pipeline.methods",
     "pipeline.provenance",
@@ -46,6 +49,17 @@ def source_files(module: str, root: Path = Path("src")) -> list[Path]:
             found.add(name)
             waiting += _imports(_file(name, root), root)
     return sorted(_file(name, root) for name in found)
+
+
+@cache
+def code_digest(*modules: str) -> str:
+    """SHA-256 over the source files of modules and of all that they import."""
+    root = Path(__file__).parents[1]
+    files = sorted({path for module in modules for path in source_files(module, root)})
+    digest = sha256()
+    for path in files:
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 @cache

@@ -9,6 +9,7 @@ from snakemake.utils import validate
 from pipeline.config import parse_experiment
 from pipeline.errors import InputError
 from pipeline.sources import source_files
+from pipeline.tiling.jobs import planned_batches
 
 try:
     EXPERIMENT = parse_experiment(config, "configuration")
@@ -17,7 +18,13 @@ except InputError as error:
 validate(config, "../../config/schema.json", set_default=False)
 
 
+# cores, addresses and the like change no result, so that they are no parameters of a rule
+SCHEDULER = EXPERIMENT.compute.scheduler
+
+
 wildcard_constraints:
+    batch=r"\d+",
+    batches=r"\d+",
     experiment=re.escape(EXPERIMENT.experiment),
     scene="|".join(map(re.escape, EXPERIMENT.scenes)),
     response="|".join(map(re.escape, EXPERIMENT.responses)),
@@ -76,6 +83,26 @@ def simulate_settings(wildcards):
     response = EXPERIMENT.responses[wildcards.response].model_dump(mode="json")
     noise = EXPERIMENT.noise.model_dump(mode="json", exclude={"seeds"})
     return json.dumps({"response": response, "noise": noise})
+
+
+def plan_settings(wildcards):
+    tiling = EXPERIMENT.tiling.model_dump(mode="json")
+    method = EXPERIMENT.methods[wildcards.label].model_dump(mode="json", exclude={"seeds"})
+    return json.dumps({"tiling": tiling, "method": method})
+
+
+def batch_number(wildcards):
+    """Number of batches of a fused cube."""
+    run = f"{wildcards.response}/seed{wildcards.seed}"
+    results = Path("results", wildcards.experiment)
+    return planned_batches(EXPERIMENT, results, wildcards.scene, run, wildcards.label)
+
+
+def manifests(wildcards):
+    """The manifests of all batches of a fused cube."""
+    batches = batch_number(wildcards)
+    folder = f"results/{wildcards.experiment}/{wildcards.scene}/{wildcards.response}/seed{wildcards.seed}"
+    return [f"{folder}/{wildcards.label}/tiles/{n}-of-{batches}.json" for n in range(1, batches + 1)]
 
 
 def method_settings(wildcards):

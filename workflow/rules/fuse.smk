@@ -5,16 +5,17 @@ rule fuse:
         estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
         estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
         fitted="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors",
+        plan="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.json",
+        plan_store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.zarr/zarr.json",
         code=code("steps.fuse"),
         method=method_code,
     output:
-        ledger="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.json",
-        store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json",
-        timing="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.timing.json",
+        manifest="results/{experiment}/{scene}/{response}/seed{seed}/{label}/tiles/{batch}-of-{batches}.json",
+        timing="results/{experiment}/{scene}/{response}/seed{seed}/{label}/tiles/{batch}-of-{batches}.timing.json",
     log:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.log",
+        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.{batch}-of-{batches}.log",
     benchmark:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.tsv"
+        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.{batch}-of-{batches}.tsv"
     conda:
         "../../envs/pipeline.yaml"
     threads: method_threads
@@ -24,4 +25,5 @@ rule fuse:
         settings=method_settings,
     shell:
         "pipeline fuse --observation {input.observation} --estimate {input.estimate} --fitted {input.fitted}"
-        " --settings {params.settings:q} --seed {wildcards.seed} --out {output.ledger} 2> {log}"
+        " --plan {input.plan} --batch {wildcards.batch} --settings {params.settings:q} --seed {wildcards.seed}"
+        " --out {output.manifest} 2> {log}"

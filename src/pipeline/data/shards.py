@@ -33,6 +33,7 @@ from pipeline.data.store import (
     sync,
     write_bytes,
     write_json,
+    write_text,
 )
 from pipeline.data.verified import file_fault
 
@@ -134,14 +135,16 @@ class ShardWriter:
         write_json(self.ledger, ledger_content(self.store, files))
         return self.ledger
 
-    def damaged(self, shards: Shards) -> list[str]:
-        """What is wrong with the shards on disk, one line each."""
+    def damaged(self, shards: Shards) -> dict[str, str]:
+        """What is wrong with shards on disk, by their paths."""
         faults = ((key, file_fault(self.store / key, digest)) for key, digest in sorted(shards.items()))
-        return [f"shard {key} {fault}" for key, fault in faults if fault]
+        return {key: fault for key, fault in faults if fault}
 
 
 class Journal:
     """What a writer has finished: a line for each write unit, synced, which a kill can only cut short.
+
+    It stays when the store is complete, so that a damaged store is repaired shard by shard.
 
     Parameters
     ----------
@@ -154,26 +157,26 @@ class Journal:
     def __init__(self, path: Path, token: str) -> None:
         self.path, self.token = path, token
 
-    def read(self) -> dict[str, Shards]:
-        """The shards of every recorded unit."""
-        return {
-            line["unit"]: line["shards"] for line in journal_lines(self.path) if line["token"] == self.token
-        }
+    def resume(self) -> dict[str, Shards]:
+        """The shards of every recorded unit; lines that are of no use are dropped from the file."""
+        lines = list(journal_lines(self.path))
+        useful = [line for line in lines if line["token"] == self.token]
+        if self.path.exists():
+            write_text(self.path, "".join(map(_as_line, useful)))
+        return {line["unit"]: line["shards"] for line in useful}
 
     def add(self, unit: str, shards: Shards, **extra: Any) -> None:
         """Record a finished unit."""
-        line = json.dumps({"token": self.token, "unit": unit, "shards": shards, **extra}) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        whole = not self.path.exists() or self.path.read_bytes()[-1:] in (b"\n", b"")
         with self.path.open("a") as file:
-            file.write(line if whole else "\n" + line)
+            file.write(_as_line({"token": self.token, "unit": unit, "shards": shards, **extra}))
             file.flush()
             os.fsync(file.fileno())
         sync(self.path.parent)
 
-    def clear(self) -> None:
-        """Remove the file."""
-        self.path.unlink(missing_ok=True)
+
+def _as_line(record: dict[str, Any]) -> str:
+    return json.dumps(record, sort_keys=True) + "\n"
 
 
 def fill_store(
@@ -197,7 +200,7 @@ def fill_store(
     Path
         The ledger.
     """
-    finished = journal.read()
+    finished = journal.resume()
     shards: Shards = {}
     for count, (unit, compute) in enumerate(units.items(), start=1):
         kept = finished.get(unit, {})
@@ -208,9 +211,7 @@ def fill_store(
             journal.add(unit, kept)
         shards |= kept
         progress("shards", count, len(units), 0.0)
-    ledger = writer.seal(shards)
-    journal.clear()
-    return ledger
+    return writer.seal(shards)
 
 
 def journal_lines(path: Path) -> Iterable[dict[str, Any]]:

@@ -19,11 +19,13 @@ from pipeline.errors import InputError
 from pipeline.methods.base import State
 from pipeline.methods.checkpoint import read_tensors, write_tensors
 from pipeline.settings import MethodEntry
+from pipeline.sources import code_digest
 
 
 def fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: Path) -> str:
     """SHA-256 of all that a fitted method depends on; the two paths are ledgers."""
     content = {
+        "code": code_digest("pipeline.steps.train", f"pipeline.methods.{settings.method}"),
         "settings": settings.deciding(),
         "seed": seed,
         "observation": read_json(observation)["digest"],

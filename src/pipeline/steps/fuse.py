@@ -1,39 +1,102 @@
-"""Step `fuse`: the fused cube of a fitted method.
+"""Step `fuse`: the tiles of one batch of a fused cube.
 
 The method is restored from its safetensors file, the observation and the estimate; the reference
-is not an input.
+is not an input. Finished tiles are kept; a batch that was killed goes on where it was.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from time import perf_counter
 
-from pipeline.data.schema import cube_dataset, metadata_from
-from pipeline.data.store import read_store, write_store
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.window import Window
+from pipeline.data.schema import valid_pixels
+from pipeline.data.shards import Journal, Shards
+from pipeline.data.store import write_json
+from pipeline.errors import InputError
 from pipeline.methods import build
-from pipeline.provenance import provenance
 from pipeline.settings import MethodEntry
 from pipeline.steps.fitted import fingerprint, read_fitted
-from pipeline.steps.observed import read_observation
+from pipeline.steps.observed import read_scene
+from pipeline.steps.plan import read_plan
 from pipeline.steps.progress import ProgressReport
+from pipeline.steps.tiles import Run, finished_tiles, tile_name
 from pipeline.steps.timing import Timing
+from pipeline.tiling.runner import fuse_tiles
 
 
 def run(
-    *, observation: Path, estimate: Path, fitted: Path, settings: MethodEntry, seed: int, out: Path
+    *,
+    observation: Path,
+    estimate: Path,
+    fitted: Path,
+    plan: Path,
+    settings: MethodEntry,
+    seed: int,
+    batch: int,
+    out: Path,
 ) -> None:
-    """Write `fused.zarr` and its ledger `out`."""
+    """Write the shards of one batch into the product, and the batch's manifest.
+
+    Parameters
+    ----------
+    observation, estimate, plan : Path
+        Ledgers of the three stores.
+    fitted : Path
+    settings : MethodEntry
+    seed : int
+    batch : int
+        Counted from 1.
+    out : Path
+        The manifest, `tiles/<batch>-of-<batches>.json` beside the product `fused.zarr`.
+    """
+    begin = perf_counter()
+    tiles_plan = read_plan(plan)
+    if not 1 <= batch <= tiles_plan.batches:
+        raise InputError(f"{plan}: has batches 1 to {tiles_plan.batches}, not {batch}; run `plan` again")
+    inputs = Run(observation, estimate, fitted, plan, settings, seed)
+    scene = read_scene(observation, estimate)
+    state = read_fitted(fitted, fingerprint(settings, seed, observation, estimate))
+    method = build(settings).restore(scene, state, seed)
+    writer = inputs.writer(out.parent.parent / "fused.zarr", {})
+    journal = Journal(out.with_suffix(".journal"), inputs.token())
+    finished = finished_tiles(out.parent, journal)
+    tiles = list(tiles_plan.windows(batch - 1))
+    seconds: dict[str, float] = {}
+    shards: dict[str, Shards] = {}
+    for tile in tiles:
+        record = finished.get(tile_name(tile))
+        if record and not writer.damaged(record["shards"]):
+            shards[tile_name(tile)], seconds[tile_name(tile)] = record["shards"], record["seconds"]
+    missing = [tile for tile in tiles if tile_name(tile) not in shards]
+    with ProgressReport() as progress:
+
+        def write(tile: Window, cube: NDArray[np.float32], spent: float) -> None:
+            name = tile_name(tile)
+            written = writer.write("fused", tile, cube) | writer.write("mask", tile, valid_pixels(cube))
+            journal.add(name, written, seconds=round(spent, 3))
+            shards[name], seconds[name] = written, spent
+            progress("tiles", len(shards), len(tiles), 0.0)
+
+        fuse_tiles(method, missing, write)
+    content = {
+        "batch": batch,
+        "batches": tiles_plan.batches,
+        "token": journal.token,
+        "shards": {key: digest for found in shards.values() for key, digest in found.items()},
+        "device": method.device,
+    }
     timing = Timing("fuse")
-    with timing.measure("io"):
-        state = read_fitted(fitted, fingerprint(settings, seed, observation, estimate))
-        metadata = metadata_from(read_store(observation))
-        seen = read_observation(observation, estimate)
-    with timing.measure("compute"), ProgressReport() as progress:
-        method = build(settings).restore(seen, state, seed)
-        cube = method.fuse(progress=progress)
-    with timing.measure("io"):
-        origin = provenance(
-            "fuse", settings=settings, inputs=[observation, estimate, fitted], seed=seed, device=method.device
-        )
-        write_store(out.with_suffix(".zarr"), cube_dataset(cube, metadata), origin)
-    timing.write(out.parent, device=method.device, precision=method.precision, parameters=method.parameters)
+    timing.seconds["compute"] = sum(seconds.values())
+    timing.seconds["io"] = max(0.0, perf_counter() - begin - sum(seconds[tile_name(t)] for t in missing))
+    timing.write(
+        out.parent,
+        name=out.stem,
+        device=method.device,
+        precision=method.precision,
+        parameters=method.parameters,
+    )
+    write_json(out, content)

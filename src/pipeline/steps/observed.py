@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.observation import Observation
-from pipeline.data.schema import observation_from, variable_of
+from pipeline.core.observation import ObservedScene
+from pipeline.data.schema import observed_scene, variable_of
 from pipeline.data.store import read_store
 
 
-def read_observation(observation: Path, estimate: Path) -> Observation:
-    """What a method sees: the images of one store with the response and noise of the other."""
+def read_scene(observation: Path, estimate: Path) -> ObservedScene:
+    """What a method sees: the images of one store, left where they are, with what the other tells."""
     told = read_store(estimate)
     response, sigma_hsi, sigma_msi = (
         np.asarray(variable_of(told, name)) for name in ("spectral_response", "sigma_hsi", "sigma_msi")
     )
     return replace(
-        observation_from(read_store(observation)),
+        observed_scene(read_store(observation)),
         spectral_response=response,
         sigma_hsi=sigma_hsi,
         sigma_msi=sigma_msi,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
-from pipeline.data.store import write_json
+from pipeline.data.store import read_json, write_json
 
 
 class Timing:
@@ -39,14 +39,22 @@ class Timing:
         self.seconds[part] += perf_counter() - start
 
     def write(
-        self, folder: Path, *, device: str = "cpu", precision: str = "float64", parameters: int = 0
+        self,
+        folder: Path,
+        *,
+        name: str | None = None,
+        device: str = "cpu",
+        precision: str = "float64",
+        parameters: int = 0,
     ) -> None:
-        """Write `<step>.timing.json` into `folder`.
+        """Write `<name>.timing.json` into `folder`.
 
         Parameters
         ----------
         folder : Path
             Where the step's output lies.
+        name : str, optional
+            Default: the step's.
         device, precision : str
             Where and in which floating-point type the heavy part was computed.
         parameters : int
@@ -60,7 +68,20 @@ class Timing:
             "precision": precision,
             "parameters": parameters,
         }
-        write_json(folder / f"{self.step}.timing.json", content)
+        write_json(folder / f"{name or self.step}.timing.json", content)
+
+
+def write_total(parts: Sequence[Path], out: Path) -> None:
+    """Write the timing of a step that several jobs shared: sums of seconds, the largest memory."""
+    timings = [read_json(path) for path in parts]
+    total = timings[0] | {
+        "seconds": {
+            part: round(sum(timing["seconds"][part] for timing in timings), 6) for part in ("compute", "io")
+        },
+        "peak_mem_mb": max(timing["peak_mem_mb"] for timing in timings),
+        "device": ", ".join(sorted({timing["device"] for timing in timings})),
+    }
+    write_json(out, total)
 
 
 def peak_memory_mb() -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.methods import build
 from pipeline.settings import MethodEntry
 from pipeline.steps.fitted import fingerprint, write_fitted
-from pipeline.steps.observed import read_observation
+from pipeline.steps.observed import read_scene
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
@@ -33,10 +33,10 @@ def run(*, observation: Path, estimate: Path, settings: MethodEntry, seed: int, 
     timing = Timing("train")
     with timing.measure("io"):
         key = fingerprint(settings, seed, observation, estimate)
-        seen = read_observation(observation, estimate)
+        scene = read_scene(observation, estimate)
     checkpoints = out.with_name(f"checkpoint-{key[:12]}")
     with timing.measure("compute"), ProgressReport() as progress:
-        fitted = build(settings).fit(seen, seed, checkpoints, progress)
+        fitted = build(settings).fit(scene, seed, checkpoints, progress)
     metadata = {"fingerprint": key, "method": settings.method, "parameters": fitted.parameters}
     with timing.measure("io"):
         write_fitted(out, fitted.state(), metadata)

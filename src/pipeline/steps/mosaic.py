@@ -1,0 +1,88 @@
+"""Step `mosaic`: check that all tiles of a fused cube are there and sound, and only then complete it.
+
+Nothing is copied: the batches wrote into the product's place. Without its metadata and its ledger,
+which are written here, the product cannot be opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.data.shards import Shards
+from pipeline.data.store import read_json
+from pipeline.errors import InputError
+from pipeline.provenance import provenance
+from pipeline.settings import MethodEntry
+from pipeline.steps.plan import read_plan
+from pipeline.steps.tiles import Run, shards_of
+from pipeline.steps.timing import write_total
+
+
+def run(
+    *,
+    observation: Path,
+    estimate: Path,
+    fitted: Path,
+    plan: Path,
+    manifests: Sequence[Path],
+    settings: MethodEntry,
+    seed: int,
+    out: Path,
+) -> None:
+    """Write the metadata of `fused.zarr` and its ledger `out`.
+
+    Raises
+    ------
+    InputError
+        A manifest is missing or of another run, or a shard is missing or damaged; the manifest of a
+        damaged shard is removed, so that the next run fuses that tile again.
+    """
+    inputs = Run(observation, estimate, fitted, plan, settings, seed)
+    shards, owners, devices = _gathered(manifests, inputs.token())
+    tiles = read_plan(plan)
+    expected = {key for tile in range(len(tiles)) for key in shards_of(tiles.window(tile), tiles.core)}
+    if shards.keys() != expected:
+        missing, extra = sorted(expected - shards.keys()), sorted(shards.keys() - expected)
+        raise InputError(
+            f"{out}: {len(missing)} shards are in no manifest and {len(extra)} are not in the plan "
+            f"({', '.join((missing + extra)[:3])}); run `fuse` for all batches of the plan"
+        )
+    origin = provenance(
+        "fuse",
+        settings=settings,
+        inputs=[observation, estimate, fitted],
+        seed=seed,
+        device=", ".join(sorted(devices)),
+    )
+    writer = inputs.writer(out.with_suffix(".zarr"), origin)
+    faults = writer.damaged(shards)
+    if faults:
+        for key in faults:
+            owners[key].unlink(missing_ok=True)
+        key, fault = next(iter(faults.items()))
+        raise InputError(
+            f"{writer.store}: shard {key} {fault} since it was written, {len(faults)} in all; "
+            "run the workflow again to fuse these tiles anew"
+        )
+    writer.seal(shards)
+    write_total([path.with_suffix(".timing.json") for path in manifests], out.parent / "fuse.timing.json")
+
+
+def _gathered(manifests: Sequence[Path], token: str) -> tuple[Shards, dict[str, Path], set[str]]:
+    """All shards, the manifest that each is in, and the devices that computed them."""
+    shards: Shards = {}
+    owners: dict[str, Path] = {}
+    devices = set()
+    for path in manifests:
+        manifest: dict[str, Any] = read_json(path)
+        if manifest.get("token") != token:
+            raise InputError(f"{path}: is of another run; delete it and run `fuse` for this batch again")
+        twice = sorted(shards.keys() & manifest["shards"].keys())
+        if twice:
+            raise InputError(f"{path}: shard {twice[0]} is in {owners[twice[0]]} too; delete both")
+        shards |= manifest["shards"]
+        owners |= dict.fromkeys(manifest["shards"], path)
+        devices.add(manifest["device"])
+    return shards, owners, devices

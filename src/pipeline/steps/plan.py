@@ -1,0 +1,134 @@
+"""Step `plan`: cut a scene into tiles and divide them among jobs.
+
+The plan is a store of columns, one row for each tile. It is made from the observation's masks, or
+from a size alone for a scene that is not there yet.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pipeline.config import SpatialConfig, Tiling
+from pipeline.core.spatial import SpatialResponse
+from pipeline.core.window import Window
+from pipeline.data.shards import shard_side
+from pipeline.data.store import read_store, write_store
+from pipeline.errors import InputError
+from pipeline.methods import build
+from pipeline.provenance import provenance
+from pipeline.settings import MethodEntry, Strict
+from pipeline.tiling.jobs import batch_count
+from pipeline.tiling.plan import TilePlan, plan_tiles
+
+COLUMNS = ("y0", "y1", "x0", "x1")
+
+
+class Settings(Strict):
+    """What `plan` takes from an experiment."""
+
+    tiling: Tiling
+    method: MethodEntry
+
+
+class Size(Strict):
+    """A scene that is planned before it is there."""
+
+    height: int
+    width: int
+    bands: int
+    spatial: SpatialConfig
+
+
+def run(
+    *, observation: Path | None, size: Size | None, settings: Settings, batches: int | None, out: Path
+) -> str:
+    """Write `plan.zarr` and its ledger `out`, and say in one line what is planned.
+
+    Parameters
+    ----------
+    observation : Path or None
+        Ledger of the scene; its masks tell which tiles hold data.
+    size : Size or None
+        Takes the observation's place.
+    settings : Settings
+    batches : int, optional
+        Number of jobs; default: from the method's speed and the length of a job.
+    out : Path
+    """
+    if observation is not None:
+        dataset = read_store(observation)
+        response = SpatialResponse.from_dict(dataset.attrs["spatial_response"])
+        shape, bands = (dataset.sizes["y"], dataset.sizes["x"]), dataset.sizes["band"]
+    elif size is not None:
+        response, shape, bands = size.spatial.build(), (size.height, size.width), size.bands
+    else:
+        raise InputError("plan: give an observation or a size")
+    for side in shape:
+        response.lr_size(side)
+    core = core_of(settings.tiling, bands, response)
+    plan = plan_tiles(
+        shape,
+        core=core,
+        halo=ceil(build(settings.method).halo_lr(response) * response.ratio),
+        batches=batches or batch_count(shape, core, settings.method.seconds_per_megapixel, settings.tiling),
+        has_data=None if observation is None else DataMask(dataset, response),
+    )
+    inputs = [] if observation is None else [observation]
+    content = plan_dataset(plan).assign_attrs(tiling=settings.tiling.model_dump(mode="json"))
+    write_store(out.with_suffix(".zarr"), content, provenance("plan", settings=settings, inputs=inputs))
+    return summary(plan, bands)
+
+
+def core_of(tiling: Tiling, bands: int, response: SpatialResponse) -> int:
+    """Side of a tile in HR pixels."""
+    return tiling.core or shard_side(bands, response.ratio.numerator)
+
+
+class DataMask:
+    """Whether a window of a scene holds a pixel that both images see."""
+
+    def __init__(self, dataset: xr.Dataset, response: SpatialResponse) -> None:
+        self.hr, self.lr, self.ratio = dataset["mask"], dataset["mask_lr"], response.ratio
+
+    def __call__(self, window: Window) -> bool:
+        """Look at the masks of the window."""
+        rows, columns = (
+            slice(int(low / self.ratio), ceil(high / self.ratio))
+            for low, high in ((window.y0, window.y1), (window.x0, window.x1))
+        )
+        return bool(self.lr[rows, columns].values.any() and self.hr[*window.slices].values.any())
+
+
+def plan_dataset(plan: TilePlan) -> xr.Dataset:
+    """Dataset with the columns y0, y1, x0, x1 and batch (tile)."""
+    columns = {name: ("tile", plan.bounds[:, i]) for i, name in enumerate(COLUMNS)}
+    attrs = {"shape": list(plan.shape), "core": plan.core, "halo": plan.halo, "batches": plan.batches}
+    return xr.Dataset({**columns, "batch": ("tile", plan.batch)}, attrs=attrs)
+
+
+def read_plan(path: Path) -> TilePlan:
+    """The plan that a ledger stands for."""
+    dataset = read_store(path)
+    if not {*COLUMNS, "batch"} <= set(dataset.data_vars):
+        raise InputError(f"{path}: not a plan of tiles; delete it and run `plan` again")
+    attrs: dict[str, Any] = dataset.attrs
+    height, width = attrs["shape"]
+    bounds = np.stack([dataset[name].to_numpy() for name in COLUMNS], axis=1)
+    return TilePlan(
+        (height, width), attrs["core"], attrs["halo"], bounds, dataset["batch"].to_numpy(), attrs["batches"]
+    )
+
+
+def summary(plan: TilePlan, bands: int) -> str:
+    """A plan in one line."""
+    height, width = plan.shape
+    gigabytes = bands * height * width * 4 / 1e9
+    return (
+        f"{len(plan)} tiles of {plan.core} x {plan.core} pixels with a halo of {plan.halo}, "
+        f"in {plan.batches} jobs; {height} x {width} x {bands} values, {gigabytes:.3g} GB"
+    )

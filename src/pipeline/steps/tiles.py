@@ -1,0 +1,76 @@
+"""The tiles of a fused cube between `fuse` and `mosaic`: where they lie and which are finished.
+
+Batches fill one store; what each has finished is in its journal and, when it is done, in its
+manifest, both in the folder `tiles` beside the store. A tile is known by its corner and by a token
+of all that its bytes depend on, so that it is kept when the tiles are divided among jobs anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.window import Window
+from pipeline.data.schema import cube_dataset, metadata_from, placeholder
+from pipeline.data.shards import Journal, ShardWriter, journal_lines, token_of
+from pipeline.data.store import read_store
+from pipeline.provenance import sha256_of
+from pipeline.settings import MethodEntry
+from pipeline.sources import code_digest
+from pipeline.steps.fitted import fingerprint
+from pipeline.steps.plan import read_plan
+
+
+@dataclass(frozen=True)
+class Run:
+    """What decides a fused cube: four ledgers or files, the method's settings and the seed."""
+
+    observation: Path
+    estimate: Path
+    fitted: Path
+    plan: Path
+    settings: MethodEntry
+    seed: int
+
+    def token(self) -> str:
+        """Digest of all that a tile's bytes depend on; the division among batches is not part of it."""
+        plan = read_plan(self.plan)
+        return token_of(
+            {
+                "fingerprint": fingerprint(self.settings, self.seed, self.observation, self.estimate),
+                "fitted": sha256_of(self.fitted),
+                "tiles": [*plan.shape, plan.core, plan.halo],
+                "code": code_digest("pipeline.steps.fuse", f"pipeline.methods.{self.settings.method}"),
+            }
+        )
+
+    def writer(self, store: Path, provenance: Mapping[str, Any]) -> ShardWriter:
+        """The writer of the product's shards."""
+        plan, dataset = read_plan(self.plan), read_store(self.observation)
+        cube = placeholder(dataset.sizes["band"], *plan.shape)
+        template = cube_dataset(cube, metadata_from(dataset))
+        return ShardWriter(store, template, provenance, {"y": plan.core, "x": plan.core})
+
+
+def tile_name(tile: Window) -> str:
+    """A tile by its first row and column."""
+    return f"{tile.y0},{tile.x0}"
+
+
+def shards_of(tile: Window, core: int) -> set[str]:
+    """Paths in the product of the shards that a tile owns."""
+    rows, columns = (
+        range(low // core, ceil(high / core)) for low, high in ((tile.y0, tile.y1), (tile.x0, tile.x1))
+    )
+    places = [f"{row}/{column}" for row in rows for column in columns]
+    return {f"fused/c/0/{place}" for place in places} | {f"mask/c/{place}" for place in places}
+
+
+def finished_tiles(folder: Path, journal: Journal) -> dict[str, dict[str, Any]]:
+    """Records of all tiles that any batch has finished, by name."""
+    journal.resume()
+    records = [line for path in sorted(folder.glob("*.journal")) for line in journal_lines(path)]
+    return {line["unit"]: line for line in records if line["token"] == journal.token}

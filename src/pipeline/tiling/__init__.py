@@ -1,0 +1,1 @@
+"""A scene in tiles: which tiles there are, in which jobs they are fused, and how a job runs them."""

@@ -1,0 +1,77 @@
+"""How many jobs a fused cube takes: known while the workflow is laid out, before any of them runs.
+
+The number follows from the scene's size and the method's speed. It decides when a cube is ready and
+never what is in it; once a plan exists, its own number holds.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Experiment, Tiling
+from pipeline.data.shards import LARGEST_SIDE
+from pipeline.data.store import read_json
+from pipeline.errors import InputError
+
+
+def batch_count(shape: tuple[int, int], core: int, seconds_per_megapixel: float, tiling: Tiling) -> int:
+    """Number of batches such that a job takes about `job_minutes`, within the bound on jobs.
+
+    >>> batch_count((100_000, 100_000), 512, 1.5, Tiling(job_minutes=30, max_jobs=200))
+    9
+    >>> batch_count((100_000, 100_000), 512, 900.0, Tiling(job_minutes=30, max_jobs=200))
+    200
+    """
+    tiles = ceil(shape[0] / core) * ceil(shape[1] / core)
+    minutes = shape[0] * shape[1] / 1e6 * seconds_per_megapixel / 60
+    return min(max(1, ceil(minutes / tiling.job_minutes)), tiling.max_jobs, tiles)
+
+
+def planned_batches(experiment: Experiment, results: Path, scene: str, run: str, label: str) -> int:
+    """Number of batches of one fused cube.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    results : Path
+        The experiment's folder.
+    scene, run, label : str
+        The cube is that of `<results>/<scene>/<run>/<label>`, where `run` is `<response>/seed<k>`.
+
+    Returns
+    -------
+    int
+        That of the cube's plan, where there is one under the same settings; 1 for a scene whose
+        size cannot be known yet.
+    """
+    made = _attributes(results / scene / run / label / "plan.zarr")
+    if made and made.get("tiling") == experiment.tiling.model_dump(mode="json"):
+        return int(made["batches"])
+    shape = experiment.scenes[scene].size
+    if shape is None:
+        return 1
+    speed = experiment.tiling.seconds_per_megapixel.get(label)
+    if speed is None:
+        speed = measured_speed(results, label) or experiment.methods[label].seconds_per_megapixel
+    return batch_count(shape, experiment.tiling.core or LARGEST_SIDE, speed, experiment.tiling)
+
+
+def measured_speed(results: Path, label: str) -> float | None:
+    """Seconds per megapixel of a method in this experiment's largest finished cube."""
+    found = []
+    for path in results.glob(f"*/*/seed*/{label}/fuse.timing.json"):
+        made = _attributes(path.with_name("plan.zarr"))
+        if made:
+            megapixels = made["shape"][0] * made["shape"][1] / 1e6
+            found.append((megapixels, read_json(path)["seconds"]["compute"] / megapixels))
+    return max(found)[1] if found else None
+
+
+def _attributes(store: Path) -> dict[str, Any]:
+    """The attributes of a store's group, empty where there is none."""
+    try:
+        return dict(read_json(store / "zarr.json").get("attributes", {}))
+    except InputError:
+        return {}

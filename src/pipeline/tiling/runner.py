@@ -1,0 +1,43 @@
+"""The tiles of one job, one after another: the next one is read and the last one written meanwhile.
+
+What a tile's values are is up to the method, and where they go to the caller. Order and overlap
+never change a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.observation import Observation
+from pipeline.core.window import Window
+from pipeline.methods.base import FittedMethod
+
+Write = Callable[[Window, NDArray[np.float32], float], None]
+"""Takes a tile, its cube and the seconds that its fusion took."""
+
+
+def fuse_tiles(fitted: FittedMethod, tiles: Sequence[Window], write: Write) -> None:
+    """Fuse tiles and hand each to `write`, which runs in a thread of its own, one tile at a time.
+
+    At most three tiles are in memory: one being read, one fused, one written.
+    """
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        ahead: Future[Observation] | None = reader.submit(fitted.read, tiles[0]) if tiles else None
+        behind: Future[None] | None = None
+        for tile, following in zip(tiles, [*tiles[1:], None], strict=True):
+            assert ahead is not None
+            part = ahead.result()
+            ahead = reader.submit(fitted.read, following) if following else None
+            start = perf_counter()
+            cube = fitted.fuse_part(part, tile)
+            seconds = perf_counter() - start
+            if behind is not None:
+                behind.result()
+            behind = writer.submit(write, tile, cube, seconds)
+        if behind is not None:
+            behind.result()
