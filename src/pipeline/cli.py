@@ -1,4 +1,4 @@
-"""The command `pipeline`: one subcommand for each step of the workflow, and three for people.
+"""The command `pipeline`: one subcommand for each step of the workflow, and some for people.
 
 Arguments come in, a step is called. Input that cannot be used ends with one line on stderr and
 exit code 2; an unforeseen error keeps its traceback. Nothing is computed here.
@@ -217,6 +217,37 @@ def summary(results: Path) -> None:
     from pipeline.steps import report
 
     typer.echo(report.summary(results))
+
+
+@app.command()
+def verify(
+    stores: list[Path],
+    keep: Annotated[
+        bool, typer.Option("--keep", help="only report; leave the ledgers of damaged stores in place")
+    ] = False,
+) -> None:
+    """Read stores again in full and name every damaged part; the next run of the workflow repairs it."""
+    from pipeline.steps import verify
+
+    checked, faults = verify.run(stores, withdraw=not keep)
+    for fault in faults:
+        typer.echo(fault)
+    typer.echo(f"{checked} files read, {len(faults)} damaged")
+    if faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(experiment: Annotated[str, typer.Argument(help="name or file of an experiment")]) -> None:
+    """Say what of an experiment is done, running or missing, and how long is left."""
+    from pipeline.steps import status
+
+    path = (
+        Path(experiment) if experiment.endswith((".yaml", ".yml")) else Path("config", f"{experiment}.yaml")
+    )
+    found = load_experiment(path)
+    name = found.experiment
+    typer.echo(status.run(found, Path("results", name), Path("logs", name)))
 
 
 @app.command()

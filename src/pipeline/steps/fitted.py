@@ -48,20 +48,26 @@ def read_fitted(path: Path, expected: str) -> State:
     InputError
         The file is missing, damaged, or belongs to other settings or inputs.
     """
+    tensors, found = check_fitted(path)
+    if found != expected:
+        raise InputError(
+            f"{path}: was fitted with other settings or another observation (fingerprint {found[:12]}, "
+            f"expected {expected[:12]}); delete it and run `train` again"
+        )
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def check_fitted(path: Path) -> tuple[dict[str, torch.Tensor], str]:
+    """Tensors and fingerprint of a fitted method that nobody has changed."""
     tensors, metadata = read_tensors(path)
     try:
         record = json.loads(metadata["pipeline"])
         found, digest = str(record["fingerprint"]), record["digest"]
     except (KeyError, TypeError, json.JSONDecodeError):
         found = digest = "missing"
-    if found != expected:
-        raise InputError(
-            f"{path}: was fitted with other settings or another observation (fingerprint {found[:12]}, "
-            f"expected {expected[:12]}); delete it and run `train` again"
-        )
     if digest != _digest(tensors):
         raise InputError(f"{path}: was changed since `train` wrote it; delete it and run `train` again")
-    return {name: tensor.numpy() for name, tensor in tensors.items()}
+    return tensors, found
 
 
 def _digest(tensors: dict[str, torch.Tensor]) -> str:

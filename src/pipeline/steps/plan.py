@@ -107,7 +107,13 @@ class DataMask:
 def plan_dataset(plan: TilePlan) -> xr.Dataset:
     """Dataset with the columns y0, y1, x0, x1 and batch (tile)."""
     columns = {name: ("tile", plan.bounds[:, i]) for i, name in enumerate(COLUMNS)}
-    attrs = {"shape": list(plan.shape), "core": plan.core, "halo": plan.halo, "batches": plan.batches}
+    attrs = {
+        "shape": list(plan.shape),
+        "core": plan.core,
+        "halo": plan.halo,
+        "tiles": len(plan),
+        "batches": plan.batches,
+    }
     return xr.Dataset({**columns, "batch": ("tile", plan.batch)}, attrs=attrs)
 
 

@@ -69,6 +69,12 @@ def measured_speed(results: Path, label: str) -> float | None:
     return max(found)[1] if found else None
 
 
+def tiles_planned(folder: Path) -> int | None:
+    """Number of tiles in the plan of a run's folder, None before there is one."""
+    tiles = _attributes(folder / "plan.zarr").get("tiles")
+    return None if tiles is None else int(tiles)
+
+
 def _attributes(store: Path) -> dict[str, Any]:
     """The attributes of a store's group, empty where there is none."""
     try:

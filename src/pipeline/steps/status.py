@@ -1,0 +1,132 @@
+"""`pipeline status`: what of an experiment is done, running or missing, and how long is left.
+
+Reads ledgers, manifests and journals, and no pixel. A batch counts as running if its log or its
+journal changed a short while ago.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+
+from pipeline.config import Experiment
+from pipeline.data.shards import journal_lines
+from pipeline.tiling.jobs import planned_batches, tiles_planned
+
+RECENT = 180.0  # seconds since the last sign of life of a running batch
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the fused cube of one run is.
+
+    Attributes
+    ----------
+    tiles : int or None
+        Number in the plan; None before there is one.
+    done : int
+        Finished tiles.
+    batches, finished, running : int
+    seconds : float
+        What the finished tiles took.
+    """
+
+    tiles: int | None
+    done: int
+    batches: int
+    finished: int
+    running: int
+    seconds: float
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until all tiles are fused, at the present number of jobs; None if nothing tells."""
+        if self.tiles is None or not self.done:
+            return None
+        return (self.tiles - self.done) * self.seconds / self.done / max(1, self.running)
+
+
+def run(experiment: Experiment, results: Path, logs: Path) -> str:
+    """One line for each run of an experiment, and a last one for all of it.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    results, logs : Path
+        Its folders.
+    """
+    lines, finished, total = [], 0, 0
+    for scene, response, seed, label in _runs(experiment):
+        run_folder = f"{response}/seed{seed}"
+        folder = results / scene / run_folder / label
+        state = _state(experiment, results, scene, run_folder, label, logs / scene / run_folder / label)
+        done = (folder / "metrics.json").exists() and state == "fused"
+        finished, total = finished + done, total + 1
+        lines.append(f"{scene}/{run_folder}/{label}: {'done' if done else state}")
+    report = "report written" if (results / "report.html").exists() else "no report yet"
+    return "\n".join([*lines, f"{experiment.experiment}: {finished} of {total} runs done, {report}"])
+
+
+def _runs(experiment: Experiment) -> Iterator[tuple[str, str, int, str]]:
+    for scene in experiment.scenes:
+        for response in experiment.responses:
+            for label in experiment.methods:
+                for seed in experiment.seeds_of(label):
+                    yield scene, response, seed, label
+
+
+def _state(experiment: Experiment, results: Path, scene: str, run: str, label: str, logs: Path) -> str:
+    """How far one run is, in words."""
+    here = results / scene / run
+    for path, missing in (
+        (results / scene / "reference.json", "waits for the reference"),
+        (here / "observation.json", "waits for the observation"),
+        (here / label / "fitted.safetensors", "waits for training"),
+    ):
+        if not path.exists():
+            return missing
+    if (here / label / "fused.json").exists():
+        return "fused"
+    progress = progress_of(here / label, logs, planned_batches(experiment, results, scene, run, label))
+    if progress.tiles is None:
+        return "waits for its plan"
+    left = "" if progress.left is None else f", about {_in_words(progress.left)} left"
+    return (
+        f"{progress.done} of {progress.tiles} tiles, {progress.finished} of {progress.batches} batches done, "
+        f"{progress.running} running{left}"
+    )
+
+
+def progress_of(folder: Path, logs: Path, batches: int) -> Progress:
+    """How far the tiles of a run's folder are."""
+    seconds: dict[str, float] = {}
+    for journal in sorted(folder.glob("tiles/*.journal")):
+        seconds |= {line["unit"]: float(line.get("seconds", 0.0)) for line in journal_lines(journal)}
+    finished = running = 0
+    for batch in range(1, batches + 1):
+        name = f"{batch}-of-{batches}"
+        if (folder / "tiles" / f"{name}.json").exists():
+            finished += 1
+        else:
+            running += _recent(folder / "tiles" / f"{name}.journal") or _recent(logs / f"fuse.{name}.log")
+    return Progress(tiles_planned(folder), len(seconds), batches, finished, running, sum(seconds.values()))
+
+
+def _recent(path: Path) -> bool:
+    try:
+        return time() - path.stat().st_mtime < RECENT
+    except FileNotFoundError:
+        return False
+
+
+def _in_words(seconds: float) -> str:
+    """A duration for people.
+
+    >>> _in_words(42), _in_words(600), _in_words(9000)
+    ('42 s', '10 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

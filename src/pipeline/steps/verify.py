@@ -1,0 +1,99 @@
+"""`pipeline verify`: read stores and fitted methods again in full, and name every damaged part.
+
+A damaged store is not what its ledger says, so its ledger is withdrawn, and with it the manifests
+of the batches whose tiles are damaged: the next run of the workflow makes just these parts anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pipeline.data.store import canonical_json, ledger_of, read_json, verify_store
+from pipeline.data.verified import file_fault
+from pipeline.errors import InputError
+from pipeline.steps.fitted import check_fitted
+
+
+def run(paths: Sequence[Path], *, withdraw: bool) -> tuple[int, list[str]]:
+    """Verify stores, fitted methods, or all of these in folders.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        `X.zarr` or its ledger `X.json`, `*.safetensors`, or folders that hold such.
+    withdraw : bool
+        Whether what vouches for a damaged part is removed.
+
+    Returns
+    -------
+    checked : int
+        Number of files that were read.
+    faults : list of str
+        One line for each file that is missing, changed or added.
+    """
+    checked, faults = 0, []
+    for path in _expanded(paths):
+        count, found = _verify_fitted(path) if path.suffix == ".safetensors" else _verify(path)
+        checked += count
+        faults += found
+        if found and withdraw:
+            _withdraw(path)
+    return checked, faults
+
+
+def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
+    """Ledgers and fitted methods, those in folders included."""
+    for path in paths:
+        if path.suffix == ".zarr":
+            yield ledger_of(path)
+        elif path.is_dir():
+            stores = {ledger_of(store) for store in path.rglob("*.zarr")}
+            found = sorted(
+                {ledger for ledger in stores if ledger.exists()} | {*path.rglob("fitted.safetensors")}
+            )
+            if not found:
+                raise InputError(f"{path}: holds no finished store; run the workflow first")
+            yield from found
+        else:
+            yield path
+
+
+def _verify(ledger: Path) -> tuple[int, list[str]]:
+    """Faults of a store and of its ledger."""
+    if not ledger.exists():
+        raise InputError(f"{ledger}: no such file; the store is not finished, run the workflow")
+    try:
+        count, faults = verify_store(ledger)
+        if ledger.read_text() != canonical_json(read_json(ledger)):
+            faults.append(f"{ledger}: the ledger was changed since the store was written")
+    except InputError as error:
+        return 1, [str(error)]
+    return count, faults
+
+
+def _verify_fitted(path: Path) -> tuple[int, list[str]]:
+    try:
+        check_fitted(path)
+    except InputError as error:
+        return 1, [str(error)]
+    return 1, []
+
+
+def _withdraw(path: Path) -> None:
+    """Remove what vouches for a damaged store: its ledger, and the manifests of damaged tiles."""
+    if path.suffix != ".safetensors":
+        for manifest in path.parent.glob("tiles/*-of-*.json"):
+            if not manifest.name.endswith(".timing.json") and _owns_damage(
+                manifest, path.with_suffix(".zarr")
+            ):
+                manifest.unlink()
+    path.unlink(missing_ok=True)
+
+
+def _owns_damage(manifest: Path, store: Path) -> bool:
+    try:
+        shards = read_json(manifest)["shards"]
+    except (InputError, KeyError):
+        return True
+    return any(file_fault(store / key, digest) for key, digest in shards.items())
