@@ -29,6 +29,7 @@ from pipeline.provenance import sha256_of
 
 CHUNK = 64
 SHARD = 256
+GRIDS = (("y", "x"), ("y_lr", "x_lr"))
 
 
 def write_store(store: Path, dataset: xr.Dataset, provenance: dict[str, Any]) -> Path:
@@ -84,20 +85,27 @@ def read_store(path: Path) -> xr.Dataset:
     for name, digest in files.items():
         if "/c/" not in name:
             check_file(store, name, digest)
-    dataset = xr.open_dataset(
-        store, engine="zarr", decode_coords="all", mask_and_scale=False, consolidated=False, chunks=None
-    )
-    rasters = {str(name) for name, variable in dataset.data_vars.items() if is_raster(variable.variable)}
+    rasters = _rasters(store, files)
     for name, digest in files.items():
         array, _, shard = name.partition("/c/")
         if shard and array not in rasters:
             check_file(store, name, digest)
+    dataset = xr.open_dataset(
+        store, engine="zarr", decode_coords="all", mask_and_scale=False, consolidated=False, chunks=None
+    )
     for name in rasters:
         variable = dataset[name].variable
         attrs = {key: value for key, value in variable.attrs.items() if key != "_FillValue"}
         raster = LazilyIndexedArray(VerifiedRaster(store, name, files))
         dataset[name] = xr.Variable(variable.dims, raster, attrs, variable.encoding)
     return dataset
+
+
+def _rasters(store: Path, files: dict[str, str]) -> list[str]:
+    """Names of the arrays whose last two dimensions are those of a pixel grid."""
+    names = [name.removesuffix("/zarr.json") for name in sorted(files) if name.endswith("/zarr.json")]
+    dims = {name: read_json(store / name / "zarr.json").get("dimension_names") or () for name in names}
+    return [name for name, found in dims.items() if tuple(found[-2:]) in GRIDS]
 
 
 def verify_store(path: Path) -> tuple[int, list[str]]:
@@ -226,7 +234,7 @@ def encoding_of(variable: xr.Variable, shard: Mapping[str, int]) -> dict[str, An
 
 def is_raster(variable: xr.Variable) -> bool:
     """Whether a variable's last two dimensions are those of a pixel grid."""
-    return variable.dims[-2:] in (("y", "x"), ("y_lr", "x_lr"))
+    return variable.dims[-2:] in GRIDS
 
 
 def _chunk_and_shard(size: int, shard: int) -> tuple[int, int]:

@@ -59,6 +59,11 @@ def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
+def _fitted_in(folder: Path) -> Iterator[Path]:
+    """Fitted methods in a folder; copies that `train` keeps for itself do not count."""
+    return (path for path in folder.rglob("fitted.safetensors") if not path.parent.name.startswith("."))
+
+
 def _verify(ledger: Path) -> tuple[int, list[str]]:
     """Faults of a store and of its ledger."""
     if not ledger.exists():

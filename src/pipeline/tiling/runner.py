@@ -13,7 +13,6 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.observation import Observation
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod
 
@@ -26,13 +25,16 @@ def fuse_tiles(fitted: FittedMethod, tiles: Sequence[Window], write: Write) -> N
 
     At most three tiles are in memory: one being read, one fused, one written.
     """
+    if not tiles:
+        return
+    following = [*tiles[1:], None]
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        ahead: Future[Observation] | None = reader.submit(fitted.read, tiles[0]) if tiles else None
+        ahead = reader.submit(fitted.read, tiles[0])
         behind: Future[None] | None = None
-        for tile, following in zip(tiles, [*tiles[1:], None], strict=True):
-            assert ahead is not None
+        for tile, after in zip(tiles, following, strict=True):
             part = ahead.result()
-            ahead = reader.submit(fitted.read, following) if following else None
+            if after is not None:
+                ahead = reader.submit(fitted.read, after)
             start = perf_counter()
             cube = fitted.fuse_part(part, tile)
             seconds = perf_counter() - start
