@@ -21,8 +21,14 @@ from pipeline.config import Experiment, parse_experiment
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
 from pipeline.data.scene import Scene
-from pipeline.data.schema import cube_dataset, observation_dataset, reference_dataset
-from pipeline.data.store import write_json, write_store
+from pipeline.data.schema import (
+    cube_dataset,
+    observation_dataset,
+    observed_scene,
+    reference_dataset,
+    scene_from,
+)
+from pipeline.data.store import read_store, write_json, write_store
 from pipeline.errors import InputError
 from pipeline.report import figures, pictures, tables
 from pipeline.report.comparison import common_seed, compare
@@ -273,11 +279,11 @@ def test_values_of_a_page_are_escaped(made: tuple[Experiment, Path, str, str]) -
     assert "&lt;field&gt;&amp;.mat" in page
     assert "<b>" not in page
     here = folder / "field" / "sensor" / "seed1" / "observation.zarr"
-    scene = report.scene_from(report.read_store(folder / "field" / "reference.zarr"))
-    seen = report.observation_from(report.read_store(here))
+    scene = scene_from(read_store(folder / "field" / "reference.zarr"))
+    seen = observed_scene(read_store(here))
     runs = [metrics("field", "sensor", label, 1) | {"label": f"<i>{label}"} for label in METHODS]
     labels = [run["label"] for run in runs]
-    cubes = [(f"<i>{label}", cube_of(scene.data, label)) for label in METHODS]
+    cubes = {f"<i>{label}": cube_of(scene.data, label) for label in METHODS}
     compared = compare("<u>field", scene.data, scene.wavelength, seen, cubes, runs, labels)
     text = render(experiment, [compared], provenance(experiment, runs, {"<s>": "0"}))
     assert not re.search("<[ius]>", text)
@@ -295,7 +301,7 @@ def test_charts_and_tables_escape_labels() -> None:
 
 def test_error_maps_share_one_scale(made: tuple[Experiment, Path, str, str]) -> None:
     _, folder, page, _ = made
-    reference = report.scene_from(report.read_store(folder / "field" / "reference.zarr")).data
+    reference = scene_from(read_store(folder / "field" / "reference.zarr")).data
     images = Page(page).images
     errors = {label: pictures.rms_error_map(reference, cube_of(reference, label)) for label in METHODS}
     upper = pictures.common_upper(list(errors.values()))
@@ -369,28 +375,26 @@ def test_maps_match_their_definitions() -> None:
     assert np.isnan(sam).sum() == 2
 
 
-def test_large_images_are_averaged_down() -> None:
-    planes = np.arange(2 * 5 * 7, dtype=float).reshape(2, 5, 7)
-    planes[:, 4, 6] = np.nan
-    small = pictures.shrink(planes, max_side=4)
-    assert small.shape == (2, 3, 4)
-    assert small[0, 0, 0] == planes[0, :2, :2].mean()
-    assert small[1, 2, 1] == planes[1, 4, 2:4].mean()
-    assert np.isnan(small[0, 2, 3])
-    assert pictures.shrink(planes, max_side=7) is planes
+def test_captions_say_how_far_a_picture_is_reduced(made: tuple[Experiment, Path, str, str]) -> None:
+    assert "picture pixel" not in made[2]
+    cube = np.random.default_rng(0).random((10, 1030, 90), dtype=np.float32)
+    matrix = np.exp(-(((WAVELENGTH - np.array([[450], [550], [650]])) / 40) ** 2))
+    seen = simulate(cube, spectral_response=matrix, spatial_response=SpatialResponse.box(ratio=2))
+    runs = [metrics("field", "sensor", "smooth", 1)]
+    compared = compare("field", cube, WAVELENGTH, seen, {"smooth": cube_of(cube, "smooth")}, runs, ["smooth"])
+    hr, lr = (f"1 picture pixel = {step} × {step} pixels" for step in (3, 2))  # noqa: RUF001
+    assert [picture.reduction for picture in compared.galleries[0].pictures] == [lr, hr, hr, hr]
+    assert [gallery.pictures[0].reduction for gallery in compared.maps] == [hr, hr]
+    text = render(made[0], [compared], provenance(made[0], runs, {}))
+    page = Page(text)
+    # true colour, colour infrared (in which the MSI has no band), two error maps, the located pixels
+    assert text.count(f"<small>{hr}</small></figcaption>") == 3 + 2 + 2 + 1
+    assert page.images["True colour picture of field: LR-HSI"].shape == (258, 23, 4)
+    assert page.images["True colour picture of field: Reference"].shape == (344, 30, 4)
 
-
-def test_pixels_are_typical_different_and_valid() -> None:
-    kinds = np.array([[0.1, 0.2], [0.9, 0.1], [0.5, 0.8]])
-    which = np.arange(30)[:, None] // 10 * np.ones((1, 30), int)
-    cube = kinds[which].transpose(2, 0, 1) + 0.01 * np.random.default_rng(0).standard_normal((2, 30, 30))
-    cube[:, :10, :29] = np.nan
-    cube[:, 0, 0] = 100.0
-    chosen = pictures.typical_pixels(cube, count=2)
-    assert sorted(int(which[y, x]) for y, x in chosen) == [1, 2]
-    assert chosen == pictures.typical_pixels(cube, count=2)
-    assert len(pictures.typical_pixels(np.ones((2, 30, 30)))) == 1
-    assert pictures.typical_pixels(np.full((2, 30, 30), np.nan)) == []
+    # 344 picture pixels are 1032 rows, two more than the image has
+    row = int(re.findall(r"Pixel 1: row (\d+)", compared.spectra)[0])
+    assert compared.markers[0].top == pytest.approx(100 * (row + 0.5) / 1032, abs=0.005)
 
 
 def test_curves_are_broken_at_missing_bands_and_sorted() -> None:
@@ -450,6 +454,12 @@ def test_missing_or_tampered_inputs_leave_nothing_half_written(tmp_path: Path) -
     with pytest.raises(InputError, match=r"twin/metrics\.json"):
         write_report(experiment, tmp_path)
     (path / "metrics.json").write_text(saved)
+    shard = path / "fused.zarr" / "fused" / "c" / "0" / "0" / "0"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(InputError, match=r"twin/fused\.zarr: array fused, shard 0/0/0 was changed"):
+        write_report(experiment, tmp_path)
     shutil.rmtree(path / "fused.zarr")
     with pytest.raises(InputError, match=r"fused\.zarr"):
         write_report(experiment, tmp_path)

@@ -1,34 +1,33 @@
 """One scene under one response: all methods' pictures, maps, charts and tables, ready for the page.
 
-Fused cubes come one after the other and are dropped once their pictures are taken, so that memory
-holds the reference and one cube.
+Images may lie on disk and have any size: what `overview` keeps of them is all that is shown. No
+number of the tables is computed here; they come from the runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.core.observation import Observation
+from pipeline.core.observation import Image, ObservedScene, Progress, no_progress
 from pipeline.report import figures, pictures, tables
 from pipeline.report.charts import charts
+from pipeline.report.overview import Overview, Views, overview
 from pipeline.report.pictures import Composite, Floats, Pixels, Wavelengths
-
-SHARES = 401
-"""Points of the distribution of spectral angles."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image with its caption, or the reason why there is none."""
+    """An image with its caption and reduction, or the reason why there is none."""
 
     caption: str
     alt: str = ""
     uri: str = ""
     note: str = ""
+    reduction: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,17 +68,6 @@ class Comparison:
     charts: list[tuple[Markup, str]]
 
 
-@dataclass(frozen=True)
-class Views:
-    """What is kept of a fused cube."""
-
-    planes: list[Floats]
-    error: Floats
-    sam: Floats
-    sam_shares: Floats
-    spectra: Floats
-
-
 def common_seed(runs: Sequence[tables.Run]) -> int:
     """The lowest of the seeds that most methods ran with; all of them, as a rule."""
     seeds: list[int] = [run["seed"] for run in runs]
@@ -88,12 +76,13 @@ def common_seed(runs: Sequence[tables.Run]) -> int:
 
 def compare(
     title: str,
-    reference: Floats,
+    reference: Image,
     wavelength: Wavelengths,
-    observation: Observation,
-    cubes: Iterable[tuple[str, Floats]],
+    observation: ObservedScene,
+    cubes: Mapping[str, Image],
     runs: Sequence[tables.Run],
     labels: Sequence[str],
+    progress: Progress = no_progress,
 ) -> Comparison:
     """Put all methods side by side.
 
@@ -102,122 +91,110 @@ def compare(
     title : str
         Scene, or scene and response.
     reference : (C, H, W)
+        In memory, or anything whose slices NumPy can read; so are all other images.
     wavelength : (C,) or None
         In nm.
-    observation : Observation
+    observation : ObservedScene
         Of the seed that `common_seed` names.
-    cubes : iterable of (label, (C, H, W))
-        Fused from that observation, read when their turn comes.
+    cubes : dict of (C, H, W)
+        Fused from that observation, by label.
     runs : sequence of dict
         All runs' `metrics.json`.
     labels : sequence of str
         Methods in the order of the experiment.
+    progress : callable
     """
     shown = pictures.composites(wavelength, reference.shape[0])
-    pixels = pictures.typical_pixels(reference)
-    views = {label: _views(reference, cube, shown, pixels) for label, cube in cubes}
-    look = figures.looks(labels)
-    titles = [f"Pixel {n}: row {y}, column {x}" for n, (y, x) in enumerate(pixels, 1)]
-    at = ([y for y, _ in pixels], [x for _, x in pixels])
-    height, width = reference.shape[1:]
-    locations = _picture(
-        _colour(_planes(reference, shown[0]), _limits(reference, shown[0])),
-        "Location of the pixels",
-        f"Reference of {title} with numbered pixels",
-    )
+    kept = overview(reference, observation, cubes, shown, progress)
     return Comparison(
         title=title,
         anchor="scene-" + "-".join(title.split("/")),
-        facts=_facts(reference, wavelength, observation),
+        facts=_facts(wavelength, observation),
         seed=common_seed(runs),
-        without=[label for label in labels if label not in views],
+        without=[label for label in labels if label not in cubes],
         quality=tables.table(runs, labels, tables.QUALITY),
         cost=tables.table(runs, labels, tables.COST),
         galleries=[
-            _gallery(title, composite, index, reference, wavelength, observation, views)
+            _gallery(title, composite, index, wavelength, observation, kept)
             for index, composite in enumerate(shown)
         ],
-        maps=_maps(title, views),
-        locations=locations,
-        markers=[
-            Marker(n, round(100 * (x + 0.5) / width, 2), round(100 * (y + 0.5) / height, 2))
-            for n, (y, x) in enumerate(pixels, 1)
-        ],
-        spectra=Markup(
-            figures.spectra(
-                reference[:, *at].T, {k: v.spectra for k, v in views.items()}, wavelength, titles, look
-            )
-        )
-        if pixels
-        else Markup(),
-        charts=charts(runs, labels, {k: v.sam_shares for k, v in views.items()}, wavelength, look),
+        maps=_maps(title, kept.views, observation.hr_shape),
+        locations=_picture(
+            pictures.colour_picture(kept.reference[0], pictures.stretch(kept.reference[0])),
+            "Location of the pixels",
+            f"Reference of {title} with numbered pixels",
+            observation.hr_shape,
+        ),
+        markers=_markers(kept.pixels, observation.hr_shape),
+        spectra=_spectra(kept, wavelength, figures.looks(labels)),
+        charts=charts(
+            runs,
+            labels,
+            {label: view.sam_shares for label, view in kept.views.items()},
+            wavelength,
+            figures.looks(labels),
+        ),
     )
 
 
-def _facts(reference: Floats, wavelength: Wavelengths, observation: Observation) -> str:
-    bands, height, width = reference.shape
+def _facts(wavelength: Wavelengths, observation: ObservedScene) -> str:
+    (height, width), (lr_height, lr_width) = observation.hr_shape, observation.lr_shape
     span = "" if wavelength is None else f" ({np.min(wavelength):.0f}–{np.max(wavelength):.0f} nm)"  # noqa: RUF001
-    lr_height, lr_width = observation.lr_shape
     return (
         f"HR-HSI and HR-MSI {height} × {width} pixels, LR-HSI {lr_height} × {lr_width} "  # noqa: RUF001
-        f"(ratio {observation.spatial_response.ratio}); {bands} HSI bands{span}, "
-        f"{len(observation.hr_msi)} MSI bands"
+        f"(ratio {observation.spatial_response.ratio}); {observation.bands} HSI bands{span}, "
+        f"{observation.hr_msi.shape[0]} MSI bands"
     )
 
 
-def _views(reference: Floats, cube: Floats, shown: list[Composite], pixels: list[tuple[int, int]]) -> Views:
-    sam = pictures.sam_map(reference, cube)
-    valid = sam[np.isfinite(sam)]
-    return Views(
-        planes=[_planes(cube, composite) for composite in shown],
-        error=pictures.shrink(pictures.rms_error_map(reference, cube)),
-        sam=pictures.shrink(sam),
-        sam_shares=np.quantile(valid, np.linspace(0, 1, SHARES)) if valid.size else np.empty(0),
-        spectra=cube[:, [y for y, _ in pixels], [x for _, x in pixels]].T,
-    )
+def _markers(pixels: Sequence[tuple[int, int]], shape: tuple[int, int]) -> list[Marker]:
+    """Markers on a picture of an image of that shape, whose last picture pixels may reach beyond it."""
+    step = pictures.reduction(*shape)
+    height, width = (-(-side // step) * step for side in shape)
+    return [
+        Marker(n, round(100 * (x + 0.5) / width, 2), round(100 * (y + 0.5) / height, 2))
+        for n, (y, x) in enumerate(pixels, 1)
+    ]
 
 
-def _planes(cube: Floats, composite: Composite) -> Floats:
-    return pictures.shrink(cube[list(composite.bands)])
+def _spectra(kept: Overview, wavelength: Wavelengths, look: figures.Look) -> Markup:
+    if not kept.pixels:
+        return Markup()
+    titles = [f"Pixel {n}: row {y}, column {x}" for n, (y, x) in enumerate(kept.pixels, 1)]
+    fused = {label: view.spectra for label, view in kept.views.items()}
+    return Markup(figures.spectra(kept.spectra, fused, wavelength, titles, look))
 
 
-def _limits(reference: Floats, composite: Composite) -> Floats:
-    return pictures.stretch(reference[list(composite.bands)])
-
-
-def _colour(planes: Floats, limits: Floats) -> Pixels:
-    return pictures.colour_picture(planes, limits)
-
-
-def _picture(pixels: Pixels, caption: str, alt: str) -> Picture:
-    return Picture(caption, alt, pictures.png_uri(pixels))
+def _picture(pixels: Pixels, caption: str, alt: str, shape: tuple[int, int]) -> Picture:
+    """A picture of an image of that shape."""
+    return Picture(caption, alt, pictures.png_uri(pixels), reduction=pictures.reduction_in_words(*shape))
 
 
 def _gallery(
     title: str,
     composite: Composite,
     index: int,
-    reference: Floats,
     wavelength: Wavelengths,
-    observation: Observation,
-    views: dict[str, Views],
+    observation: ObservedScene,
+    kept: Overview,
 ) -> Gallery:
-    limits = _limits(reference, composite)
+    limits = pictures.stretch(kept.reference[index])
 
-    def show(planes: Floats, caption: str) -> Picture:
-        return _picture(_colour(planes, limits), caption, f"{composite.name} picture of {title}: {caption}")
+    def show(planes: Floats, caption: str, shape: tuple[int, int] = observation.hr_shape) -> Picture:
+        alt = f"{composite.name} picture of {title}: {caption}"
+        return _picture(pictures.colour_picture(planes, limits), caption, alt, shape)
 
-    msi = pictures.msi_planes(observation.hr_msi, observation.spectral_response, wavelength, composite)
+    msi = pictures.msi_planes(kept.hr_msi, observation.spectral_response, wavelength, composite)
     return Gallery(
         composite.name,
         _bands_in_words(composite, wavelength),
         [
-            show(_planes(observation.lr_hsi, composite), "LR-HSI"),
+            show(kept.lr_hsi[index], "LR-HSI", observation.lr_shape),
             Picture("HR-MSI", note="has no band near one of the three wavelengths")
             if msi is None
-            else show(pictures.shrink(msi), "HR-MSI"),
-            *(show(view.planes[index], label) for label, view in views.items()),
-            show(_planes(reference, composite), "Reference"),
+            else show(msi, "HR-MSI"),
+            *(show(view.planes[index], label) for label, view in kept.views.items()),
+            show(kept.reference[index], "Reference"),
         ],
     )
 
@@ -230,7 +207,7 @@ def _bands_in_words(composite: Composite, wavelength: Wavelengths) -> str:
     return f"Red, green and blue are the HSI's bands at {used} nm and the MSI's nearest ones."
 
 
-def _maps(title: str, views: dict[str, Views]) -> list[Gallery]:
+def _maps(title: str, views: Mapping[str, Views], shape: tuple[int, int]) -> list[Gallery]:
     galleries = []
     for name, scale_name, maps in (
         ("RMS error over bands", "RMS error [scene values]", {k: v.error for k, v in views.items()}),
@@ -238,7 +215,7 @@ def _maps(title: str, views: dict[str, Views]) -> list[Gallery]:
     ):
         upper = pictures.common_upper(list(maps.values()))
         shown = [
-            _picture(pictures.map_picture(values, upper), label, f"{name} of {label} for {title}")
+            _picture(pictures.map_picture(values, upper), label, f"{name} of {label} for {title}", shape)
             for label, values in maps.items()
         ]
         note = "One colour scale, linear in the square root, for all methods."

@@ -14,7 +14,6 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.cluster.vq import kmeans2
 
 Floats = NDArray[np.floating[Any]]
 Pixels = NDArray[np.uint8]
@@ -166,15 +165,29 @@ def _row_blocks(cube: Floats) -> list[slice]:
     return [slice(start, start + ROWS) for start in range(0, cube.shape[1], ROWS)]
 
 
-def shrink(planes: Floats, max_side: int = MAX_SIDE) -> Floats:
-    """Planes ``(..., H, W)`` averaged over whole blocks until no side is longer than `max_side`.
+def reduction(height: int, width: int, max_side: int = MAX_SIDE) -> int:
+    """Side of the square of pixels that one picture pixel stands for; 1 unless a side is too long.
 
-    Blocks that hold no valid pixel stay NaN.
+    >>> reduction(512, 300), reduction(4096, 700)
+    (1, 8)
     """
-    height, width = planes.shape[-2:]
-    step = -(-max(height, width) // max_side)
+    return -(-max(height, width) // max_side)
+
+
+def reduction_in_words(height: int, width: int) -> str:
+    """What a picture pixel stands for, where the picture is smaller than the image."""
+    step = reduction(height, width)
+    return f"1 picture pixel = {step} × {step} pixels" if step > 1 else ""  # noqa: RUF001
+
+
+def shrink(planes: Floats, step: int) -> Floats:
+    """Planes ``(..., H, W)`` averaged over squares of `step` pixels; those at the far borders may be smaller.
+
+    Squares that hold no valid pixel stay NaN.
+    """
     if step == 1:
         return planes
+    height, width = planes.shape[-2:]
     pad = [(0, 0)] * (planes.ndim - 2) + [(0, -height % step), (0, -width % step)]
     padded = np.pad(planes.astype(np.float32), pad, constant_values=np.nan)
     rows, columns = padded.shape[-2] // step, padded.shape[-1] // step
@@ -184,39 +197,6 @@ def shrink(planes: Floats, max_side: int = MAX_SIDE) -> Floats:
         count > 0, np.nansum(blocks, axis=(-3, -1)) / np.maximum(count, 1), np.nan
     ).astype(np.float32)
     return mean
-
-
-def typical_pixels(cube: Floats, count: int = 6, candidates: int = 4096) -> list[tuple[int, int]]:
-    """Row and column of one typical pixel for each of the scene's main kinds of spectra.
-
-    Farthest points among the spectra start a k-means clustering; each cluster is shown by the pixel
-    nearest to its centre. The same cube always gives the same pixels, none of them with no-data or
-    in the outermost twentieth of the image.
-    """
-    height, width = cube.shape[1:]
-    step = max(1, int(np.ceil(np.sqrt(height * width / candidates))))
-    y, x = (slice(side // 20 + step // 2, side - side // 20, step) for side in (height, width))
-    rows, columns = np.mgrid[y, x].reshape(2, -1)
-    spectra = cube[:, rows, columns].T.astype(np.float64)
-    valid = np.isfinite(spectra).all(axis=1)
-    rows, columns, spectra = rows[valid], columns[valid], spectra[valid]
-    if len(spectra) == 0:
-        return []
-    centres, _ = kmeans2(spectra, spectra[_farthest_points(spectra, count)], iter=10, minit="matrix")
-    nearest = (int(np.argmin(((spectra - centre) ** 2).sum(axis=1))) for centre in centres)
-    return [(int(rows[i]), int(columns[i])) for i in dict.fromkeys(nearest)]
-
-
-def _farthest_points(points: NDArray[np.float64], count: int) -> list[int]:
-    """Indices of points, each the farthest from those before; fewer where points coincide."""
-    chosen = [int(np.argmax(((points - points.mean(axis=0)) ** 2).sum(axis=1)))]
-    distance = np.full(len(points), np.inf)
-    while len(chosen) < count:
-        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
-        if distance.max() == 0:
-            break
-        chosen.append(int(np.argmax(distance)))
-    return chosen
 
 
 def png_uri(picture: Pixels) -> str:

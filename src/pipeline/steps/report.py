@@ -1,24 +1,23 @@
 """Step `report`: all runs of an experiment as `summary.csv` and as one HTML page.
 
-Reads what `evaluate` wrote and, for the pictures, the stores of one noise seed.
+Reads what `evaluate` wrote and, for the pictures, the stores of one noise seed window by window.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import Experiment
-from pipeline.data.schema import observation_from, scene_from
+from pipeline.data.schema import metadata_from, observed_scene, variable_of
 from pipeline.data.store import read_json, read_store, write_text
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
 from pipeline.report.comparison import Comparison, common_seed, compare
 from pipeline.report.page import provenance, render
-from pipeline.report.pictures import Floats
 from pipeline.report.tables import SUMMARY_COLUMNS, Run, format_table, summary_csv, summary_row
+from pipeline.steps.progress import ProgressReport
 
 
 def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> None:
@@ -75,22 +74,23 @@ def _compare(
 ) -> Comparison:
     seed = common_seed(runs)
     folder = scene_folder / response / f"seed{seed}"
-    scene = scene_from(read_store(scene_folder / "reference.zarr"))
-
-    def cubes() -> Iterator[tuple[str, Floats]]:
-        for label in experiment.methods:
-            if seed in experiment.seeds_of(label):
-                yield label, read_store(folder / label / "fused.zarr")["fused"].to_numpy()
-
-    return compare(
-        title,
-        scene.data,
-        scene.wavelength,
-        observation_from(read_store(folder / "observation.zarr")),
-        cubes(),
-        runs,
-        list(experiment.methods),
-    )
+    truth = read_store(scene_folder / "reference.zarr")
+    cubes = {
+        label: variable_of(read_store(folder / label / "fused.zarr"), "fused")
+        for label in experiment.methods
+        if seed in experiment.seeds_of(label)
+    }
+    with ProgressReport() as progress:
+        return compare(
+            title,
+            variable_of(truth, "reference"),
+            metadata_from(truth).wavelength,
+            observed_scene(read_store(folder / "observation.zarr")),
+            cubes,
+            runs,
+            list(experiment.methods),
+            progress,
+        )
 
 
 def _digests(results: Path, experiment: Experiment) -> dict[str, str]:

@@ -1,0 +1,70 @@
+"""Typical pixels: one for each of the main kinds of spectra among a coarse grid of a scene's pixels.
+
+The grid's spectra are gathered window by window; farthest points among them start a k-means
+clustering. An aid for the eye, not a classification.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.vq import kmeans2
+
+from pipeline.core.window import Window
+from pipeline.report.pictures import Floats
+
+CANDIDATES = 4096
+"""Pixels on the grid, at most."""
+PIXELS = 6
+
+
+class Candidates:
+    """Spectra on a grid of pixels that leaves out the outermost twentieth of the image.
+
+    Parameters
+    ----------
+    bands, height, width : int
+    most : int
+        The grid has no more pixels than this.
+    """
+
+    def __init__(self, bands: int, height: int, width: int, most: int = CANDIDATES) -> None:
+        step = max(1, int(np.ceil(np.sqrt(height * width / most))))
+        self.rows, self.columns = (
+            np.arange(side // 20 + step // 2, side - side // 20, step) for side in (height, width)
+        )
+        self.spectra = np.full((self.rows.size, self.columns.size, bands), np.nan)
+
+    def add(self, window: Window, cube: Floats) -> None:
+        """Take the grid's pixels from a window of the scene, ``(C, height, width)``."""
+        y = slice(*np.searchsorted(self.rows, (window.y0, window.y1)))
+        x = slice(*np.searchsorted(self.columns, (window.x0, window.x1)))
+        found = cube[:, self.rows[y, None] - window.y0, self.columns[None, x] - window.x0]
+        self.spectra[y, x] = np.moveaxis(found, 0, -1)
+
+    def typical(self, count: int = PIXELS) -> list[tuple[int, int]]:
+        """Row and column of one typical pixel for each kind: the nearest to its cluster's centre.
+
+        The same scene always gives the same pixels, none of them with no-data; fewer than `count`
+        where spectra coincide.
+        """
+        grid = np.stack(np.meshgrid(self.rows, self.columns, indexing="ij"), axis=-1)
+        valid = np.isfinite(self.spectra).all(axis=-1)
+        positions, spectra = grid[valid], self.spectra[valid]
+        if len(spectra) == 0:
+            return []
+        centres, _ = kmeans2(spectra, spectra[_farthest_points(spectra, count)], iter=10, minit="matrix")
+        nearest = (int(np.argmin(((spectra - centre) ** 2).sum(axis=1))) for centre in centres)
+        return [(int(positions[i, 0]), int(positions[i, 1])) for i in dict.fromkeys(nearest)]
+
+
+def _farthest_points(points: NDArray[np.float64], count: int) -> list[int]:
+    """Indices of points, each the farthest from those before; fewer where points coincide."""
+    chosen = [int(np.argmax(((points - points.mean(axis=0)) ** 2).sum(axis=1)))]
+    distance = np.full(len(points), np.inf)
+    while len(chosen) < count:
+        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
+        if distance.max() == 0:
+            break
+        chosen.append(int(np.argmax(distance)))
+    return chosen
