@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel, RootModel
+from threadpoolctl import threadpool_limits
 from typer.core import TyperGroup
 
 from pipeline.config import Estimation, Experiment, Scene, json_schema, load_experiment
@@ -280,4 +281,7 @@ def main() -> None:
     """Entry point of the console script; the package's own messages go to stderr."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("pipeline").setLevel(logging.INFO)
-    app()
+
+    # a step's bytes must not depend on the machine's cores; jobs and blocks run side by side instead
+    with threadpool_limits(limits=1, user_api="blas"):
+        app()
