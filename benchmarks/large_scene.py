@@ -1,0 +1,104 @@
+"""Memory and time of a large scene, step by step, against those of a smaller one.
+
+Runs the workflow on synthetic scenes with `gaussian_subspace`, one size after the other, and prints
+what each step took per megapixel and its peak resident memory. Run alone on the machine:
+
+    python benchmarks/large_scene.py --sizes 2048 4096 --folder /tmp/large
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+STEPS = ("crop", "simulate", "estimate", "train", "fuse", "evaluate")
+
+
+def experiment(size: int, bands: int) -> dict[str, object]:
+    """The configuration of one size."""
+    return {
+        "experiment": f"large_{size}",
+        "scenes": {
+            "synthetic": {
+                "source": {
+                    "kind": "synthetic",
+                    "height": size,
+                    "width": size,
+                    "bands": bands,
+                    "wavelength_range": [400, 2450],
+                }
+            }
+        },
+        "responses": {
+            "landsat_like": {
+                "spatial": {"kind": "bicubic", "ratio": 4},
+                "spectral": {
+                    "kind": "gaussian",
+                    "centres": [443, 482, 561, 655, 865, 1609, 2201],
+                    "fwhm": [16, 60, 57, 37, 28, 85, 187],
+                },
+            }
+        },
+        "methods": {"gaussian_subspace": {}},
+    }
+
+
+def run(size: int, bands: int, cores: int, folder: Path) -> dict[str, dict[str, float]]:
+    """Seconds per megapixel and peak memory of every step; the stores are removed afterwards."""
+    config = folder / f"large_{size}.yaml"
+    config.write_text(yaml.safe_dump(experiment(size, bands)))
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    arguments = ["--directory", str(folder), "--cores", str(cores), "--configfile", str(config)]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run([*snakemake, *arguments, "--quiet", "all"], check=True, env=environment)
+    results = folder / "results" / f"large_{size}"
+    measured = {}
+    for step in STEPS:
+        (path,) = results.rglob(f"{step}.timing.json")
+        timing = json.loads(path.read_text())
+        measured[step] = {
+            "seconds": sum(timing["seconds"].values()) / (size * size / 1e6),
+            "memory": timing["peak_mem_mb"],
+        }
+    (product,) = results.rglob("fused.zarr")
+    files = sum(path.is_file() for path in product.rglob("*"))
+    gigabytes = sum(path.stat().st_size for path in product.rglob("*") if path.is_file()) / 1e9
+    metrics = json.loads(next(results.rglob("metrics.json")).read_text())["metrics"]
+    print(f"{size}: product of {files} files, {gigabytes:.2f} GB; PSNR {metrics['psnr']:.2f} dB", flush=True)
+    shutil.rmtree(results)
+    return measured
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs=2, default=(2048, 4096))
+    parser.add_argument("--bands", type=int, default=100)
+    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--folder", type=Path, required=True)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    small, large = (run(size, arguments.bands, arguments.cores, arguments.folder) for size in arguments.sizes)
+    first, second = arguments.sizes
+    print(f"| step | s/MP {first} | s/MP {second} | ratio | MB {first} | MB {second} | ratio |")
+    print("|---|---|---|---|---|---|---|")
+    for step in STEPS:
+        a, b = small[step], large[step]
+        print(
+            f"| {step} | {a['seconds']:.2f} | {b['seconds']:.2f} | {b['seconds'] / a['seconds']:.2f} "
+            f"| {a['memory']:.0f} | {b['memory']:.0f} | {b['memory'] / a['memory']:.2f} |"
+        )
+    total = [sum(step["seconds"] for step in measured.values()) for measured in (small, large)]
+    print(f"| all | {total[0]:.2f} | {total[1]:.2f} | {total[1] / total[0]:.2f} | | | |")
+
+
+if __name__ == "__main__":
+    main()
