@@ -28,4 +28,11 @@ rule all:
     input:
         runs("results/{experiment}/summary.csv"),
         runs("results/{experiment}/report.html"),
+        # every ledger, so that a store that was found damaged and lost its ledger is made again
+        runs("results/{experiment}/{scene}/reference.json"),
+        runs("results/{experiment}/{scene}/{response}/seed{seed}/observation.json"),
+        runs("results/{experiment}/{scene}/{response}/seed{seed}/estimate.json"),
+        runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.json"),
+        runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors"),
+        runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json"),

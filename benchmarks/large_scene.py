@@ -55,10 +55,12 @@ def run(size: int, bands: int, cores: int, folder: Path) -> dict[str, dict[str, 
     """Seconds per megapixel and peak memory of every step; the stores are removed afterwards."""
     config = folder / f"large_{size}.yaml"
     config.write_text(yaml.safe_dump(experiment(size, bands)))
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    arguments = ["--directory", str(folder), "--cores", str(cores), "--configfile", str(config)]
+    for part in ("Snakefile", "workflow", "config", "envs", "src"):
+        if not (folder / part).exists():
+            (folder / part).symlink_to(ROOT / part)
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", config.name]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run([*snakemake, *arguments, "--quiet", "all"], check=True, env=environment)
+    subprocess.run([*command, "--quiet", "all"], check=True, cwd=folder, env=environment)
     results = folder / "results" / f"large_{size}"
     measured = {}
     for step in STEPS:
