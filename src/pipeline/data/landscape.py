@@ -121,7 +121,10 @@ def ground(keys: Keys, y: Field, x: Field) -> Ground:
 
 def _textured(keys: Keys, y: Field, x: Field, layer: Layer) -> Ground:
     """Mixing, brightness of the object and fine texture within the cover."""
-    share, spread, texture = (np.array(column)[layer.cover] for column in list(zip(*COVERS.values()))[2:])
+    share, spread, texture = (
+        np.array([getattr(cover, name) for cover in COVERS.values()])[layer.cover]
+        for name in ("share", "spread", "texture")
+    )
     mixing = fractal(keys("mixing"), y, x, period=8, octaves=4, gain=0.8)
     own = 2 * uniform(keys("share"), layer.object) - 1
     grain = fractal(keys("grain"), y, x, period=2.2, octaves=2, gain=0.9)
@@ -182,7 +185,9 @@ def _woods(keys: Keys, y: Field, x: Field, wooded: NDArray[np.bool_]) -> Layer:
     row, column = np.nonzero(wooded)
     tree = bricks(keys("tree"), y[row], x[column], 1.9, 2.1, 0.4)
     stand = fractal(keys("stand"), y, x, period=22, octaves=3)[wooded]
-    cover = np.where(stand + uniform(keys("species"), tree.id) > 0.6, NUMBER["conifer wood"], NUMBER["broadleaf wood"])
+    cover = np.where(
+        stand + uniform(keys("species"), tree.id) > 0.6, NUMBER["conifer wood"], NUMBER["broadleaf wood"]
+    )
     lean = (tree.y / tree.height + tree.x / tree.width) - 1
     return Layer(cover, tree.id, 1.0 - 0.35 * lean)
 
