@@ -1,16 +1,18 @@
 """Named numeric arrays of `.mat`, `.npz` and `.npy` files, listed before they are loaded.
 
+Listing reads headers only. A `.npy` is mapped into memory, arrays of the others are loaded whole.
 Nothing is ever unpickled: object, cell and struct arrays are left out. MATLAB files are version 5
 (saved with -v7 or -v6); version 7.3 is HDF5 and not read yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import scipy.io
@@ -40,8 +42,8 @@ class ArrayFile:
     other: dict[str, str]
     read: Callable[[str], NDArray[Any]]
 
-    def load(self, name: str) -> NDArray[Any]:
-        """The array called `name`."""
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """Shape of the array called `name`; one that is not there or not numeric is refused."""
         if name in self.other:
             raise InputError(
                 f"{self.path}: variable {name!r} holds {self.other[name]} elements, which are not read; "
@@ -49,6 +51,11 @@ class ArrayFile:
             )
         if name not in self.shapes:
             raise InputError(f"{self.path}: no variable {name!r}; it holds {self.listing()}")
+        return self.shapes[name]
+
+    def load(self, name: str) -> NDArray[Any]:
+        """The array called `name`."""
+        self.shape_of(name)
         with _readable(self.path):
             return self.read(name)
 
@@ -80,20 +87,12 @@ def open_arrays(path: Path) -> ArrayFile:
     start = first_bytes(path)
     if path.suffix == ".mat":
         return _open_matlab(path, start)
+    if start.startswith(b"PK\x03\x04"):
+        return _open_archive(path)
     with _readable(path):
-        archive = np.load(path, allow_pickle=False)
-    if isinstance(archive, np.ndarray):
-        return _array_file(path, {"array": archive})
-    arrays, other = {}, {}
-    for name in archive.files:
-        with _readable(path):
-            try:
-                arrays[name] = archive[name]
-            except ValueError as error:
-                if "allow_pickle" not in str(error):
-                    raise
-                other[name] = "Python object"
-    return _array_file(path, arrays, other)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    shapes, other = _numeric({"array": (array.shape, array.dtype)})
+    return ArrayFile(path, shapes, other, lambda _: array)
 
 
 def first_bytes(path: Path, count: int = 128) -> bytes:
@@ -132,15 +131,41 @@ def _open_matlab(path: Path, start: bytes) -> ArrayFile:
     return ArrayFile(path, shapes, other, read)
 
 
-def _array_file(
-    path: Path, arrays: dict[str, NDArray[Any]], other: dict[str, str] | None = None
-) -> ArrayFile:
-    """Numeric arrays as they are; arrays of other types by the name of their type only."""
-    numeric = {name: array for name, array in arrays.items() if array.dtype.kind in "biufc"}
-    others = {name: str(array.dtype) for name, array in arrays.items() if name not in numeric}
-    return ArrayFile(
-        path, {n: a.shape for n, a in numeric.items()}, (other or {}) | others, lambda name: numeric[name]
-    )
+def _open_archive(path: Path) -> ArrayFile:
+    headers = {}
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as stream:
+                headers[member.removesuffix(".npy")] = _header(stream)
+    shapes, other = _numeric(headers)
+
+    def read(name: str) -> NDArray[Any]:
+        with np.load(path, allow_pickle=False) as content:
+            array: NDArray[Any] = content[name]
+        return array
+
+    return ArrayFile(path, shapes, other, read)
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of an array in NumPy's format."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    return shape, dtype
+
+
+def _numeric(
+    headers: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]],
+) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Shapes of the numeric arrays; arrays of other types by the name of their type only."""
+    numeric = {name: shape for name, (shape, dtype) in headers.items() if dtype.kind in "biufc"}
+    other = {
+        name: "Python object" if dtype.hasobject else str(dtype)
+        for name, (_, dtype) in headers.items()
+        if name not in numeric
+    }
+    return numeric, other
 
 
 @contextmanager

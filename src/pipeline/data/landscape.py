@@ -81,42 +81,50 @@ class Ground:
 
 
 class Layer(NamedTuple):
-    """Cover, object and light of one kind of landscape."""
+    """Cover, object and light of one kind of landscape at some positions."""
 
     cover: NDArray[np.int64]
     object: Bits
     light: Field
 
-    def over(self, other: Layer, where: NDArray[np.bool_]) -> Layer:
-        """Itself where `where` holds, else the other."""
-        return Layer(*(np.where(where, mine, theirs) for mine, theirs in zip(self, other, strict=True)))
+    def put(self, where: NDArray[np.bool_], layer: Layer) -> None:
+        """Lay another layer, known at just the positions `where`, over this one."""
+        for mine, its in zip(self, layer, strict=True):
+            mine[where] = its
 
 
 def ground(keys: Keys, y: Field, x: Field) -> Ground:
-    """What lies at the absolute positions y, x (in pixels)."""
-    bend_y = y + 3.5 * fractal(keys("bend y"), y, x, period=60, octaves=2)
+    """What lies on the grid of the absolute rows y and columns x (in pixels)."""
+    bend_y = y[:, None] + 3.5 * fractal(keys("bend y"), y, x, period=60, octaves=2)
     bend_x = x + 3.5 * fractal(keys("bend x"), y, x, period=60, octaves=2)
     region = bricks(keys("region"), bend_y, bend_x, 44, 56, 0.3)
     angle = np.pi * (uniform(keys("angle"), region.id) - 0.5)
-    along = np.cos(angle) * bend_x + np.sin(angle) * bend_y
-    across = np.cos(angle) * bend_y - np.sin(angle) * bend_x
+    cos, sin = np.cos(angle), np.sin(angle)
+    along, across = cos * bend_x + sin * bend_y, cos * bend_y - sin * bend_x
     town = uniform(keys("kind"), region.id) < TOWNS
 
-    layer = _town(keys, across, along, region.id).over(_fields(keys, across, along, region.id), town)
+    shape = town.shape
+    layer = Layer(np.empty(shape, np.int64), np.empty(shape, np.uint64), np.empty(shape))
+    for where, built_by in ((town, _town), (~town, _fields)):
+        layer.put(where, built_by(keys, across[where], along[where], region.id[where]))
     wooded = fractal(keys("woods"), y, x, period=36, octaves=4) > np.where(town, 1.5, 0.75)
-    layer = _woods(keys, y, x).over(layer, wooded)
-    layer = _plain(y, "road", hashed(keys("road"), region.id)).over(layer, region.edge < 0.75)
+    layer.put(wooded, _woods(keys, y, x, wooded))
+    road = region.edge < 0.75
+    layer.put(road, _plain("road", hashed(keys("road"), region.id[road])))
     distance = _to_river(keys, y, x)
     bank = distance < 1.2 + 0.5 * fractal(keys("bank"), y, x, period=9, octaves=2)
-    layer = _plain(y, "sand", hashed(keys("sand"), region.id)).over(layer, bank)
-    layer = _plain(y, "water", np.zeros(y.shape, np.uint64)).over(layer, distance < 0)
+    layer.put(bank, _plain("sand", hashed(keys("sand"), region.id[bank])))
+    water = distance < 0
+    layer.put(water, _plain("water", np.zeros(np.count_nonzero(water), np.uint64)))
     return _textured(keys, y, x, layer)
 
 
 def _textured(keys: Keys, y: Field, x: Field, layer: Layer) -> Ground:
     """Mixing, brightness of the object and fine texture within the cover."""
-    table = np.array([cover[2:] for cover in COVERS.values()])
-    share, spread, texture = (column[layer.cover] for column in table.T)
+    share, spread, texture = (
+        np.array([getattr(cover, name) for cover in COVERS.values()])[layer.cover]
+        for name in ("share", "spread", "texture")
+    )
     mixing = fractal(keys("mixing"), y, x, period=8, octaves=4, gain=0.8)
     own = 2 * uniform(keys("share"), layer.object) - 1
     grain = fractal(keys("grain"), y, x, period=2.2, octaves=2, gain=0.9)
@@ -129,8 +137,8 @@ def _textured(keys: Keys, y: Field, x: Field, layer: Layer) -> Ground:
     )
 
 
-def _plain(y: Field, cover: str, identity: Bits) -> Layer:
-    return Layer(np.full(y.shape, NUMBER[cover]), np.broadcast_to(identity, y.shape), np.ones(y.shape))
+def _plain(cover: str, identity: Bits) -> Layer:
+    return Layer(np.full(identity.shape, NUMBER[cover]), identity, np.ones(identity.shape))
 
 
 def _fields(keys: Keys, across: Field, along: Field, region: Bits) -> Layer:
@@ -167,15 +175,19 @@ def _town(keys: Keys, across: Field, along: Field, region: Bits) -> Layer:
     shade = ~built & (use < 0.88) & (lot.y > lot.height - 1.0) & ~hall
     light = np.where(shade, 0.5, light)
     street = block.edge < 0.7
-    street_id = hashed(keys("street"), region)
-    return _plain(across, "road", street_id).over(Layer(cover, place, light), street)
+    layer = Layer(cover, place, light)
+    layer.put(street, _plain("road", hashed(keys("street"), region[street])))
+    return layer
 
 
-def _woods(keys: Keys, y: Field, x: Field) -> Layer:
+def _woods(keys: Keys, y: Field, x: Field, wooded: NDArray[np.bool_]) -> Layer:
     """Trees with a sunlit and a shaded side, conifers and broadleaves in stands."""
-    tree = bricks(keys("tree"), y, x, 1.9, 2.1, 0.4)
-    stand = fractal(keys("stand"), y, x, period=22, octaves=3) + uniform(keys("species"), tree.id)
-    cover = np.where(stand > 0.6, NUMBER["conifer wood"], NUMBER["broadleaf wood"])
+    row, column = np.nonzero(wooded)
+    tree = bricks(keys("tree"), y[row], x[column], 1.9, 2.1, 0.4)
+    stand = fractal(keys("stand"), y, x, period=22, octaves=3)[wooded]
+    cover = np.where(
+        stand + uniform(keys("species"), tree.id) > 0.6, NUMBER["conifer wood"], NUMBER["broadleaf wood"]
+    )
     lean = (tree.y / tree.height + tree.x / tree.width) - 1
     return Layer(cover, tree.id, 1.0 - 0.35 * lean)
 

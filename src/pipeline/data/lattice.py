@@ -3,9 +3,9 @@
 Lattice points are hashed (splitmix64, Steele et al. 2014), and everything is elementwise: a value
 does not depend on the window it is computed in. No spectra and no land cover here.
 
->>> y, x = np.mgrid[0:40.0, 0:30.0]
+>>> y, x = np.arange(40.0), np.arange(30.0)
 >>> whole = fractal(7, y, x, period=12)
->>> bool((whole[10:20, 5:9] == fractal(7, y[10:20, 5:9], x[10:20, 5:9], period=12)).all())
+>>> bool((whole[10:20, 5:9] == fractal(7, y[10:20], x[5:9], period=12)).all())
 True
 """
 
@@ -26,41 +26,81 @@ def hashed(key: int, *values: NDArray[np.integer] | int) -> Bits:
     """64 random bits for each combination of integers, broadcast against each other."""
     state = np.asarray(key % 2**64, np.uint64)
     for value in values:
-        state = _mixed(state ^ np.asarray(value).astype(np.uint64))
+        state = _continued(state, value)
     return state
 
 
 def uniform(key: int, *values: NDArray[np.integer] | int) -> Field:
     """Uniform in [0, 1)."""
-    return np.asarray((hashed(key, *values) >> np.uint64(11)) * 2.0**-53)
+    return _unit(hashed(key, *values))
 
 
-def _mixed(state: Bits) -> Bits:
+def _unit(bits: Bits) -> Field:
+    return np.asarray((bits >> np.uint64(11)).astype(np.int64) * 2.0**-53)
+
+
+def _continued(state: Bits, value: NDArray[np.integer] | int) -> Bits:
+    """The hash of one more integer: ``hashed(k, a, b)`` continues ``hashed(k, a)`` with b."""
+    state = state ^ np.asarray(value).astype(np.uint64, copy=False)
     with np.errstate(over="ignore"):
-        state = state + np.uint64(0x9E3779B97F4A7C15)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(state ^ (state >> np.uint64(31)))
+        state += np.uint64(0x9E3779B97F4A7C15)
+        state ^= state >> np.uint64(30)
+        state *= np.uint64(0xBF58476D1CE4E5B9)
+        state ^= state >> np.uint64(27)
+        state *= np.uint64(0x94D049BB133111EB)
+    state ^= state >> np.uint64(31)
+    return np.asarray(state)
 
 
 def value_noise(key: int, y: Field, x: Field) -> Field:
-    """Smooth noise in [-1, 1] over a lattice of unit spacing."""
-    row, col = np.floor(y), np.floor(x)
-    v, u = _smooth(y - row), _smooth(x - col)
-    iy, ix = row.astype(np.int64), col.astype(np.int64)
-    top = (1 - u) * uniform(key, iy, ix) + u * uniform(key, iy, ix + 1)
-    bottom = (1 - u) * uniform(key, iy + 1, ix) + u * uniform(key, iy + 1, ix + 1)
-    return 2 * ((1 - v) * top + v * bottom) - 1
+    """Smooth noise in [-1, 1] over a lattice of unit spacing, on the grid of rows y and columns x.
+
+    Each lattice point is hashed once, and interpolated along x once for all rows that share it.
+    """
+    rows, row, v = _cells(y)
+    columns, column, u = _cells(x)
+    points = 2 * uniform(key, rows[:, None], columns)
+    lines = (1 - u) * points[:, column] + u * points[:, column + 1]
+    noise, bottom = lines[row], lines[row + 1]
+    noise *= (1 - v)[:, None]
+    bottom *= v[:, None]
+    noise += bottom
+    noise -= 1
+    return noise
+
+
+def _cells(t: Field) -> tuple[NDArray[np.int64], NDArray[np.int64], Field]:
+    """Lattice points around the positions, each position's point among them, and its weight."""
+    floor = np.floor(t)
+    whole = floor.astype(np.int64)
+    points = np.arange(whole.min(), whole.max() + 2)
+    return points, whole - points[0], _smooth(t - floor)
 
 
 def fractal(key: int, y: Field, x: Field, period: float, octaves: int = 4, gain: float = 0.55) -> Field:
-    """Octaves of value noise from `period` pixels downwards, with about unit variance."""
-    total = np.zeros(np.broadcast_shapes(y.shape, x.shape))
+    """Octaves of value noise from `period` pixels downwards, with about unit variance.
+
+    Parameters
+    ----------
+    y : (height,)
+        Positions of the grid's rows.
+    x : (width,)
+        Positions of its columns.
+
+    Returns
+    -------
+    (height, width)
+    """
+    total = np.zeros((y.size, x.size))
     for octave in range(octaves):
         scale = 2**octave / period
         shift = octave * OCTAVE_SHIFT
-        total += gain**octave * value_noise(key + octave, y * scale + shift, x * scale + shift)
-    return np.asarray(total * 2.4 * np.sqrt((1 - gain**2) / (1 - gain ** (2 * octaves))))
+        noise = value_noise(key + octave, y * scale + shift, x * scale + shift)
+        noise *= gain**octave
+        total += noise
+    total *= 2.4
+    total *= np.sqrt((1 - gain**2) / (1 - gain ** (2 * octaves)))
+    return total
 
 
 @dataclass(frozen=True)
@@ -107,13 +147,20 @@ def _strip(
     key: int, t: Field, jitter: float, wall: Bits | int, line: NDArray[np.int64] | int
 ) -> tuple[NDArray[np.int64], Field, Field]:
     """Number, start and end of the interval between jittered integers that holds t."""
+    state = np.broadcast_to(hashed(key, wall, line), t.shape)
 
-    def boundary(k: NDArray[np.int64]) -> Field:
-        return np.asarray(k + jitter * (2 * uniform(key, wall, line, k) - 1))
+    def boundary(state: Bits, k: NDArray[np.int64]) -> Field:
+        return np.asarray(k + jitter * (2 * _unit(_continued(state, k)) - 1))
 
     k = np.floor(t).astype(np.int64)
-    k = np.where(t < boundary(k), k - 1, np.where(t >= boundary(k + 1), k + 1, k))
-    return k, boundary(k), boundary(k + 1)
+    start, end = boundary(state, k), boundary(state, k + 1)
+    before, after = t < start, t >= end
+    end[before], start[after] = start[before], end[after]
+    k[before] -= 1
+    k[after] += 1
+    start[before] = boundary(state[before], k[before])
+    end[after] = boundary(state[after], k[after] + 1)
+    return k, start, end
 
 
 def _smooth(t: Field) -> Field:

@@ -1,4 +1,4 @@
-"""Rasters that rasterio opens (GeoTIFF, ENVI): values, no-data, bands and place.
+"""Rasters that rasterio opens (GeoTIFF, ENVI): windows of values and no-data, bands and place.
 
 Band centres and widths are taken from wherever the format keeps them: ENVI header lists, band tags
 (GDAL's older names), GDAL's `IMAGERY` tags, or the band's description.
@@ -7,7 +7,9 @@ Band centres and widths are taken from wherever the format keeps them: ENVI head
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,76 +18,106 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
+from pipeline.core.window import Window
+from pipeline.data.bands import MICROMETRES_BELOW
 from pipeline.data.scene import Transform
 from pipeline.errors import InputError
 
 NM_PER_UNIT = {"nanometers": 1.0, "nm": 1.0, "micrometers": 1e3, "um": 1e3, "µm": 1e3}
-MICROMETRES_BELOW = 100.0  # no band lies at 100 nm, and none of interest at 100 micrometres
+AHEAD = 256 * 2**20  # bytes of a strip file that are kept decoded
+CACHE = 64 * 2**20  # bytes of GDAL's own cache of blocks
 DESCRIPTION = re.compile(r"\(([\d.]+) (nanometers|micrometers|nm|um)\)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Raster:
-    """What a raster file holds.
+class RasterImage:
+    """A raster file as a `StoredImage`, with the file's own scale and offset applied.
 
-    Attributes
+    A file stored in strips would be decoded again for each of the windows side by side: for it, a
+    read continues to the right as far as `AHEAD` allows, and is kept for the next window.
+
+    Parameters
     ----------
-    values : (C, H, W)
-        With the file's own scale and offset applied.
-    missing : (C, H, W) bool
-        No-data by the file's declaration.
-    wavelength, fwhm : (C,) float64 or None
-        In nm.
-    bad_bands : list of int
-        0-based, from ENVI's bad band list.
-    """
-
-    values: NDArray[Any]
-    missing: NDArray[np.bool_]
-    wavelength: NDArray[np.float64] | None
-    fwhm: NDArray[np.float64] | None
-    bad_bands: list[int]
-    crs: str | None
-    transform: Transform | None
-
-
-def open_raster(path: Path) -> Raster:
-    """Read a raster file.
+    path : Path
 
     Raises
     ------
     InputError
-        rasterio cannot open it.
+        Here or on reading: rasterio cannot read the file.
     """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _gdal(path):
+            self._file = rasterio.open(path)
+            header = self._file.tags(ns="ENVI")
+            tags = [self._file.tags(i) | self._file.tags(i, ns="IMAGERY") for i in self._file.indexes]
+        self.shape = (self._file.count, self._file.height, self._file.width)
+        self.storage = self._file.block_shapes[0]
+        unit = self._file.tags().get("wavelength_units")
+        self.wavelength, self.fwhm = _bands(header, tags, unit, self._file.descriptions)
+        good = _envi_list(header.get("bbl")) or [float(tag.get("bbl", 1)) for tag in tags]
+        self.bad_bands = tuple(np.flatnonzero(np.array(good) == 0).tolist())
+        self.crs = self._file.crs.to_string() if self._file.crs else None
+        a = self._file.transform
+        self.transform: Transform | None = None if a.is_identity else (a.a, a.b, a.c, a.d, a.e, a.f)
+        self._scaled = any(scale != 1 for scale in self._file.scales) or any(self._file.offsets)
+        self._ahead: tuple[Window, list[int], np.ma.MaskedArray[Any, Any]] | None = None
+
+    def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values of some bands of a window, and where the file declares them missing."""
+        masked = self._decoded(window, bands)
+        values = masked.data
+        if self._scaled:
+            scales, offsets = (
+                np.array(column)[bands, None, None] for column in (self._file.scales, self._file.offsets)
+            )
+            values = values * scales + offsets
+        return values, np.ma.getmaskarray(masked)
+
+    def _decoded(self, window: Window, bands: list[int]) -> Any:
+        if self._ahead is None or self._ahead[1] != bands or not _holds(self._ahead[0], window):
+            self._ahead = None
+            longer = self._longer(window, len(bands))
+            place = ((longer.y0, longer.y1), (longer.x0, longer.x1))
+            with _gdal(self._path):
+                decoded = self._file.read([band + 1 for band in bands], window=place, masked=True)
+            if longer == window:
+                return decoded
+            self._ahead = longer, bands, decoded
+        held, _, decoded = self._ahead
+        return decoded[:, *window.relative_to(held).slices]
+
+    def _longer(self, window: Window, bands: int) -> Window:
+        """The window, and what fits into `AHEAD` to its right if the file is stored in strips."""
+        height, width = window.shape
+        if self.storage[1] < self.shape[2]:
+            return window
+        column = bands * height * (np.dtype(self._file.dtypes[0]).itemsize + 1)  # with the mask
+        return replace(window, x1=min(self.shape[2], window.x0 + max(width, AHEAD // column)))
+
+
+def raster_size(path: Path) -> tuple[int, int]:
+    """Height and width, from the header."""
+    with _gdal(path), rasterio.open(path) as file:
+        return file.height, file.width
+
+
+@contextmanager
+def _gdal(path: Path) -> Iterator[None]:
+    """GDAL's options, and its errors in one line."""
     try:
         # gzipped ENVI: GDAL would otherwise leave a .properties file beside the data
-        with rasterio.Env(CPL_VSIL_GZIP_WRITE_PROPERTIES="NO"), rasterio.open(path) as file:
-            return _read(file)
+        with rasterio.Env(CPL_VSIL_GZIP_WRITE_PROPERTIES="NO", GDAL_CACHEMAX=CACHE):
+            yield
     except RasterioError as error:
         hint = "; give the data file, not its header" if path.suffix.lower() == ".hdr" else ""
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error.__cause__ or error).split())
         raise InputError(f"{path}: no raster that can be read ({reason}){hint}") from None
 
 
-def _read(file: Any) -> Raster:
-    masked = file.read(masked=True)
-    values = masked.data
-    if any(scale != 1 for scale in file.scales) or any(file.offsets):
-        values = values * np.array(file.scales)[:, None, None] + np.array(file.offsets)[:, None, None]
-    header = file.tags(ns="ENVI")
-    tags = [file.tags(i) | file.tags(i, ns="IMAGERY") for i in file.indexes]
-    wavelength, fwhm = _bands(header, tags, file.tags().get("wavelength_units"), file.descriptions)
-    good = _envi_list(header.get("bbl")) or [float(tag.get("bbl", 1)) for tag in tags]
-    a = file.transform
-    return Raster(
-        values=values,
-        missing=np.ma.getmaskarray(masked),
-        wavelength=wavelength,
-        fwhm=fwhm,
-        bad_bands=np.flatnonzero(np.array(good) == 0).tolist(),
-        crs=file.crs.to_string() if file.crs else None,
-        transform=None if a.is_identity else (a.a, a.b, a.c, a.d, a.e, a.f),
-    )
+def _holds(ahead: Window, window: Window) -> bool:
+    rows = ahead.y0 <= window.y0 and window.y1 <= ahead.y1
+    return rows and ahead.x0 <= window.x0 and window.x1 <= ahead.x1
 
 
 def _bands(

@@ -1,207 +1,175 @@
 """Local files as scenes: MATLAB v5, NumPy, GeoTIFF and ENVI.
 
-The configuration says what a file does not; what it says overrides the file. Every file that
-cannot be used is refused with one line. Nothing is downloaded here.
+The configuration says what a file does not; what it says overrides the file. Pixels are read window
+by window. Every file that cannot be used is refused with one line; nothing is downloaded here.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import FileSource
-from pipeline.data.arrays import SUFFIXES, ArrayFile, first_bytes, open_arrays
-from pipeline.data.raster import MICROMETRES_BELOW, open_raster
-from pipeline.data.scene import Scene, Transform
+from pipeline.config import FileSource, Source, SyntheticSource
+from pipeline.core.window import Window
+from pipeline.data.array_image import ArrayImage, array_size
+from pipeline.data.arrays import SUFFIXES, first_bytes
+from pipeline.data.bands import configured_bands, per_band
+from pipeline.data.raster import RasterImage, raster_size
+from pipeline.data.scene import Metadata, Scene, StoredImage
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
 
-EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d+)")
-LONGEST_BAND = 1e6  # nm
-
-Bands = NDArray[np.float64] | None
+BLOCK = 2**23  # values that are read at a time when a whole file is looked through
+TALLEST = 512  # rows of such a block
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Cube:
-    """A file's content in the order (band, y, x), before bands are left out and values scaled."""
-
-    values: NDArray[Any]
-    missing: NDArray[np.bool_]
-    wavelength: Bands = None
-    fwhm: Bands = None
-    bad_bands: tuple[int, ...] = ()
-    crs: str | None = None
-    transform: Transform | None = None
-
-
 def read_scene(source: FileSource) -> Scene:
-    """The whole scene of a file.
+    """The whole scene of a file, in memory."""
+    scene = FileScene(source)
+    _, height, width = scene.shape
+    return Scene(scene.read(Window(0, height, 0, width)), **vars(scene.metadata))
 
-    Bands listed as bad, in the configuration or in the file, are left out, and so are bands without
-    any valid value; the log names them.
+
+def source_size(source: Source) -> tuple[int, int] | None:
+    """Height and width of a source, where the configuration or the file's header tells.
+
+    No pixel is read; None for a file that is not there or does not tell.
+    """
+    if isinstance(source, SyntheticSource):
+        return source.height, source.width
+    path = Path(source.path)
+    try:
+        first_bytes(path)
+        return array_size(path, source) if path.suffix in SUFFIXES else raster_size(path)
+    except InputError:
+        return None
+
+
+class FileScene:
+    """A file as an `OpenScene`.
+
+    Opening looks through the whole file once: bands without any valid value are left out, and so are
+    bands listed as bad, in the configuration or in the file; the log names them.
+
+    Parameters
+    ----------
+    source : FileSource
 
     Raises
     ------
     InputError
         One line naming the file, what was found and what to do.
     """
-    path = Path(source.path)
-    first_bytes(path)
-    _check_digest(path, source.sha256)
-    cube = _from_arrays(path, source) if path.suffix in SUFFIXES else _from_raster(path, source)
-    if source.nodata is not None:
-        cube.missing = cube.missing | _equal(cube.values, source.nodata)
-    kept = _kept_bands(path, cube, source.bad_bands)
-    data = np.empty((len(kept), *cube.values.shape[1:]), np.float32)
-    for out, band in zip(data, kept, strict=True):
-        np.divide(cube.values[band], source.scale, out=out, casting="unsafe", dtype=np.float64)
-        _check_finite(path, out, cube.missing[band], band)
-        out[cube.missing[band]] = np.nan
-    return Scene(
-        data,
-        wavelength=None if cube.wavelength is None else cube.wavelength[kept],
-        fwhm=None if cube.fwhm is None else cube.fwhm[kept],
-        scale=source.scale,
-        crs=cube.crs,
-        transform=cube.transform,
-    )
+
+    def __init__(self, source: FileSource) -> None:
+        path = Path(source.path)
+        first_bytes(path)
+        _check_digest(path, source.sha256)
+        self._source = source
+        image = self._image = ArrayImage(path, source) if path.suffix in SUFFIXES else _raster(path, source)
+        self._kept = self._usable_bands(path)
+        self.shape = (len(self._kept), *image.shape[1:])
+        self.metadata = Metadata(
+            wavelength=None if image.wavelength is None else image.wavelength[self._kept],
+            fwhm=None if image.fwhm is None else image.fwhm[self._kept],
+            scale=source.scale,
+            crs=image.crs,
+            transform=image.transform,
+        )
+
+    def read(self, window: Window) -> NDArray[np.float32]:
+        """Values of a window, divided by the scale; no-data is NaN."""
+        values, missing = self._read(window, self._kept)
+        values[missing] = np.nan
+        return values
+
+    def _read(self, window: Window, bands: list[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        stored, missing = self._image.read(window, bands)
+        if self._source.nodata is not None:
+            missing = missing | _equal(stored, self._source.nodata)
+        values = np.empty(stored.shape, np.float32)
+        np.divide(stored, self._source.scale, out=values, casting="unsafe", dtype=np.float64)
+        return values, missing
+
+    def _usable_bands(self, path: Path) -> list[int]:
+        """Bands that are neither listed as bad nor without any valid value."""
+        count = self._image.shape[0]
+        outside = [band for band in self._source.bad_bands if not 0 <= band < count]
+        if outside:
+            raise InputError(f"{path}: bad_bands {outside} do not exist; bands are 0 to {count - 1}")
+        bad = {*self._source.bad_bands, *self._image.bad_bands}
+        listed = [band for band in range(count) if band not in bad]
+        filled, wrong, first = self._look_through(listed)
+        empty = {band for band, has_data in zip(listed, filled, strict=True) if not has_data}
+        for reason, group in (("listed as bad", bad), ("without valid values", empty)):
+            if group:
+                log.warning("%s: left out bands %s (0-based), %s", path, sorted(group), reason)
+        if len(empty) == len(listed):
+            raise InputError(f"{path}: no band is left, all are no-data or listed as bad")
+        if wrong.any():
+            at = int(np.argmax(wrong > 0))
+            y, x = divmod(int(first[at]), self._image.shape[2])
+            raise InputError(
+                f"{path}: band {listed[at]} holds {wrong[at]} NaN or infinite values, the first at row {y}, "
+                f"column {x}; declare `nodata: .nan` or leave the band out by `bad_bands`"
+            )
+        return [band for band in listed if band not in empty]
+
+    def _look_through(self, bands: list[int]) -> tuple[NDArray[np.bool_], NDArray[np.intp], NDArray[np.intp]]:
+        """Of each band: has it data, how many values are neither finite nor missing, where is the first."""
+        _, height, width = self._image.shape
+        filled = np.zeros(len(bands), bool)
+        wrong = np.zeros(len(bands), np.intp)
+        first = np.full(len(bands), height * width)
+        for window in _blocks(self._image) if bands else ():
+            values, missing = self._read(window, bands)
+            filled |= ~missing.all(axis=(1, 2))
+            faulty = ~np.isfinite(values) & ~missing
+            counts = np.count_nonzero(faulty, axis=(1, 2))
+            wrong += counts
+            for band in np.flatnonzero(counts):
+                y, x = np.argwhere(faulty[band])[0] + (window.y0, window.x0)
+                first[band] = min(first[band], y * width + x)
+        return filled, wrong, first
 
 
-def _from_arrays(path: Path, source: FileSource) -> Cube:
-    file = open_arrays(path)
-    axes = source.axes.split(",") if source.axes else None
-    name = source.variable or file.only(len(axes) if axes else 3)
-    values = file.load(name)
-    if np.iscomplexobj(values):
-        raise InputError(f"{path}: variable {name!r} is complex; a scene is real")
-    wavelength, fwhm = _configured(path, source, file)
-    if source.band_numbers is not None:
-        kept = _band_numbers(file, source.band_numbers, wavelength)
-        wavelength = None if wavelength is None else wavelength[kept]
-        fwhm = fwhm[kept] if fwhm is not None and fwhm.size > kept.size else fwhm
-    what = f"{path}: variable {name!r} of shape {'x'.join(map(str, values.shape))}"
-    if axes is None:
-        axes = _guessed_axes(what, values.shape, wavelength)
-    values = _ordered(what, values, axes, source.shape)
-    missing = np.zeros(values.shape, bool)
-    return Cube(values, missing, *_per_band(path, len(values), wavelength, fwhm))
-
-
-def _from_raster(path: Path, source: FileSource) -> Cube:
+def _raster(path: Path, source: FileSource) -> RasterImage:
+    """A raster file, with the bands that the configuration gives in place of the file's."""
     for key in ("variable", "band_numbers", "shape"):
         if getattr(source, key) is not None:
             raise InputError(f"{path}: `{key}` is for {', '.join(SUFFIXES)} files; leave it out for a raster")
     if source.axes not in (None, "band,y,x"):
         raise InputError(f"{path}: a raster's axes are band,y,x, not {source.axes}; leave `axes` out")
-    raster = open_raster(path)
-    wavelength, fwhm = _per_band(path, len(raster.values), *_configured(path, source, None))
-    return Cube(
-        raster.values,
-        raster.missing,
-        raster.wavelength if wavelength is None else wavelength,
-        raster.fwhm if fwhm is None else fwhm,
-        tuple(raster.bad_bands),
-        raster.crs,
-        raster.transform,
-    )
+    image = RasterImage(path)
+    wavelength, fwhm = per_band(path, image.shape[0], *configured_bands(path, source, None))
+    image.wavelength = image.wavelength if wavelength is None else wavelength
+    image.fwhm = image.fwhm if fwhm is None else fwhm
+    return image
 
 
-def _ordered(what: str, values: NDArray[Any], axes: list[str], shape: tuple[int, int] | None) -> NDArray[Any]:
-    """`values` in the order (band, y, x)."""
-    if values.ndim != len(axes) or 0 in values.shape:
-        raise InputError(
-            f"{what} does not fit axes {','.join(axes)}, which need {len(axes)} axes with content"
-        )
-    if len(axes) == 3:
-        return values.transpose([axes.index(axis) for axis in ("band", "y", "x")])
-    if shape is None:
-        raise InputError(f"{what} has one pixel axis; give `shape: [height, width]`")
-    (pixels,) = set(axes) - {"band"}
-    by_band = values if axes[0] == "band" else values.T
-    if by_band.shape[1] != shape[0] * shape[1]:
-        raise InputError(
-            f"{what} has {by_band.shape[1]} pixels along {pixels}, but shape {list(shape)} has "
-            f"{shape[0] * shape[1]}; correct `axes` or `shape`"
-        )
-    if pixels == "yx":
-        return by_band.reshape(-1, *shape)
-    return by_band.reshape(-1, shape[1], shape[0]).transpose(0, 2, 1)  # column-major pixels
+def _blocks(image: StoredImage) -> Iterator[Window]:
+    """Windows of some `BLOCK` values that cover the image; whole rows of what is stored together.
 
-
-def _guessed_axes(what: str, shape: tuple[int, ...], wavelength: Bands) -> list[str]:
-    """MATLAB's y,x,band; or band,y,x where the number of wavelengths says so."""
-    if len(shape) != 3:
-        raise InputError(f"{what} has {len(shape)} axes, a scene has 3; give `axes` and `shape`")
-    if wavelength is None or shape[2] == wavelength.size:
-        return ["y", "x", "band"]
-    if shape[0] == wavelength.size and shape[1] != wavelength.size:
-        return ["band", "y", "x"]
-    raise InputError(f"{what} has no band axis at its end for {wavelength.size} wavelengths; give `axes`")
-
-
-def _configured(path: Path, source: FileSource, file: ArrayFile | None) -> tuple[Bands, Bands]:
-    """Centres and widths that the configuration gives."""
-    return _listed(path, file, "wavelengths", source.wavelengths), _listed(path, file, "fwhm", source.fwhm)
-
-
-def _per_band(path: Path, bands: int, wavelength: Bands, fwhm: Bands) -> tuple[Bands, Bands]:
-    """Centres and widths, one for each band; a single width holds for all."""
-    if fwhm is not None and fwhm.size == 1:
-        fwhm = np.full(bands, fwhm[0])
-    for key, values in (("wavelengths", wavelength), ("fwhm", fwhm)):
-        if values is not None and values.size != bands:
-            raise InputError(
-                f"{path}: {key} has {values.size} values, the file has {bands} bands; give one for each "
-                "band (`band_numbers` picks them), or correct `axes`"
-            )
-    return wavelength, fwhm
-
-
-def _listed(path: Path, file: ArrayFile | None, key: str, given: list[float] | float | str | None) -> Bands:
-    """Wavelengths or widths in nm from the configuration: numbers, `first:last:count`, a variable."""
-    if given is None:
-        return None
-    if not isinstance(given, str):
-        values = np.atleast_1d(np.asarray(given, np.float64))
-    elif steps := EQUAL_STEPS.fullmatch(given.replace(" ", "")):
-        values = np.linspace(float(steps[1]), float(steps[2]), int(steps[3]))
-    elif file is None:
-        raise InputError(
-            f"{path}: {key} {given!r} is neither a list nor first:last:count; a raster has no variables"
-        )
+    Only where one such row is too large are they narrower.
+    """
+    bands, height, width = image.shape
+    rows, columns = image.storage
+    rows = min(rows, TALLEST)
+    most = max(1, BLOCK // (bands * rows))  # columns
+    if most >= width:
+        rows, columns = rows * (most // width), width
     else:
-        values = file.load(given).astype(np.float64).ravel()
-    if values.size == 0 or not np.isfinite(values).all() or (values <= 0).any():
-        raise InputError(f"{path}: {key} must be positive numbers in nm")
-    if key == "wavelengths" and not MICROMETRES_BELOW < values.max() < LONGEST_BAND:
-        raise InputError(
-            f"{path}: {key} {values.min():g} to {values.max():g} cannot be nm; "
-            "give them in nm (1000 for a micrometre)"
-        )
-    return values
-
-
-def _band_numbers(file: ArrayFile, name: str, wavelength: Bands) -> NDArray[np.intp]:
-    """0-based positions of the kept bands among those that the wavelengths describe."""
-    numbers = file.load(name).ravel()
-    most = np.inf if wavelength is None else wavelength.size
-    if numbers.size == 0:
-        raise InputError(f"{file.path}: band_numbers {name!r} is empty; expected the kept bands' numbers")
-    if (numbers != np.round(numbers)).any() or numbers.min() < 1 or numbers.max() > most:
-        raise InputError(
-            f"{file.path}: band_numbers {name!r} holds {numbers.min():g} to {numbers.max():g}; "
-            f"expected whole numbers from 1 to {most}, the number of `wavelengths`"
-        )
-    return np.asarray(numbers - 1, np.intp)
+        columns = max(1, most // columns) * columns if columns < width else most
+    for y in range(0, height, rows):
+        for x in range(0, width, columns):
+            yield Window(y, min(y + rows, height), x, min(x + columns, width))
 
 
 def _check_digest(path: Path, expected: str | None) -> None:
@@ -211,33 +179,6 @@ def _check_digest(path: Path, expected: str | None) -> None:
     if found != expected:
         raise InputError(
             f"{path}: its sha256 is {found}, expected {expected}; fetch the file again or correct `sha256`"
-        )
-
-
-def _kept_bands(path: Path, cube: Cube, configured: list[int]) -> list[int]:
-    """Bands that are neither listed as bad nor without any valid value."""
-    bands = len(cube.values)
-    outside = [band for band in configured if not 0 <= band < bands]
-    if outside:
-        raise InputError(f"{path}: bad_bands {outside} do not exist; bands are 0 to {bands - 1}")
-    bad = {*configured, *cube.bad_bands}
-    empty = set(np.flatnonzero(cube.missing.all(axis=(1, 2))).tolist()) - bad
-    for reason, group in (("listed as bad", bad), ("without valid values", empty)):
-        if group:
-            log.warning("%s: left out bands %s (0-based), %s", path, sorted(group), reason)
-    kept = [band for band in range(bands) if band not in bad | empty]
-    if not kept:
-        raise InputError(f"{path}: no band is left, all are no-data or listed as bad")
-    return kept
-
-
-def _check_finite(path: Path, band: NDArray[np.float32], missing: NDArray[np.bool_], number: int) -> None:
-    wrong = ~np.isfinite(band) & ~missing
-    if wrong.any():
-        y, x = np.argwhere(wrong)[0]
-        raise InputError(
-            f"{path}: band {number} holds {wrong.sum()} NaN or infinite values, the first at row {y}, "
-            f"column {x}; declare `nodata: .nan` or leave the band out by `bad_bands`"
         )
 
 

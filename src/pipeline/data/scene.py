@@ -1,17 +1,19 @@
-"""A hyperspectral scene in memory, with the wavelengths and the place it belongs to.
+"""A hyperspectral scene, in memory or open to be read in windows, with its wavelengths and place.
 
-Axis order is (band, y, x); the affine is that of the upper left corner, as in rasterio. Nothing is
-read or resampled here.
+Axis order is (band, y, x); the affine is that of the upper left corner, as in rasterio. No file is
+opened and nothing is resampled here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import Crop
+from pipeline.core.window import Window
 from pipeline.errors import InputError
 
 Transform = tuple[float, float, float, float, float, float]
@@ -75,29 +77,83 @@ class Scene(Metadata):
         return self.data.shape[1], self.data.shape[2]
 
     def crop(self, crop: Crop | None) -> Scene:
-        """The rectangle that `crop` describes, with its own transform.
-
-        A centred crop whose margin is odd leaves the larger half at the bottom and right.
-        """
+        """The rectangle that `crop` describes, with its own transform."""
         if crop is None:
             return self
-        height, width = self.shape
-        if crop.height > height or crop.width > width:
-            raise InputError(
-                f"crop: {crop.height}x{crop.width} is larger than the scene of {height}x{width} pixels"
-            )
-        if crop.at == "centre":
-            y0, x0 = (height - crop.height) // 2, (width - crop.width) // 2
-        else:
-            y0, x0 = crop.at
-        if y0 + crop.height > height or x0 + crop.width > width:
-            raise InputError(
-                f"crop: {crop.height}x{crop.width} at row {y0}, column {x0} leaves the scene of "
-                f"{height}x{width} pixels; the last possible corner is row {height - crop.height}, "
-                f"column {width - crop.width}"
-            )
-        data = self.data[:, y0 : y0 + crop.height, x0 : x0 + crop.width]
-        return replace(self, data=data, transform=shifted(self.transform, y0, x0))
+        window = crop_window(crop, self.shape)
+        transform = shifted(self.transform, window.y0, window.x0)
+        return replace(self, data=self.data[:, *window.slices], transform=transform)
+
+
+class StoredImage(Protocol):
+    """What a file holds in the order (band, y, x), before bands are left out and values scaled.
+
+    Attributes
+    ----------
+    shape : (int, int, int)
+        Bands, height and width.
+    storage : (int, int)
+        Rows and columns that the file stores, and is best read, together.
+    wavelength, fwhm : (C,) float64 or None
+        In nm.
+    bad_bands : tuple of int
+        0-based, those that the file declares bad.
+    crs, transform
+        As in `Metadata`.
+    """
+
+    shape: tuple[int, int, int]
+    storage: tuple[int, int]
+    wavelength: NDArray[np.float64] | None
+    fwhm: NDArray[np.float64] | None
+    bad_bands: tuple[int, ...]
+    crs: str | None
+    transform: Transform | None
+
+    def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values of some bands of a window in their own type, and where the file has no data."""
+
+
+class OpenScene(Protocol):
+    """A scene of any size, whose pixels are read window by window.
+
+    Attributes
+    ----------
+    metadata : Metadata
+    shape : (int, int, int)
+        Bands, height and width.
+    """
+
+    metadata: Metadata
+    shape: tuple[int, int, int]
+
+    def read(self, window: Window) -> NDArray[np.float32]:
+        """Values of a window (band, y, x), divided by the scale; no-data is NaN."""
+
+
+def crop_window(crop: Crop | None, shape: tuple[int, int]) -> Window:
+    """The rectangle that `crop` describes in a scene of height and width `shape`.
+
+    A centred crop whose margin is odd leaves the larger half at the bottom and right.
+    """
+    height, width = shape
+    if crop is None:
+        return Window(0, height, 0, width)
+    if crop.height > height or crop.width > width:
+        raise InputError(
+            f"crop: {crop.height}x{crop.width} is larger than the scene of {height}x{width} pixels"
+        )
+    if crop.at == "centre":
+        y0, x0 = (height - crop.height) // 2, (width - crop.width) // 2
+    else:
+        y0, x0 = crop.at
+    if y0 + crop.height > height or x0 + crop.width > width:
+        raise InputError(
+            f"crop: {crop.height}x{crop.width} at row {y0}, column {x0} leaves the scene of "
+            f"{height}x{width} pixels; the last possible corner is row {height - crop.height}, "
+            f"column {width - crop.width}"
+        )
+    return Window(y0, y0 + crop.height, x0, x0 + crop.width)
 
 
 def shifted(transform: Transform | None, row: int, column: int) -> Transform | None:

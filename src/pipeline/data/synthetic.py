@@ -6,17 +6,19 @@ object has spectra of its own. A window equals the same window of a larger scene
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from pipeline.config import SyntheticSource
 from pipeline.core.noise import derived_seed
 from pipeline.core.window import Window
 from pipeline.data.landscape import COVERS, Ground, Keys, ground
 from pipeline.data.lattice import Field, fractal, uniform
-from pipeline.data.scene import Scene, shifted
+from pipeline.data.scene import Metadata, Scene, shifted
 from pipeline.data.spectra import MATERIALS, MODES, material_spectra
 from pipeline.errors import InputError
 
@@ -25,6 +27,13 @@ CORNER = (10.0, 0.0, 380_000.0, 0.0, -10.0, 5_820_000.0)
 SAMPLES = 2  # positions per pixel and axis at which the ground is looked up
 HILL_SHADE = 0.9  # strength of the relief in the illumination
 SKYLIGHT = 0.25  # share of diffuse light at 550 nm
+TILE = 128
+
+MAIN, REST = (
+    np.array([list(MATERIALS).index(getattr(cover, part)) for cover in COVERS.values()])
+    for part in ("main", "rest")
+)
+"""Number of each cover's materials."""
 
 
 def synthetic_scene(source: SyntheticSource, window: Window | None = None) -> Scene:
@@ -41,55 +50,67 @@ def synthetic_scene(source: SyntheticSource, window: Window | None = None) -> Sc
     Scene
         Evenly spaced bands whose FWHM is the spacing; pixels of 10 m.
     """
-    whole = Window(0, source.height, 0, source.width)
-    window = window or whole
-    if not (0 <= window.y0 < window.y1 <= whole.y1 and 0 <= window.x0 < window.x1 <= whole.x1):
-        raise InputError(f"synthetic scene: {window} leaves its {source.height}x{source.width} pixels")
-    nm = np.linspace(*source.wavelength_range, source.bands)
-    keys = partial(derived_seed, source.seed)
-    weights, light = _weights(keys, window)
-    spectra = material_spectra(nm).reshape(-1, source.bands).astype(np.float32)
-    data = np.empty((source.bands, *light.shape), np.float32)
-    diffuse = SKYLIGHT * (nm / 550) ** -1.5
-    term = np.empty_like(light)
-
-    # plane by plane, not as a matrix product, whose rounding depends on the window's size
-    for band, out in enumerate(data):
-        out[...] = 0
-        for spectrum, weight in zip(spectra[:, band], weights, strict=True):
-            out += np.multiply(weight, spectrum, out=term)
-        out *= (light + np.float32(diffuse[band])) / np.float32(1 + diffuse[band])
-    return Scene(
-        np.clip(data, 0, 1, out=data),
-        wavelength=nm,
-        fwhm=np.full(source.bands, nm[1] - nm[0]),
-        crs=CRS,
-        transform=shifted(CORNER, window.y0, window.x0),
-    )
+    opened = SyntheticScene(source)
+    window = window or Window(0, source.height, 0, source.width)
+    place = replace(opened.metadata, transform=shifted(CORNER, window.y0, window.x0))
+    return Scene(opened.read(window), **vars(place))
 
 
-def _weights(keys: Keys, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+class SyntheticScene:
+    """The scene as an `OpenScene`: nothing is kept between two reads."""
+
+    def __init__(self, source: SyntheticSource) -> None:
+        nm = np.linspace(*source.wavelength_range, source.bands)
+        self.metadata = Metadata(
+            wavelength=nm, fwhm=np.full(source.bands, nm[1] - nm[0]), crs=CRS, transform=CORNER
+        )
+        self.shape = (source.bands, source.height, source.width)
+        self._keys = cache(partial(derived_seed, source.seed))
+        self._spectra = material_spectra(nm).reshape(-1, source.bands).astype(np.float32)
+        self._diffuse = SKYLIGHT * (nm / 550) ** -1.5
+
+    def read(self, window: Window) -> NDArray[np.float32]:
+        """Reflectance of a window, computed in tiles that stay in the processor's cache."""
+        bands, height, width = self.shape
+        if not (0 <= window.y0 < window.y1 <= height and 0 <= window.x0 < window.x1 <= width):
+            raise InputError(f"synthetic scene: {window} leaves its {height}x{width} pixels")
+        data = np.empty((bands, *window.shape), np.float32)
+        for tile in window.split(TILE):
+            data[:, *tile.relative_to(window).slices] = self._tile(tile)
+        return data
+
+    def _tile(self, tile: Window) -> NDArray[np.float32]:
+        weights, light = _weights(self._keys, tile)
+
+        # a sparse product adds the terms of a pixel one by one in the order of the materials; a
+        # dense one would round in an order that depends on the tile's size
+        data = weights @ self._spectra
+        diffuse = self._diffuse.astype(np.float32)
+        data *= (light.reshape(-1, 1) + diffuse) / (1 + self._diffuse).astype(np.float32)
+        np.clip(data, 0, 1, out=data)
+        return np.asarray(data.T.reshape(-1, *tile.shape))
+
+
+def _weights(keys: Keys, window: Window) -> tuple[csr_array, NDArray[np.float32]]:
     """Weight of each material's mean and modes, and the direct light, for every pixel.
 
     Returns
     -------
-    weights : (materials * (1 + MODES), height, width)
+    weights : (pixels, materials * (1 + MODES)) float32
+        A pixel shows few materials.
     light : (height, width)
     """
     y, x = (np.arange(a, b, dtype=np.float64) for a, b in ((window.y0, window.y1), (window.x0, window.x1)))
-    y, x = y[:, None], x[None, :]
-    shape = (y.size, x.size)
     fields = [0.55 * fractal(keys(f"mode {m}"), y, x, period=11, octaves=4, gain=0.75) for m in range(MODES)]
-    weights = np.zeros((len(MATERIALS), 1 + MODES, *shape), np.float32)
-    light = np.zeros(shape)
+    weights = np.zeros((y.size * x.size, len(MATERIALS), 1 + MODES), np.float32)
+    light = np.zeros(window.shape)
     offsets = (np.arange(SAMPLES) + 0.5) / SAMPLES
     for dy in offsets:
         for dx in offsets:
-            sample = ground(keys, np.broadcast_to(y + dy, shape), np.broadcast_to(x + dx, shape))
+            sample = ground(keys, y + dy, x + dx)
             light += sample.light / SAMPLES**2
             _add_sample(weights, keys, sample, fields)
-    weights /= SAMPLES**2
-    return weights.reshape(-1, *shape), (light * _hill_shade(keys, y, x)).astype(np.float32)
+    return _sparse(weights), (light * _hill_shade(keys, y, x)).astype(np.float32)
 
 
 def _add_sample(weights: NDArray[np.float32], keys: Keys, sample: Ground, fields: list[Field]) -> None:
@@ -98,17 +119,23 @@ def _add_sample(weights: NDArray[np.float32], keys: Keys, sample: Ground, fields
         0.8 * (2 * uniform(keys(f"object mode {m}"), sample.object) - 1) + field
         for m, field in enumerate(fields)
     ]
-    names = list(MATERIALS)
-    for number, cover in enumerate(COVERS.values()):
-        here = sample.cover == number
-        if not here.any():
-            continue
-        for material, share in ((cover.main, sample.share), (cover.rest, 1 - sample.share)):
-            amount = np.where(here, share, 0.0)
-            target = weights[names.index(material)]
-            target[0] += amount.astype(np.float32)
-            for m, parameter in enumerate(parameters):
-                target[1 + m] += (amount * parameter).astype(np.float32)
+    pixels = np.arange(len(weights))
+    terms = np.empty((1 + MODES, *sample.share.shape), np.float32)
+    for materials, amount in ((MAIN, sample.share), (REST, 1 - sample.share)):
+        terms[0] = amount
+        for term, parameter in zip(terms[1:], parameters, strict=True):
+            np.multiply(amount, parameter, out=term, casting="same_kind")
+        weights[pixels, materials[sample.cover.ravel()]] += terms.reshape(1 + MODES, -1).T
+
+
+def _sparse(weights: NDArray[np.float32]) -> csr_array:
+    """Mean over the samples of just the materials that a pixel shows."""
+    pixels, materials, terms = weights.shape
+    shown = weights[:, :, 0] > 0
+    columns = np.nonzero(shown)[1][:, None] * terms + np.arange(terms)
+    starts = np.concatenate([[0], np.cumsum(np.count_nonzero(shown, axis=1))]) * terms
+    means = weights[shown].ravel() / np.float32(SAMPLES**2)
+    return csr_array((means, columns.ravel(), starts), shape=(pixels, materials * terms))
 
 
 def _hill_shade(keys: Keys, y: Field, x: Field) -> Field:

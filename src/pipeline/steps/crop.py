@@ -1,35 +1,58 @@
 """Step `crop`: read a scene's source and store the wanted rectangle as the reference.
 
+Shard by shard, so that memory does not grow with the scene and a killed run goes on where it was.
 Only `simulate`, `evaluate` and `report` open the reference.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pipeline.config import Scene as SceneConfig
 from pipeline.config import Source, SyntheticSource
-from pipeline.data.readers import read_scene
-from pipeline.data.scene import Scene
-from pipeline.data.schema import reference_dataset
-from pipeline.data.store import read_json, write_store
-from pipeline.data.synthetic import synthetic_scene
+from pipeline.core.window import Window
+from pipeline.data.readers import FileScene
+from pipeline.data.scene import OpenScene, crop_window, shifted
+from pipeline.data.schema import placeholder, reference_like, valid_pixels
+from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side, token_of
+from pipeline.data.store import read_json
+from pipeline.data.synthetic import SyntheticScene
 from pipeline.provenance import provenance
+from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
 
 def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
     """Write `reference.zarr` and its ledger `out` from what `source.json` describes."""
     timing = Timing("crop")
-    with timing.measure("io"):
-        scene = read_source(source, settings.source).crop(settings.crop)
+    with timing.measure("io"), ProgressReport() as progress:
+        scene = open_source(source, settings.source)
+        bands, height, width = scene.shape
+        window = crop_window(settings.crop, (height, width))
+        transform = shifted(scene.metadata.transform, window.y0, window.x0)
+        like = replace(scene.metadata, transform=transform)
+        template = reference_like(placeholder(bands, *window.shape), like)
         origin = provenance("crop", settings=settings, inputs=[source])
-        write_store(out.with_suffix(".zarr"), reference_dataset(scene), origin)
+        side = shard_side(bands)
+        writer = ShardWriter(out.with_suffix(".zarr"), template, origin, {"y": side, "x": side})
+        units = {f"{w.y0},{w.x0}": partial(_parts, scene, window, w) for w in window.split(side)}
+        fill_store(writer, Journal(out.with_suffix(".journal"), token_of(origin)), units, progress)
     timing.write(out.parent)
 
 
-def read_source(record: Path, source: Source) -> Scene:
+def open_source(record: Path, source: Source) -> OpenScene:
     """The whole scene; a file must still be the one that `download` recorded."""
     if isinstance(source, SyntheticSource):
-        return synthetic_scene(source)
-    return read_scene(source.model_copy(update={"sha256": read_json(record)["sha256"]}))
+        return SyntheticScene(source)
+    return FileScene(source.model_copy(update={"sha256": read_json(record)["sha256"]}))
+
+
+def _parts(scene: OpenScene, crop: Window, window: Window) -> Iterator[Part]:
+    """What is stored of a window of the scene that lies in the crop."""
+    values = scene.read(window)
+    place = window.relative_to(crop)
+    yield "reference", place, values
+    yield "mask", place, valid_pixels(values)

@@ -1,0 +1,136 @@
+"""The array of a `.mat`, `.npz` or `.npy` file as an image in the order (band, y, x).
+
+Which array, and what its axes are, comes from the configuration; what it leaves out is guessed
+where only one answer fits. Bytes are read in `arrays`, and wavelengths in `bands`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import FileSource
+from pipeline.core.window import Window
+from pipeline.data.arrays import ArrayFile, open_arrays
+from pipeline.data.bands import Bands, configured_bands, per_band
+from pipeline.data.scene import Transform
+from pipeline.errors import InputError
+
+
+class ArrayImage:
+    """An array as a `StoredImage`; its one copy in memory, if any, is in its own type and order.
+
+    Parameters
+    ----------
+    path : Path
+    source : FileSource
+
+    Raises
+    ------
+    InputError
+        The array cannot be read or is not what the configuration says.
+    """
+
+    bad_bands: tuple[int, ...] = ()
+    crs: str | None = None
+    transform: Transform | None = None
+
+    def __init__(self, path: Path, source: FileSource) -> None:
+        file = open_arrays(path)
+        name = _name(file, source)
+        values = file.load(name)
+        if np.iscomplexobj(values):
+            raise InputError(f"{path}: variable {name!r} is complex; a scene is real")
+        wavelength, fwhm = _described_bands(file, source)
+        what, axes = _axes(file, source, wavelength)
+        self._values = _ordered(what, values, axes, source.shape)
+        self.shape = self._values.shape
+        self.storage = (1, self.shape[2])
+        self.wavelength, self.fwhm = per_band(path, self.shape[0], wavelength, fwhm)
+
+    def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Values of some bands of a window; an array declares nothing missing."""
+        values = np.asarray(self._values[bands, *window.slices])
+        return values, np.zeros(values.shape, bool)
+
+
+def array_size(path: Path, source: FileSource) -> tuple[int, int] | None:
+    """Height and width of a file's array, from its headers."""
+    file = open_arrays(path)
+    _, axes = _axes(file, source, _described_bands(file, source)[0])
+    shape = file.shape_of(_name(file, source))
+    if len(axes) != len(shape):
+        return None
+    return (shape[axes.index("y")], shape[axes.index("x")]) if len(axes) == 3 else source.shape
+
+
+def _name(file: ArrayFile, source: FileSource) -> str:
+    return source.variable or file.only(len(source.axes.split(",")) if source.axes else 3)
+
+
+def _axes(file: ArrayFile, source: FileSource, wavelength: Bands) -> tuple[str, list[str]]:
+    """What the array is, for messages, and its axes."""
+    name = _name(file, source)
+    shape = file.shape_of(name)
+    what = f"{file.path}: variable {name!r} of shape {'x'.join(map(str, shape))}"
+    return what, source.axes.split(",") if source.axes else _guessed_axes(what, shape, wavelength)
+
+
+def _described_bands(file: ArrayFile, source: FileSource) -> tuple[Bands, Bands]:
+    """Configured centres and widths of just the bands that the array holds."""
+    wavelength, fwhm = configured_bands(file.path, source, file)
+    if source.band_numbers is not None:
+        kept = _band_numbers(file, source.band_numbers, wavelength)
+        wavelength = None if wavelength is None else wavelength[kept]
+        fwhm = fwhm[kept] if fwhm is not None and fwhm.size > kept.size else fwhm
+    return wavelength, fwhm
+
+
+def _ordered(what: str, values: NDArray[Any], axes: list[str], shape: tuple[int, int] | None) -> NDArray[Any]:
+    """`values` in the order (band, y, x)."""
+    if values.ndim != len(axes) or 0 in values.shape:
+        raise InputError(
+            f"{what} does not fit axes {','.join(axes)}, which need {len(axes)} axes with content"
+        )
+    if len(axes) == 3:
+        return values.transpose([axes.index(axis) for axis in ("band", "y", "x")])
+    if shape is None:
+        raise InputError(f"{what} has one pixel axis; give `shape: [height, width]`")
+    (pixels,) = set(axes) - {"band"}
+    by_band = values if axes[0] == "band" else values.T
+    if by_band.shape[1] != shape[0] * shape[1]:
+        raise InputError(
+            f"{what} has {by_band.shape[1]} pixels along {pixels}, but shape {list(shape)} has "
+            f"{shape[0] * shape[1]}; correct `axes` or `shape`"
+        )
+    if pixels == "yx":
+        return by_band.reshape(-1, *shape)
+    return by_band.reshape(-1, shape[1], shape[0]).transpose(0, 2, 1)  # column-major pixels
+
+
+def _guessed_axes(what: str, shape: tuple[int, ...], wavelength: Bands) -> list[str]:
+    """MATLAB's y,x,band; or band,y,x where the number of wavelengths says so."""
+    if len(shape) != 3:
+        raise InputError(f"{what} has {len(shape)} axes, a scene has 3; give `axes` and `shape`")
+    if wavelength is None or shape[2] == wavelength.size:
+        return ["y", "x", "band"]
+    if shape[0] == wavelength.size and shape[1] != wavelength.size:
+        return ["band", "y", "x"]
+    raise InputError(f"{what} has no band axis at its end for {wavelength.size} wavelengths; give `axes`")
+
+
+def _band_numbers(file: ArrayFile, name: str, wavelength: Bands) -> NDArray[np.intp]:
+    """0-based positions of the kept bands among those that the wavelengths describe."""
+    numbers = file.load(name).ravel()
+    most = np.inf if wavelength is None else wavelength.size
+    if numbers.size == 0:
+        raise InputError(f"{file.path}: band_numbers {name!r} is empty; expected the kept bands' numbers")
+    if (numbers != np.round(numbers)).any() or numbers.min() < 1 or numbers.max() > most:
+        raise InputError(
+            f"{file.path}: band_numbers {name!r} holds {numbers.min():g} to {numbers.max():g}; "
+            f"expected whole numbers from 1 to {most}, the number of `wavelengths`"
+        )
+    return np.asarray(numbers - 1, np.intp)

@@ -1,0 +1,65 @@
+"""Band centres and widths that the configuration gives for a file.
+
+They are numbers in nm, `first:last:count`, or a variable of the file. What formats say about bands
+by themselves is read in `raster`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import FileSource
+from pipeline.data.arrays import ArrayFile
+from pipeline.errors import InputError
+
+EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d+)")
+MICROMETRES_BELOW = 100.0  # no band lies at 100 nm, and none of interest at 100 micrometres
+LONGEST_BAND = 1e6  # nm
+
+Bands = NDArray[np.float64] | None
+
+
+def configured_bands(path: Path, source: FileSource, file: ArrayFile | None) -> tuple[Bands, Bands]:
+    """Centres and widths that the configuration gives."""
+    return _listed(path, file, "wavelengths", source.wavelengths), _listed(path, file, "fwhm", source.fwhm)
+
+
+def per_band(path: Path, bands: int, wavelength: Bands, fwhm: Bands) -> tuple[Bands, Bands]:
+    """Centres and widths, one for each band; a single width holds for all."""
+    if fwhm is not None and fwhm.size == 1:
+        fwhm = np.full(bands, fwhm[0])
+    for key, values in (("wavelengths", wavelength), ("fwhm", fwhm)):
+        if values is not None and values.size != bands:
+            raise InputError(
+                f"{path}: {key} has {values.size} values, the file has {bands} bands; give one for each "
+                "band (`band_numbers` picks them), or correct `axes`"
+            )
+    return wavelength, fwhm
+
+
+def _listed(path: Path, file: ArrayFile | None, key: str, given: list[float] | float | str | None) -> Bands:
+    """Wavelengths or widths in nm from the configuration: numbers, `first:last:count`, a variable."""
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        values = np.atleast_1d(np.asarray(given, np.float64))
+    elif steps := EQUAL_STEPS.fullmatch(given.replace(" ", "")):
+        values = np.linspace(float(steps[1]), float(steps[2]), int(steps[3]))
+    elif file is None:
+        raise InputError(
+            f"{path}: {key} {given!r} is neither a list nor first:last:count; a raster has no variables"
+        )
+    else:
+        values = file.load(given).astype(np.float64).ravel()
+    if values.size == 0 or not np.isfinite(values).all() or (values <= 0).any():
+        raise InputError(f"{path}: {key} must be positive numbers in nm")
+    if key == "wavelengths" and not MICROMETRES_BELOW < values.max() < LONGEST_BAND:
+        raise InputError(
+            f"{path}: {key} {values.min():g} to {values.max():g} cannot be nm; "
+            "give them in nm (1000 for a micrometre)"
+        )
+    return values
