@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise, estimate_spectral_response
+from pipeline.core.estimation import (
+    MatchedPixels,
+    estimate_hsi_noise,
+    estimate_msi_noise,
+    estimate_spectral_response,
+    matched_pixels,
+)
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
 
@@ -29,9 +35,10 @@ def low_rank_pair(snr_db: float, seed: int = 0):
 @pytest.mark.parametrize("snr_db", [20, 35])
 def test_noise_levels_are_found(snr_db):
     pair = low_rank_pair(snr_db)
-    sigma_hsi = estimate_hsi_noise(pair.lr_hsi)
+    pixels = matched_pixels(pair)
+    sigma_hsi = estimate_hsi_noise(pixels)
     assert np.median(sigma_hsi / pair.sigma_hsi) == pytest.approx(1, abs=0.2)
-    sigma_msi = estimate_msi_noise(pair.lr_hsi, pair.hr_msi, pair.spectral_response, pair.operator, sigma_hsi)
+    sigma_msi = estimate_msi_noise(pixels, pair.spectral_response, sigma_hsi)
     assert (0.5 * pair.sigma_msi < sigma_msi).all()
     assert (sigma_msi < 2 * pair.sigma_msi).all()
 
@@ -41,44 +48,46 @@ def test_noise_is_found_per_band():
     rng = np.random.default_rng(0)
     true = np.where(np.arange(40) == 17, 0.5, 0.02) * pair.lr_hsi.std()
     noisy = pair.lr_hsi + true[:, None, None] * rng.standard_normal(pair.lr_hsi.shape)
-    sigma = estimate_hsi_noise(noisy)
+    sigma = estimate_hsi_noise(matched_pixels(replace(pair, lr_hsi=noisy)))
     assert sigma[17] == pytest.approx(true[17], rel=0.2)
     assert np.argmax(sigma) == 17
 
 
 def test_noise_of_a_clean_image_is_small_and_positive():
     pair = low_rank_pair(200)
-    sigma = estimate_hsi_noise(pair.lr_hsi)
+    sigma = estimate_hsi_noise(matched_pixels(pair))
     assert (sigma > 0).all()
     assert sigma.max() < 1e-3 * pair.lr_hsi.std()
 
 
 def test_few_pixels_or_one_band_still_give_a_level():
     rng = np.random.default_rng(0)
-    assert (estimate_hsi_noise(rng.random((5, 1, 2))) > 0).all()
-    assert (estimate_hsi_noise(rng.random((1, 6, 6))) > 0).all()
+    for bands, count in ((5, 2), (1, 36)):
+        pixels = MatchedPixels(rng.random((bands, count)), rng.random((1, count)), 1.0)
+        assert (estimate_hsi_noise(pixels) > 0).all()
 
 
 def test_nodata_pixels_do_not_count():
     pair = low_rank_pair(30)
     damaged = pair.lr_hsi.copy()
     damaged[:, 2, 3] = np.nan
-    assert np.allclose(estimate_hsi_noise(damaged), estimate_hsi_noise(pair.lr_hsi), rtol=0.1)
+    pixels, fewer = matched_pixels(pair), matched_pixels(replace(pair, lr_hsi=damaged))
+    assert fewer.hsi.shape[1] == pixels.hsi.shape[1] - 1
+    assert np.allclose(estimate_hsi_noise(fewer), estimate_hsi_noise(pixels), rtol=0.1)
 
 
 def test_wrong_response_counts_as_noise_of_the_msi():
     pair = low_rank_pair(40)
     wrong = np.roll(pair.spectral_response, 5, axis=1)
-    right_level = estimate_msi_noise(
-        pair.lr_hsi, pair.hr_msi, pair.spectral_response, pair.operator, pair.sigma_hsi
-    )
-    wrong_level = estimate_msi_noise(pair.lr_hsi, pair.hr_msi, wrong, pair.operator, pair.sigma_hsi)
+    pixels = matched_pixels(pair)
+    right_level = estimate_msi_noise(pixels, pair.spectral_response, pair.sigma_hsi)
+    wrong_level = estimate_msi_noise(pixels, wrong, pair.sigma_hsi)
     assert (wrong_level > 3 * right_level).all()
 
 
 def test_spectral_response_predicts_the_msi():
     pair = low_rank_pair(40)
-    estimate = estimate_spectral_response(pair.lr_hsi, pair.hr_msi, pair.operator)
+    estimate = estimate_spectral_response(matched_pixels(pair))
     assert (estimate >= 0).all()
     assert np.allclose(estimate.sum(axis=1), 1)
     fresh = low_rank_pair(200, seed=1)  # what R predicts without noise
