@@ -12,8 +12,10 @@ from pipeline.core.estimation import (
     estimate_spectral_response,
     matched_pixels,
 )
+from pipeline.core.observation import Observation
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
+from pipeline.errors import InputError
 
 
 def low_rank_pair(snr_db: float, seed: int = 0):
@@ -58,6 +60,72 @@ def test_noise_of_a_clean_image_is_small_and_positive():
     sigma = estimate_hsi_noise(matched_pixels(pair))
     assert (sigma > 0).all()
     assert sigma.max() < 1e-3 * pair.lr_hsi.std()
+
+
+def test_the_regression_is_that_of_each_band_on_its_neighbours():
+    pixels = matched_pixels(low_rank_pair(30))
+    bands, count = pixels.hsi.shape
+    variances, shares = np.empty(bands), np.zeros((bands, bands))
+    for band in range(bands):
+        near = np.argsort(np.abs(np.arange(bands) - band), kind="stable")[1:31]
+        predictors = np.vstack([pixels.hsi[near], np.ones(count)]).T
+        solution, residual, *_ = np.linalg.lstsq(predictors, pixels.hsi[band], rcond=None)
+        variances[band], shares[band, near] = residual[0] / (count - 31), solution[:-1] ** 2
+    own = variances.copy()
+    for _ in range(50):
+        own = own * variances / (own + shares @ own)
+    assert np.allclose(estimate_hsi_noise(pixels), np.sqrt(own), rtol=1e-9)
+
+
+def large_pair():
+    """Two bands and one, more than one block in either direction, with no-data."""
+    rng = np.random.default_rng(2)
+    lr_hsi = rng.random((2, 260, 140), dtype=np.float32)
+    hr_msi = rng.random((1, 1040, 560), dtype=np.float32)
+    lr_hsi[1, 128, 7] = np.nan
+    hr_msi[:, 300:700, 500:530] = np.nan
+    response = SpatialResponse.gaussian(ratio=4, fwhm=1.5)
+    return Observation(lr_hsi, hr_msi, np.ones((1, 2)), response, np.ones(2), np.ones(1))
+
+
+def as_set(hsi, msi):
+    return np.unique(np.concatenate([hsi, msi]).T, axis=0)
+
+
+@pytest.mark.parametrize(("most", "stride"), [(10**6, 1), (260 * 140, 1), (2000, 5), (50, 27)])
+def test_matched_pixels_lie_on_a_fixed_grid(most, stride):
+    pair = large_pair()
+    degraded = pair.operator.forward_with_nodata(pair.hr_msi.astype(np.float64))
+    coarse, degraded = pair.lr_hsi[:, ::stride, ::stride], degraded[:, ::stride, ::stride]
+    valid = np.isfinite(coarse).all(axis=0) & np.isfinite(degraded).all(axis=0)
+    pixels = matched_pixels(pair, most)
+    assert valid.sum() == pixels.hsi.shape[1] == pixels.msi.shape[1] <= 1.2 * most
+    expected = as_set(coarse[:, valid].astype(np.float64), degraded[:, valid])
+    assert np.allclose(as_set(pixels.hsi, pixels.msi), expected, rtol=1e-12)
+
+
+def test_pixels_of_a_small_scene_keep_their_order():
+    pair = low_rank_pair(35)
+    pixels = matched_pixels(pair)
+    assert np.array_equal(pixels.hsi, pair.lr_hsi.reshape(40, -1))
+    assert np.allclose(pixels.msi, pair.operator.forward(pair.hr_msi.astype(np.float64)).reshape(4, -1))
+
+
+def test_noise_gain_is_that_of_the_operator():
+    pair = low_rank_pair(35)
+    rows = pair.operator.rows[0]
+    gain = np.square(rows).sum(axis=1).mean() ** 2
+    assert matched_pixels(pair).noise_gain == pytest.approx(gain)
+
+
+def test_images_without_a_common_pixel_are_refused():
+    pair = low_rank_pair(35)
+    lr_hsi, hr_msi = pair.lr_hsi.copy(), pair.hr_msi.copy()
+    lr_hsi[:, :12] = np.nan
+    hr_msi[:, 40:] = np.nan
+    with pytest.raises(InputError, match="none is valid in all bands of both") as error:
+        matched_pixels(replace(pair, lr_hsi=lr_hsi, hr_msi=hr_msi))
+    assert "\n" not in str(error.value)
 
 
 def test_few_pixels_or_one_band_still_give_a_level():
