@@ -5,9 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise, estimate_spectral_response
+from pipeline.core.estimation import (
+    MatchedPixels,
+    estimate_hsi_noise,
+    estimate_msi_noise,
+    estimate_spectral_response,
+    matched_pixels,
+)
+from pipeline.core.observation import Observation
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
+from pipeline.errors import InputError
 
 
 def low_rank_pair(snr_db: float, seed: int = 0):
@@ -29,9 +37,10 @@ def low_rank_pair(snr_db: float, seed: int = 0):
 @pytest.mark.parametrize("snr_db", [20, 35])
 def test_noise_levels_are_found(snr_db):
     pair = low_rank_pair(snr_db)
-    sigma_hsi = estimate_hsi_noise(pair.lr_hsi)
+    pixels = matched_pixels(pair)
+    sigma_hsi = estimate_hsi_noise(pixels)
     assert np.median(sigma_hsi / pair.sigma_hsi) == pytest.approx(1, abs=0.2)
-    sigma_msi = estimate_msi_noise(pair.lr_hsi, pair.hr_msi, pair.spectral_response, pair.operator, sigma_hsi)
+    sigma_msi = estimate_msi_noise(pixels, pair.spectral_response, sigma_hsi)
     assert (0.5 * pair.sigma_msi < sigma_msi).all()
     assert (sigma_msi < 2 * pair.sigma_msi).all()
 
@@ -41,44 +50,112 @@ def test_noise_is_found_per_band():
     rng = np.random.default_rng(0)
     true = np.where(np.arange(40) == 17, 0.5, 0.02) * pair.lr_hsi.std()
     noisy = pair.lr_hsi + true[:, None, None] * rng.standard_normal(pair.lr_hsi.shape)
-    sigma = estimate_hsi_noise(noisy)
+    sigma = estimate_hsi_noise(matched_pixels(replace(pair, lr_hsi=noisy)))
     assert sigma[17] == pytest.approx(true[17], rel=0.2)
     assert np.argmax(sigma) == 17
 
 
 def test_noise_of_a_clean_image_is_small_and_positive():
     pair = low_rank_pair(200)
-    sigma = estimate_hsi_noise(pair.lr_hsi)
+    sigma = estimate_hsi_noise(matched_pixels(pair))
     assert (sigma > 0).all()
     assert sigma.max() < 1e-3 * pair.lr_hsi.std()
 
 
+def test_the_regression_is_that_of_each_band_on_its_neighbours():
+    pixels = matched_pixels(low_rank_pair(30))
+    bands, count = pixels.hsi.shape
+    variances, shares = np.empty(bands), np.zeros((bands, bands))
+    for band in range(bands):
+        near = np.argsort(np.abs(np.arange(bands) - band), kind="stable")[1:31]
+        predictors = np.vstack([pixels.hsi[near], np.ones(count)]).T
+        solution, residual, *_ = np.linalg.lstsq(predictors, pixels.hsi[band], rcond=None)
+        variances[band], shares[band, near] = residual[0] / (count - 31), solution[:-1] ** 2
+    own = variances.copy()
+    for _ in range(50):
+        own = own * variances / (own + shares @ own)
+    assert np.allclose(estimate_hsi_noise(pixels), np.sqrt(own), rtol=1e-9)
+
+
+def large_pair():
+    """Two bands and one, more than one block in either direction, with no-data."""
+    rng = np.random.default_rng(2)
+    lr_hsi = rng.random((2, 260, 140), dtype=np.float32)
+    hr_msi = rng.random((1, 1040, 560), dtype=np.float32)
+    lr_hsi[1, 128, 7] = np.nan
+    hr_msi[:, 300:700, 500:530] = np.nan
+    response = SpatialResponse.gaussian(ratio=4, fwhm=1.5)
+    return Observation(lr_hsi, hr_msi, np.ones((1, 2)), response, np.ones(2), np.ones(1))
+
+
+def as_set(hsi, msi):
+    return np.unique(np.concatenate([hsi, msi]).T, axis=0)
+
+
+@pytest.mark.parametrize(("most", "stride"), [(10**6, 1), (260 * 140, 1), (2000, 5), (50, 27)])
+def test_matched_pixels_lie_on_a_fixed_grid(most, stride):
+    pair = large_pair()
+    degraded = pair.operator.forward_with_nodata(pair.hr_msi.astype(np.float64))
+    coarse, degraded = pair.lr_hsi[:, ::stride, ::stride], degraded[:, ::stride, ::stride]
+    valid = np.isfinite(coarse).all(axis=0) & np.isfinite(degraded).all(axis=0)
+    pixels = matched_pixels(pair, most)
+    assert valid.sum() == pixels.hsi.shape[1] == pixels.msi.shape[1] <= 1.2 * most
+    expected = as_set(coarse[:, valid].astype(np.float64), degraded[:, valid])
+    assert np.allclose(as_set(pixels.hsi, pixels.msi), expected, rtol=1e-12)
+
+
+def test_pixels_of_a_small_scene_keep_their_order():
+    pair = low_rank_pair(35)
+    pixels = matched_pixels(pair)
+    assert np.array_equal(pixels.hsi, pair.lr_hsi.reshape(40, -1))
+    assert np.allclose(pixels.msi, pair.operator.forward(pair.hr_msi.astype(np.float64)).reshape(4, -1))
+
+
+def test_noise_gain_is_that_of_the_operator():
+    pair = low_rank_pair(35)
+    rows = pair.operator.rows[0]
+    gain = np.square(rows).sum(axis=1).mean() ** 2
+    assert matched_pixels(pair).noise_gain == pytest.approx(gain)
+
+
+def test_images_without_a_common_pixel_are_refused():
+    pair = low_rank_pair(35)
+    lr_hsi, hr_msi = pair.lr_hsi.copy(), pair.hr_msi.copy()
+    lr_hsi[:, :12] = np.nan
+    hr_msi[:, 40:] = np.nan
+    with pytest.raises(InputError, match="none is valid in all bands of both") as error:
+        matched_pixels(replace(pair, lr_hsi=lr_hsi, hr_msi=hr_msi))
+    assert "\n" not in str(error.value)
+
+
 def test_few_pixels_or_one_band_still_give_a_level():
     rng = np.random.default_rng(0)
-    assert (estimate_hsi_noise(rng.random((5, 1, 2))) > 0).all()
-    assert (estimate_hsi_noise(rng.random((1, 6, 6))) > 0).all()
+    for bands, count in ((5, 2), (1, 36)):
+        pixels = MatchedPixels(rng.random((bands, count)), rng.random((1, count)), 1.0)
+        assert (estimate_hsi_noise(pixels) > 0).all()
 
 
 def test_nodata_pixels_do_not_count():
     pair = low_rank_pair(30)
     damaged = pair.lr_hsi.copy()
     damaged[:, 2, 3] = np.nan
-    assert np.allclose(estimate_hsi_noise(damaged), estimate_hsi_noise(pair.lr_hsi), rtol=0.1)
+    pixels, fewer = matched_pixels(pair), matched_pixels(replace(pair, lr_hsi=damaged))
+    assert fewer.hsi.shape[1] == pixels.hsi.shape[1] - 1
+    assert np.allclose(estimate_hsi_noise(fewer), estimate_hsi_noise(pixels), rtol=0.1)
 
 
 def test_wrong_response_counts_as_noise_of_the_msi():
     pair = low_rank_pair(40)
     wrong = np.roll(pair.spectral_response, 5, axis=1)
-    right_level = estimate_msi_noise(
-        pair.lr_hsi, pair.hr_msi, pair.spectral_response, pair.operator, pair.sigma_hsi
-    )
-    wrong_level = estimate_msi_noise(pair.lr_hsi, pair.hr_msi, wrong, pair.operator, pair.sigma_hsi)
+    pixels = matched_pixels(pair)
+    right_level = estimate_msi_noise(pixels, pair.spectral_response, pair.sigma_hsi)
+    wrong_level = estimate_msi_noise(pixels, wrong, pair.sigma_hsi)
     assert (wrong_level > 3 * right_level).all()
 
 
 def test_spectral_response_predicts_the_msi():
     pair = low_rank_pair(40)
-    estimate = estimate_spectral_response(pair.lr_hsi, pair.hr_msi, pair.operator)
+    estimate = estimate_spectral_response(matched_pixels(pair))
     assert (estimate >= 0).all()
     assert np.allclose(estimate.sum(axis=1), 1)
     fresh = low_rank_pair(200, seed=1)  # what R predicts without noise

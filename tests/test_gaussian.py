@@ -88,7 +88,8 @@ def test_subspace_of_equal_noise_is_the_svd():
     image = RNG.random((6, 5, 4))
     subspace = fit_subspace(image, np.full(6, 0.1), 3)
     u, s, vt = np.linalg.svd(image.reshape(6, -1), full_matrices=False)
-    rebuilt = np.tensordot(subspace.basis.T, subspace.coefficients, axes=1).reshape(6, -1)
+    coefficients = subspace.coefficients(image)[:, :, :]
+    rebuilt = np.tensordot(subspace.basis.T, coefficients, axes=1).reshape(6, -1)
     assert np.allclose(rebuilt, (u[:, :3] * s[:3]) @ vt[:3])
     assert np.allclose(subspace.basis @ subspace.basis.T, np.eye(3))
 
@@ -104,7 +105,7 @@ def test_subspace_gives_noisy_bands_less_weight():
     sigma = np.r_[np.full(7, 1e-3), 1.0]
     noisy = clean + sigma[:, None, None] * rng.standard_normal(clean.shape)
     subspace = fit_subspace(noisy, sigma, 1)
-    rebuilt = np.tensordot(subspace.basis.T, subspace.coefficients, axes=1)
+    rebuilt = np.tensordot(subspace.basis.T, subspace.coefficients(noisy)[:, :, :], axes=1)
     assert np.abs(rebuilt[:7] - clean[:7]).max() < 0.01
 
 
@@ -132,6 +133,48 @@ def test_detail_covariance_is_positive_for_any_size(height, width, ratio):
     assert np.linalg.eigvalsh(covariance).min() > 0
 
 
+def holed(height, width):
+    """An image of 5 bands, three blocks high, with a hole and a missing corner."""
+    image = np.cumsum(np.random.default_rng(8).standard_normal((5, height, width)), axis=2)
+    image[2, 100, 60] = np.nan
+    image[:, :9, :14] = np.nan
+    return image
+
+
+@pytest.mark.parametrize("ratio", ["4", "3", "25/3"])
+@pytest.mark.parametrize("kind", ["bicubic", "wide"])
+def test_blocks_give_the_detail_covariance_of_the_whole_image(ratio, kind):
+    if kind == "bicubic":
+        response = SpatialResponse.bicubic(ratio=ratio)
+    else:
+        response = SpatialResponse.gaussian(ratio=ratio, fwhm=2)
+    step = response.ratio.numerator
+    image = holed(290, 150)
+    size = (290 // step * step, 150 // step * step)
+    part = image[:, : size[0], : size[1]]
+    filled = fill_nearest(part)
+    detail = filled - upsample(response.operator(*size).forward(filled), size)
+    pixels = detail[:, np.isfinite(part).all(axis=0)]
+    expected = pixels @ pixels.T / pixels.shape[1]
+    expected += 1e-6 * np.trace(expected) / 5 * np.eye(5)
+    assert np.allclose(detail_covariance(image, response), expected, rtol=1e-10)
+
+
+def test_blocks_give_the_subspace_of_all_valid_pixels():
+    image, sigma = holed(290, 150), np.array([0.1, 0.2, 0.1, 0.5, 0.1])
+    pixels = image[:, np.isfinite(image).all(axis=0)]
+    assert pixels.shape[1] == 290 * 150 - 1 - 9 * 14
+    left, power, _ = np.linalg.svd(pixels / sigma[:, None], full_matrices=False)
+    subspace = fit_subspace(image, sigma, 3)
+    spanned = left[:, :3].T * sigma
+    assert np.allclose(subspace.basis @ np.linalg.pinv(spanned) @ spanned, subspace.basis, rtol=1e-9)
+    assert np.allclose(subspace.projection @ subspace.basis.T, np.eye(3), atol=1e-12)
+    edge = (1 + np.sqrt(5 / pixels.shape[1])) ** 2
+    assert signal_dimension(image, sigma) == (power**2 / pixels.shape[1] > edge).sum()
+    with pytest.raises(InputError, match="no pixel is valid in all bands"):
+        fit_subspace(image * np.nan, sigma, 3)
+
+
 def test_dimension_is_checked_against_bands_and_pixels():
     observation, _ = small_problem(SpatialResponse.bicubic(ratio=2), (4, 4))
     assert resolve_dimension(None, observation) == 4
@@ -147,6 +190,10 @@ def test_filling_takes_the_nearest_valid_pixel():
     assert np.isfinite(filled).all()
     assert filled[0, 0, 0] in (1.0, 4.0)
     assert filled[0, 2, 3] == 7.0
+
+
+def test_an_image_without_valid_pixels_is_filled_with_zeros():
+    assert not fill_nearest(np.full((2, 3, 4), np.nan)).any()
 
 
 def test_footprint_covers_exactly_the_missing_lr_pixel():

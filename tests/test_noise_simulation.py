@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import kstest
 
-from pipeline.core.noise import derived_seed, noise_sigma, philox_key, standard_normal
+from pipeline.core.noise import derived_seed, noise_sigma, philox_key, power_of, standard_normal
 from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
+from pipeline.core.simulation import Sensors, Simulation, simulate
 from pipeline.core.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
@@ -101,14 +102,31 @@ def test_derived_seeds() -> None:
 
 def test_noise_level() -> None:
     clean = np.stack([np.full((3, 4), 2.0), np.full((3, 4), 4.0)])
-    np.testing.assert_allclose(noise_sigma(clean, 20, per_band=True), [0.2, 0.4])
-    np.testing.assert_allclose(noise_sigma(clean, 20, per_band=False), [np.sqrt(0.1)] * 2)
+    np.testing.assert_allclose(noise_sigma(power_of(clean), 20, per_band=True), [0.2, 0.4])
+    np.testing.assert_allclose(noise_sigma(power_of(clean), 20, per_band=False), [np.sqrt(0.1)] * 2)
     clean[0, 0], clean[1, 1, 1] = np.nan, np.nan
-    np.testing.assert_allclose(noise_sigma(clean, 20, per_band=True), [0.2, 0.4])
-    np.testing.assert_allclose(noise_sigma(clean, 20, per_band=False), np.sqrt((8 * 4 + 11 * 16) / 19 / 100))
+    np.testing.assert_allclose(noise_sigma(power_of(clean), 20, per_band=True), [0.2, 0.4])
+    np.testing.assert_allclose(
+        noise_sigma(power_of(clean), 20, per_band=False), np.sqrt((8 * 4 + 11 * 16) / 19 / 100)
+    )
     clean[0] = np.nan
     for per_band in (True, False):
-        np.testing.assert_allclose(noise_sigma(clean, 20, per_band), [np.nan, 0.4])
+        np.testing.assert_allclose(noise_sigma(power_of(clean), 20, per_band), [np.nan, 0.4])
+
+
+@given(st.integers(1, 11), st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_power_of_parts_adds_up(cut: int, empty: bool) -> None:
+    image = np.random.default_rng(cut).normal(2, 1, (3, 4, 12))
+    image[0, :, :2] = np.nan
+    image[2] = np.nan if empty else image[2]
+    parts = power_of(image[:, :, :cut]) + power_of(image[:, :, cut:])
+    valid = ~np.isnan(image)
+    np.testing.assert_array_equal(parts.counts, valid.sum(axis=(1, 2)))
+    np.testing.assert_allclose(parts.mean, np.mean(image[valid] ** 2), rtol=1e-14)
+    for band, mean in zip(image, parts.means, strict=True):
+        kept = band[~np.isnan(band)]
+        np.testing.assert_allclose(mean, np.mean(kept**2) if kept.size else np.nan, rtol=1e-14)
 
 
 # ---- simulation
@@ -184,6 +202,72 @@ def test_no_data_reaches_no_further_than_the_responses() -> None:
     np.testing.assert_allclose(observation.lr_hsi[kept], clean.lr_hsi[kept], atol=1e-4)
 
 
+def whole_image_simulation(cube: Cube, response: SpatialResponse, seed: int) -> tuple[Cube, Cube]:
+    """Both noisy images at 35 dB from arrays of the whole scene, in float64."""
+    images = []
+    clean_hsi = response.operator(*cube.shape[1:]).forward_with_nodata(cube.astype(np.float64))
+    clean_msi = np.stack([np.tensordot(row[row != 0], cube[row != 0], axes=1) for row in R])
+    for purpose, clean in (("lr_hsi", clean_hsi), ("hr_msi", clean_msi)):
+        sigma = np.sqrt(np.nanmean(clean**2) / 10**3.5)
+        images.append(clean + sigma * standard_normal(seed, purpose, clean.shape))
+    return images[0], images[1]
+
+
+RESPONSES = {
+    "bicubic": BICUBIC,
+    "wide": SpatialResponse.gaussian(ratio="5/2", fwhm=2.0),
+    "box": SpatialResponse.box(ratio="25/3"),
+    "free, reaching one way only": SpatialResponse.from_psf(np.pad(np.eye(3), ((9, 0), (0, 9))), ratio=5),
+}
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+@pytest.mark.parametrize("nodata", [False, True])
+def test_windows_of_a_file_give_the_whole_image(name: str, nodata: bool, tmp_path: Path) -> None:
+    response = RESPONSES[name]
+    n = response.ratio.numerator
+    cube = reference(200 // n * n, 150 // n * n)
+    if nodata:
+        cube[1, 20, 30] = np.nan
+        cube[:, 60:110, :40] = np.nan
+    np.save(tmp_path / "cube.npy", cube)
+    on_disk = np.load(tmp_path / "cube.npy", mmap_mode="r")
+    sensors = Sensors(on_disk, R, response)
+    whole = Window(0, cube.shape[1], 0, cube.shape[2])
+    tiles = list(whole.split(48 // n * n))
+    streamed = Simulation(sensors, tiles, snr_db=35, per_band=False, seed=5)
+    lr_hsi, hr_msi = whole_image_simulation(cube, response, 5)
+    for tile in reversed(tiles):
+        seen = streamed.observe(tile)
+        assert seen.origin == (tile.y0, tile.x0)
+        lr = sensors.lr_window(tile)
+        np.testing.assert_allclose(seen.lr_hsi, lr_hsi[:, *lr.slices].astype(np.float32), rtol=1e-6)
+        np.testing.assert_allclose(seen.hr_msi, hr_msi[:, *tile.slices].astype(np.float32), rtol=1e-6)
+    at_once = simulate(cube, spectral_response=R, spatial_response=response, seed=5)
+    np.testing.assert_allclose(at_once.lr_hsi, lr_hsi, rtol=1e-6)
+    np.testing.assert_allclose(at_once.hr_msi, hr_msi, rtol=1e-6)
+    np.testing.assert_allclose(at_once.sigma_hsi, streamed.sigma_hsi, rtol=1e-13)
+    np.testing.assert_allclose(at_once.sigma_msi, streamed.sigma_msi, rtol=1e-13)
+
+
+class Recorded:
+    """A reference that remembers which windows were read."""
+
+    def __init__(self, cube: Cube) -> None:
+        self.cube, self.shape = cube, cube.shape
+        self.read: list[tuple[slice, ...]] = []
+
+    def __getitem__(self, key: tuple[slice, ...]) -> Cube:
+        self.read.append(key)
+        return self.cube[key]
+
+
+def test_a_window_reads_no_more_than_its_sensors_see() -> None:
+    recorded = Recorded(reference(256, 256))
+    Sensors(recorded, R, BICUBIC).images(Window(64, 128, 128, 256))
+    assert [key[1:] for key in recorded.read] == [(slice(58, 134), slice(122, 256))]
+
+
 # ---- errors
 
 
@@ -200,6 +284,10 @@ def test_unusable_references_and_settings() -> None:
         (
             {"reference": cube[:, :62]},
             "62 HR pixels are not .* at ratio 4; crop to a multiple of 4, the nearest being 60 or 64",
+        ),
+        (
+            {"reference": np.where(np.arange(5)[:, None, None] % 4, cube, np.nan)},
+            "reference: holds no valid value of which the hr_msi could be made",
         ),
         ({"snr_db": -20}, "snr_db: -20 dB leaves nothing of the signal; use a value above -20"),
         ({"snr_db": np.nan}, "snr_db: nan dB"),
@@ -228,7 +316,6 @@ def test_unusable_references_and_settings() -> None:
         ),
         (lambda o: {"hr_msi": o.hr_msi[None]}, "hr_msi: expected three axes"),
         (lambda o: {"lr_hsi": o.lr_hsi / 0}, "lr_hsi: holds infinite values; mark no-data as NaN"),
-        (lambda o: {"hr_msi": o.hr_msi * np.nan}, "hr_msi: no pixel is valid in all bands"),
         (
             lambda o: {"lr_hsi": np.moveaxis(o.lr_hsi, 0, 2)},
             r"lr_hsi: shape \(16, 12, 5\) has its 5 bands on the last axis, .*moveaxis\(lr_hsi, 2, 0\)",

@@ -5,8 +5,12 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,8 +22,13 @@ from rich.console import Console
 
 from pipeline.config import Crop, Estimation, Experiment, FileSource, SyntheticSource, load_experiment
 from pipeline.config import Scene as SceneConfig
-from pipeline.data.schema import observation_from
-from pipeline.data.store import read_json, read_store
+from pipeline.core.estimation import estimate_hsi_noise, matched_pixels
+from pipeline.core.simulation import simulate as core_simulate
+from pipeline.data.response_files import read_response
+from pipeline.data.scene import Scene
+from pipeline.data.schema import observation_from, reference_dataset, scene_from, valid_pixels
+from pipeline.data.shards import journal_lines
+from pipeline.data.store import read_json, read_store, write_store
 from pipeline.errors import InputError
 from pipeline.methods.checkpoint import write_tensors
 from pipeline.settings import BicubicSettings, GaussianSubspaceSettings, MethodEntry
@@ -128,6 +137,98 @@ def test_noise_seed_changes_the_observation(prepared: Run, tiny: Experiment, tmp
     assert read_json(other.observation)["digest"] != read_json(prepared.observation)["digest"]
     again = Run(tmp_path, tiny).prepare(seed=0)
     assert again.observation.read_bytes() == prepared.observation.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def wide(tiny: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A reference of 3 x 2 shards with a hole, in a folder of its own."""
+    run = Run(tmp_path_factory.mktemp("wide"), tiny)
+    cube = np.cumsum(np.random.default_rng(0).random((6, 1100, 600), dtype=np.float32), axis=2) / 600
+    cube[2, 500:530, 500:520] = np.nan
+    scene = Scene(cube, wavelength=np.linspace(440, 860, 6), fwhm=np.full(6, 60.0))
+    write_store(run.folder / "reference.zarr", reference_dataset(scene), {})
+    return run
+
+
+def simulate_settings(experiment: Experiment) -> simulate.Settings:
+    (response,) = experiment.responses.values()
+    return simulate.Settings(response=response, noise=experiment.noise)
+
+
+@pytest.fixture(scope="module")
+def observed(wide: Run) -> Run:
+    """The observation of the wide scene, from an unbroken run."""
+    settings = simulate_settings(wide.experiment)
+    simulate.run(
+        reference=wide.folder / "reference.json",
+        settings=settings,
+        seed=3,
+        out=wide.folder / "observation.json",
+    )
+    return wide
+
+
+def test_tiles_of_an_observation_are_those_of_the_whole_image(observed: Run) -> None:
+    dataset = read_store(observed.observation)
+    stored = observation_from(dataset)
+    reference = scene_from(read_store(observed.folder / "reference.json"))
+    settings = simulate_settings(observed.experiment)
+    whole = core_simulate(
+        reference.data,
+        spectral_response=read_response(settings.response.spectral, reference.wavelength, reference.fwhm),
+        spatial_response=settings.response.spatial.build(),
+        snr_db=settings.noise.snr_db,
+        seed=3,
+    )
+    for name in ("lr_hsi", "hr_msi", "sigma_hsi", "sigma_msi"):
+        np.testing.assert_allclose(getattr(stored, name), getattr(whole, name), rtol=1e-6)
+    np.testing.assert_array_equal(dataset["mask"], valid_pixels(whole.hr_msi))
+    np.testing.assert_array_equal(dataset["mask_lr"], valid_pixels(whole.lr_hsi))
+    assert len(list((observed.folder / "observation.zarr/hr_msi/c").rglob("?"))) == 1 + 3 + 6
+    assert len(list((observed.folder / "observation.zarr/lr_hsi/c").rglob("?"))) == 1 + 3 + 6
+    assert not list(observed.folder.glob("*.journal"))
+
+
+SIMULATE = """
+import sys
+from pathlib import Path
+from pipeline.steps import simulate
+
+folder = Path(sys.argv[1])
+settings = simulate.Settings.model_validate_json((folder / "settings.json").read_text())
+simulate.run(
+    reference=folder / "reference.json", settings=settings, seed=3, out=folder / "observation.json"
+)
+"""
+
+
+def test_killed_simulation_keeps_its_tiles(observed: Run, tmp_path: Path) -> None:
+    for name in ("reference.json", "reference.zarr"):
+        (tmp_path / name).symlink_to(observed.folder / name)
+    (tmp_path / "settings.json").write_text(simulate_settings(observed.experiment).model_dump_json())
+    command = [sys.executable, "-c", SIMULATE, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(TINY.parents[2] / "src")}
+    journal, ledger = tmp_path / "observation.journal", tmp_path / "observation.json"
+    process = subprocess.Popen(command, env=environment)
+    while process.poll() is None and not (journal.exists() and "\n" in journal.read_text()):
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert not ledger.exists()
+    store, units = tmp_path / "observation.zarr", journal_lines(journal)
+    finished = [store / shard for unit in units for shard in unit["shards"]]
+    assert len(finished) in range(4, 24, 4)  # four rasters, six tiles
+    before = [path.stat().st_ino for path in finished]
+    subprocess.run(command, env=environment, check=True)
+    assert [path.stat().st_ino for path in finished] == before
+    assert ledger.read_bytes() == observed.observation.read_bytes()
+
+
+def test_estimates_of_a_large_scene_come_from_the_store(observed: Run, tmp_path: Path) -> None:
+    out = tmp_path / "estimate.json"
+    estimate.run(observation=observed.observation, settings=Estimation(noise="estimated"), out=out)
+    pixels = matched_pixels(observation_from(read_store(observed.observation)))
+    np.testing.assert_allclose(read_store(out)["sigma_hsi"], estimate_hsi_noise(pixels), rtol=1e-9)
 
 
 def test_given_values_are_passed_on(prepared: Run) -> None:

@@ -14,7 +14,7 @@ Arrays are NumPy, axes (band, y, x), no-data is NaN.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from time import perf_counter
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise
+from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise, matched_pixels
 from pipeline.core.observation import Observation, check_pair, check_response_type, numeric_array
 from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
@@ -130,13 +130,14 @@ def _observation(
         spatial_response = _named_response(spatial_response, hsi, msi)
     check_response_type(spatial_response)
     check_pair(hsi, msi, srf, spatial_response)
-    of_hsi = estimate_hsi_noise(hsi) if sigma_hsi is None else _levels("sigma_hsi", sigma_hsi, len(hsi))
-    if sigma_msi is None:
-        operator = spatial_response.operator(*msi.shape[1:])
-        of_msi = estimate_msi_noise(hsi, msi, srf, operator, of_hsi)
-    else:
-        of_msi = _levels("sigma_msi", sigma_msi, len(msi))
-    return Observation(hsi, msi, srf, spatial_response, of_hsi, of_msi)
+    pair = Observation(hsi, msi, srf, spatial_response, np.ones(len(hsi)), np.ones(len(msi)))
+    of_hsi = None if sigma_hsi is None else _levels("sigma_hsi", sigma_hsi, len(hsi))
+    of_msi = None if sigma_msi is None else _levels("sigma_msi", sigma_msi, len(msi))
+    if of_hsi is None or of_msi is None:
+        pixels = matched_pixels(pair)
+        of_hsi = estimate_hsi_noise(pixels) if of_hsi is None else of_hsi
+        of_msi = estimate_msi_noise(pixels, srf, of_hsi) if of_msi is None else of_msi
+    return replace(pair, sigma_hsi=of_hsi, sigma_msi=of_msi)
 
 
 def image_array(name: str, image: ArrayLike) -> NDArray[np.float32]:

@@ -2,23 +2,25 @@
 
 Noise by regression of each HSI band on its neighbours (as in HySime, Bioucas-Dias and Nascimento
 2008) and from the disagreement of the two images; the response as in the semi-blind mode of
-ARGS-Diff's public code. The point spread function is taken as known here.
+ARGS-Diff's public code. All see a sample of pixels. The point spread function is taken as known.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from math import ceil, sqrt
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from pipeline.core.nodata import missing_pixels
-from pipeline.core.noise import noise_floor
-from pipeline.core.observation import Progress, no_progress
-from pipeline.core.spatial import SpatialOperator
+from pipeline.core.noise import noise_floor, power_of
+from pipeline.core.observation import ObservedScene, Progress, no_progress
 from pipeline.core.subspace import fit_subspace, signal_dimension
+from pipeline.errors import InputError
 
+MOST_PIXELS = 100_000  # LR pixels in a sample
 NEIGHBOURS = 30  # HSI bands on which each band is regressed, at most
 PIXELS_PER_NEIGHBOUR = 4
 CORRECTIONS = 50  # iterations that take the neighbours' noise out of a band's
@@ -26,34 +28,83 @@ ITERATIONS = 3000
 LEARNING_RATE = 5e-2
 
 
-def estimate_hsi_noise(lr_hsi: NDArray[Any]) -> NDArray[np.float64]:
-    """Noise standard deviation of each band, as what its spectral neighbours do not explain.
+@dataclass(frozen=True)
+class MatchedPixels:
+    """LR pixels that both images hold in all their bands.
 
-    Each band is regressed on the nearest bands over all valid pixels. The residual's variance is
+    Attributes
+    ----------
+    hsi : (C, n) float64
+        X at these pixels.
+    msi : (c, n) float64
+        H(Y) at these pixels.
+    noise_gain : float
+        Variance of H(Y) over that of Y, for white noise.
+    """
+
+    hsi: NDArray[np.float64]
+    msi: NDArray[np.float64]
+    noise_gain: float
+
+
+def matched_pixels(
+    scene: ObservedScene, most: int = MOST_PIXELS, progress: Progress = no_progress
+) -> MatchedPixels:
+    """The valid pixels among those on a fixed grid of some `most` LR pixels, read block by block.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    response, (height, width) = scene.spatial_response, scene.lr_shape
+    stride = max(1, ceil(sqrt(height * width / most)))
+    blocks = list(scene.blocks())
+    hsi, msi = [], []
+    for done, block in enumerate(blocks, start=1):
+        window = scene.lr_window(block)
+        operator, seen = response.window_operator(scene.hr_shape, window)
+        chosen = tuple(slice(-low % stride, None, stride) for low in (window.y0, window.x0))
+        fine = np.asarray(scene.hr_msi[:, *seen.slices], np.float64)
+        degraded = operator.forward_with_nodata(fine)[:, *chosen]
+        coarse = np.asarray(scene.lr_hsi[:, *window.slices], np.float64)[:, *chosen]
+        valid = ~(missing_pixels(coarse) | missing_pixels(degraded))
+        hsi.append(coarse[:, valid])
+        msi.append(degraded[:, valid])
+        progress("sample", done, len(blocks), 0.0)
+    if not any(part.size for part in hsi):
+        raise InputError(
+            f"lr_hsi and hr_msi: of every {stride}th LR pixel none is valid in all bands of both; crop the "
+            "scene to where they overlap, or give the noise levels and the spectral response"
+        )
+    gain = response.noise_gain(*scene.hr_shape)
+    return MatchedPixels(np.concatenate(hsi, axis=1), np.concatenate(msi, axis=1), gain)
+
+
+def estimate_hsi_noise(pixels: MatchedPixels) -> NDArray[np.float64]:
+    """Noise standard deviation of each HSI band, as what its spectral neighbours do not explain.
+
+    Each band is regressed on the nearest bands over all pixels. The residual's variance is
     corrected for the number of fitted coefficients w and for the neighbours' own noise:
     ``v_b = sigma_b^2 + sum_j w_bj^2 sigma_j^2``, solved by a multiplicative iteration.
-
-    Parameters
-    ----------
-    lr_hsi : (C, h, w)
-        No-data is NaN.
 
     Returns
     -------
     (C,) float64, positive
     """
-    pixels = lr_hsi[:, ~missing_pixels(lr_hsi)].astype(np.float64)
-    bands, count = pixels.shape
-    floor = noise_floor(pixels)
+    bands, count = pixels.hsi.shape
+    floor = noise_floor(power_of(pixels.hsi))
     most = max(1, min(NEIGHBOURS, bands - 1, count // PIXELS_PER_NEIGHBOUR))
     if bands == 1 or count <= most + 1:
-        return np.full(bands, max(floor, float(pixels.std())))
+        return np.full(bands, max(floor, float(pixels.hsi.std())))
+    # an orthogonal rotation of the pixels: the same regressions on as many rows as columns
+    factor = np.asarray(np.linalg.qr(np.vstack([pixels.hsi, np.ones(count)]).T, mode="r"))
     variances, shares = np.empty(bands), np.zeros((bands, bands))
     for band in range(bands):
         order = np.argsort(np.abs(np.arange(bands) - band), kind="stable")[1 : most + 1]
-        predictors = np.vstack([pixels[order], np.ones(count)]).T
-        solution, *_ = np.linalg.lstsq(predictors, pixels[band], rcond=None)
-        residual = pixels[band] - predictors @ solution
+        predictors = factor[:, [*order, bands]]
+        solution, *_ = np.linalg.lstsq(predictors, factor[:, band], rcond=None)
+        residual = factor[:, band] - predictors @ solution
         variances[band] = residual @ residual / (count - most - 1)
         shares[band, order] = solution[:-1] ** 2
     own = np.maximum(variances, floor**2)
@@ -63,12 +114,7 @@ def estimate_hsi_noise(lr_hsi: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def estimate_msi_noise(
-    lr_hsi: NDArray[Any],
-    hr_msi: NDArray[Any],
-    spectral_response: NDArray[np.float64],
-    operator: SpatialOperator,
-    sigma_hsi: NDArray[np.float64],
-    noise_gain: float = 1.0,
+    pixels: MatchedPixels, spectral_response: NDArray[np.float64], sigma_hsi: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Noise standard deviation of each MSI band, from ``H(Y) - R X``, which holds noise alone.
 
@@ -81,47 +127,33 @@ def estimate_msi_noise(
     -------
     (c,) float64, positive
     """
-    degraded = operator.forward_with_nodata(hr_msi.astype(np.float64))
-    valid = ~(missing_pixels(lr_hsi) | missing_pixels(degraded))
-    count = int(valid.sum())
-    pixels = lr_hsi[:, valid].astype(np.float64)[..., None]
-    subspace = fit_subspace(pixels, sigma_hsi, signal_dimension(pixels, sigma_hsi))
+    image = pixels.hsi[..., None]
+    subspace = fit_subspace(image, sigma_hsi, signal_dimension(image, sigma_hsi))
     seen = spectral_response @ subspace.basis.T
-    difference = degraded[:, valid] - seen @ subspace.coefficients[..., 0]
+    difference = pixels.msi - seen @ (subspace.projection @ pixels.hsi)
     variance = np.square(difference).mean(axis=1)
     of_hsi = np.square(seen).sum(axis=1) * np.mean(np.square(sigma_hsi))
-    of_msi = np.maximum(variance - of_hsi, variance * np.sqrt(2 / max(count, 2)))
-    return np.sqrt(np.maximum(of_msi / noise_gain, noise_floor(hr_msi) ** 2))
+    sampling_error = variance * np.sqrt(2 / max(pixels.msi.shape[1], 2))
+    of_msi = np.maximum(variance - of_hsi, sampling_error)
+    return np.sqrt(np.maximum(of_msi / pixels.noise_gain, noise_floor(power_of(pixels.msi)) ** 2))
 
 
 def estimate_spectral_response(
-    lr_hsi: NDArray[Any],
-    hr_msi: NDArray[Any],
-    operator: SpatialOperator,
-    progress: Progress = no_progress,
+    pixels: MatchedPixels, progress: Progress = no_progress
 ) -> NDArray[np.float64]:
     """R with non-negative rows that sum to one, by least absolute deviations of ``R X`` from ``H(Y)``.
 
     Softmax rows, Adam with learning rate 5e-2, 3000 iterations. R is known only within the
     scene's spectral subspace: what it predicts on the scene is reliable, its shape is not.
 
-    Parameters
-    ----------
-    lr_hsi : (C, h, w)
-    hr_msi : (c, H, W)
-    operator : SpatialOperator
-        H, known.
-
     Returns
     -------
     (c, C) float64
     """
-    target = operator.forward_with_nodata(hr_msi.astype(np.float64))
-    valid = ~(missing_pixels(lr_hsi) | missing_pixels(target))
-    scale = float(np.nanmax(lr_hsi))
-    source = torch.from_numpy((lr_hsi[:, valid] / scale).astype(np.float32))
-    wanted = torch.from_numpy((target[:, valid] / scale).astype(np.float32))
-    logits = torch.zeros(len(hr_msi), len(lr_hsi), requires_grad=True)
+    scale = pixels.hsi.max()
+    source = torch.from_numpy((pixels.hsi / scale).astype(np.float32))
+    wanted = torch.from_numpy((pixels.msi / scale).astype(np.float32))
+    logits = torch.zeros(len(wanted), len(source), requires_grad=True)
     optimiser = torch.optim.Adam([logits], lr=LEARNING_RATE)
     for step in range(1, ITERATIONS + 1):
         loss = (torch.softmax(logits, dim=1) @ source - wanted).abs().mean()

@@ -1,14 +1,13 @@
 """Exact fusion with a Gaussian prior in a spectral subspace.
 
 Minimises ``sum_b ||X - H(A) E||^2 / sh_b^2 + sum_i ||Y - (A E) R^T||^2 / sm_i^2 + <A - V, (A - V) W>``
-over A without iterating when H is separable: both row and column matrices are diagonalised by
-their singular vectors and the d x d couplings by a generalised eigenproblem. (For circulant H the
-same problem is solved by FFT in R-FUSE, Wei, Dobigeon and Tourneret 2015.)
+over A. A generalised eigenproblem decouples the d coefficients; in each of them the LR-HSI corrects
+what the HR-MSI and the prior say, by ``H^T (H H^T + 1/g)^-1`` of what H leaves unexplained: a system
+on the LR grid, diagonal in the eigenvectors of the row and column matrices where H is separable. (For
+circulant H the same problem is solved by FFT in R-FUSE, Wei, Dobigeon and Tourneret 2015.)
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,40 +17,38 @@ from pipeline.core.observation import Observation
 from pipeline.core.spatial import SpatialOperator
 
 ITERATIONS = 200  # at most, for responses that are not separable
-TOLERANCE = 1e-8  # relative residual at which they are solved
+TOLERANCE = 1e-9  # relative residual at which they are solved
 
 
-@dataclass(frozen=True)
-class Quadratic:
-    """The normal equations ``G H^T(H(A)) + (P + W) A = rhs`` of the fusion problem.
+class LowResolutionSystem:
+    """``(H H^T + 1/g_k) U_k = rhs_k`` on the LR grid, for each of d gains.
 
-    Attributes
+    Parameters
     ----------
     operator : SpatialOperator
         H.
-    gram : (d, d)
-        G, of the basis in units of the HSI's noise.
-    local : (d, d)
-        P + W, what acts on each HR pixel alone.
+    gains : (d,)
+        g, positive: what the LR-HSI knows over what is known without it.
     """
 
-    operator: SpatialOperator
-    gram: NDArray[np.float64]
-    local: NDArray[np.float64]
+    def __init__(self, operator: SpatialOperator, gains: NDArray[np.float64]) -> None:
+        self.operator = operator
+        self.ridge = 1 / gains[:, None, None]
+        power_y, self.rows = np.linalg.eigh(operator.rows[0] @ operator.rows[0].T)
+        power_x, self.cols = np.linalg.eigh(operator.cols[0] @ operator.cols[0].T)
+        self.power = np.outer(power_y, power_x).clip(min=0) + self.ridge
 
-    def apply(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The left-hand side for coefficients ``(d, H, W)``."""
-        blurred = self.operator.adjoint(self.operator.forward(coefficients))
-        return np.tensordot(self.gram, blurred, axes=1) + np.tensordot(self.local, coefficients, axes=1)
+    def apply(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The left-hand side for images ``(d, h, w)``."""
+        return self.operator.forward(self.operator.adjoint(image)) + self.ridge * image
 
     def solve(self, rhs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Coefficients ``(d, H, W)``: exact, or to `TOLERANCE` by conjugate gradients."""
-        separable = SeparableInverse(self)
+        """Images ``(d, h, w)``: exact, or to `TOLERANCE` by conjugate gradients."""
+        solution = self._solve_first_term(rhs)
         if self.operator.separable:
-            return separable.apply(rhs)
-        solution = separable.apply(rhs)
+            return solution
         residual = rhs - self.apply(solution)
-        direction = preconditioned = separable.apply(residual)
+        direction = preconditioned = self._solve_first_term(residual)
         power = np.vdot(residual, preconditioned)
         goal = TOLERANCE * np.linalg.norm(rhs)
         for _ in range(ITERATIONS):
@@ -61,29 +58,15 @@ class Quadratic:
             step = power / np.vdot(direction, image)
             solution = solution + step * direction
             residual = residual - step * image
-            preconditioned = separable.apply(residual)
+            preconditioned = self._solve_first_term(residual)
             power, previous = np.vdot(residual, preconditioned), power
             direction = preconditioned + power / previous * direction
         return solution
 
-
-class SeparableInverse:
-    """The exact inverse of a `Quadratic` whose H is its first separable term."""
-
-    def __init__(self, problem: Quadratic) -> None:
-        _, rows_s, rows_vt = np.linalg.svd(problem.operator.rows[0])
-        _, cols_s, cols_vt = np.linalg.svd(problem.operator.cols[0])
-        self.rows, self.cols = rows_vt, cols_vt
-        gains, self.bands = eigh(problem.gram, problem.local)
-        power_y, power_x = (
-            np.pad(s**2, (0, len(vt) - len(s))) for s, vt in ((rows_s, rows_vt), (cols_s, cols_vt))
-        )
-        self.shrink = 1 / (1 + gains[:, None, None] * np.outer(power_y, power_x))
-
-    def apply(self, rhs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rotate, divide and rotate back ``(d, H, W)``."""
-        rotated = np.tensordot(self.bands.T, self.rows @ rhs @ self.cols.T, axes=1)
-        return np.tensordot(self.bands, self.rows.T @ (rotated * self.shrink) @ self.cols, axes=1)
+    def _solve_first_term(self, rhs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rotate, divide and rotate back, as if H had its first separable term only."""
+        rotated = self.rows.T @ rhs @ self.cols / self.power
+        return self.rows @ rotated @ self.cols.T
 
 
 def fuse_gaussian(
@@ -99,7 +82,7 @@ def fuse_gaussian(
     observation : Observation
         Without no-data; gives X, Y, H, R and the noise levels.
     basis : (d, C)
-        E.
+        E, of full rank.
     mean : (d, H, W)
         V.
     precision : (d, d)
@@ -109,13 +92,20 @@ def fuse_gaussian(
     -------
     (d, H, W) float64
     """
-    by_hsi = basis / observation.sigma_hsi**2
     seen = basis @ observation.spectral_response.T
     by_msi = seen / observation.sigma_msi**2
-    problem = Quadratic(observation.operator, by_hsi @ basis.T, by_msi @ seen.T + precision)
-    rhs = (
-        observation.operator.adjoint(np.tensordot(by_hsi, observation.lr_hsi, axes=1))
-        + np.tensordot(by_msi, observation.hr_msi, axes=1)
-        + np.tensordot(precision, mean, axes=1)
-    )
-    return problem.solve(rhs)
+    # in the eigenvectors B of the pencil, what is known without the LR-HSI has unit precision
+    gains, vectors = eigh((basis / observation.sigma_hsi**2) @ basis.T, by_msi @ seen.T + precision)
+    known = np.tensordot(vectors.T @ by_msi, observation.hr_msi, axes=1)
+    known += np.tensordot(vectors.T @ precision, mean, axes=1)
+    measured = np.linalg.solve(vectors, coefficients_of(observation, basis).reshape(len(basis), -1))
+    operator = observation.operator
+    unexplained = measured.reshape(-1, *observation.lr_shape) - operator.forward(known)
+    known += operator.adjoint(LowResolutionSystem(operator, gains).solve(unexplained))
+    return np.tensordot(vectors, known, axes=1)
+
+
+def coefficients_of(observation: Observation, basis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least-squares coefficients ``(d, h, w)`` of the LR-HSI on a basis, weighted by its noise."""
+    weighted = basis / observation.sigma_hsi**2
+    return np.tensordot(np.linalg.solve(weighted @ basis.T, weighted), observation.lr_hsi, axes=1)

@@ -22,10 +22,15 @@ def missing_pixels(image: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def fill_nearest(image: NDArray[Any]) -> NDArray[Any]:
-    """The image ``(band, y, x)`` with missing pixels replaced by the nearest valid pixel."""
+    """The image ``(band, y, x)`` with missing pixels replaced by the nearest valid pixel.
+
+    Zero throughout where no pixel is valid.
+    """
     missing = missing_pixels(image)
     if not missing.any():
         return image
+    if missing.all():
+        return np.zeros_like(image)
     rows, cols = distance_transform_edt(missing, return_distances=False, return_indices=True)
     return image[:, rows, cols]
 

@@ -12,6 +12,7 @@ True
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
@@ -66,19 +67,55 @@ def derived_seed(seed: int, purpose: str) -> int:
     return philox_key(seed, purpose) >> 65
 
 
-def noise_floor(image: NDArray[np.floating]) -> float:
+@dataclass(frozen=True)
+class SignalPower:
+    """Mean squares of an image, gathered part by part: ``power_of(a) + power_of(b)``.
+
+    Attributes
+    ----------
+    squares : (band,) float64
+        Sum of the squares of the valid values.
+    counts : (band,) int64
+        Number of valid values.
+    """
+
+    squares: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    def __add__(self, other: SignalPower) -> SignalPower:
+        return SignalPower(self.squares + other.squares, self.counts + other.counts)
+
+    @property
+    def mean(self) -> float:
+        """Mean square of the image, NaN where it has no valid value."""
+        return float(self.squares.sum() / self.counts.sum()) if self.counts.any() else np.nan
+
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """Mean square of each band, NaN for one without valid values."""
+        filled = self.counts > 0
+        return np.where(filled, self.squares / np.where(filled, self.counts, 1), np.nan)
+
+
+def power_of(image: NDArray[np.floating]) -> SignalPower:
+    """Power of an image ``(band, ...)``, in which NaN does not count."""
+    values = image.reshape(len(image), -1)
+    squares = np.nansum(np.square(values, dtype=np.float64), axis=1)
+    return SignalPower(squares, (~np.isnan(values)).sum(axis=1))
+
+
+def noise_floor(power: SignalPower) -> float:
     """Smallest noise level that an image is credited with: 1e-6 of its root mean square."""
-    power = float(np.nanmean(np.square(image, dtype=np.float64)))
-    return max(NOISE_FLOOR * np.sqrt(power), np.finfo(np.float32).tiny)
+    return max(NOISE_FLOOR * np.sqrt(power.mean), np.finfo(np.float32).tiny)
 
 
-def noise_sigma(clean: NDArray[np.floating], snr_db: float, per_band: bool) -> NDArray[np.float64]:
+def noise_sigma(power: SignalPower, snr_db: float, per_band: bool) -> NDArray[np.float64]:
     """Noise level of each band at a signal-to-noise ratio of mean power over variance.
 
     Parameters
     ----------
-    clean : (band, y, x)
-        NaN pixels do not count; a band that is NaN throughout has the level NaN.
+    power : SignalPower
+        Of the image without noise.
     snr_db : float
         ``10 log10(mean(clean^2) / sigma^2)``
     per_band : bool
@@ -87,9 +124,7 @@ def noise_sigma(clean: NDArray[np.floating], snr_db: float, per_band: bool) -> N
     Returns
     -------
     (band,) float64
+        NaN for a band without valid values.
     """
-    squares = np.square(clean, dtype=np.float64)
-    power: NDArray[np.float64] = np.full(len(clean), np.nan)
-    filled = ~np.isnan(squares).all(axis=(1, 2))
-    power[filled] = np.nanmean(squares[filled], axis=(1, 2) if per_band else None)
-    return np.sqrt(power / 10 ** (snr_db / 10))
+    signal = power.means if per_band else np.where(power.counts > 0, power.mean, np.nan)
+    return np.sqrt(signal / 10 ** (snr_db / 10))

@@ -1,25 +1,173 @@
 """An observation simulated from a reference: blur and decimation, spectral response, noise.
 
-Follows the usual Wald protocol of HSI-MSI fusion. The reference does not travel with the result.
+Follows the usual Wald protocol of HSI-MSI fusion. The reference may lie on disk: it is read in
+windows, twice. It does not travel with the result.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.noise import noise_floor, noise_sigma, standard_normal
+from pipeline.core.noise import noise_floor, noise_sigma, power_of, standard_normal
 from pipeline.core.observation import (
+    Image,
     Observation,
+    Progress,
     check_axes,
+    check_rank,
     check_response_type,
     check_spectral_response,
+    no_progress,
     numeric_array,
 )
 from pipeline.core.spatial import SpatialResponse
+from pipeline.core.window import Window
 from pipeline.errors import InputError
+
+Cube = np.ndarray[tuple[int, int, int], np.dtype[np.float64]]
+IMAGES = ("lr_hsi", "hr_msi")  # also the purposes of their noise
+CELL = 128  # side in HR pixels of what is computed at once, in float64
+
+
+class Sensors:
+    """Two sensors without noise that look at a reference.
+
+    Parameters
+    ----------
+    reference : (C, H, W)
+        HR-HSI; no-data is NaN and spreads no further than the responses reach.
+    spectral_response : (c, C)
+        R.
+    spatial_response : SpatialResponse
+        H; its ratio must divide H and W.
+    """
+
+    def __init__(
+        self, reference: Image, spectral_response: NDArray[np.float64], spatial_response: SpatialResponse
+    ) -> None:
+        check_response_type(spatial_response)
+        check_rank("reference", reference)
+        if spectral_response.ndim == 2:
+            check_axes("reference", reference, spectral_response.shape[1])
+        check_spectral_response(spectral_response, len(np.atleast_1d(spectral_response)), reference.shape[0])
+        self.reference = reference
+        self.spectral_response, self.spatial_response = spectral_response, spatial_response
+        self.hr_shape = reference.shape[1], reference.shape[2]
+        self.lr_shape = spatial_response.lr_size(self.hr_shape[0]), spatial_response.lr_size(self.hr_shape[1])
+
+    def lr_window(self, window: Window) -> Window:
+        """The LR pixels under a window of whole LR pixels."""
+        ratio = self.spatial_response.ratio
+        return Window(*(int(bound / ratio) for bound in (window.y0, window.y1, window.x0, window.x1)))
+
+    def images(self, window: Window) -> tuple[Cube, Cube]:
+        """LR-HSI ``(C, h, w)`` and HR-MSI ``(c, height, width)`` of a window of whole LR pixels."""
+        lr = self.lr_window(window)
+        _, seen = self.spatial_response.window_operator(self.hr_shape, lr)
+        read = seen.union(window)
+        block = np.asarray(self.reference[:, *read.slices])
+        if np.isinf(block).any():
+            raise InputError("reference: holds infinite values; mark no-data as NaN")
+        lr_hsi = np.empty((len(block), *lr.shape))
+        for cell in lr.split(max(1, int(CELL / self.spatial_response.ratio))):
+            operator, seen = self.spatial_response.window_operator(self.hr_shape, cell)
+            part = block[:, *seen.relative_to(read).slices].astype(np.float64)
+            lr_hsi[:, *cell.relative_to(lr).slices] = operator.forward_with_nodata(part)
+        hr_msi = np.empty((len(self.spectral_response), *window.shape))
+        for cell in window.split(CELL):
+            part = block[:, *cell.relative_to(read).slices].astype(np.float64)
+            hr_msi[:, *cell.relative_to(window).slices] = self._msi(part)
+        return lr_hsi, hr_msi
+
+    def _msi(self, cube: NDArray[np.float64]) -> NDArray[np.float64]:
+        """R applied to a cube; no-data in a band matters to the rows that see the band."""
+        missing = np.isnan(cube)
+        if not missing.any():
+            return np.tensordot(self.spectral_response, cube, axes=1)
+        image = np.tensordot(self.spectral_response, np.where(missing, 0, cube), axes=1)
+        sees = (self.spectral_response != 0).astype(np.float32)
+        image[np.tensordot(sees, missing.astype(np.float32), axes=1) > 0] = np.nan
+        return image
+
+
+class Simulation:
+    """The noisy images of a reference of any size, window by window.
+
+    The power of the images without noise, from which the noise levels follow, is gathered first,
+    in one pass over the reference.
+
+    Parameters
+    ----------
+    sensors : Sensors
+    windows : iterable of Window
+        Cover the reference in whole LR pixels; their order fixes the order of the sums.
+    snr_db : float
+        ``10 log10(mean signal power / noise variance)`` of either image, above -20.
+    per_band : bool
+        Each band at `snr_db`, instead of one noise level for the image.
+    seed : int
+        Seed of the noise, which also depends on the position in the reference.
+    progress : callable
+
+    Attributes
+    ----------
+    sigma_hsi : (C,) float64
+        Noise level of the LR-HSI; never zero, since methods divide by it.
+    sigma_msi : (c,) float64
+        Noise level of the HR-MSI.
+    """
+
+    def __init__(
+        self,
+        sensors: Sensors,
+        windows: Iterable[Window],
+        *,
+        snr_db: float,
+        per_band: bool,
+        seed: int,
+        progress: Progress = no_progress,
+    ) -> None:
+        if not snr_db > -20:
+            raise InputError(f"snr_db: {snr_db} dB leaves nothing of the signal; use a value above -20")
+        self.sensors, self.seed = sensors, seed
+        windows = list(windows)
+        powers = []
+        for done, window in enumerate(windows, start=1):
+            powers.append([power_of(image) for image in sensors.images(window)])
+            progress("signal power", done, len(windows), 0.0)
+        totals = [reduce(add, of_image) for of_image in zip(*powers, strict=True)]
+        for name, total in zip(IMAGES, totals, strict=True):
+            if not total.counts.any():
+                raise InputError(f"reference: holds no valid value of which the {name} could be made")
+        self._added = [noise_sigma(total, snr_db, per_band) for total in totals]
+        self.sigma_hsi, self.sigma_msi = (
+            np.fmax(sigma, noise_floor(total)) for sigma, total in zip(self._added, totals, strict=True)
+        )
+
+    def observe(self, window: Window) -> Observation:
+        """The observation of a window of whole LR pixels."""
+        lr = self.sensors.lr_window(window)
+        images = []
+        for name, clean, sigma, place in zip(
+            IMAGES, self.sensors.images(window), self._added, (lr, window), strict=True
+        ):
+            noise = standard_normal(self.seed, name, clean.shape, (place.y0, place.x0))
+            images.append((clean + sigma[:, None, None] * noise).astype(np.float32))
+        return Observation(
+            images[0],
+            images[1],
+            self.sensors.spectral_response,
+            self.sensors.spatial_response,
+            self.sigma_hsi,
+            self.sigma_msi,
+            (window.y0, window.x0),
+        )
 
 
 def simulate(
@@ -53,27 +201,7 @@ def simulate(
     Observation
     """
     reference = numeric_array("reference", reference)
-    check_response_type(spatial_response)
-    spectral_response = numeric_array("spectral_response", spectral_response).astype(np.float64)
-    if reference.ndim != 3:
-        raise InputError(f"reference: expected three axes (band, y, x), got shape {reference.shape}")
-    if np.isinf(reference).any():
-        raise InputError("reference: holds infinite values; mark no-data as NaN")
-    if np.isnan(reference).all():
-        raise InputError("reference: holds no valid value")
-    if not snr_db > -20:
-        raise InputError(f"snr_db: {snr_db} dB leaves nothing of the signal; use a value above -20")
-    if spectral_response.ndim == 2:
-        check_axes("reference", reference, spectral_response.shape[1])
-    check_spectral_response(spectral_response, len(np.atleast_1d(spectral_response)), reference.shape[0])
-    operator = spatial_response.operator(*reference.shape[1:])
-    lr_hsi = operator.forward_with_nodata(reference.astype(np.float64, copy=False))
-    # row by row over the bands it sees: no-data in another band does not matter to it
-    hr_msi = np.stack([np.tensordot(row[row != 0], reference[row != 0], axes=1) for row in spectral_response])
-    images, sigmas = [], []
-    for purpose, clean in (("lr_hsi", lr_hsi), ("hr_msi", hr_msi)):
-        sigma = noise_sigma(clean, snr_db, per_band)
-        noise = standard_normal(seed, purpose, clean.shape)
-        images.append((clean + sigma[:, None, None] * noise).astype(np.float32))
-        sigmas.append(np.fmax(sigma, noise_floor(clean)))
-    return Observation(images[0], images[1], spectral_response, spatial_response, sigmas[0], sigmas[1])
+    response = numeric_array("spectral_response", spectral_response).astype(np.float64)
+    sensors = Sensors(reference, response, spatial_response)
+    whole = Window(0, reference.shape[1], 0, reference.shape[2])
+    return Simulation(sensors, [whole], snr_db=snr_db, per_band=per_band, seed=seed).observe(whole)

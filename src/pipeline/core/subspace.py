@@ -1,61 +1,90 @@
 """The spectral subspace of a scene, learned from its LR-HSI: ``Z = A E``.
 
 Rows of E span the d directions that hold most of the LR-HSI above its noise. The same E, scaled by
-the noise, serves images whose bands have different noise levels.
+the noise, serves images whose bands have different noise levels. Images may be larger than memory:
+they are read in fixed blocks, and only valid pixels count.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.observation import Observation
-from pipeline.core.spatial import SpatialResponse, upsample
+from pipeline.core.nodata import fill_nearest, missing_pixels
+from pipeline.core.observation import Image, ObservedScene
+from pipeline.core.resampling import keys_cubic, response_rows
+from pipeline.core.spatial import SpatialResponse
+from pipeline.core.window import Window
 from pipeline.errors import InputError
 
 DEFAULT_DIMENSION = 10
 COVARIANCE_FLOOR = 1e-6  # share of the mean variance added to every direction, so that it inverts
+BLOCK = 128  # side in LR pixels of what is read at once
 
 
 @dataclass(frozen=True)
 class Subspace:
-    """A basis and the scene's coefficients in it.
+    """A basis, and how an LR-HSI is projected onto it.
 
     Attributes
     ----------
     basis : (d, C) float64
         E; orthonormal rows after division of the bands by their noise levels.
-    coefficients : (d, h, w) float64
-        The LR-HSI in the subspace.
+    projection : (d, C) float64
+        Takes a spectrum to its coefficients: the least-squares solution, weighted by the noise.
     """
 
     basis: NDArray[np.float64]
-    coefficients: NDArray[np.float64]
+    projection: NDArray[np.float64]
+
+    def coefficients(self, image: Image) -> Coefficients:
+        """The coefficients of an image, projected when they are read."""
+        return Coefficients(self.projection, image)
 
 
-def resolve_dimension(d: int | None, observation: Observation) -> int:
+@dataclass(frozen=True)
+class Coefficients:
+    """An image ``(C, h, w)`` seen in a subspace: its slices are coefficients ``(d, ...)``, float64."""
+
+    projection: NDArray[np.float64]
+    image: Image
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(d, h, w)."""
+        return len(self.projection), *self.image.shape[1:]
+
+    def __getitem__(self, key: Any) -> NDArray[np.float64]:
+        """The coefficients of a window, given by three slices of which the first is whole."""
+        return np.tensordot(self.projection, np.asarray(self.image[key], np.float64), axes=1)
+
+
+def resolve_dimension(d: int | None, scene: ObservedScene) -> int:
     """The subspace dimension asked for, or 10 where bands and LR pixels allow it."""
-    pixels = observation.lr_shape[0] * observation.lr_shape[1]
-    most = min(observation.bands, pixels)
+    pixels = scene.lr_shape[0] * scene.lr_shape[1]
+    most = min(scene.bands, pixels)
     if d is None:
         return min(DEFAULT_DIMENSION, most)
     if d > most:
         raise InputError(
-            f"d: {d} subspace dimensions are more than the LR-HSI's {observation.bands} bands or "
+            f"d: {d} subspace dimensions are more than the LR-HSI's {scene.bands} bands or "
             f"{pixels} pixels allow; use at most {most}"
         )
     return d
 
 
-def fit_subspace(lr_hsi: NDArray[np.floating], sigma: NDArray[np.float64], d: int) -> Subspace:
-    """Singular value decomposition of an LR-HSI whose bands are divided by their noise levels.
+def fit_subspace(lr_hsi: Image, sigma: NDArray[np.float64], d: int) -> Subspace:
+    """Principal directions of an LR-HSI whose bands are divided by their noise levels.
 
     Parameters
     ----------
     lr_hsi : (C, h, w)
-        Without no-data.
+        No-data is NaN.
     sigma : (C,)
         Noise standard deviation per band, positive.
     d : int
@@ -64,17 +93,15 @@ def fit_subspace(lr_hsi: NDArray[np.floating], sigma: NDArray[np.float64], d: in
     -------
     Subspace
     """
-    bands, height, width = lr_hsi.shape
     weight = np.sqrt(np.mean(sigma**2)) / sigma  # one for equal noise, so that E is orthonormal then
-    whitened = lr_hsi.reshape(bands, -1).astype(np.float64) * weight[:, None]
-    _, vectors = np.linalg.eigh(whitened @ whitened.T)
+    moment, _ = second_moment(_blocks(lr_hsi))
+    _, vectors = np.linalg.eigh(moment * np.outer(weight, weight))
     directions = vectors[:, : -d - 1 : -1].T
     directions[directions.sum(axis=1) < 0] *= -1  # the sign of an eigenvector is arbitrary
-    coefficients = (directions @ whitened).reshape(d, height, width)
-    return Subspace(directions / weight, coefficients)
+    return Subspace(directions / weight, directions * weight)
 
 
-def signal_dimension(lr_hsi: NDArray[np.floating], sigma: NDArray[np.float64]) -> int:
+def signal_dimension(lr_hsi: Image, sigma: NDArray[np.float64]) -> int:
     """Number of spectral directions whose power no white noise of the given levels explains.
 
     Counts the eigenvalues of the noise-whitened second moment above the Marchenko-Pastur edge
@@ -83,17 +110,34 @@ def signal_dimension(lr_hsi: NDArray[np.floating], sigma: NDArray[np.float64]) -
     Parameters
     ----------
     lr_hsi : (C, h, w)
-        Without no-data.
+        No-data is NaN.
     sigma : (C,)
         Noise standard deviation per band, positive.
     """
-    whitened = lr_hsi.reshape(len(lr_hsi), -1) / sigma[:, None]
-    bands, pixels = whitened.shape
-    eigenvalues = np.linalg.eigvalsh(whitened @ whitened.T / pixels)
-    return max(1, int((eigenvalues > (1 + np.sqrt(bands / pixels)) ** 2).sum()))
+    moment, pixels = second_moment(_blocks(lr_hsi))
+    eigenvalues = np.linalg.eigvalsh(moment / np.outer(sigma, sigma) / pixels)
+    return max(1, int((eigenvalues > (1 + np.sqrt(len(sigma) / pixels)) ** 2).sum()))
 
 
-def detail_covariance(coefficients: NDArray[np.float64], response: SpatialResponse) -> NDArray[np.float64]:
+def second_moment(blocks: Iterable[NDArray[np.floating]]) -> tuple[NDArray[np.float64], int]:
+    """Sum of ``x x^T`` ``(C, C)`` over the valid pixels of blocks ``(C, h, w)``, and their number."""
+    moment: NDArray[np.float64] | float = 0.0
+    count = 0
+    for block in blocks:
+        pixels = block[:, ~missing_pixels(block)].astype(np.float64)
+        moment += pixels @ pixels.T
+        count += pixels.shape[1]
+    if not count:
+        raise InputError("lr_hsi: no pixel is valid in all bands; leave bands without data out")
+    return np.asarray(moment), count
+
+
+def _blocks(image: Image) -> Iterator[NDArray[np.floating]]:
+    for window in Window(0, image.shape[1], 0, image.shape[2]).split(BLOCK):
+        yield np.asarray(image[:, *window.slices])
+
+
+def detail_covariance(coefficients: Image, response: SpatialResponse) -> NDArray[np.float64]:
     """Covariance ``(d, d)`` of what one more degradation loses: ``a - upsample(H(a))``.
 
     One Wald level below the wanted image, so that it can be measured on the LR-HSI alone. Images
@@ -102,24 +146,46 @@ def detail_covariance(coefficients: NDArray[np.float64], response: SpatialRespon
     Parameters
     ----------
     coefficients : (d, h, w)
-        a, of the LR-HSI.
+        a, of the LR-HSI; no-data is NaN.
     response : SpatialResponse
         H.
     """
-    d, height, width = coefficients.shape
+    _, height, width = coefficients.shape
     step = response.ratio.numerator
     if min(height, width) < 2 * step:
         step = max(2, min(round(response.ratio), min(height, width) // 2))
         response = SpatialResponse.bicubic(ratio=step)
     if min(height, width) < step:
-        deviations = coefficients.reshape(d, -1)
-        return _regular(deviations @ deviations.T / deviations.shape[1])
-    part = coefficients[:, : height // step * step, : width // step * step]
-    shape = part.shape[1:]
-    detail = (part - upsample(response.operator(*shape).forward(part), shape)).reshape(d, -1)
-    return _regular(detail @ detail.T / detail.shape[1])
-
-
-def _regular(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+        moment, count = second_moment(_blocks(coefficients))
+    else:
+        size = height // step * step, width // step * step
+        cut = Window(0, size[0], 0, size[1])
+        side = max(1, BLOCK // step) * step
+        moment, count = second_moment(
+            _detail(coefficients, response, size, window) for window in cut.split(side)
+        )
+    covariance = moment / count
     floor = COVARIANCE_FLOOR * np.trace(covariance) / len(covariance)
     return covariance + max(floor, np.finfo(np.float64).tiny) * np.eye(len(covariance))
+
+
+def _detail(
+    image: Image, response: SpatialResponse, size: tuple[int, int], window: Window
+) -> NDArray[np.float64]:
+    """``a - upsample(H(a))`` in a window, as in the whole image of a size; NaN where a is.
+
+    No-data takes the nearest valid pixel among those that the window depends on.
+    """
+    rows, top = _upsampling_rows(response.lr_size(size[0]), size[0], window.y0, window.y1)
+    cols, left = _upsampling_rows(response.lr_size(size[1]), size[1], window.x0, window.x1)
+    coarse = Window(top, top + rows.shape[1], left, left + cols.shape[1])
+    operator, seen = response.window_operator(size, coarse)
+    read = seen.union(window)
+    block = np.asarray(image[:, *read.slices])
+    smooth = operator.forward(fill_nearest(block)[:, *seen.relative_to(read).slices])
+    return block[:, *window.relative_to(read).slices] - rows @ smooth @ cols.T
+
+
+def _upsampling_rows(coarse: int, fine: int, start: int, stop: int) -> tuple[NDArray[np.float64], int]:
+    """Rows of `upsampling_matrix` over the columns that they use, and the first of these."""
+    return response_rows(coarse, Fraction(coarse, fine), np.arange(start, stop), keys_cubic, 4.0)

@@ -34,3 +34,9 @@ class Window:
     def relative_to(self, other: Window) -> Window:
         """The window in the coordinates of `other`'s upper left corner."""
         return Window(self.y0 - other.y0, self.y1 - other.y0, self.x0 - other.x0, self.x1 - other.x0)
+
+    def union(self, other: Window) -> Window:
+        """The smallest window that holds both."""
+        return Window(
+            min(self.y0, other.y0), max(self.y1, other.y1), min(self.x0, other.x0), max(self.x1, other.x1)
+        )

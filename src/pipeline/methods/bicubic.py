@@ -24,7 +24,7 @@ class Bicubic:
 
     def halo_lr(self, response: SpatialResponse) -> int:
         """What the kernel reaches."""
-        return 3
+        return 2
 
     def fit(
         self,
@@ -49,5 +49,8 @@ class FittedBicubic(FittedMethod):
         return {}
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
-        """The LR-HSI on the HR grid."""
-        return upsample(observation.lr_hsi, observation.hr_shape).astype(np.float32)
+        """The LR-HSI on the HR grid, band by band."""
+        cube = np.empty((observation.bands, *observation.hr_shape), np.float32)
+        for band, image in zip(cube, observation.lr_hsi, strict=True):
+            band[...] = upsample(image, observation.hr_shape)
+        return cube

@@ -1,19 +1,26 @@
 """Step `simulate`: the two images that the configured sensors would take of a reference.
 
-The observation store holds all that a method may see; the reference stays in its own store.
+The observation store holds all that a method may see; the reference stays in its own store. Both
+are read and written tile by tile, and a killed run keeps the tiles that it has written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from pipeline.config import Noise, Response
-from pipeline.core.simulation import simulate
+from pipeline.core.observation import ObservedScene
+from pipeline.core.simulation import Sensors, Simulation
+from pipeline.core.window import Window
 from pipeline.data.response_files import read_response
-from pipeline.data.schema import metadata_from, observation_dataset, scene_from
-from pipeline.data.store import read_store, write_store
+from pipeline.data.schema import metadata_from, observation_dataset, placeholder, valid_pixels, variable_of
+from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side, token_of
+from pipeline.data.store import read_store
 from pipeline.provenance import provenance
 from pipeline.settings import Strict
+from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
 
@@ -29,20 +36,53 @@ def run(*, reference: Path, settings: Settings, seed: int, out: Path) -> None:
     timing = Timing("simulate")
     with timing.measure("io"):
         dataset = read_store(reference)
-        scene, metadata = scene_from(dataset), metadata_from(dataset)
-        response = read_response(settings.response.spectral, scene.wavelength, scene.fwhm)
-    with timing.measure("compute"):
-        observation = simulate(
-            scene.data,
-            spectral_response=response,
-            spatial_response=settings.response.spatial.build(),
-            snr_db=settings.noise.snr_db,
-            per_band=settings.noise.per_band,
-            seed=seed,
-        )
-    with timing.measure("io"):
+        metadata = metadata_from(dataset)
+        response = read_response(settings.response.spectral, metadata.wavelength, metadata.fwhm)
         table = getattr(settings.response.spectral, "path", None)
         inputs = [reference, Path(table)] if table else [reference]
         origin = provenance("simulate", settings=settings, inputs=inputs, seed=seed)
-        write_store(out.with_suffix(".zarr"), observation_dataset(observation, metadata), origin)
+    sensors = Sensors(variable_of(dataset, "reference"), response, settings.response.spatial.build())
+    ratio = sensors.spatial_response.ratio
+    side = shard_side(sensors.reference.shape[0], ratio.numerator)
+    tiles = list(Window(0, sensors.hr_shape[0], 0, sensors.hr_shape[1]).split(side))
+    lr_side = int(side / ratio)
+    with timing.measure("compute"), ProgressReport() as progress:
+        simulation = Simulation(
+            sensors,
+            tiles,
+            snr_db=settings.noise.snr_db,
+            per_band=settings.noise.per_band,
+            seed=seed,
+            progress=progress,
+        )
+        writer = ShardWriter(
+            out.with_suffix(".zarr"),
+            observation_dataset(_without_images(simulation), metadata),
+            origin,
+            {"y": side, "x": side, "y_lr": lr_side, "x_lr": lr_side},
+        )
+        units = {f"{tile.y0}/{tile.x0}": partial(_parts, simulation, tile) for tile in tiles}
+        fill_store(writer, Journal(out.with_suffix(".journal"), token_of(origin)), units, progress)
     timing.write(out.parent)
+
+
+def _without_images(simulation: Simulation) -> ObservedScene:
+    """What is known of the scene before its images are made."""
+    sensors = simulation.sensors
+    return ObservedScene(
+        placeholder(len(simulation.sigma_hsi), *sensors.lr_shape),
+        placeholder(len(simulation.sigma_msi), *sensors.hr_shape),
+        sensors.spectral_response,
+        sensors.spatial_response,
+        simulation.sigma_hsi,
+        simulation.sigma_msi,
+    )
+
+
+def _parts(simulation: Simulation, tile: Window) -> Iterator[Part]:
+    """The shards of one tile of all rasters."""
+    seen, lr = simulation.observe(tile), simulation.sensors.lr_window(tile)
+    yield "lr_hsi", lr, seen.lr_hsi
+    yield "mask_lr", lr, valid_pixels(seen.lr_hsi)
+    yield "hr_msi", tile, seen.hr_msi
+    yield "mask", tile, valid_pixels(seen.hr_msi)
