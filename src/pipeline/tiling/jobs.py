@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Experiment, Tiling
+from pipeline.data.readers import source_size
 from pipeline.data.shards import LARGEST_SIDE
 from pipeline.data.store import read_json
 from pipeline.errors import InputError
@@ -49,7 +50,8 @@ def planned_batches(experiment: Experiment, results: Path, scene: str, run: str,
     made = _attributes(results / scene / run / label / "plan.zarr")
     if made and made.get("tiling") == experiment.tiling.model_dump(mode="json"):
         return int(made["batches"])
-    shape = experiment.scenes[scene].size
+    described = experiment.scenes[scene]
+    shape = described.size or source_size(described.source)
     if shape is None:
         return 1
     speed = experiment.tiling.seconds_per_megapixel.get(label)
