@@ -64,7 +64,7 @@ def run(size: int, bands: int, cores: int, folder: Path) -> dict[str, dict[str, 
     results = folder / "results" / f"large_{size}"
     measured = {}
     for step in STEPS:
-        (path,) = results.rglob(f"{step}.timing.json")
+        (path,) = (p for p in results.rglob(f"{step}.timing.json") if not p.parent.name.startswith("."))
         timing = json.loads(path.read_text())
         measured[step] = {
             "seconds": sum(timing["seconds"].values()) / (size * size / 1e6),
