@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from workflow_copy import ROOT, TINY, Workflow
 
 RUN = Path("results/tiny/synthetic/four_bands/seed0")
@@ -64,6 +66,10 @@ def test_deleted_store_comes_back_with_the_same_bytes(finished: Workflow) -> Non
     ledger = RUN / "args_diff/fused.json"
     before = finished.digest(ledger)
     shutil.rmtree(finished.folder / ledger.with_suffix(".zarr"))
+    first = finished.call("--cores", "2", "--configfile", TINY)
+    assert first.returncode != 0
+    line = "shard fused/c/0/0/0 is missing since it was written, 2 in all; run the workflow again"
+    assert line in first.stdout + first.stderr
     assert "fuse" in finished.run()
     assert finished.digest(ledger) == before
     assert "Nothing to be done" in finished.run()
@@ -96,6 +102,29 @@ def test_every_experiment_has_a_plan(finished: Workflow, path: Path) -> None:
     done = finished.call("--dry-run", "--quiet", "rules", "--config", f"experiment={path.stem}")
     assert done.returncode == 0, done.stderr
     assert "report" in done.stdout + done.stderr
+
+
+def test_a_huge_scene_is_few_jobs(finished: Workflow) -> None:
+    content = yaml.safe_load((ROOT / TINY).read_text())
+    content["experiment"] = "huge"
+    content["scenes"]["synthetic"]["source"] |= {"height": 100_000, "width": 100_000, "bands": 100}
+    content["noise"]["seeds"] = [0, 1]
+    (finished.folder / "huge.yaml").write_text(yaml.safe_dump(content))
+    jobs = finished.planned("huge.yaml")
+    assert jobs["fuse"] == 2 * (12 + 23 + 200)
+    assert jobs["total"] < 2000
+
+    # a plan's own number of jobs holds
+    run = finished.folder / "results/huge/synthetic/four_bands/seed0/gaussian_subspace"
+    settings = {
+        "tiling": {},
+        "method": content["methods"]["gaussian_subspace"] | {"method": "gaussian_subspace"},
+    }
+    size = {"height": 100_000, "width": 100_000, "bands": 100, "spatial": {"kind": "bicubic", "ratio": 4}}
+    options = ["--settings", json.dumps(settings), "--size", json.dumps(size), "--batches", "150"]
+    done = CliRunner().invoke(app, ["plan", *options, "--out", str(run / "plan.json")])
+    assert done.output.startswith("38416 tiles of 512 x 512 pixels")
+    assert finished.planned("huge.yaml")["fuse"] == jobs["fuse"] - 23 + 150
 
 
 def test_default_experiment_is_the_demo(finished: Workflow) -> None:
