@@ -481,7 +481,7 @@ class Counted:
 
 @pytest.mark.parametrize(("kind", "reads"), [("tif striped", 2), ("tif tiled", 6)])
 def test_each_strip_is_decoded_once_for_windows_side_by_side(tmp_path: Path, kind: str, reads: int) -> None:
-    path, keys = large_file(tmp_path, kind)
+    path, _ = large_file(tmp_path, kind)
     image = raster_module.RasterImage(path)
     image._file = Counted(image._file)
     for window in Window(0, 50, 0, 70).split(25):
