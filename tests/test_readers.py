@@ -12,10 +12,15 @@ import numpy as np
 import pytest
 import rasterio
 import scipy.io
+from hypothesis import given
+from hypothesis import strategies as st
 from rasterio.transform import Affine
 
-from pipeline.config import FileSource, load_experiment
-from pipeline.data.readers import read_scene
+from pipeline.config import FileSource, SyntheticSource, load_experiment
+from pipeline.core.window import Window
+from pipeline.data import raster as raster_module
+from pipeline.data import readers
+from pipeline.data.readers import FileScene, read_scene, source_size
 from pipeline.data.scene import Scene
 from pipeline.errors import InputError
 
@@ -90,8 +95,8 @@ def test_axes_are_guessed_from_the_wavelengths(tmp_path: Path) -> None:
 
 def test_wavelengths_and_widths(tmp_path: Path) -> None:
     path = save(tmp_path / "a.mat", cube=as_axes(CUBE, "y,x,band"), nm=NM, width=WIDTHS)
-    for given, expected in ((NM.tolist(), NM), ("nm", NM), ("400:800:5", np.linspace(400, 800, 5))):
-        np.testing.assert_array_equal(read(path, wavelengths=given).wavelength, expected)
+    for listed, expected in ((NM.tolist(), NM), ("nm", NM), ("400:800:5", np.linspace(400, 800, 5))):
+        np.testing.assert_array_equal(read(path, wavelengths=listed).wavelength, expected)
     np.testing.assert_array_equal(read(path, fwhm="width").fwhm, WIDTHS)
     np.testing.assert_array_equal(read(path, fwhm=9.5).fwhm, np.full(5, 9.5))
     message = refused(path, axes="y,x,band", wavelengths="400:800:9")
@@ -418,3 +423,152 @@ def test_real_envi_pair(shared_data: Path) -> None:
     described = read(folder / "HyMap02_BUG2009.bsq")  # centres stand only in the band names
     assert described.wavelength is not None
     assert described.wavelength[0] == pytest.approx(455.4)
+
+
+LARGE = np.random.default_rng(1).integers(1, 10_000, (4, 50, 70)).astype(np.uint16)
+TILED = {"tiled": True, "blockxsize": 16, "blockysize": 16}
+
+
+def large_file(folder: Path, kind: str) -> tuple[Path, dict[str, Any]]:
+    """`LARGE` as a file of some kind, and the keys that its source needs."""
+    path = folder / f"scene.{kind.split()[0]}"
+    if path.suffix in (".mat", ".npz"):
+        return save(path, cube=as_axes(LARGE, "y,x,band")), {}
+    if path.suffix == ".npy":
+        np.save(path, LARGE)
+        return path, {"axes": "band,y,x"}
+    if path.suffix == ".bsq":
+        raster(path, "ENVI", LARGE, interleave="bil").close()
+        return path, {}
+    raster(path, "GTiff", LARGE, compress="deflate", **(TILED if "tiled" in kind else {})).close()
+    return path, {}
+
+
+KINDS = ["mat", "npz", "npy", "bsq", "tif striped", "tif tiled"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ahead", [0, 20_000, raster_module.AHEAD])
+def test_windows_are_parts_of_the_scene(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, ahead: int
+) -> None:
+    monkeypatch.setattr(raster_module, "AHEAD", ahead)
+    path, keys = large_file(tmp_path, kind)
+    keys |= {"scale": 3, "nodata": int(LARGE[2, 5, 6]), "bad_bands": [1]}
+    whole = read(path, **keys)
+    assert np.isnan(whole.data[1, 5, 6])
+    expected = np.where(LARGE[2, 5, 6] == LARGE, np.nan, LARGE / 3)[[0, 2, 3]].astype(np.float32)
+    np.testing.assert_array_equal(whole.data, expected)
+    scene = FileScene(FileSource(kind="file", path=str(path), **keys))
+    assert scene.shape == (3, 50, 70)
+    for window in [*Window(0, 50, 0, 70).split(17), Window(3, 20, 30, 31), Window(49, 50, 0, 70)]:
+        np.testing.assert_array_equal(scene.read(window), expected[:, *window.slices])
+
+
+class Counted:
+    """A raster file that counts how often its pixels are read."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.reads = file, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def read(self, *arguments: Any, **keys: Any) -> Any:
+        self.reads += 1
+        return self.file.read(*arguments, **keys)
+
+
+@pytest.mark.parametrize(("kind", "reads"), [("tif striped", 2), ("tif tiled", 6)])
+def test_each_strip_is_decoded_once_for_windows_side_by_side(tmp_path: Path, kind: str, reads: int) -> None:
+    path, _ = large_file(tmp_path, kind)
+    image = raster_module.RasterImage(path)
+    image._file = Counted(image._file)
+    for window in Window(0, 50, 0, 70).split(25):
+        np.testing.assert_array_equal(image.read(window, [1, 3])[0], LARGE[[1, 3], *window.slices])
+    assert image._file.reads == reads
+
+
+@given(
+    st.tuples(st.integers(1, 5), st.integers(1, 90), st.integers(1, 90)),
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    st.integers(1, 4000),
+)
+def test_blocks_cover_the_file_once(shape: tuple[int, int, int], storage: tuple[int, int], size: int) -> None:
+    class Stored:
+        pass
+
+    stored: Any = Stored()
+    stored.shape, stored.storage = shape, (min(storage[0], shape[1]), min(storage[1], shape[2]))
+    seen = np.zeros(shape[1:], int)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers, "BLOCK", size)
+        for window in readers._blocks(stored):
+            seen[window.slices] += 1
+            rows, columns = window.shape
+            assert shape[0] * rows * columns <= max(size, shape[0] * stored.storage[0] * stored.storage[1])
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("block", [1, 500, 10**6])
+@pytest.mark.parametrize("kind", ["npy", "tif"])
+def test_faults_are_found_however_the_file_is_looked_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, block: int, kind: str
+) -> None:
+    monkeypatch.setattr(readers, "BLOCK", block)
+    cube = LARGE.astype(np.float32)
+    cube[0] = -1  # no data, but for a pixel that the last block holds
+    cube[0, 49, 69] = 5
+    cube[1] = -1
+    cube[2, 30, 2] = cube[2, 30, 66] = cube[2, 7, 68] = np.inf
+    cube[3, 0, 0] = np.nan
+    path = tmp_path / f"scene.{kind}"
+    if kind == "npy":
+        np.save(path, cube)
+    else:
+        raster(path, "GTiff", cube, compress="deflate", **TILED).close()
+    keys: dict[str, Any] = {"axes": "band,y,x", "nodata": -1}
+    message = "band 2 holds 3 NaN or infinite values, the first at row 7, column 68;"
+    assert message in refused(path, **keys)
+    with caplog.at_level(logging.WARNING):
+        assert read(path, bad_bands=[2, 3], **keys).bands == 1
+    assert "left out bands [1] (0-based), without valid values" in caplog.text
+    assert "band 3 holds 1 NaN" in refused(path, bad_bands=[2], **keys)
+
+
+def test_damaged_strip_is_one_line(tmp_path: Path) -> None:
+    path, keys = large_file(tmp_path, "tif striped")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 2000] = bytes(2000)
+    path.write_bytes(content)
+    assert "no raster that can be read" in refused(path, **keys)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_size_comes_from_the_header(tmp_path: Path, kind: str) -> None:
+    path, keys = large_file(tmp_path, kind)
+    source = FileSource(kind="file", path=str(path), **keys)
+    assert source_size(source) == (50, 70)
+    assert source_size(source.model_copy(update={"path": str(tmp_path / "none.tif")})) is None
+    path.write_bytes(path.read_bytes()[: 100 if "bsq" in kind else 60])
+    source_size(source)  # whatever it says, it raises nothing
+
+
+def test_size_needs_no_pixel(tmp_path: Path) -> None:
+    path = tmp_path / "scene.npz"
+    np.savez(path, cube=LARGE, nm=np.linspace(400, 700, 4), flat=LARGE.reshape(4, -1))
+    content = bytearray(path.read_bytes())
+    content[2000:3000] = bytes(1000)  # of the cube: reading it fails
+    path.write_bytes(content)
+    keys: dict[str, Any] = {"kind": "file", "path": str(path)}
+    assert source_size(FileSource(**keys, axes="band,y,x")) == (50, 70)
+    assert source_size(FileSource(**keys)) == (4, 50)  # as y, x, band
+    assert source_size(FileSource(**keys, variable="cube", wavelengths="nm")) == (50, 70)
+    assert source_size(FileSource(**keys, variable="cube", wavelengths="400:700:9")) is None
+    assert source_size(FileSource(**keys, axes="band,yx", variable="flat", shape=(50, 70))) == (50, 70)
+    assert source_size(FileSource(**keys, axes="band,yx", variable="flat")) is None
+    assert source_size(FileSource(**keys, variable="none")) is None
+    assert source_size(FileSource(kind="file", path=str(tmp_path))) is None
+    assert source_size(SyntheticSource(kind="synthetic", height=3, width=5)) == (3, 5)
+    assert "damaged or not readable" in refused(path, variable="cube")

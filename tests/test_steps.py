@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -15,9 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
+import rasterio
 from rich.console import Console
 
 from pipeline.config import Crop, Estimation, Experiment, FileSource, SyntheticSource, load_experiment
@@ -327,6 +330,88 @@ def test_file_source_is_recorded_and_cropped(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sha256"):
         crop.run(source=record, settings=settings, out=tmp_path / "other.json")
     assert not list(tmp_path.glob("*other*"))
+
+
+def test_crop_of_a_raster_keeps_its_place_and_its_gaps(tmp_path: Path) -> None:
+    cube = np.random.default_rng(0).random((3, 90, 80), dtype=np.float32)
+    cube[1, 20, 30], cube[:, 21, 31] = -1, -1
+    path = tmp_path / "scene.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", count=3, height=90, width=80, dtype="float32", nodata=-1,
+        crs="EPSG:32633", transform=rasterio.Affine(10, 0, 366_000, 0, -10, 5_800_000),
+    ) as file:  # fmt: skip
+        file.write(cube)
+    source = FileSource(kind="file", path=str(path))
+    download.run(source=source, out=tmp_path / "source.json")
+    settings = SceneConfig(source=source, crop=Crop(height=70, width=66, at=(13, 9)))
+    crop.run(source=tmp_path / "source.json", settings=settings, out=tmp_path / "reference.json")
+    stored = read_store(tmp_path / "reference.json")
+    wanted = np.where(cube == -1, np.nan, cube)[:, 13:83, 9:75]
+    np.testing.assert_array_equal(stored["reference"], wanted)
+    np.testing.assert_array_equal(stored["mask"], np.isfinite(wanted).any(axis=0))
+    assert stored["mask"].values.sum() == 70 * 66 - 1
+    assert stored.rio.crs.to_epsg() == 32633
+    assert stored.rio.transform() == rasterio.Affine(10, 0, 366_090, 0, -10, 5_799_870)
+
+
+def test_crop_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    source = SyntheticSource(kind="synthetic", height=20, width=30, bands=4)
+    download.run(source=source, out=tmp_path / "source.json")
+    settings = SceneConfig(source=source, crop=Crop(height=8, width=8, at=(13, 0)))
+    with pytest.raises(InputError, match="last possible corner is row 12, column 22"):
+        crop.run(source=tmp_path / "source.json", settings=settings, out=tmp_path / "reference.json")
+    assert not list(tmp_path.glob("*reference*"))
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    """Every file of the reference and its ledger."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in [folder / "reference.json", *(folder / "reference.zarr").rglob("*")]
+        if path.is_file()
+    }
+
+
+def test_killed_crop_goes_on_where_it_was(tmp_path: Path) -> None:
+    y, x, band = np.ogrid[:1600, :1500, :40]
+    cube = ((31 * y + 17 * x + 7 * band) % 251).astype(np.uint8)
+    np.save(tmp_path / "scene.npy", cube)
+    source = FileSource(kind="file", path=str(tmp_path / "scene.npy"), scale=256)
+    settings = SceneConfig(source=source, crop=Crop(height=1500, width=1480, at=(37, 11)))
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        download.run(source=source, out=folder / "source.json")
+    lines = """
+        import sys
+        from pathlib import Path
+        from pipeline.config import Scene
+        from pipeline.steps import crop
+        folder, settings = Path(sys.argv[1]), Scene.model_validate_json(sys.argv[2])
+        crop.run(source=folder / "source.json", settings=settings, out=folder / "reference.json")
+    """
+    program = [sys.executable, "-c", dedent(lines), str(killed), settings.model_dump_json()]
+    journal = killed / "reference.journal"
+    environment = os.environ | {"PYTHONPATH": str(Path(crop.__file__).parents[2])}
+    process = subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 4:
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+    finished = {key for line in journal_lines(journal) for key in line["shards"]}
+    assert 8 <= len(finished) < 18  # of 9 windows of cube and mask
+    assert not (killed / "reference.json").exists()
+    before = {key: (killed / "reference.zarr" / key).stat() for key in finished}
+    crop.run(source=killed / "source.json", settings=settings, out=killed / "reference.json")
+    for key, stat in before.items():
+        after = (killed / "reference.zarr" / key).stat()
+        assert (after.st_ino, after.st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
+
+    crop.run(source=whole / "source.json", settings=settings, out=whole / "reference.json")
+    assert content_of(killed) == content_of(whole)
+    stored = read_store(whole / "reference.json")["reference"].values
+    assert (stored == cube[37:1537, 11:1491].transpose(2, 0, 1) / np.float32(256)).all()
 
 
 def test_synthetic_source_is_its_parameters(tmp_path: Path) -> None:

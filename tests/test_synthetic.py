@@ -13,7 +13,7 @@ from pipeline.data.landscape import COVERS
 from pipeline.data.lattice import bricks, fractal, uniform
 from pipeline.data.scene import Scene
 from pipeline.data.spectra import MATERIALS, material_spectra
-from pipeline.data.synthetic import synthetic_scene
+from pipeline.data.synthetic import SyntheticScene, synthetic_scene
 from pipeline.errors import InputError
 
 
@@ -53,6 +53,39 @@ def test_far_away_windows_exist() -> None:
     far = synthetic_scene(source(100_000, 100_000, 5), Window(99_960, 100_000, 99_970, 100_000))
     assert far.data.shape == (5, 40, 30)
     assert far.data.std() > 0.02
+
+
+def test_the_scene_is_the_same_everywhere_and_always() -> None:
+    far = synthetic_scene(source(5000, 5000, 10, seed=3), Window(4000, 4100, 3000, 3150))
+    pixels = far.data[::3].reshape(4, -1)[:, [0, 3333, 7777, 14_999]]
+    expected = [
+        [0.045100335, 0.071143143, 0.13637362, 0.1017129],
+        [0.50258571, 0.0038779138, 0.38699919, 0.1425692],
+        [0.43976921, 0.001801361, 0.4307318, 0.15623821],
+        [0.27453938, 0.0015191038, 0.37228763, 0.13774699],
+    ]
+    np.testing.assert_allclose(pixels, expected, rtol=1e-6)
+    assert far.data.mean(dtype=np.float64) == pytest.approx(0.262087898515, rel=1e-9)
+
+
+def test_an_open_scene_is_the_scene(scene: Scene) -> None:
+    opened = SyntheticScene(source())
+    assert opened.shape == scene.data.shape
+    np.testing.assert_array_equal(opened.read(Window(7, 90, 3, 112)), scene.data[:, 7:90, 3:])
+    np.testing.assert_array_equal(opened.metadata.wavelength, scene.wavelength)
+    assert opened.metadata.transform == scene.transform
+
+
+def test_noise_is_that_of_its_definition() -> None:
+    """Interpolated lattice values, looked up pixel by pixel."""
+    y, x = np.arange(7.0, 21), np.arange(3.0, 15)
+    found = fractal(11, y, x, period=9, octaves=1)
+    for (i, j), value in np.ndenumerate(found):
+        (row, v), (column, u) = (divmod(t / 9, 1) for t in (y[i], x[j]))
+        v, u = (t**3 * (6 * t**2 - 15 * t + 10) for t in (v, u))
+        corners = [[float(uniform(11, int(row) + a, int(column) + b)) for b in (0, 1)] for a in (0, 1)]
+        mean = np.array([1 - v, v]) @ np.array(corners) @ np.array([1 - u, u])
+        assert value == pytest.approx(2.4 * (2 * mean - 1), abs=1e-12)
 
 
 def test_window_outside_is_refused() -> None:
@@ -157,7 +190,6 @@ def test_lattice_noise_is_uniform_and_smooth() -> None:
     assert 0.999 < draws.max() < 1
     assert abs(draws.mean() - 0.5) < 5 / np.sqrt(12 * draws.size)
     assert abs(np.corrcoef(draws[:, 1:].ravel(), draws[:, :-1].ravel())[0, 1]) < 0.02
-    y, x = np.mgrid[0:200.0, 0:200.0]
-    noise = fractal(5, y, x, period=20)
+    noise = fractal(5, np.arange(200.0), np.arange(200.0), period=20)
     assert 0.6 < noise.std() < 1.4
     assert np.abs(np.diff(noise, axis=0)).max() < noise.std()
