@@ -31,8 +31,9 @@ class GaussianSubspace:
 
         A pixel depends on the LR pixels that see it, on those that share pixels with these, and so
         on; the dependence falls by some factor with each support, the slower the less noise there
-        is. Twice the support and 3 pixels keep it below 1e-4 of full scale down to the noise of
-        50 dB for PSFs up to two LR pixels wide.
+        is. Twice the support and 3 pixels keep it below 1e-4 of full scale: at any noise level for
+        PSFs up to one LR pixel wide, bicubic and box; for PSFs of two or three LR pixels down to the
+        noise of 50 dB, below which such a deconvolution couples ever more distant pixels.
         """
         return 2 * response.support_lr + 3
 
