@@ -12,7 +12,7 @@ KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-slow check docs clean
+.PHONY: demo test test-slow test-cluster check docs clean
 .DELETE_ON_ERROR:
 
 demo: $(BIN)/.run-$(KEY)
@@ -20,10 +20,14 @@ demo: $(BIN)/.run-$(KEY)
 	@pipeline summary results/$(EXPERIMENT)
 
 test: $(BIN)/.test-$(KEY)
-	python -m pytest -m "not slow" --cov=pipeline --cov-report=term
+	python -m pytest -m "not slow and not cluster" --cov=pipeline --cov-report=term
 
 test-slow: $(BIN)/.test-$(KEY)
 	python -m pytest -m slow
+
+test-cluster: $(BIN)/.test-$(KEY)
+	tests/cluster/slurm.sh install
+	tests/cluster/slurm.sh run python -m pytest -m cluster -s tests/cluster
 
 check: $(BIN)/.dev-$(KEY)
 	ruff check .

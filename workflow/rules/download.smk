@@ -1,4 +1,5 @@
 rule download:
+    localrule: True  # on a cluster too, whose nodes may not reach the network
     input:
         scene_file,
         code=code("steps.download"),

@@ -1,4 +1,5 @@
 rule plan:
+    localrule: True  # on a cluster too, where a job would count the batches anew
     input:
         observation="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
         observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
