@@ -65,18 +65,18 @@ class Folder:
             (path / name).symlink_to(ROOT / name)
         shutil.copy(HERE / "experiment.yaml", path)
 
-    def snakemake(self, *arguments: str) -> subprocess.Popen[str]:
+    def snakemake(self, *arguments: str, log: str = "run.log") -> subprocess.Popen[bytes]:
         """Start a run towards the products, in this interpreter's environment."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "experiment.yaml", "--"]
-        return subprocess.Popen(
-            [*command, *PRODUCTS],
-            cwd=self.path,
-            env=os.environ | {"PATH": path, "PYTHONPATH": str(self.path / "src")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        with (self.path / log).open("w") as output:
+            return subprocess.Popen(
+                [*command, *PRODUCTS],
+                cwd=self.path,
+                env=os.environ | {"PATH": path, "PYTHONPATH": str(self.path / "src")},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
     def digests(self) -> list[str]:
         """The digests of all files of the products."""
@@ -103,7 +103,7 @@ class Folder:
 
 def job_from(fields: dict[str, str]) -> Job:
     """A job from the fields that `scontrol` shows."""
-    gpus = re.fullmatch(r"gpu:(\d+)", fields["JOB_GRES"])
+    gpus = re.fullmatch(r"gpu:(\d+)", fields.get("JOB_GRES", ""))  # a waiting job has none
     memory = re.search(r"mem=([^,]+)", fields["TRES"])
     return Job(
         number=int(fields["JobId"]),
@@ -139,17 +139,24 @@ def wait_for(what: str, look: Callable[[], T | None], pause: float = 0.5) -> T:
 
 
 @contextmanager
-def started(folder: Folder, *options: str) -> Iterator[subprocess.Popen[str]]:
+def run(folder: Folder, *options: str) -> Iterator[None]:
     """A run that ends well, or is ended with the test."""
     process = folder.snakemake(*options)
     try:
-        yield process
-        output, _ = process.communicate(timeout=60 * MINUTES)
-        assert process.returncode == 0, output
+        yield
+        assert process.wait(60 * MINUTES) == 0, (folder.path / "run.log").read_text()
     finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(60)
+        process.kill()
+
+
+@contextmanager
+def drained(node: str) -> Iterator[None]:
+    """The node takes no new job meanwhile."""
+    slurm("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
+    try:
+        yield
+    finally:
+        slurm("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
 
 def show(title: str, jobs: list[Job]) -> None:
@@ -178,15 +185,16 @@ def node() -> str:
 def local(node: str, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """The products made without Slurm."""
     folder = Folder(tmp_path_factory.mktemp("local"))
-    with started(folder, "--cores", "2"):
-        return folder
+    with run(folder, "--cores", "2"):
+        pass
+    return folder
 
 
 @pytest.fixture(scope="module")
 def unbroken(node: str, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """The products made on Slurm."""
     folder = Folder(tmp_path_factory.mktemp("unbroken"))
-    with started(folder, *SLURM_OPTIONS):
+    with run(folder, *SLURM_OPTIONS):
         pass
     show("unbroken run", folder.jobs())
     return folder
@@ -202,7 +210,7 @@ class Broken:
     kept: list[str]
     written: dict[Path, int]
     waiting: str
-    second: str
+    refused: bool
 
 
 @pytest.fixture(scope="module")
@@ -219,21 +227,19 @@ def broken(node: str, unbroken: Folder, tmp_path_factory: pytest.TempPathFactory
         shutil.rmtree(folder.path / TILED / name)
     (folder.path / TILED / "fused.json").unlink()
 
-    with started(folder, *SLURM_OPTIONS):
+    with run(folder, *SLURM_OPTIONS):
         journal = wait_for("batch between two tiles", lambda: held_batch(folder), pause=0.01)
         kept, written = finished_tiles(journal), folder.shard_times()
         batch = f"fuse_four_bands_0_gaussian_subspace_{journal.stem.replace('-of-', '_')}"
         (running,) = [job for job in folder.jobs("fuse") if job.what == batch]
-        slurm("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
-        slurm("scancel", str(running.number))
-        again = wait_for("second submission", lambda: pending(folder, batch))
-        waiting = slurm("squeue", "--noheader", "--jobs", str(again.number), "--format", "%r")
-        second = folder.snakemake(*SLURM_OPTIONS)
-        output, _ = second.communicate(timeout=60 * MINUTES)
-        assert second.returncode != 0, output
-        slurm("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        with drained(node):
+            slurm("scancel", str(running.number))
+            again = wait_for("second submission", lambda: pending(folder, batch))
+            waiting = slurm("squeue", "--noheader", "--jobs", str(again.number), "--format", "%r")
+            second = folder.snakemake(*SLURM_OPTIONS, log="second.log")
+            refused = second.wait(60 * MINUTES) != 0
     show("broken run", folder.jobs())
-    return Broken(folder, batch, journal, kept, written, waiting, output)
+    return Broken(folder, batch, journal, kept, written, waiting, refused)
 
 
 def held_batch(folder: Folder) -> Path | None:
@@ -314,4 +320,5 @@ def test_product_of_the_broken_run_is_the_same(local: Folder, broken: Broken) ->
 
 
 def test_second_run_in_one_folder_is_refused(broken: Broken) -> None:
-    assert "Directory cannot be locked" in broken.second
+    assert broken.refused
+    assert "Directory cannot be locked" in (broken.folder.path / "second.log").read_text()
