@@ -1,5 +1,6 @@
 # make demo: the workflow on an embedded scene, from an empty folder to its table and report.
 # make test: the tests. make check: lint, format and types. Each installs what it needs in .venv once.
+# make test-cluster: the tests on a Slurm of their own, which it starts and stops.
 # make demo EXPERIMENT=jasper_ridge: the same for config/jasper_ridge.yaml.
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
