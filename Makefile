@@ -1,5 +1,6 @@
 # make demo: the workflow on an embedded scene, from an empty folder to its table and report.
 # make test: the tests. make check: lint, format and types. Each installs what it needs in .venv once.
+# make test-cluster: the tests on a Slurm of their own, which it starts and stops.
 # make demo EXPERIMENT=jasper_ridge: the same for config/jasper_ridge.yaml.
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
@@ -12,7 +13,7 @@ KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-slow test-faults check docs clean
+.PHONY: demo test test-slow test-faults test-cluster check docs clean
 .DELETE_ON_ERROR:
 
 demo: $(BIN)/.run-$(KEY)
@@ -27,6 +28,10 @@ test-slow: $(BIN)/.test-$(KEY)
 
 test-faults: $(BIN)/.test-$(KEY)
 	python -m pytest -m faults
+
+test-cluster: $(BIN)/.test-$(KEY)
+	tests/cluster/slurm.sh install
+	tests/cluster/slurm.sh run python -m pytest -m cluster -s tests/cluster
 
 check: $(BIN)/.dev-$(KEY)
 	ruff check .

@@ -2,6 +2,7 @@
 
 import json
 import re
+from math import ceil
 from pathlib import Path
 
 from snakemake.utils import validate
@@ -116,6 +117,11 @@ def method_code(wildcards):
 def method_threads(wildcards):
     """The cores that a method is set to use, so that its timing is its own."""
     return getattr(EXPERIMENT.methods[wildcards.label], "threads", 1)
+
+
+def batch_runtime(wildcards, attempt):
+    """Minutes that a batch may take: more than it is meant to, since its length is an estimate."""
+    return ceil(attempt * (10 + 2 * EXPERIMENT.tiling.job_minutes))
 
 
 def method_gpus(wildcards):

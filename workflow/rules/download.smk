@@ -9,6 +9,7 @@ rule download:
         "logs/{experiment}/{scene}/download.log",
     benchmark:
         "logs/{experiment}/{scene}/download.tsv"
+    localrule: True  # on a cluster too, whose nodes may not reach the network
     conda:
         "../../envs/pipeline.yaml"
     params:

@@ -21,6 +21,7 @@ rule fuse:
     threads: method_threads
     resources:
         gpu=method_gpus,
+        runtime=batch_runtime,
     params:
         settings=method_settings,
     shell:

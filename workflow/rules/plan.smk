@@ -11,6 +11,7 @@ rule plan:
         "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.log",
     benchmark:
         "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.tsv"
+    localrule: True  # on a cluster too, where a job would count the batches anew
     conda:
         "../../envs/pipeline.yaml"
     params:
