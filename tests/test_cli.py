@@ -120,8 +120,8 @@ def test_runs_as_a_module(tmp_path: Path) -> None:
 
 
 def test_steps_by_hand_lead_from_scene_to_metrics(tmp_path: Path) -> None:
-    def step(name: str, **options: object) -> Path:
-        words = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
+    def step(name: str, *files: Path, **options: object) -> Path:
+        words = [*files] + [str(word) for key, value in options.items() for word in (f"--{key}", value)]
         result = call(name, *words)
         assert result.exit_code == 0, result.output
         return Path(str(options["out"]))
@@ -142,7 +142,11 @@ def test_steps_by_hand_lead_from_scene_to_metrics(tmp_path: Path) -> None:
     seen = {"observation": observation, "estimate": estimate}
     method = {"settings": BICUBIC, "seed": 0}
     fitted = step("train", **seen, **method, out=run / "fitted.safetensors")
-    fused = step("fuse", **seen, fitted=fitted, **method, out=run / "fused.json")
+    plan = json.dumps({"tiling": {"core": 16}, "method": json.loads(BICUBIC)})
+    tiles = step("plan", observation=observation, settings=plan, batches=2, out=run / "plan.json")
+    made = {**seen, "fitted": fitted, "plan": tiles, **method}
+    parts = [step("fuse", **made, batch=n, out=run / f"tiles/{n}-of-2.json") for n in (1, 2)]
+    fused = step("mosaic", *parts, **made, out=run / "fused.json")
     metrics = step(
         "evaluate",
         reference=reference,
