@@ -131,6 +131,26 @@ def test_a_second_run_gives_the_same_bytes(finished: Run) -> None:
     assert finished.arguments["out"].read_bytes() == first
 
 
+@pytest.mark.parametrize("options", [{"scheduler": "synchronous"}, {"workers": 1}, {"workers": 3}])
+def test_the_bytes_do_not_depend_on_who_computes(finished: Run, options: dict[str, Any]) -> None:
+    finished.evaluated()
+    first = finished.arguments["out"].read_bytes()
+    step.run(**finished.arguments, **options)
+    assert finished.arguments["out"].read_bytes() == first
+
+
+def test_progress_is_shown(finished: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    finished.evaluated()
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["totals 1/1", "windows 1/1", "residuals 1/1"]
+
+
+def test_an_unknown_scheduler_is_refused(finished: Run) -> None:
+    with pytest.raises(InputError, match="--scheduler: 'slurm' is unknown; use threads, synchronous or tcp"):
+        step.run(**finished.arguments, scheduler="slurm")
+    assert not finished.arguments["out"].exists()
+
+
 def test_without_wavelengths(finished: Run) -> None:
     bare = Scene(finished.scene.data)
     write_store(finished.arguments["reference"].with_suffix(".zarr"), reference_dataset(bare), {})

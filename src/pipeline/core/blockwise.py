@@ -19,6 +19,7 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 
 T = TypeVar("T")
+Sums = TypeVar("Sums", bound=tuple[Any, ...])
 Mask = NDArray[np.bool_]
 
 UNIT = 64  # sides of blocks are multiples of it: of a store's chunks, and of Q2n's 32 pixels
@@ -51,10 +52,13 @@ def blocks(shape: tuple[int, int], side: int, thinnest: int) -> list[Window]:
     >>> [block.shape for block in blocks((520, 300), 256, 32)]
     [(256, 256), (256, 44), (264, 256), (264, 44)]
     """
-    rows, cols = (
-        list(pairwise([*range(0, max(1, size - thinnest + 1), side), size])) for size in shape
-    )
+    rows, cols = (list(pairwise([*range(0, max(1, size - thinnest + 1), side), size])) for size in shape)
     return [Window(*y, *x) for y, x in product(rows, cols)]
+
+
+def added(one: Sums, other: Sums) -> Sums:
+    """The sum of two named tuples, field by field."""
+    return type(one)(*(a + b for a, b in zip(one, other, strict=True)))
 
 
 @dataclass(frozen=True)

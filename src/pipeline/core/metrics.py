@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.blockwise import CubePair, Mapped, block_side, blocks
+from pipeline.core.blockwise import CubePair, Mapped, added, block_side, blocks
 from pipeline.core.partial_scores import Similarity, Totals, block_similarity, block_totals
 from pipeline.core.quality_index import BLOCK
 from pipeline.core.spatial import as_ratio
@@ -68,7 +68,7 @@ def evaluate(
     totals = reduce(Totals.merged, mapped(partial(block_totals, pair), windows))
     if not totals.pixels:
         raise InputError("cube: no pixel is valid in all bands of both cubes; leave bands without data out")
-    sums = reduce(Similarity.merged, mapped(partial(block_similarity, pair, totals), windows))
+    sums = reduce(added, mapped(partial(block_similarity, pair, totals), windows))
     mse = totals.squared_error / totals.pixels
     psnr = [_psnr(peak, error) for peak, error in zip(totals.top[0], mse, strict=True)]
     ssim, ssim_gaussian, uiqi = _window_scores(totals, sums)

@@ -7,6 +7,7 @@ themselves are defined in `pipeline.core.metrics`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -14,9 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.blockwise import CubePair, Mask
+from pipeline.core.blockwise import CubePair, Mask, added
 from pipeline.core.quality_index import BLOCK, q2n_blocks, uiqi_map
-from pipeline.core.ssim import gaussian_window, local_moments, products, sliding_mean, ssim_map, uniform_window
+from pipeline.core.ssim import (
+    Moments,
+    gaussian_window,
+    local_moments,
+    products,
+    sliding_mean,
+    ssim_map,
+    uniform_window,
+)
 from pipeline.core.window import Window
 
 Array = NDArray[np.float64]
@@ -25,7 +34,7 @@ STRIP = 64  # rows whose moments stay in the cache
 OVERLAP = 10  # pixels by which the largest sliding window reaches into the next block
 
 # windows and maps of moments and the reference's range, in the order of `Similarity.indices`
-INDICES = (
+INDICES: tuple[tuple[Array, Callable[[Moments, float], Array]], ...] = (
     (uniform_window(7), partial(ssim_map, covariance_norm=49 / 48)),
     (gaussian_window(), ssim_map),
     (uniform_window(8), lambda moments, _: uiqi_map(moments)),
@@ -59,8 +68,8 @@ class Totals(NamedTuple):
 
     def merged(self, other: Totals) -> Totals:
         """The totals of both."""
-        sums = Totals(*(a + b for a, b in zip(self, other, strict=True)))
-        return sums._replace(low=np.minimum(self.low, other.low), top=np.maximum(self.top, other.top))
+        low, top = np.minimum(self.low, other.low), np.maximum(self.top, other.top)
+        return added(self, other)._replace(low=low, top=top)
 
     @property
     def mean(self) -> Array:
@@ -89,10 +98,6 @@ class Similarity(NamedTuple):
     deviations: Array
     indices: Array
     windows: NDArray[np.int64]
-
-    def merged(self, other: Similarity) -> Similarity:
-        """The sums over both."""
-        return Similarity(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 def block_totals(pair: CubePair, block: Window) -> Totals:

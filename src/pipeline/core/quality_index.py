@@ -65,9 +65,7 @@ def q2n_blocks(reference: Array, cube: Array) -> Array:
     values = np.empty((m, n))
     for row, col in np.ndindex(m, n):
         area = (slice(row * BLOCK, (row + 1) * BLOCK), slice(col * BLOCK, (col + 1) * BLOCK))
-        x, y = (
-            image[:, *area].astype(np.float64).reshape(image.shape[0], -1) for image in (reference, cube)
-        )
+        x, y = (image[:, *area].astype(np.float64).reshape(image.shape[0], -1) for image in (reference, cube))
         missing = np.isnan(x).any() or np.isnan(y).any()
         values[row, col] = np.nan if missing else _q2n(x, y)
     return values
