@@ -343,7 +343,7 @@ def test_blocks_bound_memory(bands: int) -> None:
     side = block_side(bands)
     assert side % 64 == 0
     assert side <= 512
-    assert side == 64 or 2 * 4 * bands * side**2 <= 2**27
+    assert side == 64 or 2 * 4 * bands * side**2 <= 2**26
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -366,7 +366,7 @@ def test_lazy_cubes_are_read_in_blocks() -> None:
     # rows end at 64, 128 and 170; columns at 64 and 133, since 5 pixels are too few for a block
     assert lazy.read == {
         *((rows, cols) for rows in (64, 42) for cols in (64, 69)),
-        *((rows, cols) for rows in (74, 52, 42) for cols in (74, 69)),
+        *((rows, cols) for rows in (74, 42) for cols in (74, 69)),
     }
 
 

@@ -24,7 +24,7 @@ Mask = NDArray[np.bool_]
 
 UNIT = 64  # sides of blocks are multiples of it: of a store's chunks, and of Q2n's 32 pixels
 LARGEST_SIDE = 512
-LARGEST_BLOCK = 2**27  # bytes of a block of both cubes in float32; computing holds about twice that
+LARGEST_BLOCK = 2**26  # bytes of a block of both cubes in float32; reading it takes about twice that
 
 
 class Mapped(Protocol):
@@ -37,8 +37,8 @@ class Mapped(Protocol):
 def block_side(bands: int) -> int:
     """Side of a block in pixels.
 
-    >>> block_side(31), block_side(100), block_side(224)
-    (512, 384, 256)
+    >>> block_side(31), block_side(100), block_side(200)
+    (512, 256, 192)
     """
     most = min(LARGEST_SIDE, isqrt(LARGEST_BLOCK // (8 * bands)))
     return max(1, most // UNIT) * UNIT

@@ -61,11 +61,12 @@ def scheduled(scheduler: str, workers: int = 2) -> Iterator[Mapped]:
 
 
 def reported(mapped: Mapped, report: Callable[[str, int, int], None], *phases: str) -> Mapped:
-    """`mapped`, reporting each result; its first call is the first phase, and so on."""
+    """`mapped`, reporting its start and each result; its first call is the first phase, and so on."""
     names = iter(phases)
 
     def reporting(function: Callable[[Window], T], items: Sequence[Window], /) -> Iterable[T]:
         phase = next(names)
+        report(phase, 0, len(items))
         for done, result in enumerate(mapped(function, items), start=1):
             report(phase, done, len(items))
             yield result
@@ -84,6 +85,7 @@ def _in_threads(workers: int, function: Callable[[Window], T], items: Sequence[W
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
     from distributed import Client, KilledWorker
+    from distributed.comm.core import CommClosedError
 
     try:
         client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
@@ -101,7 +103,7 @@ def _client(address: str) -> Iterator[Any]:
             f"--scheduler: the workers of {address} were lost while computing a block ({error}); "
             "give them more memory and run again"
         ) from None
-    except CancelledError:
+    except (CancelledError, CommClosedError):
         raise InputError(
             f"--scheduler: the scheduler at {address} was lost; start it and run again"
         ) from None
