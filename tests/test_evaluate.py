@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from pipeline.core.metrics import evaluate
 from pipeline.core.residuals import residuals
 from pipeline.core.simulation import simulate
@@ -131,6 +133,35 @@ def test_a_second_run_gives_the_same_bytes(finished: Run) -> None:
     assert finished.arguments["out"].read_bytes() == first
 
 
+@pytest.mark.parametrize("options", [{"scheduler": "synchronous"}, {"workers": 1}, {"workers": 3}])
+def test_the_bytes_do_not_depend_on_who_computes(finished: Run, options: dict[str, Any]) -> None:
+    finished.evaluated()
+    first = finished.arguments["out"].read_bytes()
+    step.run(**finished.arguments, **options)
+    assert finished.arguments["out"].read_bytes() == first
+
+
+def test_progress_is_shown(finished: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    finished.evaluated()
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["totals 1/1", "windows 1/1", "residuals 1/1"]
+
+
+def test_the_command_takes_a_scheduler(finished: Run) -> None:
+    arguments = {**finished.arguments, "settings": SETTINGS.model_dump_json(), "workers": 1}
+    command = ["evaluate", *(part for name, value in arguments.items() for part in (f"--{name}", str(value)))]
+    refused = CliRunner().invoke(app, [*command, "--scheduler", "slurm"])
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(
+        "pipeline evaluate: --scheduler: 'slurm' is unknown; use threads, synchronous"
+    )
+    assert not finished.arguments["out"].exists()
+    assert CliRunner().invoke(app, [*command, "--scheduler", "synchronous"]).exit_code == 0
+    written = finished.arguments["out"].read_bytes()
+    finished.evaluated()
+    assert finished.arguments["out"].read_bytes() == written
+
+
 def test_without_wavelengths(finished: Run) -> None:
     bare = Scene(finished.scene.data)
     write_store(finished.arguments["reference"].with_suffix(".zarr"), reference_dataset(bare), {})
@@ -142,7 +173,7 @@ def test_missing_and_tampered_stores_are_refused(finished: Run, name: str) -> No
     ledger = finished.arguments[name]
     inner = next(path for path in ledger.with_suffix(".zarr").rglob("c/0/0/0"))
     inner.write_bytes(inner.read_bytes()[:-1])
-    with pytest.raises(InputError, match=rf"{name}\.zarr: file .* was changed"):
+    with pytest.raises(InputError, match=rf"{name}\.zarr: array \w+, shard 0/0/0 was changed"):
         step.run(**finished.arguments)
     ledger.unlink()
     with pytest.raises(InputError, match=rf"{name}\.json: no such file"):

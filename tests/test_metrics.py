@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import pickle
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from pipeline.core.blockwise import block_side, blocks
 from pipeline.core.metrics import PSNR_LIMIT, evaluate
 from pipeline.core.quality_index import hypercomplex_signs, q2n_blocks
 from pipeline.core.residuals import residuals
@@ -21,6 +23,7 @@ from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
 
 Cube = NDArray[Any]
+R2 = np.array([[0.5, 0.5]])
 SCORES = ("psnr", "psnr_peak1", "sam", "ergas", "ssim", "ssim_gaussian", "uiqi", "q2n", "cc", "rmse")
 
 
@@ -56,13 +59,13 @@ def test_psnr_matches_scikit_image_band_by_band() -> None:
     assert scores["psnr_peak1"] == pytest.approx(np.mean(peak1), abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("ssim", {"win_size": 7}),
-        ("ssim_gaussian", {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}),
-    ],
-)
+SSIM = {
+    "ssim": {"win_size": 7},
+    "ssim_gaussian": {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},
+}
+
+
+@pytest.mark.parametrize(("name", "options"), SSIM.items())
 @pytest.mark.parametrize("size", [(40, 37), (11, 70), (64, 12)])
 def test_ssim_matches_scikit_image(name: str, options: dict[str, Any], size: tuple[int, int]) -> None:
     reference, cube = (image.astype(np.float64) for image in pair(2, *size))
@@ -261,48 +264,122 @@ def test_q2n_does_not_depend_on_the_scale_and_mirrors_the_border() -> None:
     assert value == pytest.approx(q2n_blocks(*padded).mean(), abs=1e-12)
 
 
-# ---- strips
+# ---- blocks
 
 
-@pytest.mark.parametrize("shape", [(3, 97, 41), (2, 33, 64), (1, 5, 70), (2, 128, 20)])
-@pytest.mark.parametrize("block_rows", [1, 32, 33, 64])
-def test_scores_do_not_depend_on_the_strips(shape: tuple[int, int, int], block_rows: int) -> None:
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 64 pixels, computed in strips of 24 rows."""
+    monkeypatch.setattr("pipeline.core.metrics.block_side", lambda bands: 64)
+    monkeypatch.setattr("pipeline.core.residuals.block_side", lambda bands: 16)
+    monkeypatch.setattr("pipeline.core.partial_scores.STRIP", 24)
+
+
+def whole(reference: Cube, cube: Cube) -> dict[str, Any]:
+    """Scores from one block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.core.metrics.block_side", lambda bands: 1024)
+        patch.setattr("pipeline.core.partial_scores.STRIP", 1024)
+        return evaluate(reference, cube, ratio=4)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("shape", [(3, 197, 41), (2, 95, 164), (1, 5, 170), (2, 128, 97), (1, 70, 70)])
+def test_scores_do_not_depend_on_the_blocks(shape: tuple[int, int, int]) -> None:
     reference, cube = pair(*shape)
+    assert_same(whole(reference, cube), evaluate(reference, cube, ratio=4))
     cube[0, 2, 3] = np.nan
-    whole = evaluate(reference, cube, ratio=4, block_rows=1000)
-    assert_same(whole, evaluate(reference, cube, ratio=4, block_rows=block_rows))
+    reference[0, -1, 60:80] = np.nan
+    assert_same(whole(reference, cube), evaluate(reference, cube, ratio=4))
 
 
-def test_constant_windows_do_not_depend_on_the_strips() -> None:
-    reference, cube = pair(2, 90, 30)
-    reference[1, :50], cube[1, :50] = 0.3, 0.4
-    reference[0, 40:80, 5:25] = cube[0, 40:80, 5:25] = 0
-    assert_same(
-        evaluate(reference, cube, ratio=4, block_rows=32),
-        evaluate(reference, cube, ratio=4, block_rows=96),
-        1e-12,
-    )
+@pytest.mark.usefixtures("small_blocks")
+def test_a_block_without_data_counts_nowhere() -> None:
+    reference, cube = pair(2, 96, 160)
+    reference[:, :64, :64] = np.nan
+    assert_same(whole(reference, cube), evaluate(reference, cube, ratio=4))
 
 
-def test_lazy_cubes_are_read_in_strips() -> None:
-    reference, cube = pair(3, 70, 33)
+@pytest.mark.usefixtures("small_blocks")
+def test_constant_windows_do_not_depend_on_the_blocks() -> None:
+    reference, cube = pair(2, 190, 130)
+    reference[1, :90], cube[1, :90] = 0.3, 0.4
+    reference[0, 40:80, 5:85] = cube[0, 40:80, 5:85] = 0
+    assert_same(whole(reference, cube), evaluate(reference, cube, ratio=4), 1e-12)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("shape", [(100, 170), (75, 64)])
+def test_blocks_agree_with_scikit_image(shape: tuple[int, int]) -> None:
+    reference, cube = (image.astype(np.float64) for image in pair(2, *shape))
+    scores = evaluate(reference, cube, ratio=4)
+    for name, options in SSIM.items():
+        expected = [
+            structural_similarity(x, y, data_range=np.ptp(x), **options)
+            for x, y in zip(reference, cube, strict=True)
+        ]
+        assert scores[name] == pytest.approx(np.mean(expected), abs=1e-10)
+    cc = [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(reference, cube, strict=True)]
+    assert scores["per_band"]["cc"] == pytest.approx(cc, abs=1e-12)
+    edges = ((0, 0), *((0, -n % 32) for n in shape))
+    padded = [np.pad(image, edges, mode="symmetric") for image in (reference, cube)]
+    assert scores["q2n"] == pytest.approx(q2n_blocks(*padded).mean(), abs=1e-12)
+
+
+@given(height=st.integers(1, 700), width=st.integers(1, 700))
+def test_blocks_cover_an_image_once(height: int, width: int) -> None:
+    counts = np.zeros((height, width), int)
+    for block in blocks((height, width), 64, 32):
+        counts[block.slices] += 1
+        assert block.y0 % 64 == block.x0 % 64 == 0
+        assert max(block.shape) < 64 + 32
+        assert block.y1 - block.y0 >= min(32, height)
+        assert block.x1 - block.x0 >= min(32, width)
+    assert (counts == 1).all()
+
+
+@given(bands=st.integers(1, 2000))
+def test_blocks_bound_memory(bands: int) -> None:
+    side = block_side(bands)
+    assert side % 64 == 0
+    assert side <= 512
+    assert side == 64 or 2 * 4 * bands * side**2 <= 2**26
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_lazy_cubes_are_read_in_blocks() -> None:
+    reference, cube = pair(3, 170, 133)
 
     class Lazy:
-        """Counts the rows of the largest read."""
+        """Records the size of each read."""
 
         shape = reference.shape
-        largest = 0
+        read: ClassVar[set[tuple[int, ...]]] = set()
 
         def __getitem__(self, key: tuple[slice, slice, slice]) -> xr.DataArray:
             part = xr.DataArray(reference)[key]
-            self.largest = max(self.largest, part.shape[1])
+            self.read.add(part.shape[1:])
             return part
 
     lazy = Lazy()
-    assert_same(
-        evaluate(reference, cube, ratio=4), evaluate(lazy, xr.DataArray(cube), ratio=4, block_rows=32)
-    )
-    assert lazy.largest == 42  # a strip and the overlap of the largest window
+    assert_same(whole(reference, cube), evaluate(lazy, xr.DataArray(cube), ratio=4))
+    # rows end at 64, 128 and 170; columns at 64 and 133, since 5 pixels are too few for a block
+    assert lazy.read == {
+        *((rows, cols) for rows in (64, 42) for cols in (64, 69)),
+        *((rows, cols) for rows in (74, 42) for cols in (74, 69)),
+    }
+
+
+def test_blocks_may_be_computed_elsewhere() -> None:
+    reference, cube = pair(2, 70, 40)
+    observation = simulate(reference, spectral_response=R2, spatial_response=SpatialResponse.box(ratio=2))
+
+    def elsewhere(function: Any, items: Any) -> Any:
+        for item in items:
+            yield pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(function))(item)))
+
+    assert evaluate(reference, cube, ratio=4, mapped=elsewhere) == evaluate(reference, cube, ratio=4)
+    assert residuals(cube, observation, elsewhere) == residuals(cube, observation)
 
 
 def test_inputs_are_left_as_they_were() -> None:
@@ -466,11 +543,19 @@ def test_the_reference_is_at_the_noise_level_of_its_observation() -> None:
         assert scores["residual_msi"] == pytest.approx(1, abs=4 / np.sqrt(2 * observation.hr_msi.size))
 
 
-def test_residuals_match_the_definition_in_any_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    "response",
+    [
+        SpatialResponse.bicubic(ratio="8/3"),
+        SpatialResponse.gaussian(ratio=8, fwhm=0.2),  # LR pixels that see less than they cover
+        SpatialResponse.from_psf(np.random.default_rng(2).random((7, 5)), ratio=4),
+    ],
+    ids=["bicubic", "narrow", "psf"],
+)
+def test_residuals_match_the_definition_in_blocks(response: SpatialResponse) -> None:
     reference, cube = pair(4, 48, 40)
-    observation = simulate(
-        reference, spectral_response=R, spatial_response=SpatialResponse.bicubic(ratio="8/3"), per_band=True
-    )
+    observation = simulate(reference, spectral_response=R, spatial_response=response, per_band=True)
     hsi = observation.lr_hsi - observation.operator.forward(cube.astype(np.float64))
     msi = observation.hr_msi - np.tensordot(R, cube.astype(np.float64), axes=1)
     expected = {
@@ -478,10 +563,10 @@ def test_residuals_match_the_definition_in_any_pieces(monkeypatch: pytest.Monkey
         "residual_msi": np.sqrt(np.mean(msi**2) / np.mean(observation.sigma_msi**2)),
     }
     assert residuals(cube, observation) == pytest.approx(expected)
-    monkeypatch.setattr("pipeline.core.residuals.STRIP_VALUES", 1)
     assert residuals(xr.DataArray(cube), observation) == pytest.approx(expected)
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_residuals_leave_no_data_out() -> None:
     reference, _ = pair(4, 48, 40)
     response = SpatialResponse.box(ratio=4)

@@ -184,7 +184,16 @@ def mosaic(
 
 @app.command()
 def evaluate(
-    reference: Ledger, observation: Ledger, fused: Ledger, settings: Settings, seed: Seed, out: Out
+    reference: Ledger,
+    observation: Ledger,
+    fused: Ledger,
+    settings: Settings,
+    seed: Seed,
+    out: Out,
+    scheduler: Annotated[
+        str, typer.Option(help="threads, synchronous, or tcp://host:port of a running Dask scheduler")
+    ] = "threads",
+    workers: Annotated[int, typer.Option(min=1, help="number of threads")] = 2,
 ) -> None:
     """Score a fused cube against the reference and the observation."""
     from pipeline.steps import evaluate
@@ -196,6 +205,8 @@ def evaluate(
         settings=_settings(Method, settings).root,
         seed=seed,
         out=out,
+        scheduler=scheduler,
+        workers=workers,
     )
 
 

@@ -21,21 +21,31 @@ from pipeline.core.ssim import Moments
 Array = NDArray[np.float64]
 
 BLOCK = 32  # side of a Q2n block in pixels
+ROUNDING = 1e-14  # share of the mean square below which a variance is rounding of float32 data
+SUMMED_AT_ONCE = 128  # pixels; what BLAS libraries take for a product in one piece
 CONSTANT = 1e-7  # standard deviation over |mean| below which a block is constant in float32
 
 
 def uiqi_map(moments: Moments) -> Array:
     """UIQI in each window: ``2 cov / (var_x + var_y)`` times ``2 mean_x mean_y / (mean_x^2 + mean_y^2)``.
 
-    Where a factor is 0 / 0 (both windows constant, or both with zero mean) it counts as 1.
+    Variances that are no more than rounding are zero. Where a factor is 0 / 0 (both windows
+    constant, or both with zero mean) it counts as 1.
     """
-    m = moments
-    structure = _ratio_or_one(2 * m.cov, m.var_x + m.var_y)
-    return structure * _ratio_or_one(2 * m.mean_x * m.mean_y, m.mean_x**2 + m.mean_y**2)
+    mean_x, mean_y, power, mixed = moments
+    mean_xy = mean_x * mean_y
+    mean_power = mean_x * mean_x + mean_y * mean_y
+    variances = power - mean_power
+    varies = variances > ROUNDING * power
+    structure = _ratio_or_one(2 * varies * (mixed - mean_xy), varies * variances)
+    return structure * _ratio_or_one(2 * mean_xy, mean_power)
 
 
 def _ratio_or_one(numerator: Array, denominator: Array) -> Array:
-    return np.divide(numerator, denominator, out=np.ones_like(numerator), where=denominator > 0)
+    """The ratio, or 1 where both are zero; faster than a division with `where`."""
+    both_zero = denominator == 0
+    result: Array = (numerator + both_zero) / (denominator + both_zero)
+    return result
 
 
 def q2n_blocks(reference: Array, cube: Array) -> Array:
@@ -55,7 +65,7 @@ def q2n_blocks(reference: Array, cube: Array) -> Array:
     values = np.empty((m, n))
     for row, col in np.ndindex(m, n):
         area = (slice(row * BLOCK, (row + 1) * BLOCK), slice(col * BLOCK, (col + 1) * BLOCK))
-        x, y = (image[:, *area].reshape(image.shape[0], -1) for image in (reference, cube))
+        x, y = (image[:, *area].astype(np.float64).reshape(image.shape[0], -1) for image in (reference, cube))
         missing = np.isnan(x).any() or np.isnan(y).any()
         values[row, col] = np.nan if missing else _q2n(x, y)
     return values
@@ -67,23 +77,34 @@ def _q2n(x: Array, y: Array) -> float:
     Both are shifted and scaled band by band so that the reference has mean 1 and standard
     deviation 1. A band in which the reference is constant is only shifted.
     """
-    mean, deviation = x.mean(axis=1, keepdims=True), x.std(axis=1, ddof=1, keepdims=True)
-    constant = deviation <= CONSTANT * np.abs(mean)
-    deviation[constant] = 1
-    x, y = np.where(constant, 1, (x - mean) / deviation + 1), (y - mean) / deviation + 1
     mean_x, mean_y = x.mean(axis=1), y.mean(axis=1)
     x, y = x - mean_x[:, None], y - mean_y[:, None]
     freedom = x.shape[1] - 1
-    variance = (np.sum(x * x) + np.sum(y * y)) / freedom
+    variance_x, variance_y = (np.einsum("bp,bp->b", z, z) / freedom for z in (x, y))
+    constant = np.sqrt(variance_x) <= CONSTANT * np.abs(mean_x)
+    scale = np.where(constant, 1, np.sqrt(variance_x))
+    x[constant] = variance_x[constant] = 0
+    variance = np.sum((variance_x + variance_y) / scale**2)
 
     # bands are filled up with zeros to a power of two; normalised they are 1, without variance
-    filled = hypercomplex_signs(len(x)).shape[0] - len(x)
-    power_x, power_y = mean_x @ mean_x + filled, mean_y @ mean_y + filled
+    size, bands = len(hypercomplex_signs(len(x))), len(x)
+    mean_y = (mean_y - mean_x) / scale + 1
+    power_x, power_y = size, mean_y @ mean_y + size - bands
     luminance = 2 * np.sqrt(power_x * power_y) / (power_x + power_y)
     if variance <= CONSTANT**2 * (power_x + power_y):
         return float(luminance)
-    covariance = _hypercomplex_modulus(x @ y.T / freedom)
-    return float(luminance * 2 * covariance / variance)
+    covariance = _cross_products(x, y) / freedom / np.outer(scale, scale)
+    return float(luminance * 2 * _hypercomplex_modulus(covariance) / variance)
+
+
+def _cross_products(x: Array, y: Array) -> Array:
+    """``x y^T`` of two arrays ``(C, pixels)``.
+
+    Summed over few pixels at a time: over many, BLAS cuts the sum according to its number of threads.
+    """
+    parts = (len(x), -1, SUMMED_AT_ONCE)
+    products: Array = (x.reshape(parts).transpose(1, 0, 2) @ y.reshape(parts).transpose(1, 2, 0)).sum(axis=0)
+    return products
 
 
 def _hypercomplex_modulus(moments: Array) -> float:

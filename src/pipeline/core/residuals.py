@@ -6,18 +6,23 @@ they are overfitted, far above 1 the cube contradicts them.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial, reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from pipeline.core.observation import Observation
+from pipeline.core.blockwise import Mapped, added, block_side
+from pipeline.core.observation import ObservedScene
+from pipeline.core.spatial import SpatialOperator
+from pipeline.core.window import Window
 from pipeline.errors import InputError
 
-STRIP_VALUES = 2**23  # values held at a time: 64 MiB of float64
+Array = NDArray[np.float64]
 
 
-def residuals(cube: Any, observation: Observation) -> dict[str, float | None]:
+def residuals(cube: Any, scene: ObservedScene, mapped: Mapped = map) -> dict[str, float | None]:
     """RMS of ``X - H(Z)`` and ``Y - R Z``, each divided by the RMS noise level of its image.
 
     Values that are NaN in the image or in the predicted image do not count; a cube's NaN reaches
@@ -27,47 +32,84 @@ def residuals(cube: Any, observation: Observation) -> dict[str, float | None]:
     ----------
     cube : (C, H, W)
         Z: a NumPy array, or anything with a shape whose slices NumPy can read.
-    observation : Observation
+    scene : ObservedScene
+    mapped : callable
+        Like `map`, which is the default; computes the blocks wherever and yields them in order.
 
     Returns
     -------
     dict
         residual_hsi, residual_msi
     """
-    expected = (observation.bands, *observation.hr_shape)
+    expected = (scene.bands, *scene.hr_shape)
     if tuple(cube.shape) != expected:
         raise InputError(f"cube: shape {tuple(cube.shape)} does not match the observation's {expected}")
-    hsi, msi = _Residual(observation.sigma_hsi), _Residual(observation.sigma_msi)
-    _, height, width = expected
-    at_once = max(1, STRIP_VALUES // (height * width))
-    for band in range(0, observation.bands, at_once):
-        bands = slice(band, band + at_once)
-        part = np.asarray(cube[bands, :, :], dtype=np.float64)
-        hsi.add(observation.lr_hsi[bands] - observation.operator.forward_with_nodata(part), bands)
-    at_once = max(1, STRIP_VALUES // (observation.bands * width))
-    for top in range(0, height, at_once):
-        part = np.asarray(cube[:, top : top + at_once, :], dtype=np.float64)
-        for band, response in enumerate(observation.spectral_response):
-            seen = response != 0
-            predicted = np.tensordot(response[seen], part[seen], axes=1)
-            image = observation.hr_msi[band, top : top + at_once]
-            msi.add((image - predicted)[None], slice(band, band + 1))
-    return {"residual_hsi": hsi.relative, "residual_msi": msi.relative}
+    step = scene.spatial_response.ratio.numerator
+    side = max(1, block_side(scene.bands) // step) * step
+    blocks = list(scene.whole.split(side))
+    sums = reduce(added, mapped(partial(block_residuals, cube, scene), blocks))
+    return {"residual_hsi": _relative(*sums.hsi), "residual_msi": _relative(*sums.msi)}
 
 
-class _Residual:
-    """Power of a residual and of the noise, over the same values."""
+class Powers(NamedTuple):
+    """Power of the residual, and of the noise over the same values, of both images."""
 
-    def __init__(self, sigma: NDArray[np.float64]) -> None:
-        self.variance = np.square(sigma)
-        self.power = self.noise = 0.0
+    hsi: Array
+    msi: Array
 
-    def add(self, residual: NDArray[Any], bands: slice) -> None:
-        """`residual` is ``(bands, y, x)``."""
-        count = np.count_nonzero(~np.isnan(residual), axis=(1, 2))
-        self.power += float(np.nansum(np.square(residual)))
-        self.noise += float(np.sum((count * self.variance[bands])[count > 0]))
 
-    @property
-    def relative(self) -> float | None:
-        return float(np.sqrt(self.power / self.noise)) if self.noise > 0 else None
+def block_residuals(cube: Any, scene: ObservedScene, block: Window) -> Powers:
+    """Powers of a block of whole LR pixels, band by band."""
+    part = scene.crop(block)
+    operator, seen = scene.spatial_response.window_operator(scene.hr_shape, scene.lr_window(block))
+    read = Window(
+        min(block.y0, seen.y0), max(block.y1, seen.y1), min(block.x0, seen.x0), max(block.x1, seen.x1)
+    )
+    images = np.asarray(cube[:, *read.slices])
+    forward = _Forward(operator)
+    hsi, msi = np.zeros((2, 2))
+    predicted = np.zeros(part.hr_msi.shape)
+    for band, image in enumerate(images):
+        z = image.astype(np.float64)
+        lr = forward(z[seen.relative_to(read).slices])
+        hsi += _powers(part.lr_hsi[band] - lr, scene.sigma_hsi[band])
+        for msi_band in np.flatnonzero(scene.spectral_response[:, band]):
+            weight = scene.spectral_response[msi_band, band]
+            predicted[msi_band] += weight * z[block.relative_to(read).slices]
+    for residual, sigma in zip(part.hr_msi - predicted, scene.sigma_msi, strict=True):
+        msi += _powers(residual, sigma)
+    return Powers(hsi, msi)
+
+
+class _Forward:
+    """H by sparse matrices: fast, and unlike dense products the same with any number of threads."""
+
+    def __init__(self, operator: SpatialOperator) -> None:
+        self.operator = operator
+        self.factors = [
+            (csr_array(rows), csr_array(cols))
+            for rows, cols in zip(operator.rows, operator.cols, strict=True)
+        ]
+
+    def __call__(self, image: Array) -> Array:
+        """H of an image ``(H, W)``; its NaN spreads over the response's support only."""
+        missing = np.isnan(image)
+        if not missing.any():
+            return self._apply(image)
+        result = self._apply(np.where(missing, 0, image))
+        result[self.operator.touches(missing)] = np.nan
+        return result
+
+    def _apply(self, image: Array) -> Array:
+        result: Array = sum((cols @ (rows @ image).T).T for rows, cols in self.factors)
+        return result
+
+
+def _powers(residual: Array, sigma: float) -> Array:
+    """Power of a residual ``(y, x)`` and of its noise over the values that are not NaN."""
+    known = residual[~np.isnan(residual)]
+    return np.array([np.square(known).sum(), known.size * sigma**2])
+
+
+def _relative(power: float, noise: float) -> float | None:
+    return float(np.sqrt(power / noise)) if noise > 0 else None

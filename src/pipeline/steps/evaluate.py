@@ -1,7 +1,8 @@
 """Step `evaluate`: one run's scores against the reference, its residuals, and what it cost.
 
 After `simulate`, only this step and the report's pictures open the reference. Scene, response and
-label are the folders in which the run lies: `<scene>/<response>/seed<k>/<label>/`.
+label are the folders in which the run lies: `<scene>/<response>/seed<k>/<label>/`. No image is
+loaded whole.
 """
 
 from __future__ import annotations
@@ -11,16 +12,26 @@ from typing import Any
 
 from pipeline.core.metrics import evaluate
 from pipeline.core.residuals import residuals
-from pipeline.data.schema import metadata_from, observation_from, variable_of
+from pipeline.data.schema import metadata_from, observed_scene, variable_of
 from pipeline.data.store import read_json, read_store, write_json
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
 from pipeline.settings import MethodEntry
+from pipeline.steps.compute import reported, scheduled
+from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
 
 def run(
-    *, reference: Path, observation: Path, fused: Path, settings: MethodEntry, seed: int, out: Path
+    *,
+    reference: Path,
+    observation: Path,
+    fused: Path,
+    settings: MethodEntry,
+    seed: int,
+    out: Path,
+    scheduler: str = "threads",
+    workers: int = 2,
 ) -> None:
     """Write `metrics.json`.
 
@@ -34,16 +45,20 @@ def run(
         Noise seed of the observation.
     out : Path
         The JSON to write, in the run's folder, where `train` and `fuse` left their timings.
+    scheduler, workers : str, int
+        Where the blocks are computed (see `pipeline.steps.compute`); the result is the same.
     """
     timing = Timing("evaluate")
-    label, observed, response, scene = out.resolve().parents[:4]
-    spent = costs(estimate=observed, train=label, fuse=label)
-    with timing.measure("io"):
-        truth, cube = read_store(reference), variable_of(read_store(fused), "fused")
-        seen = observation_from(read_store(observation))
-    with timing.measure("compute"):  # the cubes are read strip by strip in here
-        scores = evaluate(variable_of(truth, "reference"), cube, ratio=seen.spatial_response.ratio)
-        scores |= residuals(cube, seen)
+    label, seed_folder, response, scene = out.resolve().parents[:4]
+    spent = costs(estimate=seed_folder, train=label, fuse=label)
+    with timing.measure("io"):  # absolute paths, since a cluster's workers have their own folder
+        truth, made, observed = (read_store(path.absolute()) for path in (reference, fused, observation))
+        cube, seen = variable_of(made, "fused"), observed_scene(observed)
+    with timing.measure("compute"), ProgressReport() as progress, scheduled(scheduler, workers) as mapped:
+        mapped = reported(mapped, progress, "totals", "windows", "residuals")
+        ratio = seen.spatial_response.ratio
+        scores = evaluate(variable_of(truth, "reference"), cube, ratio=ratio, mapped=mapped)
+        scores |= residuals(cube, seen, mapped)
     wavelength = metadata_from(truth).wavelength
     per_band = {"wavelength": None if wavelength is None else wavelength.tolist()} | scores.pop("per_band")
     content = {

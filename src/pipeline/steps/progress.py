@@ -21,7 +21,7 @@ class ProgressReport:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4g}"),
+            TextColumn("{task.fields[state]}"),
             TextColumn("left"),
             TimeRemainingColumn(),
             console=self._console,
@@ -40,20 +40,18 @@ class ProgressReport:
     ) -> None:
         self._bars.stop()
 
-    def __call__(self, phase: str, done: int, total: int, loss: float) -> None:
-        """Show that `done` of `total` steps of a phase are finished."""
-        if self._console.is_terminal:
-            if phase not in self._tasks:
-                self._tasks[phase] = self._bars.add_task(phase, total=total, loss=loss)
-            self._bars.update(self._tasks[phase], completed=done, loss=loss)
-        else:
-            self._line(phase, done, total, loss)
-
-    def _line(self, phase: str, done: int, total: int, loss: float) -> None:
+    def __call__(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
+        """Show that `done` of `total` steps of a phase are finished, the loss if any, and the rate."""
         now = monotonic()
         start, first = self._started.setdefault(phase, (now, done))
-        if done < total and now - self._last_line < SECONDS_BETWEEN_LINES:
-            return
-        self._last_line = now
-        left = (now - start) * (total - done) / max(1, done - first)
-        self._console.print(f"{phase} {done}/{total}, loss {loss:.4g}, {left:.0f} s left", highlight=False)
+        rate = (done - first) / max(now - start, 1e-9)
+        state = "" if loss is None else f"loss {loss:.4g}, "
+        state += f"{rate:.3g}/s"
+        if self._console.is_terminal:
+            if phase not in self._tasks:
+                self._tasks[phase] = self._bars.add_task(phase, total=total, state=state)
+            self._bars.update(self._tasks[phase], completed=done, state=state)
+        elif done == total or now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            left = f"{(total - done) / rate:.0f} s left" if rate else "just started"
+            self._console.print(f"{phase} {done}/{total}, {state}, {left}", highlight=False)
