@@ -19,8 +19,10 @@ rule evaluate:
         "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/evaluate.tsv"
     conda:
         "../../envs/pipeline.yaml"
+    threads: 2
     params:
         settings=method_settings,
     shell:
         "pipeline evaluate --reference {input.reference} --observation {input.observation} --fused {input.fused}"
-        " --settings {params.settings:q} --seed {wildcards.seed} --out {output.metrics} 2> {log}"
+        " --settings {params.settings:q} --seed {wildcards.seed} --scheduler {SCHEDULER} --workers {threads}"
+        " --out {output.metrics} 2> {log}"

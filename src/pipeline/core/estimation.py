@@ -71,7 +71,7 @@ def matched_pixels(
         valid = ~(missing_pixels(coarse) | missing_pixels(degraded))
         hsi.append(coarse[:, valid])
         msi.append(degraded[:, valid])
-        progress("sample", done, len(blocks), 0.0)
+        progress("sample", done, len(blocks))
     if not any(part.size for part in hsi):
         raise InputError(
             f"lr_hsi and hr_msi: of every {stride}th LR pixel none is valid in all bands of both; crop the "

@@ -5,7 +5,7 @@ The reference is not here and nothing here depends on it. No file is read in thi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -18,15 +18,19 @@ from pipeline.core.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 
-Progress = Callable[[str, int, int, float], None]
-"""Called as ``progress(phase, done, total, loss)`` by long computations."""
+
+class Progress(Protocol):
+    """Called by long computations."""
+
+    def __call__(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
+        """`done` of `total` steps of a phase are finished, a training or sampling with its loss."""
 
 
 BLOCK = 512
 """Side in HR pixels of the windows in which whole scenes are read."""
 
 
-def no_progress(phase: str, done: int, total: int, loss: float) -> None:
+def no_progress(phase: str, done: int, total: int, loss: float | None = None) -> None:
     """Report nothing."""
 
 

@@ -140,7 +140,7 @@ class Simulation:
         powers = []
         for done, window in enumerate(windows, start=1):
             powers.append([power_of(image) for image in sensors.images(window)])
-            progress("signal power", done, len(windows), 0.0)
+            progress("signal power", done, len(windows))
         totals = [reduce(add, of_image) for of_image in zip(*powers, strict=True)]
         for name, total in zip(IMAGES, totals, strict=True):
             if not total.counts.any():

@@ -210,7 +210,7 @@ def fill_store(
                 kept |= writer.write(*part)
             journal.add(unit, kept)
         shards |= kept
-        progress("shards", count, len(units), 0.0)
+        progress("shards", count, len(units))
     return writer.seal(shards)
 
 

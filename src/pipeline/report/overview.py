@@ -107,7 +107,7 @@ def overview(
         planes.add(window, block[bands])
         for label, cube in cubes.items():
             gathered[label].add(window, block, read(cube, window))
-        progress("pictures", done, len(parts), 0.0)
+        progress("pictures", done, len(parts))
     pixels = candidates.typical()
     return Overview(
         lr_hsi=thumbnail(observation.lr_hsi, bands),

@@ -79,7 +79,7 @@ def run(
             written = writer.write("fused", tile, cube) | writer.write("mask", tile, valid_pixels(cube))
             journal.add(name, written, seconds=round(spent, 3))
             shards[name], seconds[name] = written, spent
-            progress("tiles", len(shards), len(tiles), 0.0)
+            progress("tiles", len(shards), len(tiles))
 
         fuse_tiles(method, missing, write)
     content = {
