@@ -40,7 +40,7 @@ PYTHON
 }
 
 configure() { # configure FOLDER
-  local user host controller_port node_port
+  local user host controller_port node_port program i
   user=$(id -un) host=$(hostname -s)
   read -r controller_port node_port < <(free_ports 2)
   cat > "$1/slurm.conf" << CONF
@@ -81,9 +81,11 @@ PartitionName=gpu Nodes=$host MaxTime=INFINITE
 CONF
   echo CgroupAutomount=no > "$1/cgroup.conf" # is read even where no cgroups are used
   for ((i = 0; i < GPUS; i++)); do echo "Name=gpu File=${GPU_DEVICES[i]}"; done > "$1/gres.conf"
-  # Snakemake's job step calls srun without the variable that says where slurm.conf lies
-  printf '#!/bin/sh\nSLURM_CONF=%s exec %s "$@"\n' "$1/slurm.conf" "$(command -v srun)" > "$1/bin/srun"
-  chmod +x "$1/bin/srun"
+  # Snakemake drops the variable that says where slurm.conf lies before it calls these from within a job
+  for program in srun sbatch squeue sacct sinfo scontrol scancel; do
+    printf '#!/bin/sh\nSLURM_CONF=%s exec %s "$@"\n' "$1/slurm.conf" "$(command -v $program)" > "$1/bin/$program"
+  done
+  chmod +x "$1"/bin/*
 }
 
 start() { # start FOLDER
