@@ -20,9 +20,10 @@ from pipeline.core.residuals import residuals
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
 from pipeline.core.window import Window
+from pipeline.data.files import canonical_json
 from pipeline.data.scene import Scene
 from pipeline.data.schema import cube_dataset, observation_dataset, observed_scene, reference_dataset
-from pipeline.data.store import canonical_json, read_store, write_store
+from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
 from pipeline.steps import compute
 from pipeline.steps.compute import reported, scheduled

@@ -18,9 +18,10 @@ from pipeline.core.metrics import evaluate
 from pipeline.core.residuals import residuals
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
+from pipeline.data.files import read_json, write_json
 from pipeline.data.scene import Scene
 from pipeline.data.schema import cube_dataset, observation_dataset, reference_dataset
-from pipeline.data.store import read_json, write_json, write_store
+from pipeline.data.store import write_store
 from pipeline.errors import InputError
 from pipeline.report.tables import summary_csv, summary_row
 from pipeline.settings import GaussianSubspaceSettings

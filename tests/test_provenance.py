@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import provenance as module
 from pipeline.config import Crop
-from pipeline.data.store import canonical_json
+from pipeline.data.files import canonical_json
 from pipeline.provenance import code_version, configuration_hash, package_versions, provenance
 
 

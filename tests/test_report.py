@@ -20,6 +20,7 @@ from PIL import Image
 from pipeline.config import Experiment, parse_experiment
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
+from pipeline.data.files import write_json
 from pipeline.data.scene import Scene
 from pipeline.data.schema import (
     cube_dataset,
@@ -28,7 +29,7 @@ from pipeline.data.schema import (
     reference_dataset,
     scene_from,
 )
-from pipeline.data.store import read_store, write_json, write_store
+from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
 from pipeline.report import figures, pictures, tables
 from pipeline.report.comparison import common_seed, compare

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.window import Window
+from pipeline.data.files import read_json
 from pipeline.data.scene import Metadata
 from pipeline.data.schema import placeholder, reference_like, valid_pixels
 from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
-from pipeline.data.store import read_json, read_store, verify_store
+from pipeline.data.store import read_store, verify_store
 from pipeline.errors import InputError
 
 BANDS, HEIGHT, WIDTH, SIDE = 3, 50, 70, 16

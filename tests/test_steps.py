@@ -27,11 +27,12 @@ from pipeline.config import Crop, Estimation, Experiment, FileSource, SyntheticS
 from pipeline.config import Scene as SceneConfig
 from pipeline.core.estimation import estimate_hsi_noise, matched_pixels
 from pipeline.core.simulation import simulate as core_simulate
+from pipeline.data.files import read_json
 from pipeline.data.response_files import read_response
 from pipeline.data.scene import Scene
 from pipeline.data.schema import observation_from, reference_dataset, scene_from, valid_pixels
 from pipeline.data.shards import journal_lines
-from pipeline.data.store import read_json, read_store, write_store
+from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
 from pipeline.methods.checkpoint import write_tensors
 from pipeline.settings import GaussianSubspaceSettings, MethodEntry

@@ -11,9 +11,10 @@ import pytest
 import xarray as xr
 
 from pipeline.data import store as store_module
+from pipeline.data.files import canonical_json, read_json, write_json
 from pipeline.data.scene import Scene
 from pipeline.data.schema import reference_dataset
-from pipeline.data.store import canonical_json, read_json, read_store, verify_store, write_json, write_store
+from pipeline.data.store import read_store, verify_store, write_store
 from pipeline.errors import InputError
 
 

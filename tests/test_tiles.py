@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.config import Estimation, Experiment, Noise, Tiling, load_experiment
+from pipeline.data.files import read_json
 from pipeline.data.schema import reference_dataset, scene_from
-from pipeline.data.store import read_json, read_store, verify_store, write_store
+from pipeline.data.store import read_store, verify_store, write_store
 from pipeline.errors import InputError
 from pipeline.methods import build
 from pipeline.settings import GaussianSubspaceSettings, MethodEntry

@@ -9,11 +9,12 @@ from time import perf_counter
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from pipeline.config import Experiment, Tiling, parse_experiment
 from pipeline.core.window import Window
-from pipeline.data.store import write_json
+from pipeline.data.files import write_json
 from pipeline.errors import InputError
 from pipeline.steps import plan as plan_step
 from pipeline.steps.plan import Settings, Size, read_plan
@@ -30,6 +31,7 @@ def settings(core: int | None = None, **tiling: object) -> Settings:
     )
 
 
+@examples(deadline=None)
 @given(sizes, sizes, st.integers(1, 80), st.integers(0, 40), st.integers(1, 12))
 def test_tiles_partition_the_scene_and_own_whole_shards(
     height: int, width: int, core: int, halo: int, batches: int

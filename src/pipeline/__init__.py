@@ -1,16 +1,22 @@
 """Hyperspectral and multispectral image fusion: from two observed images to one sharp cube.
 
 `fuse`, `simulate` and `evaluate` work on arrays; the command `pipeline` and the Snakemake workflow
-run whole experiments. See `pipeline.api` for an example.
+run whole experiments. See `pipeline.api` for an example. What needs PyTorch is imported when it is
+first used, since that takes longer than many a step of the workflow.
 """
 
-from pipeline.api import FusionResult, fuse
-from pipeline.core.metrics import evaluate
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from pipeline.errors import InputError
 from pipeline.methods import methods
+
+if TYPE_CHECKING:
+    from pipeline.api import FusionResult, fuse
+    from pipeline.core.metrics import evaluate
+    from pipeline.core.observation import Observation
+    from pipeline.core.simulation import simulate
+    from pipeline.core.spatial import SpatialResponse
 
 __all__ = [
     "FusionResult",
@@ -22,3 +28,19 @@ __all__ = [
     "methods",
     "simulate",
 ]
+
+_MODULES = {
+    "FusionResult": "pipeline.api",
+    "Observation": "pipeline.core.observation",
+    "SpatialResponse": "pipeline.core.spatial",
+    "evaluate": "pipeline.core.metrics",
+    "fuse": "pipeline.api",
+    "simulate": "pipeline.core.simulation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

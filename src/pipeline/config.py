@@ -18,6 +18,7 @@ from pipeline.errors import InputError
 from pipeline.settings import MethodEntry, Seeds, Strict
 from pipeline.validation import parse
 
+LARGEST_CORE = 512  # HR pixels, side of a tile and of a shard where none is given
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(pattern=NAME)]
 Positive = Annotated[float, Field(gt=0)]

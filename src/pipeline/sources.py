@@ -19,6 +19,7 @@ from pathlib import Path
 NOT_FOLLOWED = {
     "pipeline",
     "pipeline.config",
+    "pipeline.data.files",
     "pipeline.data.shards",
     "pipeline.data.store",
     "pipeline.data.verified",
@@ -26,6 +27,7 @@ NOT_FOLLOWED = {
     "pipeline.methods",
     "pipeline.provenance",
     "pipeline.settings",
+    "pipeline.steps.compute",
     "pipeline.steps.progress",
     "pipeline.steps.timing",
 }

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import ceil, log, pi, sqrt
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.resampling import (
@@ -32,7 +31,10 @@ from pipeline.core.resampling import (
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 
-Array = TypeVar("Array", NDArray[Any], torch.Tensor)
+if TYPE_CHECKING:
+    import torch
+
+Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
 
 KINDS = ("bicubic", "gaussian", "box", "psf")
 FWHM_PER_SIGMA = 2 * sqrt(2 * log(2))
@@ -308,11 +310,12 @@ class SpatialOperator:
 
         return union(self.rows), union(self.cols)
 
-    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> SpatialOperator:
-        """The same operator on tensors."""
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> SpatialOperator:
+        """The same operator on tensors, by default of float32."""
+        import torch  # only here: most users of H need no tensors, and PyTorch takes seconds to load
 
         def move(factors: tuple[Any, ...]) -> tuple[torch.Tensor, ...]:
-            return tuple(torch.as_tensor(m, dtype=dtype, device=device) for m in factors)
+            return tuple(torch.as_tensor(m, dtype=dtype or torch.float32, device=device) for m in factors)
 
         return SpatialOperator(move(self.rows), move(self.cols))
 

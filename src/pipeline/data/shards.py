@@ -21,20 +21,11 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import MemoryStore
 
+from pipeline.config import LARGEST_CORE
 from pipeline.core.observation import Progress, no_progress
 from pipeline.core.window import Window
-from pipeline.data.store import (
-    CHUNK,
-    canonical_json,
-    encoding_of,
-    is_raster,
-    ledger_content,
-    ledger_of,
-    sync,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from pipeline.data.files import canonical_json, sync, write_bytes, write_json, write_text
+from pipeline.data.store import CHUNK, encoding_of, is_raster, ledger_content, ledger_of
 from pipeline.data.verified import file_fault
 
 Shards = dict[str, str]
@@ -42,7 +33,6 @@ Shards = dict[str, str]
 Part = tuple[str, Window, NDArray[Any]]
 """Values of a window of a raster."""
 
-LARGEST_SIDE = 512
 LARGEST_SHARD = 128 * 2**20  # bytes of the values in a shard
 
 
@@ -52,7 +42,7 @@ def shard_side(bands: int, step: int = 1) -> int:
     >>> shard_side(100), shard_side(200, 4), shard_side(60, 25)
     (512, 384, 500)
     """
-    most = min(LARGEST_SIDE, isqrt(LARGEST_SHARD // (4 * bands)))
+    most = min(LARGEST_CORE, isqrt(LARGEST_SHARD // (4 * bands)))
     unit = lcm(CHUNK, step) if lcm(CHUNK, step) <= most else step
     return max(1, most // unit) * unit
 

@@ -9,7 +9,6 @@ large for memory are written by `pipeline.data.shards`.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from hashlib import sha256
@@ -23,6 +22,7 @@ import zarr
 from xarray.core.indexing import LazilyIndexedArray
 from zarr.codecs import ZstdCodec
 
+from pipeline.data.files import canonical_json, read_json, sync, write_json
 from pipeline.data.verified import VerifiedRaster, check_file, file_fault, in_words
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
@@ -156,47 +156,6 @@ def _read_ledger(path: Path) -> tuple[Path, dict[str, str]]:
     return store, content["files"]
 
 
-def canonical_json(content: Any) -> str:
-    """JSON with sorted keys and one way to write it; equal content gives equal bytes."""
-    return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write canonical JSON atomically."""
-    write_text(path, canonical_json(content))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically: aside, synced, renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        aside.write_bytes(content)
-        sync(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    sync(path.parent)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the step that writes it has not finished") from None
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        raise InputError(f"{path}: not valid JSON; delete it and run the step that writes it") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a {type(content).__name__}, expected a JSON object")
-    return content
-
-
 def _write_zarr(folder: Path, dataset: xr.Dataset) -> None:
     encoding = {str(name): encoding_of(variable, {}) for name, variable in dataset.variables.items()}
     with zarr.config.set({"array.write_empty_chunks": True}):
@@ -266,12 +225,3 @@ def ledger_of(store: Path) -> Path:
 def _sync_tree(folder: Path) -> None:
     for path in [*folder.rglob("*"), folder]:
         sync(path)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,23 +6,21 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.methods.args_diff import ArgsDiff
 from pipeline.methods.base import FittedMethod, Method
-from pipeline.methods.bicubic import Bicubic
-from pipeline.methods.gaussian_subspace import GaussianSubspace
 from pipeline.settings import ArgsDiffSettings, BicubicSettings, GaussianSubspaceSettings, MethodSettings
 
 __all__ = ["FittedMethod", "Method", "build", "methods", "settings_of"]
 
-REGISTRY: dict[str, tuple[type[MethodSettings], Callable[[Any], Method]]] = {
-    "bicubic": (BicubicSettings, Bicubic),
-    "gaussian_subspace": (GaussianSubspaceSettings, GaussianSubspace),
-    "args_diff": (ArgsDiffSettings, ArgsDiff),
+REGISTRY: dict[str, tuple[type[MethodSettings], str]] = {
+    "bicubic": (BicubicSettings, "Bicubic"),
+    "gaussian_subspace": (GaussianSubspaceSettings, "GaussianSubspace"),
+    "args_diff": (ArgsDiffSettings, "ArgsDiff"),
 }
+"""Settings of each method, and its class in the module of its name."""
 
 
 def methods() -> list[str]:
@@ -38,5 +36,7 @@ def settings_of(name: str) -> type[MethodSettings]:
 
 
 def build(settings: MethodSettings) -> Method:
-    """The method that the settings describe."""
-    return REGISTRY[settings.method][1](settings)
+    """The method that the settings describe; only its own module is imported."""
+    module: Any = import_module(f"pipeline.methods.{settings.method}")
+    method: Method = getattr(module, REGISTRY[settings.method][1])(settings)
+    return method

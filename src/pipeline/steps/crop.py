@@ -14,11 +14,11 @@ from pathlib import Path
 from pipeline.config import Scene as SceneConfig
 from pipeline.config import Source, SyntheticSource
 from pipeline.core.window import Window
+from pipeline.data.files import read_json
 from pipeline.data.readers import FileScene
 from pipeline.data.scene import OpenScene, crop_window, shifted
 from pipeline.data.schema import placeholder, reference_like, valid_pixels
 from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side, token_of
-from pipeline.data.store import read_json
 from pipeline.data.synthetic import SyntheticScene
 from pipeline.provenance import provenance
 from pipeline.steps.progress import ProgressReport

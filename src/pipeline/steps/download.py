@@ -14,7 +14,7 @@ import requests
 
 from pipeline.config import FileSource, Source
 from pipeline.data.arrays import first_bytes
-from pipeline.data.store import write_json
+from pipeline.data.files import write_json
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
 from pipeline.steps.timing import Timing

@@ -12,8 +12,9 @@ from typing import Any
 
 from pipeline.core.metrics import evaluate
 from pipeline.core.residuals import residuals
+from pipeline.data.files import read_json, write_json
 from pipeline.data.schema import metadata_from, observed_scene, variable_of
-from pipeline.data.store import read_json, read_store, write_json
+from pipeline.data.store import read_store
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
 from pipeline.settings import MethodEntry

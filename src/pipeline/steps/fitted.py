@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.data.store import canonical_json, read_json
+from pipeline.data.files import canonical_json, read_json
 from pipeline.errors import InputError
 from pipeline.methods.base import State
 from pipeline.methods.checkpoint import read_tensors, write_tensors

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.window import Window
+from pipeline.data.files import write_json
 from pipeline.data.schema import valid_pixels
 from pipeline.data.shards import Journal, Shards
-from pipeline.data.store import write_json
 from pipeline.errors import InputError
 from pipeline.methods import build
 from pipeline.settings import MethodEntry

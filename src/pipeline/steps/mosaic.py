@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.data.files import read_json
 from pipeline.data.shards import Shards
-from pipeline.data.store import read_json
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
 from pipeline.settings import MethodEntry

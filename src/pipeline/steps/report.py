@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Experiment
+from pipeline.data.files import read_json, write_text
 from pipeline.data.schema import metadata_from, observed_scene, variable_of
-from pipeline.data.store import read_json, read_store, write_text
+from pipeline.data.store import read_store
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
 from pipeline.report.comparison import Comparison, common_seed, compare

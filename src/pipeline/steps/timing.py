@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
-from pipeline.data.store import read_json, write_json
+from pipeline.data.files import read_json, write_json
 
 
 class Timing:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.data.store import canonical_json, ledger_of, read_json, verify_store
+from pipeline.data.files import canonical_json, read_json
+from pipeline.data.store import ledger_of, verify_store
 from pipeline.data.verified import file_fault
 from pipeline.errors import InputError
 from pipeline.steps.fitted import check_fitted

@@ -10,10 +10,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Experiment, Tiling
-from pipeline.data.readers import source_size
-from pipeline.data.shards import LARGEST_SIDE
-from pipeline.data.store import read_json
+from pipeline.config import LARGEST_CORE, Experiment, Source, Tiling
+from pipeline.data.files import read_json
 from pipeline.errors import InputError
 
 
@@ -51,13 +49,13 @@ def planned_batches(experiment: Experiment, results: Path, scene: str, run: str,
     if made and made.get("tiling") == experiment.tiling.model_dump(mode="json"):
         return int(made["batches"])
     described = experiment.scenes[scene]
-    shape = described.size or source_size(described.source)
+    shape = described.size or _file_size(described.source)
     if shape is None:
         return 1
     speed = experiment.tiling.seconds_per_megapixel.get(label)
     if speed is None:
         speed = measured_speed(results, label) or experiment.methods[label].seconds_per_megapixel
-    return batch_count(shape, experiment.tiling.core or LARGEST_SIDE, speed, experiment.tiling)
+    return batch_count(shape, experiment.tiling.core or LARGEST_CORE, speed, experiment.tiling)
 
 
 def measured_speed(results: Path, label: str) -> float | None:
@@ -69,6 +67,12 @@ def measured_speed(results: Path, label: str) -> float | None:
             megapixels = made["shape"][0] * made["shape"][1] / 1e6
             found.append((megapixels, read_json(path)["seconds"]["compute"] / megapixels))
     return max(found)[1] if found else None
+
+
+def _file_size(source: Source) -> tuple[int, int] | None:
+    from pipeline.data.readers import source_size  # only here: it loads the libraries of all formats
+
+    return source_size(source)
 
 
 def tiles_planned(folder: Path) -> int | None:
