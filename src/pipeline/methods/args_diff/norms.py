@@ -28,7 +28,7 @@ class Norm(nn.GroupNorm):
         and bias, which saves a pass over the image.
         """
         gain = None if scale is None else 1 + scale.float()
-        if x.dtype == torch.bfloat16 and x.device.type == "cpu":
+        if _folds(x):
             weight, bias = self.weight.expand(len(x), -1), self.bias.expand(len(x), -1)
             if gain is not None and shift is not None:
                 weight, bias = weight * gain, bias * gain + shift.float()
@@ -162,6 +162,8 @@ class FrozenNorm(Norm):
             weight, bias = weight * gain, bias * gain + shift[0].float()
         size = x.shape[1] // GROUPS
         rows = torch.cat([self.statistics, self.slopes]).repeat_interleave(size, 1)
+        if _folds(x):
+            weight, bias = weight.to(x.dtype).float(), bias.to(x.dtype).float()  # as GroupNormBfloat16
         y: Tensor = FrozenGroupNorm.apply(x, weight, bias, *rows, self.eps)
         return y
 
@@ -190,3 +192,8 @@ class FrozenGroupNorm(torch.autograd.Function):
         """Gradient of the image alone."""
         x, weight, mean, rstd, along, across = ctx.saved_tensors
         return image_gradient(x, dy, weight, mean, rstd, along, across), *[None] * 7
+
+
+def _folds(x: Tensor) -> bool:
+    """Whether an image's norms round weight and bias to its type."""
+    return x.dtype == torch.bfloat16 and x.device.type == "cpu"
