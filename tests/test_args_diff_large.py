@@ -115,11 +115,11 @@ def test_frozen_network_reproduces_the_recorded_one(images):
 
 
 def test_frozen_network_of_a_pixel_does_not_reach_across_the_image():
-    x, direction = torch.randn(2, 1, 3, 8, 512)
+    x, direction = torch.randn(2, 1, 3, 8, 1024)
     _, recording = recorded(x, direction)
     frozen = FrozenUNet(random_unet(FrozenNorm), [500], recording)
     changed = x.clone()
-    changed[..., 480:] += 1
+    changed[..., 960:] += 1
     before, after = (noise_and_gradient(frozen, image, direction) for image in (x, changed))
     assert all(torch.equal(a[..., :128], b[..., :128]) for a, b in zip(before, after, strict=True))
     assert not torch.equal(before[0], after[0])
@@ -321,11 +321,14 @@ def test_anchors_lie_in_the_pool_and_differ(small_pool, strip):
 
 def test_farthest_starts_in_the_middle_and_takes_the_extremes():
     features = np.array([[0.0], [5.0], [5.1], [10.0], [9.0]])
-    assert farthest(features, 3) == [1, 0, 3]
+    assert farthest(features, 3) == [2, 0, 3]
     assert len(farthest(features, 9)) == 5
 
 
-def test_large_scene_is_fitted_from_its_pool(small_pool, strip):
+def test_large_scene_is_fitted_from_its_pool(monkeypatch, strip):
+    monkeypatch.setattr(pool, "WINDOWS", 1)
+    monkeypatch.setattr(pool, "SIDE", 64)
+    monkeypatch.setattr(pool, "ANCHOR_PIXELS", 2 * 32 * 32)
     fitted = ArgsDiff(tiny()).fit(on_disk(strip))
     assert fitted.recording is not None
     assert fitted.recording.statistics.shape == (5, 45, 2, 32)

@@ -19,6 +19,7 @@ from pipeline.core.nodata import mark_nodata
 from pipeline.core.noise import standard_normal
 from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.window import Window
+from pipeline.errors import InputError
 from pipeline.methods.args_diff.guidance import JointLoss, RecordedLoss
 from pipeline.methods.args_diff.networks import SpatialUNet, on_device, parameter_count, to_precision
 from pipeline.methods.args_diff.norms import FrozenNorm, Norm, RecordingNorm
@@ -115,17 +116,22 @@ class FittedArgsDiff(FittedMethod):
 
     def record(self, anchors: list[tuple[Observation, Window]], progress: Progress) -> Recording:
         """Sample windows of the scene together with the basis, and keep what couples their pixels."""
-        guidance = [
-            seen
+        seen = {
+            window: guidance
             for part, window in anchors
-            if (seen := guidance_of(self.scene, part, window, self.scale, self._device))
-        ]
+            if (guidance := guidance_of(self.scene, part, window, self.scale, self._device))
+        }
+        if not seen:
+            raise InputError(
+                "args_diff: no LR pixel sees only one of the windows on which the basis is drawn; "
+                f"ratio {self.scene.spatial_response.ratio} or the response's support is too large for it"
+            )
         spatial, spectral = self.sampling_networks(RecordingNorm)
-        recorder, loss = RecordingUNet(spatial), JointLoss(guidance, self.settings)
+        recorder, loss = RecordingUNet(spatial), JointLoss(list(seen.values()), self.settings)
         with reproducible(self._device, self.settings.threads):
             _, basis = sample(
                 [recorder, spectral],
-                [self.start([window for _, window in anchors]), self.start_basis()],
+                [self.start(list(seen)), self.start_basis()],
                 loss,
                 self.settings,
                 progress,

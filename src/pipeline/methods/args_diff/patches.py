@@ -70,7 +70,9 @@ def grown(core: Window, margin: int, scene: ObservedScene) -> Window:
 def guidance_of(
     scene: ObservedScene, part: Observation, window: Window, scale: float, device: torch.device
 ) -> Guidance | None:
-    """What is observed of a window of the scene, scaled to [0, 1]; None where an image has no data at all.
+    """What is observed of a window of the scene, scaled to [0, 1]; None where nothing can be said of it.
+
+    That is where an image has no data at all, or no LR pixel lies inside with all that it sees.
 
     Parameters
     ----------
@@ -86,11 +88,11 @@ def guidance_of(
     own = own_window(scene, part)
     aligned = part.padded_window(window.relative_to(own), 0)
     piece = part.crop(aligned)
-    if any(missing_pixels(image).all() for image in (piece.lr_hsi, piece.hr_msi)):
+    lr = seeing_only(scene, window)
+    if min(lr.shape) < 1 or any(missing_pixels(image).all() for image in (piece.lr_hsi, piece.hr_msi)):
         return None
     filled = filled_observation(piece)
     corner = own_window(scene, piece)
-    lr = seeing_only(scene, window)
     operator, seen = scene.spatial_response.window_operator(scene.hr_shape, lr)
 
     def tensor(array: NDArray[Any]) -> Tensor:
