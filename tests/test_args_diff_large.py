@@ -155,7 +155,7 @@ def test_lr_pixels_of_a_window_see_nothing_outside_it(start, size, response):
     window = Window(start * 8, min(height, (start + size) * 8), 0, width)
     lr = seeing_only(scene, window)
     whole = scene.operator.forward(np.eye(height)[:, :, None] * np.ones((1, 1, width)))  # H of each row
-    seen = np.abs(whole[:, lr.y0 : lr.y1]).max(axis=(1, 2)) > 0
+    seen = np.abs(whole[:, lr.y0 : lr.y1]).max(axis=(1, 2), initial=0) > 0
     assert not seen[: window.y0].any()
     assert not seen[window.y1 :].any()
 
@@ -191,7 +191,6 @@ def test_replay_of_the_anchor_reproduces_the_joint_run(strip):
     scene = strip.crop(Window(0, 32, 0, 72))
     state = ArgsDiff(tiny(patch=32)).fit(scene).state()
     published = ArgsDiff(tiny(patch=256)).restore(scene, state)
-    published.recording = None
     in_patches = ArgsDiff(tiny(patch=32)).restore(scene, state)
     assert [patch.window for patch in patches(scene, Window(0, 32, 32, 64), 32)] == [scene.whole]
     difference = (published.fuse() - in_patches.fuse())[:, :, 32:64]
@@ -236,11 +235,14 @@ def test_state_holds_all_that_a_tile_needs(strip, fitted, product):
     assert np.allclose(restored.fuse(window), product[:, *window.slices], rtol=0, atol=1e-6)
 
 
-def test_scene_of_one_patch_is_sampled_as_published(strip):
+def test_scene_of_one_patch_is_sampled_as_published_and_once(strip):
     one = ArgsDiff(tiny(patch=80)).fit(strip)
     assert one.recording is None
     assert not any(name.startswith("recording") for name in one.state())
-    assert np.array_equal(one.fuse(Window(3, 9, 50, 130)), one.fuse()[:, 3:9, 50:130])
+    steps = []
+    window = one.fuse(Window(3, 9, 50, 130), lambda *event: steps.append(event))
+    assert np.array_equal(window, one.fuse(progress=lambda *event: steps.append(event))[:, 3:9, 50:130])
+    assert len(steps) == 4
 
 
 @pytest.mark.parametrize("changes", [{"variant": "paper"}, {"argm": False}, {"precision": "bfloat16"}])

@@ -55,6 +55,7 @@ class FittedArgsDiff(FittedMethod):
         self.parameters = parameter_count(spatial, spectral)
         self.device = device_name(self._device)
         self.precision = "bfloat16" if self._bfloat16 else "float32"
+        self._factors: list[Tensor] | None = None  # of a scene in one piece, once sampled
 
     @property
     def in_one_piece(self) -> bool:
@@ -86,8 +87,9 @@ class FittedArgsDiff(FittedMethod):
         self, part: Observation, window: Window, progress: Progress = no_progress
     ) -> NDArray[np.float32]:
         """The fused cube ``(C, height, width)`` of a window, from what `read` gave for it."""
-        if self.recording is None:
+        if self.in_one_piece:
             return super().fuse_part(part, window, progress)
+        assert self.recording is not None
         own = own_window(self.scene, part)
         planes = np.zeros((self.settings.d, *part.hr_shape), np.float32)
         with reproducible(self._device, self.settings.threads):
@@ -99,18 +101,20 @@ class FittedArgsDiff(FittedMethod):
         return cube.numpy()
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
-        """Sample an image as one, jointly with its basis, as published."""
+        """Sample a scene in one piece, jointly with its basis, as published; its windows share one run."""
         guidance = guidance_of(observation, observation, observation.whole, self.scale, self._device)
         if guidance is None:
             return np.full((observation.bands, *observation.hr_shape), np.nan, np.float32)
         with reproducible(self._device, self.settings.threads):
-            coefficients, basis = sample(
-                self.sampling_networks(),
-                [self.start([own_window(self.scene, observation)]), self.start_basis()],
-                JointLoss([guidance], self.settings),
-                self.settings,
-                progress,
-            )
+            if self._factors is None:
+                self._factors = sample(
+                    self.sampling_networks(),
+                    [self.start([observation.whole]), self.start_basis()],
+                    JointLoss([guidance], self.settings),
+                    self.settings,
+                    progress,
+                )
+            coefficients, basis = self._factors
             cube = self._cube(coefficients[0], basis)
         return mark_nodata(cube.cpu().numpy(), observation)
 
