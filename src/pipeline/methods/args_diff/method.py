@@ -102,7 +102,7 @@ class ArgsDiff:
             network.load_state_dict(
                 {key.removeprefix(f"{name}."): torch.from_numpy(value) for key, value in weights.items()}
             )
-        return self._fitted(scene, seed, spatial, spectral, float(state["scale"]), Recording.restore(state))
+        return self._fitted(scene, seed, spatial, spectral, state["scale"].item(), Recording.restore(state))
 
     def _fitted(
         self,
