@@ -26,8 +26,10 @@ from pipeline.core.spatial import upsample
 from pipeline.core.subspace import detail_covariance
 from pipeline.data.schema import scene_from
 from pipeline.data.store import read_store
-from pipeline.methods.args_diff.method import ArgsDiff, FittedArgsDiff, guidance_of, unit_scale
+from pipeline.methods.args_diff import ArgsDiff, FittedArgsDiff
+from pipeline.methods.args_diff.guidance import JointLoss
 from pipeline.methods.args_diff.networks import alpha_bar
+from pipeline.methods.args_diff.patches import guidance_of
 from pipeline.methods.args_diff.sampling import sample
 from pipeline.methods.checkpoint import read_tensors
 from pipeline.settings import ArgsDiffSettings
@@ -38,7 +40,7 @@ TIMES = (50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 990)
 
 def network_errors(fitted: FittedArgsDiff, reference: NDArray[np.float32]) -> None:
     """Print the mean squared error of the predicted noise; 1 is that of predicting nothing."""
-    observation, scale = fitted.observation, unit_scale(fitted.observation)
+    observation, scale = fitted.scene, fitted.scale
     spectra = reference.reshape(len(reference), -1).T / scale
     msi = np.tensordot(observation.spectral_response, reference, axes=1) / scale
     generator = torch.Generator().manual_seed(0)
@@ -81,15 +83,19 @@ def main() -> None:
     torch.set_num_threads(settings.threads)
     network_errors(fitted, reference)
 
-    scale = unit_scale(seen)
-    guidance = guidance_of(seen, scale, torch.device("cpu"), squared=settings.variant == "paper")
+    scale = fitted.scale
+    guidance = guidance_of(seen, seen, seen.whole, scale, torch.device("cpu"))
+    assert guidance is not None
 
     def progress(phase: str, done: int, total: int, loss: float) -> None:
         if done in (1, 2, 5, 10, 20, total - 1) or done % 50 == 0:
             print(f"step {done:4d}  loss {loss:10.3f}")
 
-    factors = sample(fitted.sampling_networks(), fitted.start(seen), guidance, settings, progress)
-    a, e = (factor.numpy().astype(np.float64) for factor in factors)
+    start = [fitted.start([seen.whole]), fitted.start_basis()]
+    planes, basis = sample(
+        fitted.sampling_networks(), start, JointLoss([guidance], settings), settings, progress
+    )
+    a, e = (factor.numpy().astype(np.float64) for factor in (planes[0], basis))
     orthonormal = np.linalg.qr(e.T)[0].T
     coarse = np.tensordot(orthonormal, seen.lr_hsi, axes=1)
     mean, precision = (

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from time import perf_counter
 
@@ -21,9 +22,12 @@ from torch import Tensor
 from pipeline.core.observation import Observation
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
-from pipeline.methods.args_diff.method import FittedArgsDiff, guidance_of, unit_scale
+from pipeline.methods.args_diff import ArgsDiff, FittedArgsDiff
+from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, Guidance, JointLoss
 from pipeline.methods.args_diff.networks import SpatialUNet, SpectralNet, alpha_bar
-from pipeline.methods.args_diff.sampling import Guidance, guided_estimate
+from pipeline.methods.args_diff.patches import guidance_of
+from pipeline.methods.args_diff.pool import unit_scale
+from pipeline.methods.args_diff.sampling import guided_estimate, loss_gradient
 from pipeline.methods.device import bfloat16_on, device_name, resolve_device
 from pipeline.settings import ArgsDiffSettings
 
@@ -33,14 +37,14 @@ MACS_256 = 116e9  # of one forward pass of the UNet at width 64 on 256 x 256 pix
 
 
 class FullCubeGuidance(Guidance):
-    """The same loss, formed on the full cube ``(C, H, W)``."""
+    """The same residuals, formed on the full cube ``(C, H, W)``."""
 
-    def loss(self, coefficients: Tensor, basis: Tensor, weight: float) -> Tensor:
-        """``||X - H(Z)||_F + weight ||Y - Z R^T||_F`` with Z = A E written out."""
+    def residuals(self, coefficients: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+        """``X - H(Z)`` and ``Y - Z R^T`` with Z = A E written out."""
         cube = torch.einsum("dhw,dc->chw", coefficients, basis)
         of_hsi = self.lr_hsi - self.operator.forward(cube)
         of_msi = self.hr_msi - torch.einsum("bc,chw->bhw", self.spectral_response, cube)
-        return of_hsi.norm() + weight * of_msi.norm()
+        return of_hsi, of_msi
 
 
 def random_observation(size: int, bands: int) -> Observation:
@@ -61,12 +65,21 @@ def guided_step(
 ) -> Callable[[], None]:
     """One step's heavy work: estimates, gradients through the networks, and the ARGM's gradients."""
     share = alpha_bar()[500].to(factors[0].device, torch.float32)
+    loss = JointLoss([guidance], settings)
 
     def step() -> None:
-        guided_estimate(networks, factors, 500, share, guidance, settings)
-        guidance.gradient(factors, settings.lambda2)
+        guided_estimate(networks, factors, 500, share, partial(loss, 0, GUIDANCE))
+        loss_gradient(partial(loss, 0, ARGM), factors)
 
     return step
+
+
+def responses_only(
+    factors: list[Tensor], guidance: Guidance, settings: ArgsDiffSettings
+) -> Callable[[], None]:
+    """The ARGM's gradients alone."""
+    loss = partial(JointLoss([guidance], settings), 0, ARGM)
+    return lambda: loss_gradient(loss, factors) and None
 
 
 def alternate(steps: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
@@ -104,20 +117,21 @@ def main() -> None:
     device = resolve_device("auto")
     observation = random_observation(args.size, args.bands)
     spatial, spectral = SpatialUNet(settings.d), SpectralNet(args.bands)
-    fitted = FittedArgsDiff(observation, settings, 0, spatial, spectral)
-    guidance = guidance_of(observation, unit_scale(observation), device, squared=False)
-    factors = [torch.randn_like(x) for x in fitted.start(observation)]
+    scale, halo_lr = unit_scale(observation), ArgsDiff(settings).halo_lr(observation.spatial_response)
+    fitted = FittedArgsDiff(observation, halo_lr, settings, 0, spatial, spectral, scale, None)
+    guidance = guidance_of(observation, observation, observation.whole, scale, device)
+    assert guidance is not None
+    full_cube = FullCubeGuidance(**vars(guidance))
+    factors = [torch.randn_like(x) for x in (fitted.start([observation.whole]), fitted.start_basis())]
     plain_networks = (
         SpatialUNet(settings.d).to(device).requires_grad_(False),
         SpectralNet(args.bands).to(device).requires_grad_(False),
     )
     steps = {
-        "plain": guided_step(plain_networks, factors, FullCubeGuidance(**vars(guidance)), settings),
+        "plain": guided_step(plain_networks, factors, full_cube, settings),
         "project": guided_step(fitted.sampling_networks(), factors, guidance, settings),
-        "responses only, full cube": lambda: (
-            FullCubeGuidance(**vars(guidance)).gradient(factors, 1.0) and None
-        ),
-        "responses only, coefficients": lambda: guidance.gradient(factors, 1.0) and None,
+        "responses only, full cube": responses_only(factors, full_cube, settings),
+        "responses only, coefficients": responses_only(factors, guidance, settings),
     }
     times = alternate(steps, args.repeats)
 

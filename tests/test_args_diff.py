@@ -2,32 +2,43 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from pipeline.core.observation import Observation
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.args_diff import training
-from pipeline.methods.args_diff.method import ArgsDiff, guidance_of, unit_scale
+from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, Guidance, JointLoss, RecordedLoss
+from pipeline.methods.args_diff.method import ArgsDiff
 from pipeline.methods.args_diff.networks import (
-    GroupNormBfloat16,
     SpatialUNet,
     SpectralNet,
     alpha_bar,
     parameter_count,
     sinusoids,
 )
-from pipeline.methods.args_diff.sampling import Adam, estimates, sample, timesteps, unit
+from pipeline.methods.args_diff.norms import GroupNormBfloat16
+from pipeline.methods.args_diff.patches import guidance_of
+from pipeline.methods.args_diff.pool import unit_scale
+from pipeline.methods.args_diff.sampling import Adam, estimates, loss_gradient, sample, timesteps, unit
 from pipeline.methods.args_diff.training import Recipe, crops_draw, train
 from pipeline.methods.device import resolve_device
 from pipeline.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
 
 TINY = TrainingBudget(width=32, spatial_iterations=6, spatial_batch=2, crop=16, spectral_iterations=12)
+
+
+def whole_guidance(observation: Observation, scale: float) -> Guidance:
+    guidance = guidance_of(observation, observation, observation.whole, scale, torch.device("cpu"))
+    assert guidance is not None
+    return guidance
 
 
 def tiny(**changes) -> ArgsDiffSettings:
@@ -199,7 +210,7 @@ def test_held_out_loss_ends_a_training_that_no_longer_improves(tmp_path, monkeyp
 
 def test_crops_hold_single_bands_of_the_region():
     image = torch.arange(4.0)[:, None, None] * 1000 + torch.arange(20.0) + torch.zeros(4, 30, 20)
-    draw = crops_draw(image, (0, 30, 0, 12), crop=8, batch=5, d=6)
+    draw = crops_draw([image[..., :12]], crop=8, batch=5, d=6)
     crops = draw(torch.Generator().manual_seed(0))
     assert crops.shape == (5, 6, 8, 8)
     assert float((crops % 1000).max()) <= 11
@@ -213,7 +224,7 @@ def test_crops_hold_single_bands_of_the_region():
 
 def test_loss_on_planes_equals_loss_on_the_full_cube(observation_of_landscape):
     observation = observation_of_landscape
-    guidance = guidance_of(observation, unit_scale(observation), torch.device("cpu"), squared=False)
+    guidance = whole_guidance(observation, unit_scale(observation))
     rng = torch.Generator().manual_seed(0)
     coefficients = torch.rand(3, *observation.hr_shape, generator=rng)
     basis = torch.rand(3, observation.bands, generator=rng)
@@ -221,16 +232,55 @@ def test_loss_on_planes_equals_loss_on_the_full_cube(observation_of_landscape):
     scale = unit_scale(observation)
     of_hsi = observation.lr_hsi / scale - observation.operator.forward(cube)
     of_msi = observation.hr_msi / scale - np.tensordot(observation.spectral_response, cube, axes=1)
+    factors = [coefficients[None], basis]
     expected = np.linalg.norm(of_hsi) + 0.7 * np.linalg.norm(of_msi)
-    assert float(guidance.loss(coefficients, basis, 0.7)) == pytest.approx(expected, rel=1e-5)
-    squared = replace(guidance, squared=True)
-    expected = (np.sum(of_hsi**2) + 0.7 * np.sum(of_msi**2)) / (of_hsi.size + of_msi.size)
-    assert float(squared.loss(coefficients, basis, 0.7)) == pytest.approx(expected, rel=1e-5)
+    loss = JointLoss([guidance], tiny(lambda1=0.7))
+    assert float(loss(0, GUIDANCE, factors)) == pytest.approx(expected, rel=1e-5)
+    expected = (np.sum(of_hsi**2) + 0.4 * np.sum(of_msi**2)) / (of_hsi.size + of_msi.size)
+    squared = JointLoss([guidance], tiny(lambda2=0.4, variant="paper"))
+    assert float(squared(0, ARGM, factors)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["code", "paper"])
+def test_loss_of_two_windows_is_that_of_their_residuals_together(variant, observation_of_landscape):
+    observation = observation_of_landscape
+    rng = torch.Generator().manual_seed(0)
+    coefficients = torch.rand(2, 3, 32, 16, generator=rng)
+    basis = torch.rand(3, observation.bands, generator=rng)
+    cpu = torch.device("cpu")
+    windows = [
+        guidance_of(observation, observation, window, 1.0, cpu)
+        for window in (Window(0, 32, 0, 16), Window(0, 32, 24, 40))
+    ]
+    residuals = [window.residuals(a, basis) for window, a in zip(windows, coefficients, strict=True)]
+    of_hsi, of_msi = (
+        np.concatenate([part.numpy().ravel() for part in image]) for image in zip(*residuals, strict=True)
+    )
+    expected = np.linalg.norm(of_hsi) + 0.7 * np.linalg.norm(of_msi)
+    if variant == "paper":
+        expected = (np.sum(of_hsi**2) + 0.7 * np.sum(of_msi**2)) / (of_hsi.size + of_msi.size)
+    loss = JointLoss(windows, tiny(lambda1=0.7, variant=variant))(0, GUIDANCE, [coefficients, basis])
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["code", "paper"])
+def test_recorded_loss_has_the_gradient_of_the_joint_one(variant, observation_of_landscape):
+    guidance = whole_guidance(observation_of_landscape, unit_scale(observation_of_landscape))
+    settings = tiny(lambda1=0.7, lambda2=0.4, variant=variant)
+    rng = torch.Generator().manual_seed(0)
+    factors = [torch.rand(1, 3, 32, 40, generator=rng), torch.rand(3, 24, generator=rng)]
+    joint = JointLoss([guidance], settings)
+    expected = [loss_gradient(partial(joint, 0, use), factors)[0] for use in (GUIDANCE, ARGM)]
+    bases = torch.stack(joint.bases)[None]
+    recorded = RecordedLoss([guidance], bases, torch.stack(joint.pulls)[None], settings)
+    for use in (GUIDANCE, ARGM):
+        (gradient,) = loss_gradient(partial(recorded, 0, use), factors[:1])
+        assert torch.allclose(gradient, expected[use], rtol=1e-4, atol=1e-9)
 
 
 def test_guidance_gradient_equals_finite_differences(observation_of_landscape):
     observation = observation_of_landscape
-    guidance = guidance_of(observation, unit_scale(observation), torch.device("cpu"), squared=False)
+    guidance = whole_guidance(observation, unit_scale(observation))
     double = replace(
         guidance,
         lr_hsi=guidance.lr_hsi.double(),
@@ -240,14 +290,15 @@ def test_guidance_gradient_equals_finite_differences(observation_of_landscape):
     )
     rng = torch.Generator().manual_seed(1)
     factors = [
-        torch.randn(3, *observation.hr_shape, generator=rng, dtype=torch.float64),
+        torch.randn(1, 3, *observation.hr_shape, generator=rng, dtype=torch.float64),
         torch.randn(3, observation.bands, generator=rng, dtype=torch.float64),
     ]
-    gradients = double.gradient(factors, 0.5)
+    loss = partial(JointLoss([double], tiny(lambda1=0.5)), 0, GUIDANCE)
+    gradients = loss_gradient(loss, factors)
     for i in range(2):
         direction = torch.randn(factors[i].shape, generator=rng, dtype=torch.float64)
         moved = [[x + s * 1e-5 * direction if j == i else x for j, x in enumerate(factors)] for s in (1, -1)]
-        ahead, behind = (double.loss(unit(a), unit(e), 0.5) for a, e in moved)
+        ahead, behind = (loss([unit(a), unit(e)]) for a, e in moved)
         assert float((gradients[i] * direction).sum()) == pytest.approx(
             float((ahead - behind) / 2e-5), rel=1e-5
         )
@@ -268,7 +319,7 @@ def test_adam_directions_equal_those_of_pytorch():
 
 def test_estimates_are_clamped_and_keep_the_noisy_factor():
     share = alpha_bar()[700].float()
-    x = [torch.randn(2, 5, 4), torch.randn(2, 6)]
+    x = [torch.randn(1, 2, 5, 4), torch.randn(2, 6)]
 
     def network(rows, index):
         assert (index == 700).all()
@@ -290,7 +341,7 @@ def exact_networks(clean: list[torch.Tensor]):
 
         return network
 
-    return predict(clean[0][None]), predict(clean[1])
+    return predict(clean[0]), predict(clean[1])
 
 
 @pytest.mark.parametrize("variant", ["code", "paper"])
@@ -298,13 +349,14 @@ def test_sampling_with_perfect_networks_returns_their_image(variant, observation
     observation = observation_of_landscape
     rng = torch.Generator().manual_seed(2)
     clean = [
-        torch.rand(3, *observation.hr_shape, generator=rng) * 1.8 - 0.9,
+        torch.rand(1, 3, *observation.hr_shape, generator=rng) * 1.8 - 0.9,
         torch.rand(3, observation.bands, generator=rng) * 1.8 - 0.9,
     ]
-    guidance = guidance_of(observation, 1.0, torch.device("cpu"), squared=variant == "paper")
+    guidance = whole_guidance(observation, 1.0)
     start = [torch.randn(x.shape, generator=rng) for x in clean]
     settings = tiny(variant=variant, steps=30, rho1=1e-6, rho2=1e-6)
-    coefficients, basis = sample(exact_networks(clean), tuple(start), guidance, settings, print_nothing)
+    loss = JointLoss([guidance], settings)
+    coefficients, basis = sample(exact_networks(clean), start, loss, settings, print_nothing)
     assert float((coefficients - unit(clean[0])).abs().max()) < 1e-3
     assert float((basis - unit(clean[1])).abs().max()) < 1e-3
 
@@ -322,29 +374,30 @@ def test_sampling_lowers_the_loss_on_a_larger_image(variant, share):
         spectral_response=np.kron(np.eye(4), np.full(15, 1 / 15)),
         spatial_response=SpatialResponse.bicubic(ratio=4),
     )
-    guidance = guidance_of(pair, unit_scale(pair), torch.device("cpu"), squared=variant == "paper")
+    guidance = whole_guidance(pair, unit_scale(pair))
     generator = torch.Generator().manual_seed(0)
-    start = (torch.randn(8, 64, 64, generator=generator), torch.randn(8, 60, generator=generator))
+    start = (torch.randn(1, 8, 64, 64, generator=generator), torch.randn(8, 60, generator=generator))
     losses = []
     settings = ArgsDiffSettings(variant=variant, steps=60)
-    sample((no_noise, no_noise), start, guidance, settings, lambda *event: losses.append(event[3]))
+    loss = JointLoss([guidance], settings)
+    sample((no_noise, no_noise), start, loss, settings, lambda *event: losses.append(event[3]))
     assert losses[-1] < share * losses[0]
 
 
 def test_diverged_sampling_is_one_line(observation_of_landscape):
-    guidance = guidance_of(observation_of_landscape, 1.0, torch.device("cpu"), squared=False)
-    start = (torch.zeros(3, *observation_of_landscape.hr_shape), torch.full((3, 24), float("nan")))
+    loss = JointLoss([whole_guidance(observation_of_landscape, 1.0)], tiny())
+    start = (torch.zeros(1, 3, *observation_of_landscape.hr_shape), torch.full((3, 24), float("nan")))
     with pytest.raises(InputError, match=r"diverged at step 1 of 6 .* use smaller rho1"):
-        sample((no_noise, no_noise), start, guidance, tiny(), print_nothing)
+        sample((no_noise, no_noise), start, loss, tiny(), print_nothing)
 
 
 def test_argm_is_one_plain_gradient_step(observation_of_landscape):
     """One guided step with and without ARGM differs by rho / r times the loss's gradient."""
     observation = observation_of_landscape
-    guidance = guidance_of(observation, 1.0, torch.device("cpu"), squared=False)
+    guidance = whole_guidance(observation, 1.0)
     rng = torch.Generator().manual_seed(3)
     start = (
-        torch.randn(3, *observation.hr_shape, generator=rng),
+        torch.randn(1, 3, *observation.hr_shape, generator=rng),
         torch.randn(3, observation.bands, generator=rng),
     )
     seen = []
@@ -360,9 +413,10 @@ def test_argm_is_one_plain_gradient_step(observation_of_landscape):
     for argm in (False, True):
         seen.clear()
         settings = tiny(argm=argm, steps=2, rho1=0.03, rho2=0.05, r=7.0, lambda2=0.4)
-        sample((spy(start[0]), spy(start[1])), start, guidance, settings, print_nothing)
+        loss = JointLoss([guidance], settings)
+        sample((spy(start[0]), spy(start[1])), start, loss, settings, print_nothing)
         states[argm] = seen[2:4]  # A and E as the second step finds them
-    steps = guidance.gradient(states[False], 0.4)
+    steps = loss_gradient(partial(loss, 0, ARGM), states[False])
     for without, with_argm, step, rho in zip(states[False], states[True], steps, (0.03, 0.05), strict=True):
         assert torch.allclose(with_argm, without - rho / 7.0 * step, atol=1e-6)
 

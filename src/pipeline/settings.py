@@ -118,6 +118,13 @@ class ArgsDiffSettings(MethodSettings):
     lambda2: float = Field(1.0, ge=0, description="weight of the HR-MSI in the ARGM")
     argm: bool = Field(True, description="adaptive residual guided module on or off")
     r: float = Field(10.0, gt=0, description="ratio of the guidance's step to the ARGM's")
+    patch: int = Field(
+        256,
+        ge=32,
+        multiple_of=8,
+        description="side in HR pixels of the patches in which a larger scene is sampled; a scene of as many "
+        "pixels as one patch is sampled as published",
+    )
     stop: Literal["budget", "held_out"] = Field(
         "budget", description="end training by the budget, or earlier by the loss on held-out samples"
     )

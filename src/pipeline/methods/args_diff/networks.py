@@ -7,16 +7,16 @@ Follows arXiv 2505.11800, section 3.2, and the UNet family of guided diffusion (
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.methods.args_diff.norms import Norm
+
 STEPS = 1000  # K, steps of the noise schedule
 SHARPNESS = 10.0  # k, of the exponential schedule
 MULTIPLIERS = (1, 2, 3, 4)  # channels of the UNet's levels, in units of its width
-GROUPS = 32
 STRIDE = 2 ** (len(MULTIPLIERS) - 1)  # sides of the UNet's input are multiples of this
 
 
@@ -85,9 +85,11 @@ class SpatialUNet(nn.Module):
         d, channels in and out.
     width : int
         Channels of the first level, a multiple of 32.
+    norm : type
+        The kind of norm; it does not change the weights' names or shapes.
     """
 
-    def __init__(self, channels: int, width: int = 64) -> None:
+    def __init__(self, channels: int, width: int = 64, norm: type[Norm] = Norm) -> None:
         super().__init__()
         self.width = width
         time = 4 * width
@@ -97,20 +99,20 @@ class SpatialUNet(nn.Module):
         skips, now = [width], width
         for level, multiplier in enumerate(MULTIPLIERS):
             for _ in range(2):
-                self.down.append(ResidualBlock(now, width * multiplier, time))
+                self.down.append(ResidualBlock(now, width * multiplier, time, norm))
                 now = width * multiplier
                 skips.append(now)
             if level < len(MULTIPLIERS) - 1:
                 self.down.append(nn.Conv2d(now, now, 3, stride=2, padding=1))
                 skips.append(now)
-        self.middle = nn.ModuleList([ResidualBlock(now, now, time), ResidualBlock(now, now, time)])
+        self.middle = nn.ModuleList([ResidualBlock(now, now, time, norm) for _ in range(2)])
         for level, multiplier in reversed(list(enumerate(MULTIPLIERS))):
             for _ in range(3):
-                self.up.append(ResidualBlock(now + skips.pop(), width * multiplier, time))
+                self.up.append(ResidualBlock(now + skips.pop(), width * multiplier, time, norm))
                 now = width * multiplier
             if level:
                 self.up.append(Upsample(now))
-        self.outlet = nn.Sequential(Norm(now), nn.SiLU(), _zeroed(nn.Conv2d(now, channels, 3, padding=1)))
+        self.outlet = nn.Sequential(norm(now), nn.SiLU(), _zeroed(nn.Conv2d(now, channels, 3, padding=1)))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Noise of images ``(n, d, H, W)`` at schedule indices ``(n,)``; any H and W."""
@@ -134,11 +136,11 @@ class SpatialUNet(nn.Module):
 class ResidualBlock(nn.Module):
     """GroupNorm, SiLU, 3x3 convolution, twice, with scale and shift from the time embedding."""
 
-    def __init__(self, channels: int, out: int, time: int) -> None:
+    def __init__(self, channels: int, out: int, time: int, norm: type[Norm]) -> None:
         super().__init__()
-        self.first = nn.Sequential(Norm(channels), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1))
+        self.first = nn.Sequential(norm(channels), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1))
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(time, 2 * out))
-        self.norm = Norm(out)
+        self.norm = norm(out)
         self.second = nn.Sequential(nn.SiLU(), _zeroed(nn.Conv2d(out, out, 3, padding=1)))
         self.skip = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()
 
@@ -146,96 +148,6 @@ class ResidualBlock(nn.Module):
         """Residual update of ``(n, channels, H, W)`` under the time embedding ``(n, time)``."""
         h = self.norm(self.first(x), *self.modulation(emb).chunk(2, dim=1))
         return self.skip(x) + self.second(h)
-
-
-class Norm(nn.GroupNorm):
-    """GroupNorm of 32 groups, with statistics and weights in float32 whatever the images' type."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(GROUPS, channels)
-
-    def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-        """Normalise ``(n, channels, H, W)``, modulate it by ``1 + scale`` and `shift`, and return its type.
-
-        Scale and shift are ``(n, channels)``. On a CPU in bfloat16 they act on the norm's own weight
-        and bias, which saves a pass over the image.
-        """
-        gain = None if scale is None else 1 + scale.float()
-        if x.dtype == torch.bfloat16 and x.device.type == "cpu":
-            weight, bias = self.weight.expand(len(x), -1), self.bias.expand(len(x), -1)
-            if gain is not None and shift is not None:
-                weight, bias = weight * gain, bias * gain + shift.float()
-            return GroupNormBfloat16.apply(x, weight, bias, self.eps)
-        normal = super().forward(x.float())
-        if gain is not None and shift is not None:
-            normal = torch.addcmul(shift.float()[..., None, None], normal, gain[..., None, None])
-        return normal.to(x.dtype)
-
-
-class GroupNormBfloat16(torch.autograd.Function):
-    """GroupNorm of a bfloat16 image on a CPU.
-
-    PyTorch's own backward pass takes as long as the convolutions around it (60 ms against 10 ms
-    here for 128 x 256 x 256). This one takes the two sums that it needs per channel, in float32,
-    from the backward pass of the batch norm, which is vectorised.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        """Normalise ``(n, channels, H, W)`` with weights and biases ``(n, channels)``."""
-        _, channels, height, width = x.shape
-        gamma, beta = weight.to(x.dtype), bias.to(x.dtype)
-        y, mean, rstd = zip(
-            *(
-                torch.native_group_norm(
-                    x[i : i + 1], gamma[i], beta[i], 1, channels, height * width, GROUPS, eps
-                )
-                for i in range(len(x))
-            ),
-            strict=True,
-        )
-        ctx.save_for_backward(x, weight, torch.cat(mean).float(), torch.cat(rstd).float())
-        return y[0] if len(y) == 1 else torch.cat(y)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the image, the weights and the biases.
-
-        With ``xhat = (x - mean) rstd``: ``dx = rstd (w dy - mean(w dy) - xhat mean(w dy xhat))``,
-        the means taken over each group.
-        """
-        x, weight, mean, rstd = ctx.saved_tensors
-        n, channels, height, width = x.shape
-        size = channels // GROUPS
-        mean, rstd = mean.repeat_interleave(size, 1), rstd.repeat_interleave(size, 1)
-        sums = [
-            torch.ops.aten.native_batch_norm_backward(
-                dy[i : i + 1],
-                x[i : i + 1],
-                weight[i],
-                None,
-                None,
-                mean[i],
-                rstd[i],
-                True,
-                0.0,
-                [False, True, True],
-            )[1:]
-            for i in range(n)
-        ]
-        dweight, dbias = (torch.stack(column) for column in zip(*sums, strict=True))
-
-        def group_mean(per_channel: Tensor) -> Tensor:
-            grouped = (per_channel * weight).view(n, GROUPS, size).sum(2) / (size * height * width)
-            return grouped.repeat_interleave(size, 1)
-
-        along, across = group_mean(dweight), group_mean(dbias)
-        of_dy, of_x, constant = (
-            factor.to(x.dtype)[..., None, None]
-            for factor in (rstd * weight, -rstd * rstd * along, rstd * (rstd * mean * along - across))
-        )
-        dx = torch.addcmul(constant, x, of_x).addcmul_(dy, of_dy)
-        return dx, dweight, dbias, None
 
 
 class Upsample(nn.Module):

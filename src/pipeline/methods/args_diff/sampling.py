@@ -2,72 +2,31 @@
 
 Follows arXiv 2505.11800, sections 3.3 and 3.4, and its public code where the two differ (named
 `variant`): the code takes the norms in the loss as they are and moves the DDIM output by the Adam
-step; the paper squares the norms and moves the predicted noise. The responses act on the d
-coefficient planes and on the d x C basis; the C-band cube is formed only at the end.
+step; the paper squares the norms and moves the predicted noise. How factors are compared with X and
+Y is in `guidance`; the C-band cube is formed nowhere here.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from math import isfinite
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.core.observation import Progress
-from pipeline.core.spatial import SpatialOperator
 from pipeline.errors import InputError
+from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, Loss
 from pipeline.methods.args_diff.networks import STEPS, alpha_bar
 from pipeline.settings import ArgsDiffSettings
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
-
-@dataclass(frozen=True)
-class Guidance:
-    """The two observations, scaled to [0, 1], and how a factor pair is compared with them.
-
-    Attributes
-    ----------
-    lr_hsi : (C, h, w) tensor
-    hr_msi : (c, H, W) tensor
-    spectral_response : (c, C) tensor
-    operator : SpatialOperator
-        H on tensors.
-    squared : bool
-        Whether the loss squares its norms.
-    """
-
-    lr_hsi: Tensor
-    hr_msi: Tensor
-    spectral_response: Tensor
-    operator: SpatialOperator
-    squared: bool
-
-    def loss(self, coefficients: Tensor, basis: Tensor, weight: float) -> Tensor:
-        """``||X - H(A E)||_F + weight ||Y - A E R^T||_F`` for A ``(d, H, W)`` and E ``(d, C)``.
-
-        Squared norms are divided by the number of observed values: as printed, as sums, they make
-        the plain step of the ARGM diverge on images of more than some 32 x 32 pixels.
-
-        Uses ``H(A E) = H(A) E`` and ``(A E) R^T = A (E R^T)``.
-        """
-        of_hsi = self.lr_hsi - torch.tensordot(basis.T, self.operator.forward(coefficients), dims=1)
-        of_msi = self.hr_msi - torch.tensordot(self.spectral_response @ basis.T, coefficients, dims=1)
-        if self.squared:
-            total = of_hsi.square().sum() + weight * of_msi.square().sum()
-            return total / (of_hsi.numel() + of_msi.numel())
-        return of_hsi.norm() + weight * of_msi.norm()
-
-    def gradient(self, factors: list[Tensor], weight: float) -> list[Tensor]:
-        """Gradient of the loss with respect to factors in [-1, 1]."""
-        with torch.enable_grad():
-            free = [factor.detach().requires_grad_() for factor in factors]
-            loss = self.loss(unit(free[0]), unit(free[1]), weight)
-            return list(torch.autograd.grad(loss, free))
+Network = Callable[[Tensor, Tensor], Tensor]
+"""Predicts the noise of rows at their schedule indices."""
 
 
 class Adam:
@@ -105,42 +64,43 @@ def timesteps(steps: int) -> list[tuple[int, int]]:
 
 
 def sample(
-    networks: tuple[nn.Module, nn.Module],
-    start: tuple[Tensor, Tensor],
-    guidance: Guidance,
+    networks: Sequence[Network],
+    start: Sequence[Tensor],
+    loss: Loss,
     settings: ArgsDiffSettings,
     progress: Progress,
-) -> tuple[Tensor, Tensor]:
-    """Draw the factors of the fused cube.
+) -> list[Tensor]:
+    """Draw the coefficients A, and the basis E with them where it is not given.
 
     Parameters
     ----------
-    networks : (spatial, spectral)
-        Predict the noise of ``(1, d, H, W)`` and of ``(d, C)``; their parameters need no gradient.
-    start : (A_T, E_T)
-        Standard normal ``(d, H, W)`` and ``(d, C)``.
-    guidance : Guidance
+    networks : (spatial, spectral) or (spatial,)
+        Predict the noise of ``(n, d, H, W)`` and of ``(d, C)``; their parameters need no gradient.
+    start : (A_T, E_T) or (A_T,)
+        Standard normal ``(n, d, H, W)`` and ``(d, C)``.
+    loss : Loss
     settings : ArgsDiffSettings
     progress : callable
         Told of each step and its loss.
 
     Returns
     -------
-    (A, E) in [0, 1], whose product is the cube scaled to [0, 1]
+    [A, E] or [A] in [0, 1]; the product A E is the cube scaled to [0, 1]
     """
     abar = alpha_bar().to(start[0].device, torch.float32)
-    rho = (settings.rho1, settings.rho2)
+    rho = (settings.rho1, settings.rho2)[: len(start)]
     adam = Adam()
     factors = list(start)
     pairs = timesteps(settings.steps)
-    for count, (t, after) in enumerate(pairs[:-1], start=1):
-        loss, clean, noise, gradients = guided_estimate(networks, factors, t, abar[t], guidance, settings)
-        if not isfinite(loss):
+    for step, (t, after) in enumerate(pairs[:-1]):
+        at_step = partial(loss, step, GUIDANCE)
+        value, clean, noise, gradients = guided_estimate(networks, factors, t, abar[t], at_step)
+        if not isfinite(value):
             raise InputError(
-                f"args_diff: the sampling diverged at step {count} of {len(pairs)} (loss {loss}); "
+                f"args_diff: the sampling diverged at step {step + 1} of {len(pairs)} (loss {value}); "
                 "use smaller rho1 and rho2, a larger r, or train longer"
             )
-        moves = [r * step for r, step in zip(rho, adam.directions(gradients), strict=True)]
+        moves = [r * direction for r, direction in zip(rho, adam.directions(gradients), strict=True)]
         if settings.variant == "paper":
             noise = [eps - move for eps, move in zip(noise, moves, strict=True)]
         share = abar[after]
@@ -148,47 +108,51 @@ def sample(
         if settings.variant == "code":
             factors = [x - move for x, move in zip(factors, moves, strict=True)]
         if settings.argm:
-            steps = guidance.gradient(factors, settings.lambda2)
-            factors = [x - r / settings.r * step for x, r, step in zip(factors, rho, steps, strict=True)]
-        progress("sampling", count, len(pairs), loss)
+            slopes = loss_gradient(partial(loss, step, ARGM), factors)
+            factors = [x - r / settings.r * slope for x, r, slope in zip(factors, rho, slopes, strict=True)]
+        progress("sampling", step + 1, len(pairs), value)
     last = pairs[-1][0]
     with torch.no_grad():
-        clean = [x0 for x0, _ in estimates(networks, factors, last, abar[last])]
-    return unit(clean[0]), unit(clean[1])
+        return [unit(x0) for x0, _ in estimates(networks, factors, last, abar[last])]
 
 
 def guided_estimate(
-    networks: tuple[nn.Module, nn.Module],
-    factors: list[Tensor],
+    networks: Sequence[Network],
+    factors: Sequence[Tensor],
     t: int,
     share: Tensor,
-    guidance: Guidance,
-    settings: ArgsDiffSettings,
+    loss: Callable[[Sequence[Tensor]], Tensor],
 ) -> tuple[float, list[Tensor], list[Tensor], list[Tensor]]:
     """Clean factors, noise and the loss's gradient with respect to the noisy factors, through the networks.
 
     Returns
     -------
     loss : float
-    clean, noise, gradients : lists of (A, E) tensors
+    clean, noise, gradients : lists of tensors
     """
     noisy = [x.detach().requires_grad_() for x in factors]
     with torch.enable_grad():
         pairs = list(estimates(networks, noisy, t, share))
-        loss = guidance.loss(unit(pairs[0][0]), unit(pairs[1][0]), settings.lambda1)
-        gradients = list(torch.autograd.grad(loss, noisy))
+        value = loss([unit(x0) for x0, _ in pairs])
+        gradients = list(torch.autograd.grad(value, noisy))
     clean, noise = zip(*((x0.detach(), eps.detach()) for x0, eps in pairs), strict=True)
-    return float(loss.detach()), list(clean), list(noise), gradients
+    return float(value.detach()), list(clean), list(noise), gradients
+
+
+def loss_gradient(loss: Callable[[Sequence[Tensor]], Tensor], factors: Sequence[Tensor]) -> list[Tensor]:
+    """Gradient of a loss of factors in [0, 1] with respect to the factors in [-1, 1]."""
+    with torch.enable_grad():
+        free = [factor.detach().requires_grad_() for factor in factors]
+        return list(torch.autograd.grad(loss([unit(x) for x in free]), free))
 
 
 def estimates(
-    networks: tuple[nn.Module, nn.Module], factors: list[Tensor], t: int, share: Tensor
+    networks: Sequence[Network], factors: Sequence[Tensor], t: int, share: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """For A and E: the clean factor, clamped to [-1, 1], and the noise that goes with it."""
-    for network, x, batched in zip(networks, factors, (True, False), strict=True):
-        rows = x[None] if batched else x
-        index = torch.full((len(rows),), t, device=x.device)
-        eps = network(rows, index).to(x.dtype).view_as(x)
+    """For each factor: the clean one, clamped to [-1, 1], and the noise that goes with it."""
+    for network, x in zip(networks, factors, strict=True):
+        index = torch.full((len(x),), t, device=x.device)
+        eps = network(x, index).to(x.dtype)
         x0 = ((x - (1 - share).sqrt() * eps) / share.sqrt()).clamp(-1, 1)
         yield x0, (x - share.sqrt() * x0) / (1 - share).sqrt()
 

@@ -7,7 +7,7 @@ depend on the seed and the step's number alone, so that a resumed training repea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf, isfinite
@@ -206,27 +206,27 @@ def spectra_draw(spectra: Tensor, batch: int) -> Draw:
     return draw
 
 
-def crops_draw(image: Tensor, region: tuple[int, int, int, int], crop: int, batch: int, d: int) -> Draw:
+def crops_draw(images: Sequence[Tensor], crop: int, batch: int, d: int) -> Draw:
     """Draws of crops whose d channels are each an independently drawn band.
 
     Parameters
     ----------
-    image : (c, H, W)
-        The HR-MSI in [-1, 1].
-    region : (y0, y1, x0, x1)
-        Part of the image from which crops are taken.
+    images : sequence of (c, H, W)
+        Windows of the HR-MSI in [-1, 1], none smaller than a crop.
     crop : int
-        Side of a crop; the region holds at least one.
+        Side of a crop.
     batch : int
     d : int
     """
-    y0, y1, x0, x1 = region
+
+    def position(size: int, generator: Generator) -> int:
+        return int(torch.randint(size, (), generator=generator))
 
     def draw(generator: Generator) -> Tensor:
         samples = []
         for _ in range(batch):
-            y = int(torch.randint(y0, y1 - crop + 1, (), generator=generator))
-            x = int(torch.randint(x0, x1 - crop + 1, (), generator=generator))
+            image = images[position(len(images), generator)] if len(images) > 1 else images[0]
+            y, x = (position(size - crop + 1, generator) for size in image.shape[1:])
             bands = torch.randint(len(image), (d,), generator=generator)
             samples.append(image[bands, y : y + crop, x : x + crop])
         return torch.stack(samples)

@@ -1,0 +1,129 @@
+"""How factors are compared with the observed images: over all windows at once, or over one as recorded.
+
+The loss of arXiv 2505.11800, section 3.3. Its norms run over the whole image and so couple distant
+pixels; `RecordedLoss` takes them, and the basis, from a joint run instead. Nothing is sampled here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pipeline.core.spatial import SpatialOperator
+from pipeline.core.window import Window
+from pipeline.settings import ArgsDiffSettings
+
+GUIDANCE, ARGM = 0, 1  # the two uses of the loss in a sampling step
+
+
+class Loss(Protocol):
+    """A loss of the factors in [0, 1] at one use in one sampling step."""
+
+    def __call__(self, step: int, use: int, factors: Sequence[Tensor]) -> Tensor:
+        """Scalar, differentiable in the factors."""
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """The two observations of a window, scaled to [0, 1].
+
+    Attributes
+    ----------
+    lr_hsi : (C, h, w) tensor
+    hr_msi : (c, H, W) tensor
+    spectral_response : (c, C) tensor
+    operator : SpatialOperator
+        H on tensors, from `seen` to the LR-HSI.
+    seen : Window
+        The part of the HR window that the LR pixels see.
+    """
+
+    lr_hsi: Tensor
+    hr_msi: Tensor
+    spectral_response: Tensor
+    operator: SpatialOperator
+    seen: Window
+
+    def residuals(self, coefficients: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+        """``X - H(A E)`` and ``Y - A E R^T`` for A ``(d, H, W)`` and E ``(d, C)``.
+
+        Uses ``H(A E) = H(A) E`` and ``(A E) R^T = A (E R^T)``.
+        """
+        low = self.operator.forward(coefficients[:, *self.seen.slices])
+        of_hsi = self.lr_hsi - torch.tensordot(basis.T, low, dims=1)
+        of_msi = self.hr_msi - torch.tensordot(self.spectral_response @ basis.T, coefficients, dims=1)
+        return of_hsi, of_msi
+
+
+class JointLoss:
+    """``||X - H(A E)||_F + lambda ||Y - A E R^T||_F`` over all windows together.
+
+    The paper's variant squares the norms. They are then divided by the number of observed values: as
+    printed, as sums, they make the plain step of the ARGM diverge on images of more than some
+    32 x 32 pixels.
+
+    Attributes
+    ----------
+    bases : list of tensors ``(d, C)``
+        E at each call, in [0, 1].
+    pulls : list of tensors ``(2,)``
+        What multiplies the residuals of HSI and MSI in the gradient, at each call.
+    """
+
+    def __init__(self, windows: Sequence[Guidance], settings: ArgsDiffSettings) -> None:
+        self.windows = windows
+        self.weights = settings.lambda1, settings.lambda2
+        self.squared = settings.variant == "paper"
+        self.bases: list[Tensor] = []
+        self.pulls: list[Tensor] = []
+
+    def __call__(self, step: int, use: int, factors: Sequence[Tensor]) -> Tensor:
+        """The loss of A ``(n, d, H, W)``, for as many windows, and E ``(d, C)``."""
+        coefficients, basis = factors
+        residuals = [window.residuals(a, basis) for window, a in zip(self.windows, coefficients, strict=True)]
+        images = list(zip(*residuals, strict=True))
+        weight = self.weights[use]
+        self.bases.append(basis.detach().cpu())
+        if self.squared:
+            of_hsi, of_msi = (sum(part.square().sum() for part in image) for image in images)
+            count = sum(part.numel() for image in images for part in image)
+            self.pulls.append(torch.full((2,), 2 / count))
+            return (of_hsi + weight * of_msi) / count
+        of_hsi, of_msi = (reduce(torch.hypot, [part.norm() for part in image]) for image in images)
+        self.pulls.append(1 / torch.stack([of_hsi, of_msi]).detach().cpu())
+        return of_hsi + weight * of_msi
+
+
+class RecordedLoss:
+    """The loss of A alone, whose gradient is that of a joint run with the same residuals.
+
+    Parameters
+    ----------
+    windows : sequence of Guidance
+    bases : (steps, 2, d, C) tensor
+        E of the joint run at each use of the loss in each step.
+    pulls : (steps, 2, 2) tensor
+        What multiplied the residuals in its gradients.
+    settings : ArgsDiffSettings
+    """
+
+    def __init__(
+        self, windows: Sequence[Guidance], bases: Tensor, pulls: Tensor, settings: ArgsDiffSettings
+    ) -> None:
+        self.windows, self.bases, self.pulls = windows, bases, pulls
+        self.weights = settings.lambda1, settings.lambda2
+
+    def __call__(self, step: int, use: int, factors: Sequence[Tensor]) -> Tensor:
+        """The loss of A ``(n, d, H, W)``: half the residuals' squares times what then pulled them."""
+        (coefficients,) = factors
+        of_hsi, of_msi = self.pulls[step, use] / 2
+        total = torch.zeros((), device=coefficients.device)
+        for window, a in zip(self.windows, coefficients, strict=True):
+            hsi, msi = window.residuals(a, self.bases[step, use])
+            total = total + of_hsi * hsi.square().sum() + self.weights[use] * of_msi * msi.square().sum()
+        return total

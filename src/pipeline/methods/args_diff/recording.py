@@ -1,0 +1,131 @@
+"""What couples the pixels of a scene in a sampling run: recorded once, then the same for every part.
+
+The basis E and the loss's norms in every step, and the statistics of the UNet's norms. A part of the
+scene that is sampled with a recording needs no other part. Nothing is sampled here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.methods.args_diff.guidance import JointLoss
+from pipeline.methods.args_diff.networks import SpatialUNet
+from pipeline.methods.args_diff.norms import FrozenNorm, RecordingNorm
+from pipeline.methods.base import State
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A joint run.
+
+    Attributes
+    ----------
+    basis : (d, C) tensor
+        The E that was drawn, in [0, 1].
+    bases : (steps, uses, d, C) tensor
+        E at each use of the loss in each guided step.
+    pulls : (steps, uses, 2) tensor
+        What multiplied the residuals of HSI and MSI in the loss's gradients.
+    statistics : (steps + 1, norms, 2, 32) tensor
+        Mean and variance of each group in each call of the UNet.
+    slopes : (steps, norms, 2, 32) tensor
+        The norms' means over the image in each backward pass.
+    """
+
+    basis: Tensor
+    bases: Tensor
+    pulls: Tensor
+    statistics: Tensor
+    slopes: Tensor
+
+    @classmethod
+    def of(cls, basis: Tensor, loss: JointLoss, network: RecordingUNet) -> Recording:
+        """What a loss and a network kept of a run that drew `basis`."""
+        steps = len(network.slopes)
+        bases, pulls = (torch.stack(kept).unflatten(0, (steps, -1)) for kept in (loss.bases, loss.pulls))
+        return cls(basis.cpu(), bases, pulls, torch.stack(network.statistics), torch.stack(network.slopes))
+
+    @classmethod
+    def restore(cls, state: State) -> Recording | None:
+        """The recording in a fitted method's state, if there is one."""
+        if "recording.basis" not in state:
+            return None
+        return cls(*(torch.from_numpy(state[f"recording.{name}"]) for name in cls.__annotations__))
+
+    def state(self) -> State:
+        """Arrays of a fitted method's state."""
+        names = self.__annotations__
+        return {f"recording.{name}": getattr(self, name).contiguous().numpy() for name in names}
+
+    def to(self, device: torch.device) -> Recording:
+        """The same on a device."""
+        return Recording(*(getattr(self, name).to(device) for name in self.__annotations__))
+
+
+class RecordingUNet(nn.Module):
+    """A UNet with joint norms that keeps what they took over all images.
+
+    Parameters
+    ----------
+    network : SpatialUNet
+        Built with `RecordingNorm`.
+
+    Attributes
+    ----------
+    statistics : list of tensors ``(norms, 2, 32)``
+        Of each call.
+    slopes : list of tensors ``(norms, 2, 32)``
+        Of each backward pass.
+    """
+
+    def __init__(self, network: SpatialUNet) -> None:
+        super().__init__()
+        self.network = network
+        self.norms = [layer for layer in network.modules() if isinstance(layer, RecordingNorm)]
+        self.statistics: list[Tensor] = []
+        self.slopes: list[Tensor] = []
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Noise of images ``(n, d, H, W)``, normalised together, at equal schedule indices ``(n,)``."""
+        if x.requires_grad:
+            x.register_hook(lambda _: self.slopes.append(_stacked([norm.slopes for norm in self.norms])))
+        noise: Tensor = self.network(x, t)
+        self.statistics.append(_stacked([norm.statistics for norm in self.norms]))
+        return noise
+
+
+class FrozenUNet(nn.Module):
+    """A UNet whose norms act as recorded; a pixel's noise depends on its surroundings only.
+
+    Parameters
+    ----------
+    network : SpatialUNet
+        Built with `FrozenNorm`.
+    times : sequence of int
+        Schedule indices of the recorded calls.
+    recording : Recording
+    """
+
+    def __init__(self, network: SpatialUNet, times: Sequence[int], recording: Recording) -> None:
+        super().__init__()
+        self.network, self.recording = network, recording
+        self.norms = [layer for layer in network.modules() if isinstance(layer, FrozenNorm)]
+        self.step_of = {t: step for step, t in enumerate(times)}
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Noise of images ``(n, d, H, W)`` at equal schedule indices ``(n,)``."""
+        step = self.step_of[int(t[0])]
+        guided = min(step, len(self.recording.slopes) - 1)  # the last call has no backward pass
+        for i, norm in enumerate(self.norms):
+            norm.statistics = self.recording.statistics[step, i]
+            norm.slopes = self.recording.slopes[guided, i]
+        noise: Tensor = self.network(x, t)
+        return noise
+
+
+def _stacked(of_norms: list[Tensor]) -> Tensor:
+    return torch.stack(of_norms).cpu()
