@@ -204,4 +204,8 @@ def alike(found: list[Patch], at_once: int) -> list[list[Patch]]:
 
 def _part_of(progress: Progress, done: int, parts: int) -> Progress:
     """Report one of several equal parts as part of the whole."""
-    return lambda phase, step, steps, loss: progress(phase, done * steps + step, parts * steps, loss)
+
+    def report(phase: str, step: int, steps: int, loss: float | None = None) -> None:
+        progress(phase, done * steps + step, parts * steps, loss)
+
+    return report
