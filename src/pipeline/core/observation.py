@@ -22,7 +22,7 @@ from pipeline.errors import InputError
 class Progress(Protocol):
     """Called by long computations."""
 
-    def __call__(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
+    def __call__(self, phase: str, done: int, total: int, loss: float | None = None, /) -> None:
         """`done` of `total` steps of a phase are finished, a training or sampling with its loss."""
 
 
