@@ -184,7 +184,7 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
         (
             changed(("sceens",), {}),
             "unknown key 'sceens' (did you mean 'scenes'?); accepted: experiment, scenes, responses, noise, "
-            "estimation, methods",
+            "estimation, tiling, compute, methods",
         ),
         (changed((3,), {}), "unknown key 3; accepted: experiment,"),
         (

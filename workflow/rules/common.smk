@@ -19,10 +19,6 @@ except InputError as error:
 validate(config, "../../config/schema.json", set_default=False)
 
 
-# cores, addresses and the like change no result, so that they are no parameters of a rule
-SCHEDULER = EXPERIMENT.compute.scheduler
-
-
 wildcard_constraints:
     batch=r"\d+",
     batches=r"\d+",

@@ -20,9 +20,11 @@ rule evaluate:
     conda:
         "../../envs/pipeline.yaml"
     threads: 2
+    resources:
+        scheduler=EXPERIMENT.compute.scheduler,
     params:
         settings=method_settings,
     shell:
         "pipeline evaluate --reference {input.reference} --observation {input.observation} --fused {input.fused}"
-        " --settings {params.settings:q} --seed {wildcards.seed} --scheduler {SCHEDULER} --workers {threads}"
+        " --settings {params.settings:q} --seed {wildcards.seed} --scheduler {resources.scheduler} --workers {threads}"
         " --out {output.metrics} 2> {log}"
