@@ -145,6 +145,8 @@ def test_another_token_or_a_torn_line_counts_for_nothing(whole: Path) -> None:
     path.write_text("".join(lines[:-1]) + lines[-1][: len(lines[-1]) // 2])
     assert len(Journal(path, "token").resume()) == len(TILES) - 1
     assert path.read_text() == "".join(lines[:-1])
+    path.write_text("".join(lines).replace('"unit": "0,16"', '"unit": "0,32"'))
+    assert len(Journal(path, "token").resume()) == len(TILES) - 1
     assert Journal(path, "another").resume() == {}
     assert path.read_text() == ""
 

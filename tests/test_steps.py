@@ -97,7 +97,7 @@ class Run:
             out=out.with_name("plan.json"),
         )
         manifest = out.parent / "tiles" / "1-of-1.json"
-        fuse.run(**inputs, batch=1, out=manifest)
+        fuse.run(**inputs, batch=1, of=1, out=manifest)
         mosaic.run(**inputs, manifests=[manifest], out=out)
         return out
 
@@ -286,9 +286,9 @@ def test_fingerprint_covers_settings_seed_and_inputs_but_not_the_list_of_seeds(
 
 def test_fitted_method_of_other_settings_is_refused(prepared: Run, tmp_path: Path) -> None:
     fitted = prepared.train(GaussianSubspaceSettings(d=4))
-    with pytest.raises(InputError, match="was fitted with other settings or another observation"):
+    with pytest.raises(InputError, match="was fitted with other code, settings or another observation"):
         prepared.fuse(GaussianSubspaceSettings(d=3))
-    with pytest.raises(InputError, match="was fitted with other settings"):
+    with pytest.raises(InputError, match="was fitted with other code, settings"):
         prepared.fuse(GaussianSubspaceSettings(d=4), seed=1)
     damaged = tmp_path / "fitted.safetensors"
     damaged.write_bytes(fitted.read_bytes()[:-10])

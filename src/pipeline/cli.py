@@ -139,6 +139,7 @@ def fuse(
     settings: Settings,
     seed: Seed,
     batch: Annotated[int, typer.Option(min=1, help="number of the batch in the plan, from 1")],
+    of: Annotated[int, typer.Option(min=1, help="number of batches in the plan")],
     out: Annotated[Path, typer.Option(help="manifest, tiles/X.json; tiles go into fused.zarr above it")],
 ) -> None:
     """Fuse the tiles of one batch of a plan."""
@@ -152,6 +153,7 @@ def fuse(
         settings=_settings(Method, settings).root,
         seed=seed,
         batch=batch,
+        of=of,
         out=out,
     )
 

@@ -55,12 +55,12 @@ def source_files(module: str, root: Path = Path("src")) -> list[Path]:
 
 @cache
 def code_digest(*modules: str) -> str:
-    """SHA-256 over the source files of modules and of all that they import."""
+    """SHA-256 over the code of modules and of all that they import; comments do not count."""
     root = Path(__file__).parents[1]
     files = sorted({path for module in modules for path in source_files(module, root)})
     digest = sha256()
     for path in files:
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        digest.update(f"{path.relative_to(root).as_posix()}:{ast.dump(ast.parse(path.read_text()))}".encode())
     return digest.hexdigest()
 
 

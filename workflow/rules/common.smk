@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from math import ceil
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from snakemake.utils import validate
 from pipeline.config import parse_experiment
 from pipeline.errors import InputError
 from pipeline.sources import source_files
-from pipeline.tiling.jobs import planned_batches
+from pipeline.tiling.jobs import batch_minutes, planned_batches
 
 try:
     EXPERIMENT = parse_experiment(config, "configuration")
 except InputError as error:
     raise SystemExit(str(error)) from None
 validate(config, "../../config/schema.json", set_default=False)
+RESULTS = Path("results", EXPERIMENT.experiment)
 
 
 wildcard_constraints:
@@ -88,11 +90,14 @@ def plan_settings(wildcards):
     return json.dumps({"tiling": tiling, "method": method})
 
 
+@cache
+def batches_of(scene, run, label):
+    """Number of batches of a fused cube, which stays the same while the workflow runs."""
+    return planned_batches(EXPERIMENT, RESULTS, scene, run, label)
+
+
 def batch_number(wildcards):
-    """Number of batches of a fused cube."""
-    run = f"{wildcards.response}/seed{wildcards.seed}"
-    results = Path("results", wildcards.experiment)
-    return planned_batches(EXPERIMENT, results, wildcards.scene, run, wildcards.label)
+    return batches_of(wildcards.scene, f"{wildcards.response}/seed{wildcards.seed}", wildcards.label)
 
 
 def manifests(wildcards):
@@ -116,8 +121,10 @@ def method_threads(wildcards):
 
 
 def batch_runtime(wildcards, attempt):
-    """Minutes that a batch may take: more than it is meant to, since its length is an estimate."""
-    return ceil(attempt * (10 + 2 * EXPERIMENT.tiling.job_minutes))
+    """Minutes that a batch may take: more than it is thought to, since that is an estimate."""
+    batches = int(wildcards.batches)
+    minutes = batch_minutes(EXPERIMENT, RESULTS, wildcards.scene, wildcards.label, batches)
+    return ceil(attempt * (10 + 2 * minutes))
 
 
 def method_gpus(wildcards):

@@ -26,5 +26,5 @@ rule fuse:
         settings=method_settings,
     shell:
         "pipeline fuse --observation {input.observation} --estimate {input.estimate} --fitted {input.fitted}"
-        " --plan {input.plan} --batch {wildcards.batch} --settings {params.settings:q} --seed {wildcards.seed}"
+        " --plan {input.plan} --batch {wildcards.batch} --of {wildcards.batches} --settings {params.settings:q} --seed {wildcards.seed}"
         " --out {output.manifest} 2> {log}"

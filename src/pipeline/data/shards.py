@@ -81,6 +81,12 @@ class ShardWriter:
                 if is_raster(variable.variable)
             }
 
+    @property
+    def layout(self) -> dict[str, str]:
+        """Digest of each raster's metadata, which says how its values lie in shards."""
+        names = {name: f"{name}/zarr.json" for name in self._rasters}
+        return {name: sha256(self._files[key].to_bytes()).hexdigest() for name, key in names.items()}
+
     def write(self, name: str, window: Window, values: NDArray[Any]) -> Shards:
         """Write a window of a raster that consists of whole shards, and return their digests."""
         raster = self._rasters[name]
@@ -132,7 +138,9 @@ class ShardWriter:
 
 
 class Journal:
-    """What a writer has finished: a line for each write unit, synced, which a kill can only cut short.
+    """What a writer has finished: a line for each write unit, synced, with a digest of its own.
+
+    A line that a kill cut short, or that was changed, counts for nothing.
 
     It stays when the store is complete, so that a damaged store is repaired shard by shard.
 
@@ -166,7 +174,11 @@ class Journal:
 
 
 def _as_line(record: dict[str, Any]) -> str:
-    return json.dumps(record, sort_keys=True) + "\n"
+    return json.dumps(record | {"digest": _digest_of(record)}, sort_keys=True) + "\n"
+
+
+def _digest_of(record: dict[str, Any]) -> str:
+    return token_of({key: value for key, value in record.items() if key != "digest"})
 
 
 def fill_store(
@@ -205,7 +217,7 @@ def fill_store(
 
 
 def journal_lines(path: Path) -> Iterable[dict[str, Any]]:
-    """The whole lines of a journal; what a kill cut short is left out."""
+    """The lines of a journal that are whole and unchanged."""
     try:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
@@ -215,7 +227,7 @@ def journal_lines(path: Path) -> Iterable[dict[str, Any]]:
             content = json.loads(line)
         except ValueError:
             continue
-        if isinstance(content, dict) and {"token", "unit", "shards"} <= set(content):
+        if isinstance(content, dict) and content.get("digest") == _digest_of(content):
             yield content
 
 

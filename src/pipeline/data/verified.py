@@ -20,8 +20,6 @@ from xarray.core import indexing
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
 
-AGAIN = "run `pipeline verify {store}` and then the workflow again to repair it"
-
 
 class VerifiedRaster(BackendArray):
     """A raster of a store as xarray's lazy array, checked shard by shard against the ledger.
@@ -74,7 +72,8 @@ def check_file(store: Path, name: str, expected: str | None) -> None:
     fault = file_fault(store / name, expected)
     if fault is not None:
         raise InputError(
-            f"{store}: {in_words(name)} {fault} since the store was written; {AGAIN.format(store=store)}"
+            f"{store}: {in_words(name)} {fault} since the store was written; "
+            f"run `pipeline verify {store}` and then the workflow again to repair it"
         )
 
 
@@ -93,5 +92,7 @@ def in_words(name: str) -> str:
     >>> in_words("fused/c/0/3/4"), in_words("fused/zarr.json")
     ('array fused, shard 0/3/4', 'metadata fused/zarr.json')
     """
-    array, _, key = name.rpartition("/c/")
-    return f"array {array}, shard {key}" if array else f"metadata {name}"
+    if name.endswith("zarr.json"):
+        return f"metadata {name}"
+    array, _, key = name.partition("/c")
+    return f"array {array}, shard {key.strip('/') or '0'}"

@@ -18,7 +18,7 @@ from pipeline.errors import InputError
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write tensors and string metadata atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}.partial")
     try:
         safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata)
         with aside.open("rb+") as file:

@@ -37,7 +37,9 @@ def fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: P
 def write_fitted(path: Path, state: State, metadata: dict[str, Any]) -> None:
     """Write a fitted method's state atomically."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in state.items()}
-    write_tensors(path, tensors, {"pipeline": canonical_json(metadata | {"digest": _digest(tensors)})})
+    write_tensors(
+        path, tensors, {"pipeline": canonical_json(metadata | {"digest": _digest(tensors, metadata)})}
+    )
 
 
 def read_fitted(path: Path, expected: str) -> State:
@@ -51,7 +53,7 @@ def read_fitted(path: Path, expected: str) -> State:
     tensors, found = check_fitted(path)
     if found != expected:
         raise InputError(
-            f"{path}: was fitted with other settings or another observation (fingerprint {found[:12]}, "
+            f"{path}: was fitted with other code, settings or another observation (fingerprint {found[:12]}, "
             f"expected {expected[:12]}); delete it and run `train` again"
         )
     return {name: tensor.numpy() for name, tensor in tensors.items()}
@@ -62,17 +64,17 @@ def check_fitted(path: Path) -> tuple[dict[str, torch.Tensor], str]:
     tensors, metadata = read_tensors(path)
     try:
         record = json.loads(metadata["pipeline"])
-        found, digest = str(record["fingerprint"]), record["digest"]
-    except (KeyError, TypeError, json.JSONDecodeError):
-        found = digest = "missing"
-    if digest != _digest(tensors):
+        found, digest = str(record["fingerprint"]), record.pop("digest")
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
+        record, found, digest = {}, "missing", "missing"
+    if digest != _digest(tensors, record):
         raise InputError(f"{path}: was changed since `train` wrote it; delete it and run `train` again")
     return tensors, found
 
 
-def _digest(tensors: dict[str, torch.Tensor]) -> str:
-    """SHA-256 over names, shapes and values."""
-    digest = sha256()
+def _digest(tensors: dict[str, torch.Tensor], metadata: dict[str, Any]) -> str:
+    """SHA-256 over the metadata and over names, types, shapes and values."""
+    digest = sha256(canonical_json(metadata).encode())
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name}:{tuple(tensor.shape)}:".encode() + tensor.numpy().tobytes())
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode() + tensor.numpy().tobytes())
     return digest.hexdigest()

@@ -19,11 +19,10 @@ from pipeline.data.shards import Journal, Shards
 from pipeline.errors import InputError
 from pipeline.methods import build
 from pipeline.settings import MethodEntry
-from pipeline.steps.fitted import fingerprint, read_fitted
+from pipeline.steps.fitted import read_fitted
 from pipeline.steps.observed import read_scene
-from pipeline.steps.plan import read_plan
 from pipeline.steps.progress import ProgressReport
-from pipeline.steps.tiles import Run, finished_tiles, tile_name
+from pipeline.steps.tiles import Inputs, finished_tiles, tile_name
 from pipeline.steps.timing import Timing
 from pipeline.tiling.runner import fuse_tiles
 
@@ -37,6 +36,7 @@ def run(
     settings: MethodEntry,
     seed: int,
     batch: int,
+    of: int,
     out: Path,
 ) -> None:
     """Write the shards of one batch into the product, and the batch's manifest.
@@ -48,23 +48,24 @@ def run(
     fitted : Path
     settings : MethodEntry
     seed : int
-    batch : int
-        Counted from 1.
+    batch, of : int
+        Number of the batch, counted from 1, and number of batches.
     out : Path
         The manifest, `tiles/<batch>-of-<batches>.json` beside the product `fused.zarr`.
     """
     begin = perf_counter()
-    tiles_plan = read_plan(plan)
-    if not 1 <= batch <= tiles_plan.batches:
-        raise InputError(f"{plan}: has batches 1 to {tiles_plan.batches}, not {batch}; run `plan` again")
-    inputs = Run(observation, estimate, fitted, plan, settings, seed)
-    scene = read_scene(observation, estimate)
-    state = read_fitted(fitted, fingerprint(settings, seed, observation, estimate))
-    method = build(settings).restore(scene, state, seed)
+    inputs = Inputs(observation, estimate, fitted, plan, settings, seed)
+    if inputs.tiles.batches != of or batch > of:
+        raise InputError(
+            f"{plan}: has batches 1 to {inputs.tiles.batches}, but number {batch} of {of} was asked for; "
+            "delete it and run the workflow again"
+        )
+    state = read_fitted(fitted, inputs.fingerprint)
+    method = build(settings).restore(read_scene(observation, estimate), state, seed)
     writer = inputs.writer(out.parent.parent / "fused.zarr", {})
-    journal = Journal(out.with_suffix(".journal"), inputs.token())
+    journal = Journal(out.with_suffix(".journal"), inputs.token(writer))
     finished = finished_tiles(out.parent, journal)
-    tiles = list(tiles_plan.windows(batch - 1))
+    tiles = list(inputs.tiles.windows(batch - 1))
     seconds: dict[str, float] = {}
     shards: dict[str, Shards] = {}
     for tile in tiles:
@@ -81,10 +82,10 @@ def run(
             shards[name], seconds[name] = written, spent
             progress("tiles", len(shards), len(tiles))
 
-        fuse_tiles(method, missing, write)
+        fuse_tiles(method, missing, write, progress)
     content = {
         "batch": batch,
-        "batches": tiles_plan.batches,
+        "batches": of,
         "token": journal.token,
         "shards": {key: digest for found in shards.values() for key, digest in found.items()},
         "device": method.device,

@@ -15,9 +15,9 @@ from pipeline.data.shards import Shards
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
 from pipeline.settings import MethodEntry
-from pipeline.steps.plan import read_plan
-from pipeline.steps.tiles import Run, shards_of
+from pipeline.steps.tiles import Inputs, shards_of
 from pipeline.steps.timing import write_total
+from pipeline.tiling.plan import TilePlan
 
 
 def run(
@@ -39,16 +39,10 @@ def run(
         A manifest is missing or of another run, or a shard is missing or damaged; the manifest of a
         damaged shard is removed, so that the next run fuses that tile again.
     """
-    inputs = Run(observation, estimate, fitted, plan, settings, seed)
-    shards, owners, devices = _gathered(manifests, inputs.token())
-    tiles = read_plan(plan)
-    expected = {key for tile in range(len(tiles)) for key in shards_of(tiles.window(tile), tiles.core)}
-    if shards.keys() != expected:
-        missing, extra = sorted(expected - shards.keys()), sorted(shards.keys() - expected)
-        raise InputError(
-            f"{out}: {len(missing)} shards are in no manifest and {len(extra)} are not in the plan "
-            f"({', '.join((missing + extra)[:3])}); run `fuse` for all batches of the plan"
-        )
+    inputs = Inputs(observation, estimate, fitted, plan, settings, seed)
+    token = inputs.token(inputs.writer(out.with_suffix(".zarr"), {}))
+    shards, owners, devices = _gathered(manifests, token)
+    _check_complete(out, inputs.tiles, shards, manifests)
     origin = provenance(
         "fuse",
         settings=settings,
@@ -70,6 +64,22 @@ def run(
     write_total([path.with_suffix(".timing.json") for path in manifests], out.parent / "fuse.timing.json")
 
 
+def _check_complete(out: Path, plan: TilePlan, shards: Shards, manifests: Sequence[Path]) -> None:
+    """Refuse manifests that do not hold just the shards of the plan, and remove those."""
+    wrong: dict[str, int] = {}
+    for tile, batch in enumerate(plan.batch.tolist()):
+        missing = shards_of(plan.window(tile), plan.core) - shards.keys()
+        wrong |= dict.fromkeys(missing, batch)
+    if wrong and len(manifests) == plan.batches:
+        for batch in set(wrong.values()):
+            manifests[batch].unlink()
+    if wrong or len(shards) != sum(len(shards_of(plan.window(i), plan.core)) for i in range(len(plan))):
+        raise InputError(
+            f"{out}: the manifests lack {len(wrong)} of the plan's shards, or hold others "
+            f"({', '.join(sorted(wrong)[:3])}); run the workflow again"
+        )
+
+
 def _gathered(manifests: Sequence[Path], token: str) -> tuple[Shards, dict[str, Path], set[str]]:
     """All shards, the manifest that each is in, and the devices that computed them."""
     shards: Shards = {}
@@ -78,7 +88,10 @@ def _gathered(manifests: Sequence[Path], token: str) -> tuple[Shards, dict[str, 
     for path in manifests:
         manifest: dict[str, Any] = read_json(path)
         if manifest.get("token") != token:
-            raise InputError(f"{path}: is of another run; delete it and run `fuse` for this batch again")
+            path.unlink()
+            raise InputError(
+                f"{path}: was of another run, or of other code, and is removed; run the workflow again"
+            )
         twice = sorted(shards.keys() & manifest["shards"].keys())
         if twice:
             raise InputError(f"{path}: shard {twice[0]} is in {owners[twice[0]]} too; delete both")

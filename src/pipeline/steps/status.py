@@ -101,9 +101,9 @@ def _state(experiment: Experiment, results: Path, scene: str, run: str, label: s
 
 def progress_of(folder: Path, logs: Path, batches: int) -> Progress:
     """How far the tiles of a run's folder are."""
-    seconds: dict[str, float] = {}
-    for journal in sorted(folder.glob("tiles/*.journal")):
-        seconds |= {line["unit"]: float(line.get("seconds", 0.0)) for line in journal_lines(journal)}
+    journals = sorted(folder.glob("tiles/*.journal"), key=lambda path: path.stat().st_mtime)
+    lines = [line for journal in journals for line in journal_lines(journal)]
+    seconds = {line["unit"]: float(line["seconds"]) for line in lines if line["token"] == lines[-1]["token"]}
     finished = running = 0
     for batch in range(1, batches + 1):
         name = f"{batch}-of-{batches}"

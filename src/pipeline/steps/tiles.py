@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,16 @@ from pipeline.core.window import Window
 from pipeline.data.schema import cube_dataset, metadata_from, placeholder
 from pipeline.data.shards import Journal, ShardWriter, journal_lines, token_of
 from pipeline.data.store import read_store
-from pipeline.provenance import sha256_of
+from pipeline.provenance import package_versions, sha256_of
 from pipeline.settings import MethodEntry
 from pipeline.sources import code_digest
 from pipeline.steps.fitted import fingerprint
 from pipeline.steps.plan import read_plan
+from pipeline.tiling.plan import TilePlan
 
 
 @dataclass(frozen=True)
-class Run:
+class Inputs:
     """What decides a fused cube: four ledgers or files, the method's settings and the seed."""
 
     observation: Path
@@ -35,24 +37,35 @@ class Run:
     settings: MethodEntry
     seed: int
 
-    def token(self) -> str:
-        """Digest of all that a tile's bytes depend on; the division among batches is not part of it."""
-        plan = read_plan(self.plan)
-        return token_of(
-            {
-                "fingerprint": fingerprint(self.settings, self.seed, self.observation, self.estimate),
-                "fitted": sha256_of(self.fitted),
-                "tiles": [*plan.shape, plan.core, plan.halo],
-                "code": code_digest("pipeline.steps.fuse", f"pipeline.methods.{self.settings.method}"),
-            }
-        )
+    @cached_property
+    def tiles(self) -> TilePlan:
+        """The plan."""
+        return read_plan(self.plan)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """That of the fitted method."""
+        return fingerprint(self.settings, self.seed, self.observation, self.estimate)
 
     def writer(self, store: Path, provenance: Mapping[str, Any]) -> ShardWriter:
         """The writer of the product's shards."""
-        plan, dataset = read_plan(self.plan), read_store(self.observation)
-        cube = placeholder(dataset.sizes["band"], *plan.shape)
+        dataset, core = read_store(self.observation), self.tiles.core
+        cube = placeholder(dataset.sizes["band"], *self.tiles.shape)
         template = cube_dataset(cube, metadata_from(dataset))
-        return ShardWriter(store, template, provenance, {"y": plan.core, "x": plan.core})
+        return ShardWriter(store, template, provenance, {"y": core, "x": core})
+
+    def token(self, writer: ShardWriter) -> str:
+        """Digest of all that a tile's bytes depend on; the division among batches is not part of it."""
+        return token_of(
+            {
+                "fingerprint": self.fingerprint,
+                "fitted": sha256_of(self.fitted),
+                "tiles": [*self.tiles.shape, self.tiles.core, self.tiles.halo],
+                "layout": writer.layout,
+                "code": code_digest("pipeline.steps.fuse", f"pipeline.methods.{self.settings.method}"),
+                "packages": package_versions(),
+            }
+        )
 
 
 def tile_name(tile: Window) -> str:

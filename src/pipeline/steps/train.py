@@ -48,11 +48,11 @@ def run(*, observation: Path, estimate: Path, settings: MethodEntry, seed: int, 
     with timing.measure("io"):
         write_fitted(out, fitted.state(), metadata)
     timing.write(out.parent, device=fitted.device, precision=fitted.precision, parameters=fitted.parameters)
-    for old in out.parent.glob(".train-*"):
-        shutil.rmtree(old)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for path in (out, out.with_name(TIMING)):
         _link(path, folder / path.name)
+    for old in {folder / CHECKPOINTS, *out.parent.glob(".train-*")} - {folder}:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _found_again(folder: Path, out: Path, key: str) -> bool:
@@ -62,13 +62,13 @@ def _found_again(folder: Path, out: Path, key: str) -> bool:
     except InputError:
         return False
     for path in (out, out.with_name(TIMING)):
-        path.unlink(missing_ok=True)
         _link(folder / path.name, path)
     return True
 
 
 def _link(source: Path, target: Path) -> None:
     """A second name for a file, or a copy where the file system has no links."""
+    target.unlink(missing_ok=True)
     try:
         target.hardlink_to(source)
     except OSError:

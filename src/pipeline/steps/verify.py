@@ -44,17 +44,14 @@ def run(paths: Sequence[Path], *, withdraw: bool) -> tuple[int, list[str]]:
 
 
 def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
-    """Ledgers and fitted methods, those in folders included."""
+    """The ledgers that stores have or should have, and fitted methods; those in folders included."""
     for path in paths:
         if path.suffix == ".zarr":
             yield ledger_of(path)
         elif path.is_dir():
-            stores = {ledger_of(store) for store in path.rglob("*.zarr")}
-            found = sorted(
-                {ledger for ledger in stores if ledger.exists()} | {*path.rglob("fitted.safetensors")}
-            )
+            found = sorted({*map(ledger_of, path.rglob("*.zarr")), *_fitted_in(path)})
             if not found:
-                raise InputError(f"{path}: holds no finished store; run the workflow first")
+                raise InputError(f"{path}: holds no store; run the workflow first")
             yield from found
         else:
             yield path
@@ -68,7 +65,7 @@ def _fitted_in(folder: Path) -> Iterator[Path]:
 def _verify(ledger: Path) -> tuple[int, list[str]]:
     """Faults of a store and of its ledger."""
     if not ledger.exists():
-        raise InputError(f"{ledger}: no such file; the store is not finished, run the workflow")
+        return 0, [f"{ledger}: no such file; the store is not finished, or its ledger was lost"]
     try:
         count, faults = verify_store(ledger)
         if ledger.read_text() != canonical_json(read_json(ledger)):
@@ -88,7 +85,7 @@ def _verify_fitted(path: Path) -> tuple[int, list[str]]:
 
 def _withdraw(path: Path) -> None:
     """Remove what vouches for a damaged store: its ledger, and the manifests of damaged tiles."""
-    if path.suffix != ".safetensors":
+    if path.stem == "fused":
         for manifest in path.parent.glob("tiles/*-of-*.json"):
             if not manifest.name.endswith(".timing.json") and _owns_damage(
                 manifest, path.with_suffix(".zarr")

@@ -42,20 +42,37 @@ def planned_batches(experiment: Experiment, results: Path, scene: str, run: str,
     Returns
     -------
     int
-        That of the cube's plan, where there is one under the same settings; 1 for a scene whose
+        That of the cube's plan, where there is one of the same size and settings; 1 for a scene whose
         size cannot be known yet.
     """
     made = _attributes(results / scene / run / label / "plan.zarr")
-    if made and made.get("tiling") == experiment.tiling.model_dump(mode="json"):
+    shape = scene_shape(experiment, scene)
+    same = made.get("tiling") == experiment.tiling.model_dump(mode="json")
+    if made and same and shape in (None, tuple(made["shape"])):
         return int(made["batches"])
-    described = experiment.scenes[scene]
-    shape = described.size or _file_size(described.source)
     if shape is None:
         return 1
-    speed = experiment.tiling.seconds_per_megapixel.get(label)
-    if speed is None:
-        speed = measured_speed(results, label) or experiment.methods[label].seconds_per_megapixel
-    return batch_count(shape, experiment.tiling.core or LARGEST_CORE, speed, experiment.tiling)
+    core = experiment.tiling.core or LARGEST_CORE
+    return batch_count(shape, core, speed_of(experiment, results, label), experiment.tiling)
+
+
+def batch_minutes(experiment: Experiment, results: Path, scene: str, label: str, batches: int) -> float:
+    """How long a batch of a fused cube takes, as far as one can tell: more than wished for, if bounded."""
+    shape = scene_shape(experiment, scene) or (0, 0)
+    minutes = shape[0] * shape[1] / 1e6 * speed_of(experiment, results, label) / 60
+    return max(experiment.tiling.job_minutes, minutes / batches)
+
+
+def scene_shape(experiment: Experiment, scene: str) -> tuple[int, int] | None:
+    """Height and width of a scene, None for a file that is not there yet."""
+    described = experiment.scenes[scene]
+    return described.size or _file_size(described.source)
+
+
+def speed_of(experiment: Experiment, results: Path, label: str) -> float:
+    """Seconds per megapixel of a method: as configured, as measured here, or a rough guess."""
+    configured = experiment.tiling.seconds_per_megapixel.get(label)
+    return configured or measured_speed(results, label) or experiment.methods[label].seconds_per_megapixel
 
 
 def measured_speed(results: Path, label: str) -> float | None:
@@ -65,7 +82,7 @@ def measured_speed(results: Path, label: str) -> float | None:
         made = _attributes(path.with_name("plan.zarr"))
         if made:
             megapixels = made["shape"][0] * made["shape"][1] / 1e6
-            found.append((megapixels, read_json(path)["seconds"]["compute"] / megapixels))
+            found.append((megapixels, sum(read_json(path)["seconds"].values()) / megapixels))
     return max(found)[1] if found else None
 
 

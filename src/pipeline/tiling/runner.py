@@ -13,6 +13,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.observation import Progress, no_progress
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod
 
@@ -20,7 +21,9 @@ Write = Callable[[Window, NDArray[np.float32], float], None]
 """Takes a tile, its cube and the seconds that its fusion took."""
 
 
-def fuse_tiles(fitted: FittedMethod, tiles: Sequence[Window], write: Write) -> None:
+def fuse_tiles(
+    fitted: FittedMethod, tiles: Sequence[Window], write: Write, progress: Progress = no_progress
+) -> None:
     """Fuse tiles and hand each to `write`, which runs in a thread of its own, one tile at a time.
 
     At most three tiles are in memory: one being read, one fused, one written.
@@ -35,8 +38,10 @@ def fuse_tiles(fitted: FittedMethod, tiles: Sequence[Window], write: Write) -> N
             part = ahead.result()
             if after is not None:
                 ahead = reader.submit(fitted.read, after)
+            if behind is not None and behind.done():
+                behind.result()  # a full disk is said now, not a tile later
             start = perf_counter()
-            cube = fitted.fuse_part(part, tile)
+            cube = fitted.fuse_part(part, tile, progress)
             seconds = perf_counter() - start
             if behind is not None:
                 behind.result()

@@ -27,7 +27,7 @@ from pipeline.methods.args_diff.patches import Patch, guidance_of, own_window, p
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
 from pipeline.methods.args_diff.sampling import sample, timesteps
 from pipeline.methods.base import FittedMethod, State
-from pipeline.methods.device import bfloat16_on, device_name, reproducible, resolve_device
+from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.settings import ArgsDiffSettings
 
 AT_ONCE = {"cpu": 1, "cuda": 8}  # patches that go through the network together
@@ -45,12 +45,13 @@ class FittedArgsDiff(FittedMethod):
         spatial: nn.Module,
         spectral: nn.Module,
         scale: float,
+        bfloat16: bool,
         recording: Recording | None,
     ) -> None:
         super().__init__(scene, halo_lr)
         self.settings, self.seed, self.scale, self.recording = settings, seed, scale, recording
         self._device = resolve_device(settings.device)
-        self._bfloat16 = bfloat16_on(self._device, settings.precision)
+        self._bfloat16 = bfloat16
         self.networks = {"spatial": spatial, "spectral": spectral}
         self.parameters = parameter_count(spatial, spectral)
         self.device = device_name(self._device)
@@ -64,14 +65,18 @@ class FittedArgsDiff(FittedMethod):
         return height * width <= self.settings.patch**2
 
     def state(self) -> State:
-        """The weights of both networks, float32, the images' scale and the recording."""
+        """The weights of both networks, float32, the images' scale, the precision and the recording.
+
+        The precision is that of the training's device, wherever tiles are sampled.
+        """
         weights = {
             f"{name}.{key}": tensor.cpu().contiguous().numpy()
             for name, network in self.networks.items()
             for key, tensor in network.state_dict().items()
         }
         recorded = self.recording.state() if self.recording else {}
-        return weights | {"scale": np.array(self.scale, np.float32)} | recorded
+        settled = {"scale": np.array(self.scale, np.float32), "bfloat16": np.array(self._bfloat16)}
+        return weights | settled | recorded
 
     def read(self, window: Window) -> Observation:
         """The patches that a window touches, or the whole of a small scene."""

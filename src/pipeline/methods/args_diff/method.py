@@ -88,7 +88,8 @@ class ArgsDiff:
                 recipe("spatial", budget.spatial_iterations, budget.spatial_learning_rate),
                 progress,
             )
-        fitted = self._fitted(scene, seed, spatial, spectral, scale, None)
+        bfloat16 = bfloat16_on(device, settings.precision)
+        fitted = self._fitted(scene, seed, spatial, spectral, scale, bfloat16, None)
         if not fitted.in_one_piece:
             fitted.recording = fitted.record(anchor_windows(scene, pool), progress)
         return fitted
@@ -102,7 +103,8 @@ class ArgsDiff:
             network.load_state_dict(
                 {key.removeprefix(f"{name}."): torch.from_numpy(value) for key, value in weights.items()}
             )
-        return self._fitted(scene, seed, spatial, spectral, state["scale"].item(), Recording.restore(state))
+        scale, bfloat16 = state["scale"].item(), bool(state["bfloat16"])
+        return self._fitted(scene, seed, spatial, spectral, scale, bfloat16, Recording.restore(state))
 
     def _fitted(
         self,
@@ -111,10 +113,11 @@ class ArgsDiff:
         spatial: nn.Module,
         spectral: nn.Module,
         scale: float,
+        bfloat16: bool,
         recording: Recording | None,
     ) -> FittedArgsDiff:
-        halo_lr = self.halo_lr(scene.spatial_response)
-        return FittedArgsDiff(scene, halo_lr, self.settings, seed, spatial, spectral, scale, recording)
+        halo = self.halo_lr(scene.spatial_response)
+        return FittedArgsDiff(scene, halo, self.settings, seed, spatial, spectral, scale, bfloat16, recording)
 
 
 def _signed_unit(image: NDArray[np.float32], scale: float) -> Tensor:

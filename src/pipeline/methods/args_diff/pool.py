@@ -65,6 +65,11 @@ def anchor_windows(scene: ObservedScene, pool: list[Observation]) -> list[tuple[
         for window in squares(part.whole, SIDE // 2)
         if mostly_valid(part, window)
     ]
+    if not candidates:
+        raise InputError(
+            f"args_diff: no window of {SIDE // 2}x{SIDE // 2} pixels has data in half of its pixels; "
+            "crop the scene to where both images have data"
+        )
     features = np.stack([spectral_feature(part, window) for part, window in candidates])
     rows, cols = candidates[0][1].shape
     chosen = farthest(features, ANCHOR_PIXELS // (rows * cols))
