@@ -114,25 +114,22 @@ class ObservedScene:
 
     def padded_window(self, window: Window, halo_lr: int) -> Window:
         """`window` grown by `halo_lr` LR pixels and outwards to whole LR pixels, inside the image."""
-        step = self.spatial_response.ratio.numerator
-        halo = ceil(halo_lr * self.spatial_response.ratio)
-
         self._check_inside(window)
-
-        def grow(low: int, high: int, size: int) -> tuple[int, int]:
-            return max(0, (low - halo) // step * step), min(size, -((-high - halo) // step) * step)
-
-        return Window(
-            *grow(window.y0, window.y1, self.hr_shape[0]), *grow(window.x0, window.x1, self.hr_shape[1])
-        )
+        ratio = self.spatial_response.ratio
+        return window.grown(ceil(halo_lr * ratio), self.whole).aligned(ratio.numerator, self.whole)
 
     def lr_window(self, window: Window) -> Window:
         """The LR pixels under a window of whole LR pixels."""
         ratio = self.spatial_response.ratio
-        lr = [bound / ratio for bound in (window.y0, window.y1, window.x0, window.x1)]
-        if any(bound.denominator != 1 for bound in lr):
+        if any(bound % ratio.numerator for bound in (window.y0, window.y1, window.x0, window.x1)):
             raise InputError(f"{window} is not aligned with LR pixels at ratio {ratio}")
-        return Window(*map(int, lr))
+        return window.coarsened(ratio)
+
+    def window_of(self, part: Observation) -> Window:
+        """Where a part of the scene lies in it."""
+        y, x = (own - of_scene for own, of_scene in zip(part.origin, self.origin, strict=True))
+        height, width = part.hr_shape
+        return Window(y, y + height, x, x + width)
 
     def crop(self, window: Window) -> Observation:
         """Read the observation of a window that is aligned with whole LR pixels."""

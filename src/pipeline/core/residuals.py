@@ -62,9 +62,7 @@ def block_residuals(cube: Any, scene: ObservedScene, block: Window) -> Powers:
     """Powers of a block of whole LR pixels, band by band."""
     part = scene.crop(block)
     operator, seen = scene.spatial_response.window_operator(scene.hr_shape, scene.lr_window(block))
-    read = Window(
-        min(block.y0, seen.y0), max(block.y1, seen.y1), min(block.x0, seen.x0), max(block.x1, seen.x1)
-    )
+    read = block.union(seen)
     images = np.asarray(cube[:, *read.slices])
     forward = _Forward(operator)
     hsi, msi = np.zeros((2, 2))

@@ -63,8 +63,7 @@ class Sensors:
 
     def lr_window(self, window: Window) -> Window:
         """The LR pixels under a window of whole LR pixels."""
-        ratio = self.spatial_response.ratio
-        return Window(*(int(bound / ratio) for bound in (window.y0, window.y1, window.x0, window.x1)))
+        return window.coarsened(self.spatial_response.ratio)
 
     def images(self, window: Window) -> tuple[Cube, Cube]:
         """LR-HSI ``(C, h, w)`` and HR-MSI ``(c, height, width)`` of a window of whole LR pixels."""

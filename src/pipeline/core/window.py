@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,34 @@ class Window:
         for y in range(self.y0, self.y1, side):
             for x in range(self.x0, self.x1, side):
                 yield Window(y, min(y + side, self.y1), x, min(x + side, self.x1))
+
+    def grown(self, margin: int, within: Window) -> Window:
+        """The window with a margin on all sides, as far as `within` reaches."""
+        return Window(
+            max(within.y0, self.y0 - margin),
+            min(within.y1, self.y1 + margin),
+            max(within.x0, self.x0 - margin),
+            min(within.x1, self.x1 + margin),
+        )
+
+    def aligned(self, side: int, within: Window) -> Window:
+        """The smallest window around it whose bounds are multiples of `side`, or those of `within`."""
+        return Window(
+            max(within.y0, self.y0 // side * side),
+            min(within.y1, -(-self.y1 // side) * side),
+            max(within.x0, self.x0 // side * side),
+            min(within.x1, -(-self.x1 // side) * side),
+        )
+
+    def coarsened(self, ratio: Fraction) -> Window:
+        """The pixels, `ratio` times as large, that it touches.
+
+        >>> Window(0, 8, 6, 9).coarsened(Fraction(4))
+        Window(y0=0, y1=2, x0=1, x1=3)
+        """
+        return Window(
+            floor(self.y0 / ratio), ceil(self.y1 / ratio), floor(self.x0 / ratio), ceil(self.x1 / ratio)
+        )
 
     def relative_to(self, other: Window) -> Window:
         """The window in the coordinates of `other`'s upper left corner."""

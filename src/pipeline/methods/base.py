@@ -62,9 +62,7 @@ class FittedMethod(ABC):
     ) -> NDArray[np.float32]:
         """The fused cube ``(C, height, width)`` of a window, from what `read` gave for it."""
         cube = self.fuse_observation(part, progress)
-        y, x = (own - of_scene for own, of_scene in zip(part.origin, self.scene.origin, strict=True))
-        height, width = part.hr_shape
-        return cube[:, *window.relative_to(Window(y, y + height, x, x + width)).slices]
+        return cube[:, *window.relative_to(self.scene.window_of(part)).slices]
 
     def fuse(self, window: Window | None = None, progress: Progress = no_progress) -> NDArray[np.float32]:
         """The fused cube ``(C, height, width)`` of a window, by default of the whole image."""

@@ -7,9 +7,9 @@ clustering. An aid for the eye, not a classification.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
+from pipeline.core.farthest import farthest_points
 from pipeline.core.window import Window
 from pipeline.report.pictures import Floats
 
@@ -53,18 +53,8 @@ class Candidates:
         positions, spectra = grid[valid], self.spectra[valid]
         if len(spectra) == 0:
             return []
-        centres, _ = kmeans2(spectra, spectra[_farthest_points(spectra, count)], iter=10, minit="matrix")
+        outlier = int(np.argmax(((spectra - spectra.mean(axis=0)) ** 2).sum(axis=1)))
+        starts = spectra[farthest_points(spectra, outlier, count)]
+        centres, _ = kmeans2(spectra, starts, iter=10, minit="matrix")
         nearest = (int(np.argmin(((spectra - centre) ** 2).sum(axis=1))) for centre in centres)
         return [(int(positions[i, 0]), int(positions[i, 1])) for i in dict.fromkeys(nearest)]
-
-
-def _farthest_points(points: NDArray[np.float64], count: int) -> list[int]:
-    """Indices of points, each the farthest from those before; fewer where points coincide."""
-    chosen = [int(np.argmax(((points - points.mean(axis=0)) ** 2).sum(axis=1)))]
-    distance = np.full(len(points), np.inf)
-    while len(chosen) < count:
-        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
-        if distance.max() == 0:
-            break
-        chosen.append(int(np.argmax(distance)))
-    return chosen

@@ -97,11 +97,8 @@ class DataMask:
 
     def __call__(self, window: Window) -> bool:
         """Look at the masks of the window."""
-        rows, columns = (
-            slice(int(low / self.ratio), ceil(high / self.ratio))
-            for low, high in ((window.y0, window.y1), (window.x0, window.x1))
-        )
-        return bool(self.lr[rows, columns].values.any() and self.hr[*window.slices].values.any())
+        lr = window.coarsened(self.ratio)
+        return bool(self.lr[*lr.slices].values.any() and self.hr[*window.slices].values.any())
 
 
 def plan_dataset(plan: TilePlan) -> xr.Dataset:

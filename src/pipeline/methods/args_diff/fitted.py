@@ -8,6 +8,8 @@ the patches. Nothing is trained here.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
 from itertools import groupby
 
 import numpy as np
@@ -23,7 +25,7 @@ from pipeline.errors import InputError
 from pipeline.methods.args_diff.guidance import JointLoss, RecordedLoss
 from pipeline.methods.args_diff.networks import SpatialUNet, on_device, parameter_count, to_precision
 from pipeline.methods.args_diff.norms import FrozenNorm, Norm, RecordingNorm
-from pipeline.methods.args_diff.patches import Patch, guidance_of, own_window, patches
+from pipeline.methods.args_diff.patches import Patch, guidance_of, patches
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
 from pipeline.methods.args_diff.sampling import sample, timesteps
 from pipeline.methods.base import FittedMethod, State
@@ -31,6 +33,28 @@ from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.settings import ArgsDiffSettings
 
 AT_ONCE = {"cpu": 1, "cuda": 8}  # patches that go through the network together
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a training settles for the whole of a scene.
+
+    Attributes
+    ----------
+    spatial, spectral : nn.Module
+    scale : float
+        The images' largest value, by which they are divided.
+    bfloat16 : bool
+        Whether the spatial network samples in bfloat16.
+    recording : Recording or None
+        Of a scene that is sampled in patches.
+    """
+
+    spatial: nn.Module
+    spectral: nn.Module
+    scale: float
+    bfloat16: bool
+    recording: Recording | None = None
 
 
 class FittedArgsDiff(FittedMethod):
@@ -42,18 +66,15 @@ class FittedArgsDiff(FittedMethod):
         halo_lr: int,
         settings: ArgsDiffSettings,
         seed: int,
-        spatial: nn.Module,
-        spectral: nn.Module,
-        scale: float,
-        bfloat16: bool,
-        recording: Recording | None,
+        learned: Learned,
     ) -> None:
         super().__init__(scene, halo_lr)
-        self.settings, self.seed, self.scale, self.recording = settings, seed, scale, recording
+        self.settings, self.seed = settings, seed
+        self.scale, self.recording = learned.scale, learned.recording
         self._device = resolve_device(settings.device)
-        self._bfloat16 = bfloat16
-        self.networks = {"spatial": spatial, "spectral": spectral}
-        self.parameters = parameter_count(spatial, spectral)
+        self._bfloat16 = learned.bfloat16
+        self.networks = {"spatial": learned.spatial, "spectral": learned.spectral}
+        self.parameters = parameter_count(*self.networks.values())
         self.device = device_name(self._device)
         self.precision = "bfloat16" if self._bfloat16 else "float32"
         self._factors: list[Tensor] | None = None  # of a scene in one piece, once sampled
@@ -83,9 +104,7 @@ class FittedArgsDiff(FittedMethod):
         if self.in_one_piece:
             return self.scene.crop(self.scene.whole)
         seen = [patch.window for patch in patches(self.scene, window, self.settings.patch)]
-        bounds = Window(
-            min(w.y0 for w in seen), max(w.y1 for w in seen), min(w.x0 for w in seen), max(w.x1 for w in seen)
-        )
+        bounds = reduce(Window.union, seen)
         return self.scene.crop(self.scene.padded_window(bounds, 0))
 
     def fuse_part(
@@ -95,7 +114,7 @@ class FittedArgsDiff(FittedMethod):
         if self.in_one_piece:
             return super().fuse_part(part, window, progress)
         assert self.recording is not None
-        own = own_window(self.scene, part)
+        own = self.scene.window_of(part)
         planes = np.zeros((self.settings.d, *part.hr_shape), np.float32)
         with reproducible(self._device, self.settings.threads):
             for patch, coefficients in self._sampled(part, window, self.recording, progress):

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.core.nodata import filled_observation
 from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.spatial import SpatialResponse
 from pipeline.core.subspace import resolve_dimension
-from pipeline.methods.args_diff.fitted import FittedArgsDiff
+from pipeline.methods.args_diff.fitted import FittedArgsDiff, Learned
 from pipeline.methods.args_diff.networks import SpatialUNet, SpectralNet
 from pipeline.methods.args_diff.patches import halo
 from pipeline.methods.args_diff.pool import anchor_windows, training_pool, unit_scale
@@ -89,7 +89,7 @@ class ArgsDiff:
                 progress,
             )
         bfloat16 = bfloat16_on(device, settings.precision)
-        fitted = self._fitted(scene, seed, spatial, spectral, scale, bfloat16, None)
+        fitted = self._fitted(scene, seed, Learned(spatial, spectral, scale, bfloat16))
         if not fitted.in_one_piece:
             fitted.recording = fitted.record(anchor_windows(scene, pool), progress)
         return fitted
@@ -104,20 +104,11 @@ class ArgsDiff:
                 {key.removeprefix(f"{name}."): torch.from_numpy(value) for key, value in weights.items()}
             )
         scale, bfloat16 = state["scale"].item(), bool(state["bfloat16"])
-        return self._fitted(scene, seed, spatial, spectral, scale, bfloat16, Recording.restore(state))
+        learned = Learned(spatial, spectral, scale, bfloat16, Recording.restore(state))
+        return self._fitted(scene, seed, learned)
 
-    def _fitted(
-        self,
-        scene: ObservedScene,
-        seed: int,
-        spatial: nn.Module,
-        spectral: nn.Module,
-        scale: float,
-        bfloat16: bool,
-        recording: Recording | None,
-    ) -> FittedArgsDiff:
-        halo = self.halo_lr(scene.spatial_response)
-        return FittedArgsDiff(scene, halo, self.settings, seed, spatial, spectral, scale, bfloat16, recording)
+    def _fitted(self, scene: ObservedScene, seed: int, learned: Learned) -> FittedArgsDiff:
+        return FittedArgsDiff(scene, self.halo_lr(scene.spatial_response), self.settings, seed, learned)
 
 
 def _signed_unit(image: NDArray[np.float32], scale: float) -> Tensor:

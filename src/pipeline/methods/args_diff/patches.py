@@ -46,25 +46,9 @@ def halo(response: SpatialResponse) -> int:
 
 def patches(scene: ObservedScene, window: Window, side: int) -> list[Patch]:
     """The patches whose cores, squares of `side` pixels, cover a window, row by row."""
-    height, width = scene.hr_shape
     margin = halo(scene.spatial_response)
-
-    def bounds(low: int, high: int, size: int) -> tuple[int, int]:
-        return low // side * side, min(size, -(-high // side) * side)
-
-    cores = Window(*bounds(window.y0, window.y1, height), *bounds(window.x0, window.x1, width))
-    return [Patch(core, grown(core, margin, scene)) for core in cores.split(side)]
-
-
-def grown(core: Window, margin: int, scene: ObservedScene) -> Window:
-    """A window with a margin, inside the scene."""
-    height, width = scene.hr_shape
-    return Window(
-        max(0, core.y0 - margin),
-        min(height, core.y1 + margin),
-        max(0, core.x0 - margin),
-        min(width, core.x1 + margin),
-    )
+    cores = window.aligned(side, scene.whole).split(side)
+    return [Patch(core, core.grown(margin, scene.whole)) for core in cores]
 
 
 def guidance_of(
@@ -85,14 +69,14 @@ def guidance_of(
         What both images are divided by.
     device : torch.device
     """
-    own = own_window(scene, part)
+    own = scene.window_of(part)
     aligned = part.padded_window(window.relative_to(own), 0)
     piece = part.crop(aligned)
     lr = seeing_only(scene, window)
     if min(lr.shape) < 1 or any(missing_pixels(image).all() for image in (piece.lr_hsi, piece.hr_msi)):
         return None
     filled = filled_observation(piece)
-    corner = own_window(scene, piece)
+    corner = scene.window_of(piece)
     operator, seen = scene.spatial_response.window_operator(scene.hr_shape, lr)
 
     def tensor(array: NDArray[Any]) -> Tensor:
@@ -105,13 +89,6 @@ def guidance_of(
         operator.to(device),
         seen.relative_to(window),
     )
-
-
-def own_window(scene: ObservedScene, part: Observation) -> Window:
-    """Where a part lies in its scene."""
-    y, x = (own - of_scene for own, of_scene in zip(part.origin, scene.origin, strict=True))
-    height, width = part.hr_shape
-    return Window(y, y + height, x, x + width)
 
 
 def seeing_only(scene: ObservedScene, window: Window) -> Window:

@@ -7,18 +7,18 @@ sought everywhere. Nothing is trained here.
 from __future__ import annotations
 
 from itertools import islice
-from math import ceil, floor, lcm
+from math import lcm
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.farthest import farthest_points
 from pipeline.core.nodata import missing_pixels
 from pipeline.core.noise import philox_key
 from pipeline.core.observation import Observation, ObservedScene
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.args_diff.networks import STRIDE
-from pipeline.methods.args_diff.patches import own_window
 
 WINDOWS = 64  # windows of the sample
 SIDE = 256  # their side in HR pixels
@@ -84,38 +84,29 @@ def squares(window: Window, side: int) -> list[Window]:
 
 def mostly_valid(part: Observation, window: Window) -> bool:
     """Whether both images have data in enough of a window's pixels."""
-    images = part.lr_hsi[:, *lr_window(part, window).slices], part.hr_msi[:, *window.slices]
+    images = (
+        part.lr_hsi[:, *window.coarsened(part.spatial_response.ratio).slices],
+        part.hr_msi[:, *window.slices],
+    )
     return all(1 - missing_pixels(image).mean() >= VALID_SHARE for image in images)
 
 
 def spectral_feature(part: Observation, window: Window) -> NDArray[np.float64]:
     """Mean and standard deviation ``(2 C,)`` of a window's valid LR spectra."""
-    image = part.lr_hsi[:, *lr_window(part, window).slices]
+    image = part.lr_hsi[:, *window.coarsened(part.spatial_response.ratio).slices]
     spectra = image[:, ~missing_pixels(image)].astype(np.float64)
     return np.concatenate([spectra.mean(axis=1), spectra.std(axis=1)])
 
 
-def lr_window(part: Observation, window: Window) -> Window:
-    """The LR pixels that a window touches."""
-    ratio = part.spatial_response.ratio
-    return Window(
-        floor(window.y0 / ratio), ceil(window.y1 / ratio), floor(window.x0 / ratio), ceil(window.x1 / ratio)
-    )
-
-
 def farthest(features: NDArray[np.float64], count: int) -> list[int]:
     """Rows of ``(n, k)``: the one nearest to the mean, then each time the one farthest from those chosen."""
-    chosen = [int(np.linalg.norm(features - features.mean(axis=0), axis=1).argmin())]
-    distance = np.linalg.norm(features - features[chosen[0]], axis=1)
-    while len(chosen) < min(count, len(features)):
-        chosen.append(int(distance.argmax()))
-        distance = np.minimum(distance, np.linalg.norm(features - features[chosen[-1]], axis=1))
-    return chosen
+    typical = int(np.linalg.norm(features - features.mean(axis=0), axis=1).argmin())
+    return farthest_points(features, typical, count)
 
 
 def of_scene(scene: ObservedScene, part: Observation, window: Window) -> Window:
     """A window of a part in the coordinates of the scene."""
-    own = own_window(scene, part)
+    own = scene.window_of(part)
     return window.relative_to(Window(-own.y0, 0, -own.x0, 0))
 
 
