@@ -85,6 +85,7 @@ def test_killed_at_random_moments(unbroken: Workflow, tmp_path: Path) -> None:
     while kills < KILLS:
         rounds += 1
         broken = Workflow(tmp_path / f"round{rounds}")
+        kept: dict[Path, int] = {}
         done = False
         while not done:
             process = broken.start(*ARGUMENTS)
@@ -96,16 +97,14 @@ def test_killed_at_random_moments(unbroken: Workflow, tmp_path: Path) -> None:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.communicate()
                     kills += 1
-                    before = finished_files(broken)
+                    kept |= finished_files(broken)
                     unlocked = broken.call("--unlock", "--configfile", TILED)
                     assert unlocked.returncode == 0, unlocked.stderr
-                    broken.kept = getattr(broken, "kept", {}) | before  # type: ignore[attr-defined]
                     continue
             output, _ = process.communicate()
             assert process.returncode == 0, output
             done = True
-        again = {path: path.stat().st_mtime_ns for path in broken.kept}  # type: ignore[attr-defined]
-        assert again == broken.kept  # type: ignore[attr-defined]
+        assert {path: path.stat().st_mtime_ns for path in kept} == kept
         assert products(broken) == expected
         for journal in (broken.folder / RESULTS).rglob("*.journal"):
             assert set(Counter(line["unit"] for line in journal_lines(journal)).values()) == {1}
@@ -142,10 +141,7 @@ def test_a_flipped_byte_is_repaired_by_the_workflow(unbroken: Workflow, tmp_path
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 4
         path.write_bytes(content)
-    verify = ["pipeline", "verify", str(RESULTS)]
-    first = subprocess.run(
-        verify, cwd=workflow.folder, env=workflow.environment, capture_output=True, text=True, check=False
-    )
+    first = workflow.pipeline("verify", str(RESULTS))
     assert first.returncode == 1
     assert "args_diff/fused.zarr: array fused, shard 0/2/3 was changed" in first.stdout
     assert "observation.zarr: array hr_msi, shard 0/0/0 was changed" in first.stdout
@@ -153,9 +149,7 @@ def test_a_flipped_byte_is_repaired_by_the_workflow(unbroken: Workflow, tmp_path
     workflow.run(TILED)
     assert products(workflow) == expected
     assert {path: path.stat().st_mtime_ns for path in times} == times
-    second = subprocess.run(
-        verify, cwd=workflow.folder, env=workflow.environment, capture_output=True, text=True, check=False
-    )
+    second = workflow.pipeline("verify", str(RESULTS))
     assert second.stdout.endswith(" 0 damaged\n")
 
 
@@ -228,8 +222,7 @@ def test_a_lost_input_is_one_line(unbroken: Workflow, tmp_path: Path) -> None:
     (line,) = lines_of_steps(done.stdout + done.stderr)
     assert line.startswith("pipeline fuse: ")
     assert "array lr_hsi, shard 0/0/0 is missing since the store was written; run `pipeline verify" in line
-    verify = ["pipeline", "verify", str(RESULTS)]
-    subprocess.run(verify, cwd=workflow.folder, env=workflow.environment, check=False)
+    workflow.pipeline("verify", str(RESULTS))
     workflow.run(TILED)
     assert products(workflow) == products(unbroken)
     assert json.loads((folder / "gaussian_subspace/metrics.json").read_text())["metrics"]["psnr"] > 20

@@ -146,7 +146,7 @@ def test_a_store_needs_its_suffix(tmp_path: Path) -> None:
     assert "ends with .zarr" in refused(tmp_path / "reference")
 
 
-@pytest.mark.parametrize("moment", ["_write_zarr", "_sync_tree", "_digests"])
+@pytest.mark.parametrize("moment", ["write_zarr", "_sync_tree", "_digests"])
 def test_interrupted_write_keeps_the_old_store(
     written: Path, small_scene: Scene, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:

@@ -45,6 +45,17 @@ class Workflow:
             check=False,
         )
 
+    def pipeline(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command `pipeline` of the copy."""
+        return subprocess.run(
+            ["pipeline", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start Snakemake in a process group of its own."""
         return subprocess.Popen(

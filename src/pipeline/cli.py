@@ -256,12 +256,9 @@ def status(experiment: Annotated[str, typer.Argument(help="name or file of an ex
     """Say what of an experiment is done, running or missing, and how long is left."""
     from pipeline.steps import status
 
-    path = (
-        Path(experiment) if experiment.endswith((".yaml", ".yml")) else Path("config", f"{experiment}.yaml")
-    )
-    found = load_experiment(path)
-    name = found.experiment
-    typer.echo(status.run(found, Path("results", name), Path("logs", name)))
+    is_file = experiment.endswith((".yaml", ".yml"))
+    found = load_experiment(experiment if is_file else Path("config", f"{experiment}.yaml"))
+    typer.echo(status.run(found, Path("results", found.experiment), Path("logs", found.experiment)))
 
 
 @app.command()

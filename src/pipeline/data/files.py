@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ from pipeline.errors import InputError
 def canonical_json(content: Any) -> str:
     """JSON with sorted keys and one way to write it; equal content gives equal bytes."""
     return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def json_digest(content: Any) -> str:
+    """SHA-256 of canonical JSON."""
+    return sha256(canonical_json(content).encode()).hexdigest()
 
 
 def write_json(path: Path, content: Any) -> None:

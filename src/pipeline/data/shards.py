@@ -24,8 +24,8 @@ from zarr.storage import MemoryStore
 from pipeline.config import LARGEST_CORE
 from pipeline.core.observation import Progress, no_progress
 from pipeline.core.window import Window
-from pipeline.data.files import canonical_json, sync, write_bytes, write_json, write_text
-from pipeline.data.store import CHUNK, encoding_of, is_raster, ledger_content, ledger_of
+from pipeline.data.files import json_digest, sync, write_bytes, write_json, write_text
+from pipeline.data.store import CHUNK, KEEP_EMPTY, is_raster, ledger_content, ledger_of, write_zarr
 from pipeline.data.verified import file_fault
 
 Shards = dict[str, str]
@@ -68,13 +68,9 @@ class ShardWriter:
         self.store = Path(store)
         self.ledger = ledger_of(self.store)
         self._files: dict[str, Any] = {}
-        template = template.assign_attrs(provenance=json.loads(canonical_json(dict(provenance))))
-        encoding = {str(n): encoding_of(v, shard) for n, v in template.variables.items()}
         memory = MemoryStore(self._files)
-        with zarr.config.set({"array.write_empty_chunks": True}):
-            template.to_zarr(
-                memory, mode="w", zarr_format=3, consolidated=False, encoding=encoding, compute=False
-            )
+        write_zarr(memory, template, provenance, shard)
+        with zarr.config.set(KEEP_EMPTY):
             self._rasters = {
                 str(name): zarr.open_array(memory, path=str(name), mode="r+")
                 for name, variable in template.data_vars.items()
@@ -140,9 +136,8 @@ class ShardWriter:
 class Journal:
     """What a writer has finished: a line for each write unit, synced, with a digest of its own.
 
-    A line that a kill cut short, or that was changed, counts for nothing.
-
-    It stays when the store is complete, so that a damaged store is repaired shard by shard.
+    A line that a kill cut short, or that was changed, counts for nothing. The file stays when the
+    store is complete, so that a damaged store is repaired shard by shard.
 
     Parameters
     ----------
@@ -163,14 +158,16 @@ class Journal:
             write_text(self.path, "".join(map(_as_line, useful)))
         return {line["unit"]: line["shards"] for line in useful}
 
-    def add(self, unit: str, shards: Shards, **extra: Any) -> None:
-        """Record a finished unit."""
+    def add(self, unit: str, shards: Shards, **extra: Any) -> dict[str, Any]:
+        """Record a finished unit, and return the record."""
+        record = {"token": self.token, "unit": unit, "shards": shards, **extra}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
-            file.write(_as_line({"token": self.token, "unit": unit, "shards": shards, **extra}))
+            file.write(_as_line(record))
             file.flush()
             os.fsync(file.fileno())
         sync(self.path.parent)
+        return record
 
 
 def _as_line(record: dict[str, Any]) -> str:
@@ -178,7 +175,7 @@ def _as_line(record: dict[str, Any]) -> str:
 
 
 def _digest_of(record: dict[str, Any]) -> str:
-    return token_of({key: value for key, value in record.items() if key != "digest"})
+    return json_digest({key: value for key, value in record.items() if key != "digest"})
 
 
 def fill_store(
@@ -229,8 +226,3 @@ def journal_lines(path: Path) -> Iterable[dict[str, Any]]:
             continue
         if isinstance(content, dict) and content.get("digest") == _digest_of(content):
             yield content
-
-
-def token_of(content: Mapping[str, Any]) -> str:
-    """The token of units that depend on `content`."""
-    return sha256(canonical_json(dict(content)).encode()).hexdigest()

@@ -21,6 +21,7 @@ import xarray as xr
 import zarr
 from xarray.core.indexing import LazilyIndexedArray
 from zarr.codecs import ZstdCodec
+from zarr.storage import MemoryStore
 
 from pipeline.data.files import canonical_json, read_json, sync, write_json
 from pipeline.data.verified import VerifiedRaster, check_file, file_fault, in_words
@@ -29,6 +30,7 @@ from pipeline.provenance import sha256_of
 
 CHUNK = 64
 SHARD = 256
+KEEP_EMPTY = {"array.write_empty_chunks": True}  # so that every shard that should be there is a file
 GRIDS = (("y", "x"), ("y_lr", "x_lr"))
 
 
@@ -55,7 +57,7 @@ def write_store(store: Path, dataset: xr.Dataset, provenance: dict[str, Any]) ->
     store.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
     try:
-        _write_zarr(aside, dataset.assign_attrs(provenance=json.loads(canonical_json(provenance))))
+        write_zarr(aside, dataset, provenance)
         _sync_tree(aside)
         content = ledger_content(store, _digests(aside))
 
@@ -156,30 +158,41 @@ def _read_ledger(path: Path) -> tuple[Path, dict[str, str]]:
     return store, content["files"]
 
 
-def _write_zarr(folder: Path, dataset: xr.Dataset) -> None:
-    encoding = {str(name): encoding_of(variable, {}) for name, variable in dataset.variables.items()}
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        dataset.to_zarr(folder, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
-
-
-def encoding_of(variable: xr.Variable, shard: Mapping[str, int]) -> dict[str, Any]:
-    """Chunks of whole spectra in shards; a raster smaller than a shard is one shard.
+def write_zarr(
+    target: Path | MemoryStore,
+    dataset: xr.Dataset,
+    provenance: Mapping[str, Any],
+    shard: Mapping[str, int] | None = None,
+) -> None:
+    """Write a dataset as a Zarr v3 group, all of it but the content of Dask arrays.
 
     Parameters
     ----------
-    variable : xr.Variable
-    shard : dict
+    target : Path or MemoryStore
+    dataset : xr.Dataset
+    provenance : dict
+        JSON-ready; becomes an attribute of the group.
+    shard : dict, optional
         Side of a shard along each raster dimension; 256 where not given.
     """
+    described = dataset.assign_attrs(provenance=json.loads(canonical_json(dict(provenance))))
+    encoding = {str(name): _encoding(variable, shard or {}) for name, variable in dataset.variables.items()}
+    with zarr.config.set(KEEP_EMPTY):
+        described.to_zarr(
+            target, mode="w", zarr_format=3, consolidated=False, encoding=encoding, compute=False
+        )
+
+
+def _encoding(variable: xr.Variable, shard: Mapping[str, int]) -> dict[str, Any]:
+    """Chunks of whole spectra in shards; a raster smaller than a shard is one shard."""
     encoding: dict[str, Any] = {"compressors": (ZstdCodec(level=3, checksum=True),)}
     if "grid_mapping" in variable.encoding:
         encoding["grid_mapping"] = variable.encoding["grid_mapping"]
     if variable.ndim >= 1:
         encoding["chunks"] = variable.shape
     if is_raster(variable):
-        grid = [_chunk_and_shard(size, shard.get(str(dim), SHARD)) for dim, size in variable.sizes.items()][
-            -2:
-        ]
+        sizes = zip(variable.dims[-2:], variable.shape[-2:], strict=True)
+        grid = [_chunk_and_shard(size, shard.get(str(dim), SHARD)) for dim, size in sizes]
         bands = variable.shape[:-2]
         encoding["chunks"] = (*bands, *(chunk for chunk, _ in grid))
         encoding["shards"] = (*bands, *(side for _, side in grid))

@@ -14,11 +14,11 @@ from pathlib import Path
 from pipeline.config import Scene as SceneConfig
 from pipeline.config import Source, SyntheticSource
 from pipeline.core.window import Window
-from pipeline.data.files import read_json
+from pipeline.data.files import json_digest, read_json
 from pipeline.data.readers import FileScene
 from pipeline.data.scene import OpenScene, crop_window, shifted
 from pipeline.data.schema import placeholder, reference_like, valid_pixels
-from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side, token_of
+from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
 from pipeline.data.synthetic import SyntheticScene
 from pipeline.provenance import provenance
 from pipeline.steps.progress import ProgressReport
@@ -39,7 +39,7 @@ def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
         side = shard_side(bands)
         writer = ShardWriter(out.with_suffix(".zarr"), template, origin, {"y": side, "x": side})
         units = {f"{w.y0},{w.x0}": partial(_parts, scene, window, w) for w in window.split(side)}
-        fill_store(writer, Journal(out.with_suffix(".journal"), token_of(origin)), units, progress)
+        fill_store(writer, Journal(out.with_suffix(".journal"), json_digest(origin)), units, progress)
     timing.write(out.parent)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.data.files import canonical_json, read_json
+from pipeline.data.files import canonical_json, json_digest, read_json
 from pipeline.errors import InputError
 from pipeline.methods.base import State
 from pipeline.methods.checkpoint import read_tensors, write_tensors
@@ -31,7 +31,7 @@ def fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: P
         "observation": read_json(observation)["digest"],
         "estimate": read_json(estimate)["digest"],
     }
-    return sha256(canonical_json(content).encode()).hexdigest()
+    return json_digest(content)
 
 
 def write_fitted(path: Path, state: State, metadata: dict[str, Any]) -> None:

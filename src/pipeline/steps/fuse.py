@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.core.window import Window
 from pipeline.data.files import write_json
 from pipeline.data.schema import valid_pixels
-from pipeline.data.shards import Journal, Shards
+from pipeline.data.shards import Journal
 from pipeline.errors import InputError
 from pipeline.methods import build
 from pipeline.settings import MethodEntry
@@ -65,34 +65,33 @@ def run(
     writer = inputs.writer(out.parent.parent / "fused.zarr", {})
     journal = Journal(out.with_suffix(".journal"), inputs.token(writer))
     finished = finished_tiles(out.parent, journal)
-    tiles = list(inputs.tiles.windows(batch - 1))
-    seconds: dict[str, float] = {}
-    shards: dict[str, Shards] = {}
-    for tile in tiles:
-        record = finished.get(tile_name(tile))
-        if record and not writer.damaged(record["shards"]):
-            shards[tile_name(tile)], seconds[tile_name(tile)] = record["shards"], record["seconds"]
-    missing = [tile for tile in tiles if tile_name(tile) not in shards]
+    tiles = {tile_name(tile): tile for tile in inputs.tiles.windows(batch - 1)}
+    records = {
+        name: finished[name]
+        for name in tiles
+        if name in finished and not writer.damaged(finished[name]["shards"])
+    }
+    missing = [tile for name, tile in tiles.items() if name not in records]
     with ProgressReport() as progress:
 
         def write(tile: Window, cube: NDArray[np.float32], spent: float) -> None:
+            shards = writer.write("fused", tile, cube) | writer.write("mask", tile, valid_pixels(cube))
             name = tile_name(tile)
-            written = writer.write("fused", tile, cube) | writer.write("mask", tile, valid_pixels(cube))
-            journal.add(name, written, seconds=round(spent, 3))
-            shards[name], seconds[name] = written, spent
-            progress("tiles", len(shards), len(tiles))
+            records[name] = journal.add(name, shards, seconds=round(spent, 3))
+            progress("tiles", len(records), len(tiles))
 
         fuse_tiles(method, missing, write, progress)
     content = {
         "batch": batch,
         "batches": of,
         "token": journal.token,
-        "shards": {key: digest for found in shards.values() for key, digest in found.items()},
+        "shards": {key: digest for record in records.values() for key, digest in record["shards"].items()},
         "device": method.device,
     }
     timing = Timing("fuse")
-    timing.seconds["compute"] = sum(seconds.values())
-    timing.seconds["io"] = max(0.0, perf_counter() - begin - sum(seconds[tile_name(t)] for t in missing))
+    timing.seconds["compute"] = sum(record["seconds"] for record in records.values())
+    computed = sum(records[tile_name(tile)]["seconds"] for tile in missing)
+    timing.seconds["io"] = max(0.0, perf_counter() - begin - computed)
     timing.write(
         out.parent,
         name=out.stem,

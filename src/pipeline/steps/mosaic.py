@@ -40,17 +40,23 @@ def run(
         damaged shard is removed, so that the next run fuses that tile again.
     """
     inputs = Inputs(observation, estimate, fitted, plan, settings, seed)
-    token = inputs.token(inputs.writer(out.with_suffix(".zarr"), {}))
-    shards, owners, devices = _gathered(manifests, token)
-    _check_complete(out, inputs.tiles, shards, manifests)
+    found = [read_json(path) for path in manifests]
     origin = provenance(
         "fuse",
         settings=settings,
         inputs=[observation, estimate, fitted],
         seed=seed,
-        device=", ".join(sorted(devices)),
+        device=", ".join(sorted({str(manifest.get("device")) for manifest in found})),
     )
     writer = inputs.writer(out.with_suffix(".zarr"), origin)
+    token = inputs.token(writer)
+    shards: Shards = {}
+    owners: dict[str, Path] = {}
+    for path, manifest in zip(manifests, found, strict=True):
+        _check_manifest(path, manifest, token, owners)
+        shards |= manifest["shards"]
+        owners |= dict.fromkeys(manifest["shards"], path)
+    _check_complete(out, inputs.tiles, shards, manifests)
     faults = writer.damaged(shards)
     if faults:
         for key in faults:
@@ -64,38 +70,31 @@ def run(
     write_total([path.with_suffix(".timing.json") for path in manifests], out.parent / "fuse.timing.json")
 
 
-def _check_complete(out: Path, plan: TilePlan, shards: Shards, manifests: Sequence[Path]) -> None:
-    """Refuse manifests that do not hold just the shards of the plan, and remove those."""
-    wrong: dict[str, int] = {}
-    for tile, batch in enumerate(plan.batch.tolist()):
-        missing = shards_of(plan.window(tile), plan.core) - shards.keys()
-        wrong |= dict.fromkeys(missing, batch)
-    if wrong and len(manifests) == plan.batches:
-        for batch in set(wrong.values()):
-            manifests[batch].unlink()
-    if wrong or len(shards) != sum(len(shards_of(plan.window(i), plan.core)) for i in range(len(plan))):
+def _check_manifest(path: Path, manifest: dict[str, Any], token: str, owners: dict[str, Path]) -> None:
+    """Refuse a manifest of another run, which is removed, and one that shares shards with another."""
+    if manifest.get("token") != token:
+        path.unlink()
         raise InputError(
-            f"{out}: the manifests lack {len(wrong)} of the plan's shards, or hold others "
-            f"({', '.join(sorted(wrong)[:3])}); run the workflow again"
+            f"{path}: was of another run, or of other code, and is removed; run the workflow again"
         )
+    twice = sorted(owners.keys() & manifest["shards"].keys())
+    if twice:
+        raise InputError(f"{path}: shard {twice[0]} is in {owners[twice[0]]} too; delete both")
 
 
-def _gathered(manifests: Sequence[Path], token: str) -> tuple[Shards, dict[str, Path], set[str]]:
-    """All shards, the manifest that each is in, and the devices that computed them."""
-    shards: Shards = {}
-    owners: dict[str, Path] = {}
-    devices = set()
-    for path in manifests:
-        manifest: dict[str, Any] = read_json(path)
-        if manifest.get("token") != token:
-            path.unlink()
-            raise InputError(
-                f"{path}: was of another run, or of other code, and is removed; run the workflow again"
-            )
-        twice = sorted(shards.keys() & manifest["shards"].keys())
-        if twice:
-            raise InputError(f"{path}: shard {twice[0]} is in {owners[twice[0]]} too; delete both")
-        shards |= manifest["shards"]
-        owners |= dict.fromkeys(manifest["shards"], path)
-        devices.add(manifest["device"])
-    return shards, owners, devices
+def _check_complete(out: Path, plan: TilePlan, shards: Shards, manifests: Sequence[Path]) -> None:
+    """Refuse manifests that do not hold just the shards of the plan; those that lack some are removed."""
+    expected = {
+        key: batch
+        for tile, batch in enumerate(plan.batch.tolist())
+        for key in shards_of(plan.window(tile), plan.core)
+    }
+    missing, extra = sorted(expected.keys() - shards.keys()), shards.keys() - expected.keys()
+    if len(manifests) == plan.batches:
+        for batch in {expected[key] for key in missing}:
+            manifests[batch].unlink()
+    if missing or extra:
+        raise InputError(
+            f"{out}: the manifests lack {len(missing)} of the plan's shards, or hold others "
+            f"({', '.join(missing[:3])}); run the workflow again"
+        )

@@ -14,9 +14,10 @@ from pipeline.config import Noise, Response
 from pipeline.core.observation import ObservedScene
 from pipeline.core.simulation import Sensors, Simulation
 from pipeline.core.window import Window
+from pipeline.data.files import json_digest
 from pipeline.data.response_files import read_response
 from pipeline.data.schema import metadata_from, observation_dataset, placeholder, valid_pixels, variable_of
-from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side, token_of
+from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
 from pipeline.data.store import read_store
 from pipeline.provenance import provenance
 from pipeline.settings import Strict
@@ -62,7 +63,7 @@ def run(*, reference: Path, settings: Settings, seed: int, out: Path) -> None:
             {"y": side, "x": side, "y_lr": lr_side, "x_lr": lr_side},
         )
         units = {f"{tile.y0}/{tile.x0}": partial(_parts, simulation, tile) for tile in tiles}
-        fill_store(writer, Journal(out.with_suffix(".journal"), token_of(origin)), units, progress)
+        fill_store(writer, Journal(out.with_suffix(".journal"), json_digest(origin)), units, progress)
     timing.write(out.parent)
 
 

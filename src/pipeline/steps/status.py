@@ -19,7 +19,7 @@ RECENT = 180.0  # seconds since the last sign of life of a running batch
 
 
 @dataclass(frozen=True)
-class Progress:
+class TileProgress:
     """How far the fused cube of one run is.
 
     Attributes
@@ -99,7 +99,7 @@ def _state(experiment: Experiment, results: Path, scene: str, run: str, label: s
     )
 
 
-def progress_of(folder: Path, logs: Path, batches: int) -> Progress:
+def progress_of(folder: Path, logs: Path, batches: int) -> TileProgress:
     """How far the tiles of a run's folder are."""
     journals = sorted(folder.glob("tiles/*.journal"), key=lambda path: path.stat().st_mtime)
     lines = [line for journal in journals for line in journal_lines(journal)]
@@ -111,7 +111,9 @@ def progress_of(folder: Path, logs: Path, batches: int) -> Progress:
             finished += 1
         else:
             running += _recent(folder / "tiles" / f"{name}.journal") or _recent(logs / f"fuse.{name}.log")
-    return Progress(tiles_planned(folder), len(seconds), batches, finished, running, sum(seconds.values()))
+    return TileProgress(
+        tiles_planned(folder), len(seconds), batches, finished, running, sum(seconds.values())
+    )
 
 
 def _recent(path: Path) -> bool:

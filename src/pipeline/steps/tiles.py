@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.window import Window
+from pipeline.data.files import json_digest
 from pipeline.data.schema import cube_dataset, metadata_from, placeholder
-from pipeline.data.shards import Journal, ShardWriter, journal_lines, token_of
+from pipeline.data.shards import Journal, ShardWriter, journal_lines
 from pipeline.data.store import read_store
 from pipeline.provenance import package_versions, sha256_of
 from pipeline.settings import MethodEntry
@@ -56,7 +57,7 @@ class Inputs:
 
     def token(self, writer: ShardWriter) -> str:
         """Digest of all that a tile's bytes depend on; the division among batches is not part of it."""
-        return token_of(
+        return json_digest(
             {
                 "fingerprint": self.fingerprint,
                 "fitted": sha256_of(self.fitted),

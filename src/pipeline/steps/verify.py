@@ -86,10 +86,8 @@ def _verify_fitted(path: Path) -> tuple[int, list[str]]:
 def _withdraw(path: Path) -> None:
     """Remove what vouches for a damaged store: its ledger, and the manifests of damaged tiles."""
     if path.stem == "fused":
-        for manifest in path.parent.glob("tiles/*-of-*.json"):
-            if not manifest.name.endswith(".timing.json") and _owns_damage(
-                manifest, path.with_suffix(".zarr")
-            ):
+        for manifest in path.parent.glob("tiles/*-of-*[0-9].json"):  # not *.timing.json
+            if _owns_damage(manifest, path.with_suffix(".zarr")):
                 manifest.unlink()
     path.unlink(missing_ok=True)
 
