@@ -26,9 +26,9 @@ from pipeline.methods.args_diff import ArgsDiff, FittedArgsDiff
 from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, Guidance, JointLoss
 from pipeline.methods.args_diff.networks import SpatialUNet, SpectralNet, alpha_bar
 from pipeline.methods.args_diff.patches import guidance_of
-from pipeline.methods.args_diff.pool import unit_scale
 from pipeline.methods.args_diff.sampling import guided_estimate, loss_gradient
 from pipeline.methods.device import bfloat16_on, device_name, resolve_device
+from pipeline.methods.pool import unit_scale
 from pipeline.settings import ArgsDiffSettings
 
 RATIO = 4

@@ -17,12 +17,14 @@ from pipeline.core.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.data.synthetic import synthetic_scene
 from pipeline.errors import InputError
-from pipeline.methods.args_diff import ArgsDiff, FittedArgsDiff, pool
+from pipeline.methods import pool
+from pipeline.methods.args_diff import ArgsDiff, FittedArgsDiff, anchors
+from pipeline.methods.args_diff.anchors import anchor_windows, farthest
 from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, on_device
 from pipeline.methods.args_diff.norms import FrozenNorm, Norm, RecordingNorm
 from pipeline.methods.args_diff.patches import guidance_of, halo, patches, seeing_only
-from pipeline.methods.args_diff.pool import anchor_windows, farthest, training_pool, unit_scale
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
+from pipeline.methods.pool import training_pool, unit_scale
 from pipeline.settings import ArgsDiffSettings, TrainingBudget
 
 TINY = TrainingBudget(width=32, spatial_iterations=6, spatial_batch=2, crop=16, spectral_iterations=12)
@@ -280,14 +282,15 @@ def on_disk(observation: Observation) -> ObservedScene:
 def small_pool(monkeypatch):
     monkeypatch.setattr(pool, "WINDOWS", 3)
     monkeypatch.setattr(pool, "SIDE", 16)
-    monkeypatch.setattr(pool, "ANCHOR_PIXELS", 3 * 8 * 8)
+    monkeypatch.setattr(anchors, "SIDE", 16)
+    monkeypatch.setattr(anchors, "ANCHOR_PIXELS", 3 * 8 * 8)
 
 
 def test_training_reads_no_more_of_a_larger_scene(small_pool):
     reads = []
     for size in (64, 256):
         scene = on_disk(blank(size, size, SpatialResponse.bicubic(ratio=4)))
-        windows = training_pool(scene, seed=0)
+        windows = training_pool(scene, 0, "args_diff", STRIDE)
         assert [part.hr_shape for part in windows] == [(16, 16)] * 3
         anchor_windows(scene, windows)
         reads.append(scene.hr_msi.read)
@@ -297,22 +300,24 @@ def test_training_reads_no_more_of_a_larger_scene(small_pool):
 def test_pool_is_drawn_by_the_seed_from_windows_with_data(small_pool, strip):
     holed = replace(strip, hr_msi=strip.hr_msi.copy())
     holed.hr_msi[:, :, :100] = np.nan
-    corners = [[part.origin for part in training_pool(holed, seed)] for seed in (0, 0, 1)]
+    corners = [
+        [part.origin for part in training_pool(holed, seed, "args_diff", STRIDE)] for seed in (0, 0, 1)
+    ]
     assert corners[0] == corners[1] != corners[2]
     assert all(x >= 96 and x % 16 == 0 for _, x in corners[0] + corners[2])
     holed.hr_msi[:] = np.nan
     with pytest.raises(InputError, match="no window of 16x16 pixels has data in half of its pixels"):
-        training_pool(holed, 0)
+        training_pool(holed, 0, "args_diff", STRIDE)
 
 
 def test_small_scene_is_its_own_pool_and_anchor(strip):
-    (part,) = training_pool(strip, 0)
+    (part,) = training_pool(strip, 0, "args_diff", STRIDE)
     assert np.array_equal(part.hr_msi, strip.hr_msi)
     assert [window for _, window in anchor_windows(strip, [part])] == [strip.whole]
 
 
 def test_anchors_lie_in_the_pool_and_differ(small_pool, strip):
-    windows = training_pool(strip, 0)
+    windows = training_pool(strip, 0, "args_diff", STRIDE)
     anchors = anchor_windows(strip, windows)
     assert len({window for _, window in anchors}) == 3
     for part, window in anchors:
@@ -330,7 +335,8 @@ def test_farthest_starts_in_the_middle_and_takes_the_extremes():
 def test_large_scene_is_fitted_from_its_pool(monkeypatch, strip):
     monkeypatch.setattr(pool, "WINDOWS", 1)
     monkeypatch.setattr(pool, "SIDE", 64)
-    monkeypatch.setattr(pool, "ANCHOR_PIXELS", 2 * 32 * 32)
+    monkeypatch.setattr(anchors, "SIDE", 64)
+    monkeypatch.setattr(anchors, "ANCHOR_PIXELS", 2 * 32 * 32)
     fitted = ArgsDiff(tiny()).fit(on_disk(strip))
     assert fitted.recording is not None
     assert fitted.recording.statistics.shape == (5, 45, 2, 32)

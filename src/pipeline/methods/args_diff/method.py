@@ -19,14 +19,15 @@ from pipeline.core.nodata import filled_observation
 from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.spatial import SpatialResponse
 from pipeline.core.subspace import resolve_dimension
+from pipeline.methods.args_diff.anchors import anchor_windows
 from pipeline.methods.args_diff.fitted import FittedArgsDiff, Learned
-from pipeline.methods.args_diff.networks import SpatialUNet, SpectralNet
+from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, SpectralNet
 from pipeline.methods.args_diff.patches import halo
-from pipeline.methods.args_diff.pool import anchor_windows, training_pool, unit_scale
 from pipeline.methods.args_diff.recording import Recording
 from pipeline.methods.args_diff.training import Draw, Recipe, crops_draw, spectra_draw, train
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
+from pipeline.methods.pool import training_pool, unit_scale
 from pipeline.settings import ArgsDiffSettings
 
 HELD_OUT_SPECTRA = 16  # every 16th LR pixel is held out where training stops by the held-out loss
@@ -54,7 +55,7 @@ class ArgsDiff:
         `checkpoint` is a folder for the state of unfinished trainings.
         """
         settings = self.settings
-        pool = training_pool(scene, seed)
+        pool = training_pool(scene, seed, "args_diff", STRIDE)
         resolve_dimension(settings.d, pool[0])
         scale = unit_scale(scene)
         device = resolve_device(settings.device)

@@ -1,0 +1,99 @@
+"""Endmembers of an image: the pure-looking spectra at the corners of its data's simplex.
+
+Vertex component analysis (Nascimento and Bioucas-Dias 2005, IEEE TGRS 43(4), 898-910). Their
+number is chosen elsewhere (`pipeline.core.subspace.signal_dimension`).
+"""
+
+from __future__ import annotations
+
+from math import log10
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+
+
+def vca(
+    spectra: NDArray[np.float64], count: int, generator: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Endmembers by orthogonal projections onto random directions.
+
+    At high SNR the spectra are projected onto the hyperplane ``<y, mean> = 1``, at low SNR onto the
+    principal plane through their mean, as in the paper.
+
+    Parameters
+    ----------
+    spectra : (C, N)
+        Finite values, one column a pixel.
+    count : int
+        Number of endmembers, at most C and N.
+    generator : Generator
+        Draws the directions.
+
+    Returns
+    -------
+    endmembers : (C, count) float64
+        The chosen pixels' spectra, without what lies outside the subspace.
+    chosen : (count,) int
+        Their columns.
+
+    Raises
+    ------
+    InputError
+        For a count below 1 or beyond the bands or pixels.
+    """
+    bands, pixels = spectra.shape
+    if not 1 <= count <= min(bands, pixels):
+        raise InputError(
+            f"endmembers: {count} asked for, but {bands} bands and {pixels} pixels allow 1 to "
+            f"{min(bands, pixels)}"
+        )
+    mean = spectra.mean(axis=1, keepdims=True)
+    centred = spectra - mean
+    if _snr_db(spectra, mean, count) > 15 + 10 * log10(count):
+        directions = _principal(spectra, count)
+        coordinates = directions.T @ spectra
+        level = coordinates.mean(axis=1) @ coordinates
+        vertices = coordinates / np.where(np.abs(level) > np.finfo(float).tiny, level, 1.0)
+        denoised = directions @ coordinates
+    else:
+        directions = _principal(centred, max(count - 1, 1))
+        coordinates = directions.T @ centred
+        height = np.full((1, pixels), np.sqrt((coordinates**2).sum(axis=0).max()))
+        vertices = np.concatenate([coordinates, height])
+        denoised = directions @ coordinates + mean
+    chosen = _extreme(vertices, count, generator)
+    return denoised[:, chosen], chosen
+
+
+def _extreme(vertices: NDArray[np.float64], count: int, generator: np.random.Generator) -> NDArray[np.intp]:
+    """Columns that are farthest along directions orthogonal to those chosen before."""
+    corners = np.zeros((len(vertices), count))
+    corners[-1, 0] = 1.0
+    chosen = np.zeros(count, np.intp)
+    for i in range(count):
+        draw = generator.standard_normal(len(vertices))
+        direction = draw - corners @ (np.linalg.pinv(corners) @ draw)
+        chosen[i] = np.abs(direction @ vertices).argmax()
+        corners[:, i] = vertices[:, chosen[i]]
+    return chosen
+
+
+def _principal(spectra: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """The ``(C, count)`` leading left singular vectors, their signs fixed."""
+    _, vectors = np.linalg.eigh(spectra @ spectra.T)
+    leading = vectors[:, : -count - 1 : -1]
+    return leading * np.where(leading.sum(axis=0) < 0, -1.0, 1.0)
+
+
+def _snr_db(spectra: NDArray[np.float64], mean: NDArray[np.float64], count: int) -> float:
+    """The paper's estimate: power inside the subspace over power outside it."""
+    bands, pixels = spectra.shape
+    power = float((spectra**2).sum()) / pixels
+    inside = float(((_principal(spectra - mean, count).T @ (spectra - mean)) ** 2).sum()) / pixels
+    inside += float((mean**2).sum())
+    noise, signal = power - inside, inside - count / bands * power
+    if noise <= np.finfo(float).eps * power:
+        return float("inf")
+    return 10 * log10(max(signal, np.finfo(float).tiny) / noise)

@@ -1,0 +1,63 @@
+"""The windows of a large scene on which its basis is drawn: few, and of spectra as diverse as the pool's.
+
+Nothing is trained here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.farthest import farthest_points
+from pipeline.core.nodata import missing_pixels
+from pipeline.core.observation import Observation, ObservedScene
+from pipeline.core.window import Window
+from pipeline.errors import InputError
+from pipeline.methods.pool import SIDE, mostly_valid, squares
+
+ANCHOR_PIXELS = 256**2  # HR pixels on which the basis is drawn
+
+
+def anchor_windows(scene: ObservedScene, pool: list[Observation]) -> list[tuple[Observation, Window]]:
+    """Windows of a scene of `ANCHOR_PIXELS` together, with the parts that hold them; or the whole scene.
+
+    The first has the most common spectra of the pool; each next one differs most from those chosen, in
+    mean and standard deviation of its LR spectra.
+    """
+    height, width = scene.hr_shape
+    if height * width <= ANCHOR_PIXELS:
+        return [(pool[0], scene.whole)]
+    candidates = [
+        (part, window)
+        for part in pool
+        for window in squares(part.whole, SIDE // 2)
+        if mostly_valid(part, window)
+    ]
+    if not candidates:
+        raise InputError(
+            f"args_diff: no window of {SIDE // 2}x{SIDE // 2} pixels has data in half of its pixels; "
+            "crop the scene to where both images have data"
+        )
+    features = np.stack([spectral_feature(part, window) for part, window in candidates])
+    rows, cols = candidates[0][1].shape
+    chosen = farthest(features, ANCHOR_PIXELS // (rows * cols))
+    return [(part, of_scene(scene, part, window)) for part, window in (candidates[i] for i in chosen)]
+
+
+def spectral_feature(part: Observation, window: Window) -> NDArray[np.float64]:
+    """Mean and standard deviation ``(2 C,)`` of a window's valid LR spectra."""
+    image = part.lr_hsi[:, *window.coarsened(part.spatial_response.ratio).slices]
+    spectra = image[:, ~missing_pixels(image)].astype(np.float64)
+    return np.concatenate([spectra.mean(axis=1), spectra.std(axis=1)])
+
+
+def farthest(features: NDArray[np.float64], count: int) -> list[int]:
+    """Rows of ``(n, k)``: the one nearest to the mean, then each time the one farthest from those chosen."""
+    typical = int(np.linalg.norm(features - features.mean(axis=0), axis=1).argmin())
+    return farthest_points(features, typical, count)
+
+
+def of_scene(scene: ObservedScene, part: Observation, window: Window) -> Window:
+    """A window of a part in the coordinates of the scene."""
+    own = scene.window_of(part)
+    return window.relative_to(Window(-own.y0, 0, -own.x0, 0))

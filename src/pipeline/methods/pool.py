@@ -1,0 +1,81 @@
+"""What a training reads: all of a small scene, else a fixed sample of it; and the images' scale.
+
+The sample is drawn by the seed and does not grow with the scene; only the images' largest value is
+sought everywhere. Nothing is trained here.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from math import lcm
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.nodata import missing_pixels
+from pipeline.core.noise import philox_key
+from pipeline.core.observation import Observation, ObservedScene
+from pipeline.core.window import Window
+from pipeline.errors import InputError
+
+WINDOWS = 64  # windows of the sample
+SIDE = 256  # their side in HR pixels
+VALID_SHARE = 0.5  # of a window's pixels, below which it is passed over
+
+
+def training_pool(scene: ObservedScene, seed: int, method: str, stride: int = 1) -> list[Observation]:
+    """Windows of a scene to train on, at most `WINDOWS` of `SIDE` x `SIDE` pixels, or the whole scene.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+    seed : int
+    method : str
+        Names the draws and the error.
+    stride : int
+        The windows' sides are multiples of it.
+
+    Raises
+    ------
+    InputError
+        Where no window of a large scene has enough valid pixels.
+    """
+    height, width = scene.hr_shape
+    if height * width <= WINDOWS * SIDE**2:
+        return [scene.crop(scene.whole)]
+    unit = lcm(stride, scene.spatial_response.ratio.numerator)
+    windows = squares(scene.whole, max(1, SIDE // unit) * unit)
+    generator = np.random.Generator(np.random.Philox(key=philox_key(seed, f"{method}/pool")))
+    read = (scene.crop(windows[i]) for i in generator.permutation(len(windows)))
+    pool = list(islice((part for part in read if mostly_valid(part, part.whole)), WINDOWS))
+    if not pool:
+        raise InputError(
+            f"{method}: no window of {SIDE}x{SIDE} pixels has data in half of its pixels; "
+            "crop the scene to where both images have data"
+        )
+    return pool
+
+
+def squares(window: Window, side: int) -> list[Window]:
+    """The whole squares of `side` pixels in a window, as narrow as the window where that is narrower."""
+    shape = tuple(min(side, size) for size in window.shape)
+    return [square for square in window.split(side) if square.shape == shape]
+
+
+def mostly_valid(part: Observation, window: Window) -> bool:
+    """Whether both images have data in enough of a window's pixels."""
+    images = (
+        part.lr_hsi[:, *window.coarsened(part.spatial_response.ratio).slices],
+        part.hr_msi[:, *window.slices],
+    )
+    return all(1 - missing_pixels(image).mean() >= VALID_SHARE for image in images)
+
+
+def unit_scale(scene: ObservedScene) -> float:
+    """The largest value of valid pixels, by which both images are divided; reads the scene in blocks."""
+
+    def largest(image: NDArray[np.float32]) -> float:
+        return float(image.max(initial=-np.inf, where=~missing_pixels(image)))
+
+    parts = (scene.crop(window) for window in scene.blocks())
+    return max(largest(image) for part in parts for image in (part.lr_hsi, part.hr_msi))
