@@ -34,7 +34,8 @@ METRICS = [
 SUMMARY_COLUMNS = [
     *("scene", "method", "seed"),
     *METRICS,
-    *("seconds_estimate", "seconds_train", "seconds_fuse", "peak_mem_mb", "device"),
+    *("parameters", "device"),
+    *("seconds_estimate", "seconds_train", "seconds_fuse", "seconds_io", "peak_mem_mb"),
 ]
 NO_VALUE = "–"  # noqa: RUF001 - an en dash, as in printed tables
 
@@ -100,6 +101,7 @@ QUALITY = [
     Column("residual_hsi", "Residual HSI", "noise levels", "one", fixed(2)),
     Column("residual_msi", "Residual MSI", "noise levels", "one", fixed(2)),
 ]
+HEADLINE = [column for column in QUALITY if column.key in ("psnr", "sam")]
 COST = [
     Column("seconds_estimate", "Estimate", "s", None, significant),
     Column("seconds_train", "Train", "s", None, significant),
@@ -150,11 +152,15 @@ def summary_row(run: Run, scene: str) -> Row:
         "method": run["label"],
         "seed": run["seed"],
         **{key: run["metrics"].get(key) for key in METRICS},
-        **{f"seconds_{part}": run["seconds"].get(part) for part in ("estimate", "train", "fuse")},
-        "peak_mem_mb": run["peak_mem_mb"],
-        "device": run["device"],
+        **{f"seconds_{part}": run["seconds"].get(part) for part in ("estimate", "train", "fuse", "io")},
+        **{key: run[key] for key in ("parameters", "device", "peak_mem_mb")},
     }
     return {column: values[column] for column in SUMMARY_COLUMNS}
+
+
+def may_differ(column: str) -> bool:
+    """Whether a column of `summary.csv` may differ between two runs on the same device."""
+    return column.startswith("seconds_") or column == "peak_mem_mb"
 
 
 def summary_csv(rows: Iterable[Row]) -> str:
@@ -175,6 +181,14 @@ def table(runs: Sequence[Run], labels: Sequence[str], columns: Sequence[Column])
     return make_table(
         {label: ([run["seed"] for run in grouped[label]], values[label]) for label in labels}, columns
     )
+
+
+def devices(runs: Sequence[Run], labels: Sequence[str]) -> dict[str, str]:
+    """Where each method computed."""
+    return {
+        label: ", ".join(dict.fromkeys(run["device"] for run in runs if run["label"] == label))
+        for label in labels
+    }
 
 
 def _value(run: Run, columns: Sequence[Column]) -> Row:
