@@ -83,9 +83,9 @@ def render(
     experiment: Experiment,
     comparisons: Sequence[Comparison],
     origin: Provenance,
-    overview: Standing | None = None,
+    overview: Sequence[Standing] = (),
 ) -> str:
-    """The report as HTML text; `overview` of all scenes, where there are several."""
+    """The report as HTML text; `overview` of all scenes, a metric each, where there are several."""
     text = files("pipeline.report").joinpath("template.html").read_text(encoding="utf-8")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

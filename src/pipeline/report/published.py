@@ -1,7 +1,8 @@
-"""Results printed in the ARGS-Diff paper (Zhu et al., CVPR 2025, arXiv 2505.11800), Tables 1 to 3 and ablation.
+"""Results printed in the ARGS-Diff paper (Zhu et al., CVPR 2025, arXiv 2505.11800).
 
-Shown beside an experiment's own results and marked as published. They come from other hardware, another
-realisation of the noise and, it may be, another crop; no rank, mean or test takes them in.
+Its Tables 1 to 3 and its ablation, shown beside an experiment's own results and marked as published. They
+come from other hardware, another realisation of the noise and, it may be, another crop; no rank, mean or
+test takes them in.
 """
 
 from __future__ import annotations

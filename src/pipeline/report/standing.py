@@ -10,87 +10,75 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, rankdata
 
 from pipeline.report.significance import p_in_words
-from pipeline.report.tables import HEADLINE, Cell, Column, Run, Table, TableRow, fixed, make_table
+from pipeline.report.tables import Column, Row, Run, Table, TableRow, fixed, make_table
 
 FEWEST_SCENES = 6  # with fewer, no outcome of a signed-rank test of two methods is below 0.05
+MEAN_RANK = Column("rank", "Mean rank", "", "down", fixed(2))
 
 
 @dataclass(frozen=True)
 class Standing:
-    """The overview's table and what can be said across scenes."""
+    """One metric on all scenes, and what can be said across them."""
 
+    metric: Column
     table: Table
-    tests: list[str]
+    test: str
 
 
-def standing(scenes: Mapping[str, Sequence[Run]], labels: Sequence[str]) -> Standing:
-    """Put every method's headline metrics on every scene side by side.
+def standing(metric: Column, scenes: Mapping[str, Sequence[Run]], labels: Sequence[str]) -> Standing:
+    """Put every method's metric on every scene side by side.
 
     Parameters
     ----------
+    metric : Column
     scenes : dict of sequence of dict
         The runs of each scene, by its title.
     labels : sequence of str
         Methods in the order of the experiment.
     """
-    columns = [
-        replace(
-            column, key=f"{title}/{column.key}", label=title, unit=f"{column.label} {column.unit}".strip()
-        )
-        for title in scenes
-        for column in HEADLINE
-    ]
-    found = make_table({label: _rows(scenes, label) for label in labels}, columns)
-    ranks = {
-        column.key: _mean_ranks(found, [c for c in found.columns if c.key.endswith(f"/{column.key}")])
-        for column in HEADLINE
-    }
-    rank_columns = [Column(c.key, f"Mean rank {c.label}", "", "down", fixed(2)) for c in HEADLINE]
-    groups = {label: ([0], [{key: mean[i] for key, mean in ranks.items()}]) for i, label in enumerate(labels)}
-    ranked = make_table(groups, rank_columns)
+    columns = [replace(metric, key=title, label=title) for title in scenes]
+    found = make_table({label: _rows(metric, scenes, label) for label in labels}, columns)
+    scores = np.array([[_score(row, i, metric) for row in found.rows] for i in range(len(columns))])
+    mean_rank = rankdata(scores, axis=1).mean(axis=0)
+    ranked = make_table(
+        {label: ([], [{"rank": rank}]) for label, rank in zip(labels, mean_rank, strict=True)}, [MEAN_RANK]
+    )
     rows = [
-        TableRow(row.label, row.seeds, [*row.cells, *last.cells])
-        for row, last in zip(found.rows, ranked.rows, strict=True)
+        TableRow(row.label, row.seeds, [*row.cells, *rank.cells])
+        for row, rank in zip(found.rows, ranked.rows, strict=True)
     ]
     names = {run["scene"] for runs in scenes.values() for run in runs}
-    return Standing(Table([*columns, *rank_columns], rows), [_test(found, c, len(names)) for c in HEADLINE])
+    return Standing(metric, Table([*columns, MEAN_RANK], rows), _test(scores, len(names)))
 
 
-def _rows(scenes: Mapping[str, Sequence[Run]], label: str) -> tuple[list[int], list[dict[str, float]]]:
-    """A method's seeds, and of each its metrics on all scenes."""
-    rows: dict[int, dict[str, float]] = {}
+def _rows(metric: Column, scenes: Mapping[str, Sequence[Run]], label: str) -> tuple[list[int], list[Row]]:
+    """A method's seeds, and of each the metric on all scenes."""
+    rows: dict[int, Row] = {}
     for title, runs in scenes.items():
         for run in (run for run in runs if run["label"] == label):
-            row = rows.setdefault(run["seed"], {})
-            row |= {f"{title}/{c.key}": run["metrics"].get(c.key) for c in HEADLINE}
+            rows.setdefault(run["seed"], {})[title] = run["metrics"].get(metric.key)
     return list(rows), list(rows.values())
 
 
-def _mean_ranks(table: Table, columns: Sequence[Column]) -> list[float]:
-    """Mean over scenes of each method's rank, 1 the best; ties share theirs, a missing value is last."""
-    ranks = [rankdata(_ordered(table, column)) for column in columns]
-    return [float(value) for value in np.mean(ranks, axis=0)]
+def _score(row: TableRow, index: int, metric: Column) -> float:
+    """A number that is smaller for better means; a missing value is worst."""
+    mean = row.cells[index].mean
+    return np.inf if mean is None else metric.rank(mean)
 
 
-def _ordered(table: Table, column: Column) -> list[float]:
-    """Of each method a number that is smaller for better means."""
-    cells: list[Cell] = [row.cells[table.columns.index(column)] for row in table.rows]
-    return [np.inf if cell.mean is None else column.rank(cell.mean) for cell in cells]
-
-
-def _test(table: Table, metric: Column, scenes: int) -> str:
-    """What Friedman's test says of one metric, or why it is not made."""
-    columns = [c for c in table.columns if c.key.endswith(f"/{metric.key}")]
-    if scenes < FEWEST_SCENES or len(table.rows) < 3:
+def _test(scores: NDArray[np.float64], scenes: int) -> str:
+    """What Friedman's test says of scores ``(columns, methods)``, or why it is not made."""
+    columns, methods = scores.shape
+    if scenes < FEWEST_SCENES or methods < 3:
         return (
-            f"{metric.label}: no test across scenes; {scenes} scenes and {len(table.rows)} methods are too few, "
+            f"No test across scenes: {scenes} scenes and {methods} methods are too few, "
             f"{FEWEST_SCENES} and 3 are needed."
         )
-    if scenes < len(columns):
-        return f"{metric.label}: no test across scenes; one scene under several responses counts only once."
-    values = np.array([_ordered(table, column) for column in columns])
-    p = float(friedmanchisquare(*values.T).pvalue)
-    return f"{metric.label}: Friedman's test over {scenes} scenes, all methods equal: {p_in_words(p)}."
+    if scenes < columns:
+        return "No test across scenes: a scene under several responses is not several scenes."
+    p = float(friedmanchisquare(*scores.T).pvalue)
+    return f"Friedman's test over {scenes} scenes that all methods are equal: {p_in_words(p)}."

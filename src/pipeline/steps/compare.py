@@ -1,4 +1,4 @@
-"""`pipeline compare`: do two summaries hold the same results, times and memory aside?
+"""`pipeline compare`: whether two summaries hold the same results, times and memory aside.
 
 Numbers are compared as they are written, digit for digit; no tolerance.
 """

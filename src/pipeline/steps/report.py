@@ -16,7 +16,7 @@ from pipeline.provenance import sha256_of
 from pipeline.report.comparison import Comparison, common_seed, compare
 from pipeline.report.page import provenance, render
 from pipeline.report.standing import standing
-from pipeline.report.tables import Run, format_table, summary_csv, summary_row
+from pipeline.report.tables import HEADLINE, Run, format_table, summary_csv, summary_row
 from pipeline.steps.compare import read_summary
 from pipeline.steps.progress import ProgressReport
 
@@ -41,12 +41,12 @@ def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> N
         scenes[experiment.title(scene, response)] = here
         comparisons.append(_compare(experiment, results, scene, response, here))
     runs = [run for here in scenes.values() for run in here]
-    overview = standing(scenes, list(experiment.methods)) if len(scenes) > 1 else None
+    metrics = HEADLINE if len(scenes) > 1 else []
+    overview = [standing(metric, scenes, list(experiment.methods)) for metric in metrics]
     origin = provenance(experiment, runs, _digests(results, experiment))
     page = render(experiment, comparisons, origin, overview)
-    write_text(
-        summary, summary_csv(summary_row(run, title) for title, here in scenes.items() for run in here)
-    )
+    rows = [summary_row(run, title) for title, here in scenes.items() for run in here]
+    write_text(summary, summary_csv(rows))
     write_text(out, page)
 
 
