@@ -37,6 +37,8 @@ SUMMARY_COLUMNS = [
     *("parameters", "device"),
     *("seconds_estimate", "seconds_train", "seconds_fuse", "seconds_io", "peak_mem_mb"),
 ]
+SHORT = {"residual_hsi": "Res. HSI", "residual_msi": "Res. MSI", "peak_mem_mb": "MB"}
+"""Headings for the terminal."""
 NO_VALUE = "–"  # noqa: RUF001 - an en dash, as in printed tables
 
 
@@ -237,16 +239,18 @@ def _best(cells: list[Cell], column: Column) -> set[str]:
 
 
 def format_table(rows: Sequence[Row]) -> str:
-    """The rows of `summary.csv` as text for the terminal: mean ± sd over seeds, `*` marks the best.
+    """The rows of `summary.csv` as text for the terminal: means over seeds, `*` marks the best.
+
+    The headline's metrics have their ± sd; the page has those of all.
 
     Parameters
     ----------
     rows : sequence of dict
         As `summary_row` makes them, or as `csv.DictReader` reads them.
     """
-    keys = ("psnr", "sam", "ergas", "ssim", "q2n", "rmse", "residual_hsi", "residual_msi")
+    keys = ("psnr", "sam", "ergas", "ssim", "residual_hsi", "residual_msi", "peak_mem_mb")
     seconds = Column("seconds", "Seconds", "", None, significant)
-    columns = [*(column for column in QUALITY if column.key in keys), seconds]
+    columns = [*(column for column in [*QUALITY, *COST] if column.key in keys), seconds]
     blocks = []
     for scene in dict.fromkeys(row["scene"] for row in rows):
         groups: dict[str, tuple[list[int], list[Row]]] = {}
@@ -260,12 +264,13 @@ def format_table(rows: Sequence[Row]) -> str:
 
 
 def _text_block(scene: str, content: Table) -> str:
-    head = [scene, "seeds", *(" ".join((c.label, c.arrow)).strip() for c in content.columns)]
+    head = [scene, "seeds", *(f"{SHORT.get(c.key, c.label)} {c.arrow}".strip() for c in content.columns)]
+    spreads = [c in HEADLINE for c in content.columns]
     lines = [head]
     for row in content.rows:
         cells = [
-            cell.text + (f" ±{cell.spread}" if cell.spread else "") + ("*" if cell.best else " ")
-            for cell in row.cells
+            cell.text + (f" ±{cell.spread}" if cell.spread and spread else "") + ("*" if cell.best else " ")
+            for cell, spread in zip(row.cells, spreads, strict=True)
         ]
         lines.append([row.label, str(len(row.seeds)), *cells])
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]

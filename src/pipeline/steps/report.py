@@ -44,7 +44,7 @@ def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> N
     metrics = HEADLINE if len(scenes) > 1 else []
     overview = [standing(metric, scenes, list(experiment.methods)) for metric in metrics]
     origin = provenance(experiment, runs, _digests(results, experiment))
-    page = render(experiment, comparisons, origin, overview)
+    page = render(experiment, comparisons, origin, overview=overview)
     rows = [summary_row(run, title) for title, here in scenes.items() for run in here]
     write_text(summary, summary_csv(rows))
     write_text(out, page)
