@@ -108,7 +108,7 @@ def comparisons(
     for column in columns:
         values = {label: _by_seed(runs, label, column.key) for label in labels}
         for label, difference in against_best(values, column).items():
-            lines[label].append(_in_words(difference, column, bool(values[label])))
+            lines[label].append(_in_words(difference, bool(values[label])))
     return list(lines.items())
 
 
@@ -117,15 +117,15 @@ def _by_seed(runs: Sequence[Run], label: str, key: str) -> dict[int, float]:
     return {seed: value for seed, value in found.items() if math.isfinite(value)}
 
 
-def _in_words(difference: Difference | None, column: Column, has_values: bool) -> Comparison:
+def _in_words(difference: Difference | None, has_values: bool) -> Comparison:
     if difference is None:
         return Comparison(BEST, "") if has_values else Comparison("no value", "")
     if difference.n == 0:
         return Comparison("no common seed", TOO_SMALL)
-    spread = "" if math.isnan(difference.sd) else f" ± {column.text(difference.sd)}"
+    spread = "" if math.isnan(difference.sd) else f" ± {difference.sd:.3f}"
     sign = "+" if difference.mean > 0 else "−"  # noqa: RUF001 - a minus sign, as in printed tables
     verdict = TOO_SMALL if difference.p is None else p_in_words(difference.p)
-    return Comparison(sign + column.text(abs(difference.mean)) + spread, f"n = {difference.n}, {verdict}")
+    return Comparison(f"{sign}{abs(difference.mean):.3f}{spread}", f"n = {difference.n}, {verdict}")
 
 
 def p_in_words(p: float) -> str:

@@ -73,11 +73,9 @@ def _score(row: TableRow, index: int, metric: Column) -> float:
 def _test(scores: NDArray[np.float64], scenes: int) -> str:
     """What Friedman's test says of scores ``(columns, methods)``, or why it is not made."""
     columns, methods = scores.shape
-    if scenes < FEWEST_SCENES or methods < 3:
-        return (
-            f"No test across scenes: {scenes} scenes and {methods} methods are too few, "
-            f"{FEWEST_SCENES} and 3 are needed."
-        )
+    for found, needed, name in ((scenes, FEWEST_SCENES, "scenes"), (methods, 3, "methods")):
+        if found < needed:
+            return f"No test across scenes: it needs at least {needed} {name}, here are {found}."
     if scenes < columns:
         return "No test across scenes: a scene under several responses is not several scenes."
     p = float(friedmanchisquare(*scores.T).pvalue)
