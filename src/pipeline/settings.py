@@ -36,9 +36,13 @@ class MethodSettings(Strict):
 
     seconds_per_megapixel: ClassVar[float]
     """Rough time of a fusion on one or two cores, from which jobs are sized before one was measured."""
+    trains: ClassVar[bool] = False
+    """Whether fitting it takes minutes or more, so that `noise.trained_seeds` holds for it."""
 
     method: str
-    seeds: Seeds | None = Field(None, description="noise seeds of this method; default: the experiment's")
+    seeds: Seeds | None = Field(
+        None, description="noise seeds of this method; default: `noise.trained_seeds` or `noise.seeds`"
+    )
 
     def deciding(self) -> dict[str, Any]:
         """The settings that decide a result, JSON-ready: all but the choice of seeds."""
@@ -102,6 +106,7 @@ class ArgsDiffSettings(MethodSettings):
     """ARGS-Diff (arXiv 2505.11800)."""
 
     seconds_per_megapixel = 6000.0
+    trains = True
 
     method: Literal["args_diff"] = "args_diff"
     budget: Literal["paper", "standard", "quick"] | TrainingBudget = Field(
