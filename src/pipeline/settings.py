@@ -73,8 +73,8 @@ class CnmfSettings(MethodSettings):
     endmembers: int | None = Field(
         None,
         ge=1,
-        description="number of endmembers; default: the LR-HSI's directions above its noise, but at least 30, "
-        "or fewer where bands or LR pixels are fewer",
+        description="number of endmembers; default: the LR-HSI's directions above its noise, but at least "
+        "30, or fewer where bands or LR pixels are fewer",
     )
     inner_loops: int = Field(
         200, ge=1, description="updates at most of one unmixing's phase; three times as many of the first"
@@ -176,5 +176,6 @@ class ArgsDiffSettings(MethodSettings):
 
 
 MethodEntry = Annotated[
-    BicubicSettings | GaussianSubspaceSettings | CnmfSettings | ArgsDiffSettings, Field(discriminator="method")
+    BicubicSettings | GaussianSubspaceSettings | CnmfSettings | ArgsDiffSettings,
+    Field(discriminator="method"),
 ]

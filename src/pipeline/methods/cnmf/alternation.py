@@ -102,6 +102,11 @@ class Alternation:
         self.response = pool[0].spectral_response
         self.fine_valid = [~missing_pixels(part.hr_msi).ravel() for part in pool]
         self.coarse_valid = [_coupled_pixels(part) for part in pool]
+        if not any(valid.any() for valid in self.coarse_valid):
+            raise InputError(
+                "cnmf: no LR pixel has data in lr_hsi and throughout what it sees of hr_msi; "
+                "fill the gaps of hr_msi or crop to where both images have data"
+            )
         hsi = self._gathered([part.lr_hsi for part in self.parts], self.coarse_valid)
         self.msi = self._gathered([part.hr_msi for part in self.parts], self.fine_valid)
         self.weight = settings.sum_to_one or sum_to_one_weight(self.msi)

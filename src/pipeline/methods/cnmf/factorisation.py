@@ -155,9 +155,7 @@ def blocks(pixels: int) -> Iterator[slice]:
     return (slice(start, min(start + BLOCK, pixels)) for start in range(0, pixels, BLOCK))
 
 
-def _multiply(
-    abundances: Matrix, endmembers: Matrix, data: Matrix, weight: float, count: int = 1
-) -> None:
+def _multiply(abundances: Matrix, endmembers: Matrix, data: Matrix, weight: float, count: int = 1) -> None:
     """Update abundances in place `count` times; the appended row adds a constant to both products."""
     wanted = endmembers.T @ data + weight**2
     gram = endmembers.T @ endmembers + weight**2
