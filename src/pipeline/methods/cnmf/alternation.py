@@ -23,7 +23,7 @@ from pipeline.settings import CnmfSettings
 
 FLOOR = 1e-9  # start of what would start at zero or below, and would stay there
 LEAST_ENDMEMBERS = 30  # in the authors' code
-FREE_BANDS = 4  # MSI bands from which on W_m is updated: fewer do not determine it
+FREE_BANDS = 4  # MSI bands from which on W_m is updated, in the authors' code
 OUTER_TOLERANCE = 1e-2
 INNER_TOLERANCE = 1e-8
 
@@ -144,7 +144,7 @@ class Alternation:
         return hsi.trajectory
 
     def _unmix_msi(self, msi: Recorder, loop: int) -> None:
-        """H_m with ``W_m = R W``, then both in turn where the bands determine W_m."""
+        """H_m with ``W_m = R W``, then both in turn, or H_m alone where there are few bands."""
         msi.factors.endmembers = self.response @ self.hsi.endmembers
         self._descend(f"HR-MSI {loop}", msi.update_abundances, msi.factors)
         update = msi.update_both if len(self.msi) >= FREE_BANDS else msi.update_abundances
