@@ -69,7 +69,7 @@ def started(observation: Observation, hsi: Trajectory, scale: float, weight: flo
     abundances = np.full((count, height * width), 1 / count)
     hsi.replay(columns(observation.lr_hsi, scale), abundances, weight)
     fine = upsample(abundances.reshape(count, height, width), observation.hr_shape)
-    return np.maximum(fine.reshape(count, -1), FLOOR)
+    return np.maximum(fine, FLOOR, out=fine).reshape(count, -1)
 
 
 class Alternation:
@@ -120,9 +120,10 @@ class Alternation:
         last; its new H_m does not count.
         """
         first = self._first_unmixing()
-        start = [started(part, first, self.scale, self.weight) for part in self.parts]
-        abundances = np.hstack([h[:, valid] for h, valid in zip(start, self.fine_valid, strict=True)])
-        msi = Recorder(Factorisation(self.msi, self.response @ self.hsi.endmembers, abundances, self.weight))
+        fine = Factorisation(
+            self.msi, self.response @ self.hsi.endmembers, self._interpolated(first), self.weight
+        )
+        msi = Recorder(fine)
         self._unmix_msi(msi, 0)
         errors = np.array([self.hsi.error(), msi.factors.error()])
         for loop in range(1, self.settings.outer_loops + 1):
@@ -165,18 +166,25 @@ class Alternation:
         for done, value in enumerate(descend(update, factors.objective, limit, INNER_TOLERANCE), 1):
             self.progress(phase, done, limit, value)
 
+    def _interpolated(self, first: Trajectory) -> Matrix:
+        """The H_m ``(M, N)`` of the valid HR pixels with which its unmixing starts."""
+        return np.hstack(
+            [
+                started(part, first, self.scale, self.weight)[:, valid]
+                for part, valid in zip(self.parts, self.fine_valid, strict=True)
+            ]
+        )
+
     def _degraded(self, abundances: Matrix) -> Matrix:
         """H of the abundances ``(M, N)`` of the valid HR pixels, at the valid LR pixels."""
-        degraded = []
         ends = np.cumsum([valid.sum() for valid in self.fine_valid])
         of_parts = np.split(abundances, ends[:-1], axis=1)
-        for part, own, fine, coarse in zip(
-            self.parts, of_parts, self.fine_valid, self.coarse_valid, strict=True
-        ):
-            planes = np.zeros((len(own), fine.size))
-            planes[:, fine] = own
-            seen = part.operator.forward(planes.reshape(-1, *part.hr_shape))
-            degraded.append(seen.reshape(len(own), -1)[:, coarse])
+        degraded = [
+            np.stack([_degraded_plane(part, row, fine)[coarse] for row in rows])
+            for part, rows, fine, coarse in zip(
+                self.parts, of_parts, self.fine_valid, self.coarse_valid, strict=True
+            )
+        ]
         return np.maximum(np.hstack(degraded), FLOOR)
 
     def _gathered(self, images: list[NDArray[np.float32]], valid: list[NDArray[np.bool_]]) -> Matrix:
@@ -190,6 +198,13 @@ def _coupled_pixels(part: Observation) -> NDArray[np.bool_]:
     """LR pixels that have data and see nothing but HR pixels that have data."""
     unseen = part.operator.touches(missing_pixels(part.hr_msi))
     return ~(missing_pixels(part.lr_hsi) | unseen).ravel()
+
+
+def _degraded_plane(part: Observation, values: Matrix, valid: NDArray[np.bool_]) -> Matrix:
+    """H of one plane ``(h w,)``, given by its valid HR pixels; wrong where H sees others."""
+    plane = np.zeros(valid.size)
+    plane[valid] = values
+    return part.operator.forward(plane.reshape(part.hr_shape)).ravel()
 
 
 def sum_to_one_weight(msi: Matrix) -> float:
