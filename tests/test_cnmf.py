@@ -264,6 +264,15 @@ def test_more_endmembers_than_bands_are_refused(observation_of_landscape: Observ
         build(CnmfSettings(endmembers=25)).fit(observation_of_landscape)
 
 
+def test_few_valid_pixels_make_few_endmembers(observation_of_landscape: Observation) -> None:
+    hsi = observation_of_landscape.lr_hsi.copy()
+    hsi[:, 2:] = np.nan
+    few = replace(observation_of_landscape, lr_hsi=hsi)
+    fitted = build(CnmfSettings(inner_loops=5, outer_loops=1)).fit(few)
+    assert fitted.state()["endmembers"].shape == (24, 20)
+    assert np.isfinite(fitted.fuse()[:, :8]).all()
+
+
 def test_a_scene_without_a_pixel_that_both_images_show_is_refused(
     observation_of_landscape: Observation,
 ) -> None:

@@ -80,8 +80,8 @@ class Alternation:
     pool : list of Observation
     scale : float
         By which the images are divided.
-    count : int
-        Number of endmembers.
+    enough : int
+        Number of endmembers where the settings name none, if the pool has as many valid LR pixels.
     settings : CnmfSettings
     generator : Generator
         Draws the directions of the vertex component analysis.
@@ -92,7 +92,7 @@ class Alternation:
         self,
         pool: list[Observation],
         scale: float,
-        count: int,
+        enough: int,
         settings: CnmfSettings,
         generator: np.random.Generator,
         progress: Progress,
@@ -110,6 +110,7 @@ class Alternation:
         hsi = self._gathered([part.lr_hsi for part in self.parts], self.coarse_valid)
         self.msi = self._gathered([part.hr_msi for part in self.parts], self.fine_valid)
         self.weight = settings.sum_to_one or sum_to_one_weight(self.msi)
+        count = settings.endmembers or min(enough, hsi.shape[1])
         endmembers = np.maximum(vca(hsi, count, generator)[0], FLOOR)
         self.hsi = Factorisation(hsi, endmembers, np.full((count, hsi.shape[1]), 1 / count), self.weight)
 
@@ -120,10 +121,7 @@ class Alternation:
         last; its new H_m does not count.
         """
         first = self._first_unmixing()
-        fine = Factorisation(
-            self.msi, self.response @ self.hsi.endmembers, self._interpolated(first), self.weight
-        )
-        msi = Recorder(fine)
+        msi = Recorder(Factorisation(self.msi, self._seen_by_msi(), self._interpolated(first), self.weight))
         self._unmix_msi(msi, 0)
         errors = np.array([self.hsi.error(), msi.factors.error()])
         for loop in range(1, self.settings.outer_loops + 1):
@@ -146,7 +144,7 @@ class Alternation:
 
     def _unmix_msi(self, msi: Recorder, loop: int) -> None:
         """H_m with ``W_m = R W``, then both in turn, or H_m alone where there are few bands."""
-        msi.factors.endmembers = self.response @ self.hsi.endmembers
+        msi.factors.endmembers = self._seen_by_msi()
         self._descend(f"HR-MSI {loop}", msi.update_abundances, msi.factors)
         update = msi.update_both if len(self.msi) >= FREE_BANDS else msi.update_abundances
         self._descend(f"HR-MSI {loop}, both factors", update, msi.factors)
@@ -165,6 +163,10 @@ class Alternation:
         limit = limit or self.settings.inner_loops
         for done, value in enumerate(descend(update, factors.objective, limit, INNER_TOLERANCE), 1):
             self.progress(phase, done, limit, value)
+
+    def _seen_by_msi(self) -> Matrix:
+        """``R W``; not negative even where an estimated R is."""
+        return np.maximum(self.response @ self.hsi.endmembers, FLOOR)
 
     def _interpolated(self, first: Trajectory) -> Matrix:
         """The H_m ``(M, N)`` of the valid HR pixels with which its unmixing starts."""
@@ -201,7 +203,7 @@ def _coupled_pixels(part: Observation) -> NDArray[np.bool_]:
 
 
 def _degraded_plane(part: Observation, values: Matrix, valid: NDArray[np.bool_]) -> Matrix:
-    """H of one plane ``(h w,)``, given by its valid HR pixels; wrong where H sees others."""
+    """H of one plane, ``(h w,)``, given by its valid HR pixels; wrong where H sees others."""
     plane = np.zeros(valid.size)
     plane[valid] = values
     return part.operator.forward(plane.reshape(part.hr_shape)).ravel()

@@ -58,8 +58,8 @@ class Cnmf:
         """Run the alternation on the pool; a scene no larger than the pool is unmixed as published."""
         pool = training_pool(scene, seed, "cnmf")
         generator = np.random.Generator(np.random.Philox(key=philox_key(seed, "cnmf/vca")))
-        count = self.settings.endmembers or endmember_count(scene)
-        alternation = Alternation(pool, unit_scale(scene), count, self.settings, generator, progress)
+        enough = endmember_count(scene)
+        alternation = Alternation(pool, unit_scale(scene), enough, self.settings, generator, progress)
         return FittedCnmf(scene, self.halo_lr(scene.spatial_response), alternation.run())
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedCnmf:
