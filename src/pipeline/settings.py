@@ -67,7 +67,7 @@ class GaussianSubspaceSettings(MethodSettings):
 class CnmfSettings(MethodSettings):
     """Coupled non-negative matrix factorisation (Yokoya, Yairi and Iwasaki 2012)."""
 
-    seconds_per_megapixel = 200.0
+    seconds_per_megapixel = 110.0
 
     method: Literal["cnmf"] = "cnmf"
     endmembers: int | None = Field(
