@@ -32,7 +32,7 @@ class Cnmf:
 
     The public code multiplies H_m by the endmembers of the last unmixing of the LR-HSI, whose
     abundances have by then left ``H(H_m)``. That is the default. With `final` as `coupled`, it is the W
-    from before they leave it: W then minimises ``||X - W H(H_m)||`` as the model says, which gave 1.1 to
+    from before they leave it: W then minimises ``||X - W H(H_m)||`` as the model says, which gave 1.4 to
     2.6 dB on Jasper Ridge, Samson and CAVE brocade. The cube is never taken right after an unmixing of
     the HR-MSI: its W_m has left ``R W``, and with four bands ``W H_m`` can be worse than the
     interpolated LR-HSI.
