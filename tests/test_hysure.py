@@ -113,7 +113,7 @@ def generic_optimum(observation: Observation, basis: np.ndarray, lphi: float) ->
         for residual, sigma in ((hsi, observation.sigma_hsi), (msi, observation.sigma_msi))
     )
     cp.Problem(cp.Minimize(data + lphi * cp.sum(variation))).solve(
-        solver=cp.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10
+        solver=cp.CLARABEL, tol_gap_abs=1e-9, tol_gap_rel=1e-9, tol_feas=1e-9
     )
     return np.asarray(planes.value).reshape(-1, height, width)
 
@@ -155,27 +155,20 @@ def test_defaults_reach_the_optimum(observation_of_landscape):
     assert np.abs(usual.fuse() - long.fuse()).max() < 1e-3 * usual.fuse().max()
 
 
-@pytest.fixture(scope="module")
-def piecewise_constant() -> np.ndarray:
-    """A scene of 20 bands whose 5 materials fill rectangles of their own."""
+@pytest.mark.parametrize("basis", ["whitened", "svd"])
+def test_piecewise_constant_scene_without_noise_is_recovered(basis):
+    """Five materials in squares whose borders cross LR pixels; three MSI bands do not tell them apart."""
     rng = np.random.default_rng(4)
-    label = np.zeros((48, 48), int)
-    for material in rng.integers(0, 5, 25):
-        (y, x), (height, width) = rng.integers(0, 40, 2), rng.integers(6, 24, 2)
-        label[y : y + height, x : x + width] = material
-    spectra = 0.2 + 0.6 * rng.random((20, 5))
-    return spectra[:, label].astype(np.float32)
-
-
-@pytest.mark.parametrize("basis", ["whitened", "svd", "vca"])
-def test_piecewise_constant_scene_without_noise_is_recovered(piecewise_constant, basis):
+    square = (np.arange(64) + 6) // 20
+    material = rng.integers(0, 5, (4, 4))[np.ix_(square, square)]
+    scene = (0.2 + 0.6 * rng.random((20, 5)))[:, material].astype(np.float32)
     pair = simulate(
-        piecewise_constant,
+        scene,
         spectral_response=np.kron(np.eye(3), np.full(7, 1 / 7))[:, :20],
         spatial_response=SpatialResponse.bicubic(ratio=4),
         snr_db=100,
     )
-    assert psnr(piecewise_constant, fitted(pair, d=5, basis=basis).fuse()) > 45
+    assert psnr(scene, fitted(pair, d=5, basis=basis).fuse()) > 45
 
 
 def test_tiles_agree_with_the_whole_image():
@@ -266,7 +259,9 @@ def test_no_worse_than_the_gaussian_prior(landscape, landscape_srf, kind):
     """Also with a PSF that is not separable."""
     psf = np.exp(-np.add.outer(np.arange(-3, 4.0) ** 2, np.arange(-3, 4.0) ** 2) / 4)
     psf += 0.3 * np.eye(7)
-    response = {"bicubic": SpatialResponse.bicubic(ratio=4), "psf": SpatialResponse.from_psf(psf, ratio=4)}[kind]
+    response = SpatialResponse.bicubic(ratio=4)
+    if kind == "psf":
+        response = SpatialResponse.from_psf(psf, ratio=4)
     pair = simulate(landscape.data, spectral_response=landscape_srf, spatial_response=response)
     gaussian = build(GaussianSubspaceSettings()).fit(pair).fuse()
     assert psnr(landscape.data, fitted(pair).fuse()) > psnr(landscape.data, gaussian) - 0.5

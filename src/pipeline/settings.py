@@ -70,7 +70,7 @@ class HysureSettings(MethodSettings):
     As published: ``basis: svd`` or ``vca``, ``lm: 1``, ``lphi: 5e-4``, ``mu: 0.05``.
     """
 
-    seconds_per_megapixel = 150.0
+    seconds_per_megapixel = 120.0
 
     method: Literal["hysure"] = "hysure"
     d: int | None = Field(
@@ -89,11 +89,11 @@ class HysureSettings(MethodSettings):
     lphi: float | None = Field(
         None,
         gt=0,
-        description="weight of the total variation for images of largest value 1, 5e-4 in the paper; default: "
-        "chosen by LR pixels held out",
+        description="weight of the total variation, for images of largest value 1; 5e-4 in the paper; "
+        "default: chosen by LR pixels held out",
     )
     mu: float | None = Field(
-        None, gt=0, description="penalty of the ADMM; default: 100 lphi, the paper's proportion"
+        None, gt=0, description="penalty of the ADMM, 0.05 in the paper; decides its speed; default: lphi"
     )
     iterations: int = Field(100, ge=1, description="of the ADMM; 200 in the paper")
 

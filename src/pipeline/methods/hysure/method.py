@@ -39,7 +39,6 @@ from pipeline.settings import HysureSettings
 
 VCA_RUNS = 20
 VCA_PIXELS = 50_000  # LR pixels among which endmembers are sought, at most
-MU_PER_LPHI = 1.0
 
 
 class Hysure:
@@ -79,7 +78,7 @@ class Hysure:
 
     def mu(self, lphi: float) -> float:
         """The ADMM's penalty for a weight of the total variation."""
-        return self.settings.mu or MU_PER_LPHI * lphi
+        return self.settings.mu or lphi
 
 
 class FittedHysure(FittedMethod):

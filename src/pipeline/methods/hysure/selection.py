@@ -48,9 +48,8 @@ def choose_lphi(
 ) -> float:
     """The largest weight whose held-out error is within one standard error of the smallest.
 
-    Weights are tried from the smallest on, until the error leaves that range. The smallest
-    error itself would tie the image to its noise: with a row missing there is more to be filled
-    from the HR-MSI than in the fusion proper.
+    The standard error is that of the difference, over the same LR pixels. Weights are tried from the
+    smallest on, until the error leaves that range.
 
     Parameters
     ----------
@@ -70,17 +69,20 @@ def choose_lphi(
     folds = [fold for fold in folds if fold.valid.any()]
     if not folds:
         return noise
-    chosen, smallest, limit = noise * WEIGHTS[0], np.inf, np.inf
+    errors: list[Array] = []
     for done, weight in enumerate(noise * WEIGHTS, start=1):
-        error = np.concatenate([fold.error(weight, penalty(weight)) for fold in folds])
-        mean = float(error.mean())
-        progress("lphi", done, len(WEIGHTS), mean)
-        if mean < smallest:
-            smallest, limit = mean, mean + float(error.std()) / np.sqrt(error.size)
-        if mean > limit:
+        errors.append(np.concatenate([fold.error(weight, penalty(weight)) for fold in folds]))
+        progress("lphi", done, len(WEIGHTS), float(errors[-1].mean()))
+        best = min(errors, key=np.mean)
+        if not _as_good(errors[-1], best):
             break
-        chosen = weight
-    return float(chosen)
+    return float(noise * max(w for w, error in zip(WEIGHTS, errors, strict=False) if _as_good(error, best)))
+
+
+def _as_good(error: Array, best: Array) -> bool:
+    """Whether errors exceed the best, pixel by pixel, by no more than one standard error on the mean."""
+    excess = error - best
+    return bool(excess.mean() <= excess.std() / np.sqrt(excess.size))
 
 
 class Fold:
