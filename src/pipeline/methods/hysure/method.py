@@ -9,6 +9,8 @@ result:
 - H has the borders that were given, the paper's filters are circulant.
 - The data terms are weighted by the noise variances (`lm`): with the paper's lm = 1 a noisy image
   counts as much as a clean one.
+- One copy of A and exact steps take the place of four splittings (`pipeline.core.vector_tv`). With
+  the penalty at lphi, some 50 iterations reach the optimum; at the paper's 100 lphi, 200 do not.
 - The total variation is taken over planes that are scaled so that the detail which the LR-HSI loses
   one level down is white (`basis: whitened`). The SVD's planes hold detail of very unequal strength,
   and correlated: what the HR-MSI shows of some planes tells of the others only in whitened planes,
@@ -48,7 +50,12 @@ class Hysure:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """Where the solution's dependence on the images has died away."""
+        """Where the solution's dependence on the images has died away.
+
+        As with the Gaussian prior, it falls by some factor with each support; the total variation
+        adds little. Measured at 20 and 35 dB, bicubic and two pixels wide: 3 pixels more than twice
+        the support leave 4e-5 of full scale, 6 leave 2e-6.
+        """
         return 2 * response.support_lr + 6
 
     def fit(
