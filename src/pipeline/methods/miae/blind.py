@@ -155,5 +155,5 @@ def _sample(
         for row, across in rows
         for col, along in cols
     ]
-    hsi = part.lr_hsi[:, *np.ix_(*chosen)].reshape(part.bands, -1)
+    hsi = part.lr_hsi[:, chosen[0][:, None], chosen[1]].reshape(part.bands, -1)
     return hsi, np.stack(shifted, axis=1)

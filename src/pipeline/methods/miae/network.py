@@ -57,9 +57,8 @@ class MiaeNetwork(nn.Module):
         self.of_hsi = nn.ModuleList([Pixelwise(hsi_bands, e), Pixelwise(e, e)])
         self.of_msi = Pixelwise(msi_bands, e)
         self.first = Pixelwise(2 * e, e)
-        self.later = nn.ModuleList(
-            nn.ModuleList([Pixelwise(e, e), Pixelwise(3 * e, e)]) for _ in range(stages - 1)
-        )
+        self.own = nn.ModuleList(Pixelwise(e, e) for _ in range(stages - 1))
+        self.joint = nn.ModuleList(Pixelwise(3 * e, e) for _ in range(stages - 1))
         self.endmembers = nn.Parameter(torch.full((hsi_bands, e), 1 / e))
 
     def forward(self, lr_hsi: Tensor, upsample: Callable[[Tensor], Tensor], hr_msi: Tensor) -> Tensor:
@@ -83,7 +82,7 @@ class MiaeNetwork(nn.Module):
         hsi = leaky_relu(self.of_hsi[1](hsi), SLOPE)
         msi = leaky_relu(self.of_msi(hr_msi), SLOPE)
         s = leaky_relu(self.first(torch.cat([hsi, msi])), SLOPE)
-        for own, joint in self.later:  # type: ignore[misc]
+        for own, joint in zip(self.own, self.joint, strict=True):
             s = leaky_relu(own(s), SLOPE)
             s = leaky_relu(joint(torch.cat([s, hsi, msi])), SLOPE)
         return s.clamp(0, 1)
@@ -149,6 +148,8 @@ def bilinear(lr_shape: tuple[int, int], ratio: Fraction, window: Window) -> tupl
 
 
 def _interpolation(lr_size: int, ratio: Fraction, low: int, high: int) -> tuple[NDArray[np.float64], int]:
-    return response_rows(
-        lr_size, 1 / ratio, np.arange(low, high), lambda x: np.maximum(0, 1 - np.abs(x)), 2.0
-    )
+    return response_rows(lr_size, 1 / ratio, np.arange(low, high), _hat, 2.0)
+
+
+def _hat(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(0, 1 - np.abs(x))
