@@ -19,6 +19,7 @@ from pipeline.data.readers import read_scene
 from pipeline.data.response_files import read_response
 from pipeline.errors import InputError
 from pipeline.methods import pool
+from pipeline.methods.miae import blind, method
 from pipeline.methods.miae.blind import ResponseNet, estimate_responses
 from pipeline.methods.miae.method import FittedMiae, Miae
 from pipeline.methods.miae.network import MiaeNetwork, Patch, bilinear, fused_patches
@@ -176,7 +177,7 @@ def test_checkpoint_of_other_responses_is_refused(observation_of_landscape, tmp_
 
 def test_diverged_training_is_one_line(observation_of_landscape):
     wild = settings(budget=budget(learning_rate=1e30))
-    with pytest.raises(InputError, match="^miae: the training of the network diverged at iteration"):
+    with pytest.raises(InputError, match=r"^miae: the training of the network diverged at iteration"):
         Miae(wild).fit(observation_of_landscape)
 
 
@@ -218,7 +219,7 @@ def test_tiles_agree_with_the_whole(landscape, landscape_srf, ratio):
 def test_strips_agree_with_the_whole(observation_of_landscape, monkeypatch):
     fitted = Miae(settings()).fit(observation_of_landscape)
     whole = fitted.fuse()
-    monkeypatch.setattr("pipeline.methods.miae.method.PIXELS_AT_ONCE", 130)
+    monkeypatch.setattr(method, "PIXELS_AT_ONCE", 130)
     assert np.abs(fitted.fuse() - whole).max() < 1e-5 * np.ptp(whole)
 
 
@@ -260,7 +261,7 @@ def test_values_are_in_the_images_units(observation_of_landscape):
 def test_responses_are_non_negative_and_sum_to_one_after_each_step():
     torch.manual_seed(0)
     network = ResponseNet(3, 2, 6)
-    optimiser = torch.optim.Adam(network.parameters(), lr=0.05)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.2)
     hsi, shifted = torch.rand(6, 30), torch.rand(2, 9, 30)
     for _ in range(20):
         optimiser.zero_grad()
@@ -294,28 +295,28 @@ def test_blind_mode_recovers_the_responses_of_a_real_scene(shared_data, monkeypa
         profile = found.psf.sum(axis=axis)
         centre = profile @ offsets
         width = 2.355 * np.sqrt(profile @ (offsets - centre) ** 2)
-        assert abs(centre) < 0.2
-        assert width == pytest.approx(0.8 * 4, rel=0.25)
+        assert abs(centre) < 0.05
+        assert width == pytest.approx(0.8 * 4, rel=0.1)  # less what interpolation adds
     degraded = found.put_into(pair).operator.forward(pair.hr_msi)
     true = pair.operator.forward(pair.hr_msi)
-    assert np.linalg.norm(degraded - true) < 0.02 * np.linalg.norm(true)
+    assert np.linalg.norm(degraded - true) < 0.005 * np.linalg.norm(true)
     clean = pair.spectral_response @ pair.lr_hsi.reshape(pair.bands, -1)
     predicted = found.spectral_response @ pair.lr_hsi.reshape(pair.bands, -1)
-    assert np.linalg.norm(predicted - clean) < 0.03 * np.linalg.norm(clean)
+    assert np.linalg.norm(predicted - clean) < 0.015 * np.linalg.norm(clean)
 
 
 @pytest.mark.parametrize("ratio", [2, "5/2"])
 def test_blind_mode_uses_none_of_the_given_responses(landscape, landscape_srf, ratio, monkeypatch):
-    monkeypatch.setattr("pipeline.methods.miae.blind.ITERATIONS", 30)
+    monkeypatch.setattr(blind, "ITERATIONS", 30)
     blur = SpatialResponse.gaussian(ratio=ratio, fwhm=1)
     pair = simulate(landscape.data[:, :30], spectral_response=landscape_srf, spatial_response=blur)
     told = replace(
         pair, spatial_response=SpatialResponse.box(ratio=ratio), spectral_response=np.ones((4, 24))
     )
-    blind = Miae(settings(responses="blind"))
-    first, second = (blind.fit(scene) for scene in (pair, told))
+    unaware = Miae(settings(responses="blind"))
+    first, second = (unaware.fit(scene) for scene in (pair, told))
     assert first.fuse().tobytes() == second.fuse().tobytes()
-    restored = blind.restore(pair, first.state())
+    restored = unaware.restore(pair, first.state())
     assert isinstance(restored, FittedMiae)
     assert restored.responses is not None
     assert first.responses is not None

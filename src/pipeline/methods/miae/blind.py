@@ -1,7 +1,12 @@
 """Blind mode of MIAE: the PSF and the spectral response, both unknown, from the pair itself.
 
 Liu et al., IEEE TGRS 2022: H(Y) and R X are the same image, so their L1 distance is made small over
-non-negative responses that sum to one. The PSF is known by its extent alone; the given one is not used.
+non-negative responses that sum to one. Responses with negative lobes, as bicubic has, are out of its reach.
+
+Normalising after each step alone does not do: all weights of a response have gradients of nearly the
+same sign, which Adam turns into equal steps, which the normalisation takes back. So the loss is that of
+the normalised responses; the public code does the same for the SRF, though not for the PSF, which then
+stays noisy (on Jasper Ridge, an error of H(Y) of 1.6 % instead of 0.1 %).
 """
 
 from __future__ import annotations
@@ -75,15 +80,19 @@ class ResponseNet(nn.Module):
         shifted_msi : (c, k * k, n)
             Y under each sample of the PSF about them.
         """
-        degraded = torch.einsum("t,ctn->cn", self.psf, shifted_msi)
-        return ((self.spectral @ hsi).clamp(0, 1) - degraded.clamp(0, 1)).abs().sum()
+        seen = _normalised(self.spectral) @ hsi
+        degraded = torch.einsum("t,ctn->cn", _normalised(self.psf), shifted_msi)
+        return (seen.clamp(0, 1) - degraded.clamp(0, 1)).abs().sum()
 
     @torch.no_grad()
     def constrain(self) -> None:
         """Make both non-negative with sums of one."""
         for response in (self.psf, self.spectral):
-            response.clamp_(0, 1)
-            response.div_(response.sum(dim=-1, keepdim=True))
+            response.copy_(_normalised(response.clamp(0, 1)))
+
+
+def _normalised(response: Tensor) -> Tensor:
+    return response / response.sum(dim=-1, keepdim=True)
 
 
 def taps_of(response: SpatialResponse) -> int:
