@@ -125,7 +125,7 @@ def estimate_responses(
         for images in zip(*samples, strict=True)
     )
     if not hsi.shape[1]:
-        raise InputError("miae: no LR pixel sees only the windows on which the responses are estimated")
+        raise InputError("miae: no LR pixel sees only one of the windows to train on; give the responses")
     network = ResponseNet(taps, len(shifted), len(hsi)).to(device)
     minimise(
         network,

@@ -26,7 +26,7 @@ from pipeline.methods.optimisation import Checkpoint, training_fingerprint
 from pipeline.methods.pool import training_pool, unit_scale
 from pipeline.settings import MiaeSettings
 
-PIXELS_AT_ONCE = 2**16  # HR pixels that go through the network together
+PIXELS_AT_ONCE = 2**15  # HR pixels that go through the network together
 NETWORK = "network."  # before the names of its weights in a state
 
 

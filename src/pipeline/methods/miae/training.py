@@ -2,6 +2,13 @@
 
 Liu et al., IEEE TGRS 2022: the fused patch, seen through both responses, against both images in L1.
 A patch is some LR pixels and all the HR pixels that these see; nothing outside is needed.
+
+The public code takes HR patches of a fixed size, cuts as many LR pixels off their borders as the PSF
+reaches, and fills batches from a count that is zero for images below 512x256 pixels. Here a patch is
+grown around the LR pixels that are compared, which is the same inside the image, compares the
+image's own borders too, since H is known there, and holds at any ratio and size. The sums are over the
+drawn patches, where the code scales them to the image's size: Adam's steps do not depend on that, but
+for the weight decay, which matters little in either case.
 """
 
 from __future__ import annotations
@@ -19,6 +26,7 @@ from pipeline.core.nodata import filled_observation
 from pipeline.core.observation import Observation, ObservedScene, Progress
 from pipeline.core.spatial import SpatialOperator
 from pipeline.core.window import Window
+from pipeline.errors import InputError
 from pipeline.methods.miae.network import MiaeNetwork, Patch, bilinear, fused_patches
 from pipeline.methods.optimisation import (
     Checkpoint,
@@ -137,6 +145,11 @@ def train(
     device : torch.device
     checkpoint : Checkpoint
     progress : callable
+
+    Raises
+    ------
+    InputError
+        The response reaches too far for the windows of a large scene, or the loss is not finite.
     """
     budget = settings.training
     small = len(pool) == 1 and pool[0].lr_hsi[0].size <= budget.batch * budget.patch**2
@@ -144,6 +157,8 @@ def train(
     patches = [
         patch for part in pool for patch in patches_of(scene, filled_observation(part), scale, side, device)
     ]
+    if not patches:
+        raise InputError("miae: no LR pixel sees only one of the windows to train on; use a narrower PSF")
     response = torch.as_tensor(scene.spectral_response, dtype=torch.float32, device=device)
     network = seeded_network(
         lambda: MiaeNetwork(scene.bands, len(response), settings.endmembers, settings.stages),
