@@ -14,6 +14,7 @@ from pipeline.methods.base import FittedMethod, Method
 from pipeline.settings import (
     ArgsDiffSettings,
     BicubicSettings,
+    CnmfSettings,
     GaussianSubspaceSettings,
     MethodSettings,
     MiaeSettings,
@@ -24,6 +25,7 @@ __all__ = ["FittedMethod", "Method", "build", "methods", "settings_of"]
 REGISTRY: dict[str, tuple[type[MethodSettings], str]] = {
     "bicubic": (BicubicSettings, "Bicubic"),
     "gaussian_subspace": (GaussianSubspaceSettings, "GaussianSubspace"),
+    "cnmf": (CnmfSettings, "Cnmf"),
     "miae": (MiaeSettings, "Miae"),
     "args_diff": (ArgsDiffSettings, "ArgsDiff"),
 }
