@@ -11,7 +11,7 @@ from pipeline.core.window import Window
 from pipeline.data.readers import read_scene
 from pipeline.data.response_files import read_response
 from pipeline.methods import build, settings_of
-from pipeline.settings import TrainingBudget
+from pipeline.settings import MiaeBudget, TrainingBudget
 
 TINY = {
     "budget": TrainingBudget(width=32, spatial_iterations=3, spatial_batch=1, crop=8, spectral_iterations=5),
@@ -19,7 +19,7 @@ TINY = {
     "steps": 4,
     "precision": "float32",
 }
-SETTINGS = {"args_diff": TINY}
+SETTINGS = {"miae": {"budget": MiaeBudget(falling_iterations=20, constant_iterations=0)}, "args_diff": TINY}
 
 
 @pytest.fixture(params=pipeline.methods())

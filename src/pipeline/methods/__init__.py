@@ -18,6 +18,7 @@ from pipeline.settings import (
     GaussianSubspaceSettings,
     HysureSettings,
     MethodSettings,
+    MiaeSettings,
 )
 
 __all__ = ["FittedMethod", "Method", "build", "methods", "settings_of"]
@@ -27,6 +28,7 @@ REGISTRY: dict[str, tuple[type[MethodSettings], str]] = {
     "gaussian_subspace": (GaussianSubspaceSettings, "GaussianSubspace"),
     "cnmf": (CnmfSettings, "Cnmf"),
     "hysure": (HysureSettings, "Hysure"),
+    "miae": (MiaeSettings, "Miae"),
     "args_diff": (ArgsDiffSettings, "ArgsDiff"),
 }
 """Settings of each method, and its class in the module of its name."""

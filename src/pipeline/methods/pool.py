@@ -6,8 +6,9 @@ sought everywhere. Nothing is trained here.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import islice
-from math import lcm
+from math import ceil, floor, lcm
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,3 +80,17 @@ def unit_scale(scene: ObservedScene) -> float:
 
     parts = (scene.crop(window) for window in scene.blocks())
     return max(largest(image) for part in parts for image in (part.lr_hsi, part.hr_msi))
+
+
+def seeing_only(scene: ObservedScene, window: Window) -> Window:
+    """The LR pixels that see nothing outside a window."""
+    ratio, reach = scene.spatial_response.ratio, scene.spatial_response.support_lr - Fraction(1, 2)
+
+    def bounds(low: int, high: int, hr_size: int, lr_size: int) -> tuple[int, int]:
+        first = ceil(low / ratio + reach) if low else 0
+        return first, floor(high / ratio - reach) if high < hr_size else lr_size
+
+    (height, width), (lr_height, lr_width) = scene.hr_shape, scene.lr_shape
+    return Window(
+        *bounds(window.y0, window.y1, height, lr_height), *bounds(window.x0, window.x1, width, lr_width)
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from pipeline.core.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.methods.args_diff.guidance import Guidance
 from pipeline.methods.args_diff.networks import STRIDE
+from pipeline.methods.pool import seeing_only
 
 HALO = 48
 """HR pixels around a core beyond which the network's surroundings hardly matter; see docs/args_diff.md."""
@@ -88,18 +89,4 @@ def guidance_of(
         tensor(scene.spectral_response),
         operator.to(device),
         seen.relative_to(window),
-    )
-
-
-def seeing_only(scene: ObservedScene, window: Window) -> Window:
-    """The LR pixels that see nothing outside a window."""
-    ratio, reach = scene.spatial_response.ratio, scene.spatial_response.support_lr - Fraction(1, 2)
-
-    def bounds(low: int, high: int, hr_size: int, lr_size: int) -> tuple[int, int]:
-        first = ceil(low / ratio + reach) if low else 0
-        return first, floor(high / ratio - reach) if high < hr_size else lr_size
-
-    (height, width), (lr_height, lr_width) = scene.hr_shape, scene.lr_shape
-    return Window(
-        *bounds(window.y0, window.y1, height, lr_height), *bounds(window.x0, window.x1, width, lr_width)
     )

@@ -1,0 +1,155 @@
+"""The network of MIAE: unfolded steps of an unmixing, pixel by pixel.
+
+Liu et al., IEEE TGRS 2022 (arXiv 2110.11591): an encoder from a pixel's two spectra to its
+abundances, a decoder that holds the endmembers. Nothing is trained here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import sqrt
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
+
+from pipeline.core.resampling import response_rows
+from pipeline.core.spatial import SpatialOperator
+from pipeline.core.window import Window
+
+SLOPE = 0.2  # of the LeakyReLU
+
+
+class Pixelwise(nn.Linear):
+    """A 1x1 convolution of pixels ``(channels, n)``, started as published: normal, variance 1 / inputs."""
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew."""
+        deviation = 1 / sqrt(self.in_features)
+        nn.init.trunc_normal_(self.weight, std=deviation)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map ``(in, n)`` to ``(out, n)``."""
+        return torch.addmm(self.bias[:, None], self.weight, pixels)
+
+
+class MiaeNetwork(nn.Module):
+    """From an LR-HSI and an HR-MSI in [0, 1] to an HR-HSI in [0, 1].
+
+    Parameters
+    ----------
+    hsi_bands, msi_bands : int
+        C and c.
+    endmembers : int
+        e, the width of all layers.
+    stages : int
+        Estimates of the abundances, each from the one before.
+    """
+
+    def __init__(self, hsi_bands: int, msi_bands: int, endmembers: int, stages: int) -> None:
+        super().__init__()
+        e = endmembers
+        self.of_hsi = nn.ModuleList([Pixelwise(hsi_bands, e), Pixelwise(e, e)])
+        self.of_msi = Pixelwise(msi_bands, e)
+        self.first = Pixelwise(2 * e, e)
+        self.own = nn.ModuleList(Pixelwise(e, e) for _ in range(stages - 1))
+        self.joint = nn.ModuleList(Pixelwise(3 * e, e) for _ in range(stages - 1))
+        self.endmembers = nn.Parameter(torch.full((hsi_bands, e), 1 / e))
+
+    def forward(self, lr_hsi: Tensor, upsample: Callable[[Tensor], Tensor], hr_msi: Tensor) -> Tensor:
+        """The fused pixels ``(C, n)``.
+
+        The first layer acts before the upsampling, where there are fewer pixels: being linear, it
+        commutes with it.
+
+        Parameters
+        ----------
+        lr_hsi : (C, m)
+        upsample : callable
+            From ``(e, m)`` LR pixels to ``(e, n)`` HR pixels, with weights that sum to one.
+        hr_msi : (c, n)
+        """
+        return (self.endmembers @ self.abundances(lr_hsi, upsample, hr_msi)).clamp(0, 1)
+
+    def abundances(self, lr_hsi: Tensor, upsample: Callable[[Tensor], Tensor], hr_msi: Tensor) -> Tensor:
+        """S ``(e, n)`` in [0, 1]."""
+        hsi = leaky_relu(upsample(self.of_hsi[0](lr_hsi)), SLOPE)
+        hsi = leaky_relu(self.of_hsi[1](hsi), SLOPE)
+        msi = leaky_relu(self.of_msi(hr_msi), SLOPE)
+        s = leaky_relu(self.first(torch.cat([hsi, msi])), SLOPE)
+        for own, joint in zip(self.own, self.joint, strict=True):
+            s = leaky_relu(own(s), SLOPE)
+            s = leaky_relu(joint(torch.cat([s, hsi, msi])), SLOPE)
+        return s.clamp(0, 1)
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """Put the endmembers back into [0, 1]."""
+        self.endmembers.clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What the network sees of some HR pixels.
+
+    Attributes
+    ----------
+    lr_hsi : (C, a, b)
+        The LR pixels from which the LR-HSI is upsampled.
+    upsampling : SpatialOperator
+        From these to the patch's HR pixels.
+    hr_msi : (c, height, width)
+    """
+
+    lr_hsi: Tensor
+    upsampling: SpatialOperator
+    hr_msi: Tensor
+
+
+def fused_patches(network: MiaeNetwork, patches: Sequence[Patch]) -> list[Tensor]:
+    """The network's cube ``(C, height, width)`` of each patch; all pixels go through it together."""
+    lr_sizes = [patch.lr_hsi[0].numel() for patch in patches]
+    shapes = [patch.hr_msi.shape[1:] for patch in patches]
+
+    def upsample(features: Tensor) -> Tensor:
+        planes = [
+            patch.upsampling.forward(pixels.unflatten(1, patch.lr_hsi.shape[1:])).flatten(1)
+            for patch, pixels in zip(patches, features.split(lr_sizes, dim=1), strict=True)
+        ]
+        return torch.cat(planes, dim=1)
+
+    pixels = network(
+        torch.cat([patch.lr_hsi.flatten(1) for patch in patches], dim=1),
+        upsample,
+        torch.cat([patch.hr_msi.flatten(1) for patch in patches], dim=1),
+    )
+    cubes = pixels.split([shape.numel() for shape in shapes], dim=1)
+    return [cube.unflatten(1, shape) for cube, shape in zip(cubes, shapes, strict=True)]
+
+
+def bilinear(lr_shape: tuple[int, int], ratio: Fraction, window: Window) -> tuple[SpatialOperator, Window]:
+    """Bilinear interpolation of an image of LR pixels to a window of HR pixels, with symmetric borders.
+
+    Returns
+    -------
+    operator : SpatialOperator
+        From the LR window to the HR window.
+    window : Window
+        The LR pixels that it uses.
+    """
+    rows, top = _interpolation(lr_shape[0], ratio, window.y0, window.y1)
+    cols, left = _interpolation(lr_shape[1], ratio, window.x0, window.x1)
+    return SpatialOperator((rows,), (cols,)), Window(top, top + rows.shape[1], left, left + cols.shape[1])
+
+
+def _interpolation(lr_size: int, ratio: Fraction, low: int, high: int) -> tuple[NDArray[np.float64], int]:
+    return response_rows(lr_size, 1 / ratio, np.arange(low, high), _hat, 2.0)
+
+
+def _hat(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(0, 1 - np.abs(x))
