@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.settings import MethodEntry, Seeds, Strict
+from pipeline.studies import StudyEntry, check_studies, complete
 from pipeline.validation import parse
 
 LARGEST_CORE = 512  # HR pixels, side of a tile and of a shard where none is given
@@ -182,6 +183,18 @@ class Response(Strict):
 
     spatial: SpatialConfig
     spectral: SpectralConfig
+    told: SpatialConfig | None = Field(
+        None, description="H as the methods are told of it, and as residuals are computed; default: the true one"
+    )
+    snr_db: float | None = Field(
+        None, gt=-20, allow_inf_nan=False, description="SNR under this response; default: noise.snr_db"
+    )
+
+    @model_validator(mode="after")
+    def _one_ratio(self) -> Response:
+        if self.told and self.told.build().ratio != self.spatial.build().ratio:
+            raise ValueError(f"told.ratio: {self.told.ratio} is not that of spatial, {self.spatial.ratio}")
+        return self
 
 
 class Noise(Strict):
@@ -236,6 +249,13 @@ class Experiment(Strict):
     """One `config/<experiment>.yaml`."""
 
     experiment: Name = Field(description="name of the folder under `results/`")
+    studies: dict[Name, StudyEntry] = Field(
+        default_factory=dict,
+        description="figures of the report; a sweep adds its methods or responses to the experiment",
+    )
+    defaults: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="method: settings of all its labels that do not say otherwise"
+    )
     scenes: dict[Name, Scene] = Field(min_length=1)
     responses: dict[Name, Response] = Field(min_length=1)
     noise: Noise = Noise()
@@ -246,6 +266,10 @@ class Experiment(Strict):
         min_length=1,
         description="label: settings; a label that is not a method's name needs the key `method`",
     )
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, content: Any) -> Any:
+        return complete(content) if isinstance(content, dict) else content
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -256,6 +280,16 @@ class Experiment(Strict):
             label: {"method": label} | (settings or {}) if isinstance(settings, dict | None) else settings
             for label, settings in methods.items()
         }
+
+    @model_validator(mode="after")
+    def _studies_fit(self) -> Experiment:
+        check_studies(
+            self.studies, {"methods": self.methods, "responses": self.responses}, self.defaults
+        )
+        unused = set(self.defaults) - {settings.method for settings in self.methods.values()}
+        if unused:
+            raise ValueError(f"defaults.{min(unused)}: the experiment has no such method")
+        return self
 
     @model_validator(mode="after")
     def _seeds_exist(self) -> Experiment:
@@ -292,6 +326,16 @@ class Experiment(Strict):
                     raise ValueError(f"scenes.{name} with responses.{label}: {error}") from None
         return self
 
+    def trained_by(self, label: str, seed: int) -> str | None:
+        """The label whose training a method shares under a seed: the first with an equal one, if not its own."""
+        part = self.methods[label].training_part()
+        same = (
+            other
+            for other, settings in self.methods.items()
+            if seed in self.seeds_of(other) and settings.training_part() == part
+        )
+        return None if part is None or (first := next(same)) == label else first
+
     def seeds_of(self, label: str) -> list[int]:
         """Noise seeds under which a method runs."""
         return self.methods[label].seeds or self.noise.seeds
@@ -324,6 +368,9 @@ def json_schema() -> str:
     """The JSON schema of an experiment file, as stored in `config/schema.json`."""
     dialect = "https://json-schema.org/draft/2020-12/schema"
     schema = {"$schema": dialect} | Experiment.model_json_schema()
+    schema["required"] = ["experiment", "scenes"]  # a study can add the methods or the responses
+    scenes = schema["properties"]["scenes"]["patternProperties"]
+    scenes[NAME] = {"anyOf": [scenes[NAME], {"type": "null"}]}
     methods = schema["properties"]["methods"]
     labelled = methods.pop("patternProperties")[NAME]
 

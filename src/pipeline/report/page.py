@@ -116,4 +116,6 @@ def _response(response: Response) -> str:
         bands = f"{len(spectral.centres)} Gaussian bands"
     else:
         bands = f"spectral response from {spectral.path}"
-    return f"{spatial.kind} blur{shape}, ratio {spatial.ratio}, {bands}"
+    level = "" if response.snr_db is None else f", SNR {response.snr_db:g} dB"
+    told = f", told to the methods as {response.told.kind}" if response.told else ""
+    return f"{spatial.kind} blur{shape}{told}, ratio {spatial.ratio}, {bands}{level}"
