@@ -184,7 +184,8 @@ class Response(Strict):
     spatial: SpatialConfig
     spectral: SpectralConfig
     told: SpatialConfig | None = Field(
-        None, description="H as the methods are told of it, and as residuals are computed; default: the true one"
+        None,
+        description="H as the methods are told of it, and as residuals are computed; default: the true one",
     )
     snr_db: float | None = Field(
         None, gt=-20, allow_inf_nan=False, description="SNR under this response; default: noise.snr_db"
@@ -266,6 +267,7 @@ class Experiment(Strict):
         min_length=1,
         description="label: settings; a label that is not a method's name needs the key `method`",
     )
+
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, content: Any) -> Any:
@@ -283,9 +285,7 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _studies_fit(self) -> Experiment:
-        check_studies(
-            self.studies, {"methods": self.methods, "responses": self.responses}, self.defaults
-        )
+        check_studies(self.studies, {"methods": self.methods, "responses": self.responses}, self.defaults)
         unused = set(self.defaults) - {settings.method for settings in self.methods.values()}
         if unused:
             raise ValueError(f"defaults.{min(unused)}: the experiment has no such method")
@@ -327,7 +327,7 @@ class Experiment(Strict):
         return self
 
     def trained_by(self, label: str, seed: int) -> str | None:
-        """The label whose training a method shares under a seed: the first with an equal one, if not its own."""
+        """The label whose training a method shares under a seed: the first with an equal one, unless itself."""
         part = self.methods[label].training_part()
         same = (
             other

@@ -129,8 +129,7 @@ class ArgsDiffSettings(MethodSettings):
     lambda2: float = Field(1.0, ge=0, description="weight of the HR-MSI in the ARGM")
     argm: bool | Literal["coefficients", "basis"] = Field(
         True,
-        description="adaptive residual guided module: on or off for both factors, or on for the coefficients A "
-        "or the basis E alone",
+        description="adaptive residual guided module: on, off, or on A (coefficients) or E (basis) alone",
     )
     r: float = Field(10.0, gt=0, description="ratio of the guidance's step to the ARGM's")
     patch: int = Field(

@@ -77,9 +77,7 @@ class Traceable(Protocol):
 
     device: str
 
-    def trace(
-        self, times: Sequence[int], progress: Progress = no_progress
-    ) -> dict[int, NDArray[np.float32]]:
+    def trace(self, times: Sequence[int], progress: Progress = no_progress) -> dict[int, NDArray[np.float32]]:
         """The estimate of the clean coefficients ``(d, H, W)``, in [0, 1], at each number of steps left."""
 
 

@@ -58,6 +58,7 @@ class Comparison:
     facts: str
     seed: int
     without: list[str]
+    unseen: list[str]
     quality: tables.Table
     cost: tables.Table
     galleries: list[Gallery]
@@ -83,6 +84,7 @@ def compare(
     runs: Sequence[tables.Run],
     labels: Sequence[str],
     progress: Progress = no_progress,
+    unseen: Sequence[str] = (),
 ) -> Comparison:
     """Put all methods side by side.
 
@@ -103,7 +105,10 @@ def compare(
     labels : sequence of str
         Methods in the order of the experiment.
     progress : callable
+    unseen : sequence of str
+        Methods that are in the tables alone, although they ran.
     """
+    look = figures.looks([label for label in labels if label not in unseen])
     shown = pictures.composites(wavelength, reference.shape[0])
     kept = overview(reference, observation, cubes, shown, progress)
     return Comparison(
@@ -111,7 +116,8 @@ def compare(
         anchor="scene-" + "-".join(title.split("/")),
         facts=_facts(wavelength, observation),
         seed=common_seed(runs),
-        without=[label for label in labels if label not in cubes],
+        without=[label for label in labels if label not in cubes and label not in unseen],
+        unseen=list(unseen),
         quality=tables.table(runs, labels, tables.QUALITY),
         cost=tables.table(runs, labels, tables.COST),
         galleries=[
@@ -126,13 +132,13 @@ def compare(
             observation.hr_shape,
         ),
         markers=_markers(kept.pixels, observation.hr_shape),
-        spectra=_spectra(kept, wavelength, figures.looks(labels)),
+        spectra=_spectra(kept, wavelength, look),
         charts=charts(
             runs,
-            labels,
+            list(look),
             {label: view.sam_shares for label, view in kept.views.items()},
             wavelength,
-            figures.looks(labels),
+            look,
         ),
     )
 

@@ -16,6 +16,7 @@ from jinja2 import Environment, StrictUndefined
 
 from pipeline.config import Experiment, GaussianResponse, Response
 from pipeline.report.comparison import Comparison
+from pipeline.report.studies import Section
 from pipeline.report.tables import Run
 
 
@@ -77,7 +78,12 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return result
 
 
-def render(experiment: Experiment, comparisons: Sequence[Comparison], origin: Provenance) -> str:
+def render(
+    experiment: Experiment,
+    comparisons: Sequence[Comparison],
+    origin: Provenance,
+    studies: Sequence[Section] = (),
+) -> str:
     """The report as HTML text."""
     text = files("pipeline.report").joinpath("template.html").read_text(encoding="utf-8")
     environment = Environment(
@@ -87,6 +93,7 @@ def render(experiment: Experiment, comparisons: Sequence[Comparison], origin: Pr
         experiment=experiment.experiment,
         what=_what_was_done(experiment),
         comparisons=comparisons,
+        studies=studies,
         origin=origin,
     )
 

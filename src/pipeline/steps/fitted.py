@@ -30,9 +30,7 @@ def fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: P
     return _digest_of(settings, settings.fitting((size["y"], size["x"])), seed, observation, estimate)
 
 
-def training_fingerprint(
-    settings: MethodEntry, seed: int, observation: Path, estimate: Path
-) -> str | None:
+def training_fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: Path) -> str | None:
     """SHA-256 of all that a training depends on; None where the method has none to share."""
     part = settings.training_part()
     return None if part is None else _digest_of(settings, part, seed, observation, estimate)

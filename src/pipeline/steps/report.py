@@ -6,6 +6,7 @@ Reads what `evaluate` wrote and, for the pictures, the stores of one noise seed 
 from __future__ import annotations
 
 import csv
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
 from pipeline.report.comparison import Comparison, common_seed, compare
 from pipeline.report.page import provenance, render
+from pipeline.report.studies import Planes, pictured, sections
 from pipeline.report.tables import SUMMARY_COLUMNS, Run, format_table, summary_csv, summary_row
 from pipeline.steps.progress import ProgressReport
+from pipeline.studies import Trajectory
 
 
 def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> None:
@@ -43,7 +46,9 @@ def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> N
             runs += here
             rows += [summary_row(entry, title) for entry in here]
             comparisons.append(_compare(experiment, results / scene, response, title, here))
-    page = render(experiment, comparisons, provenance(experiment, runs, _digests(results, experiment)))
+    studies = sections(experiment.studies, runs, list(experiment.methods), _traces(experiment, results))
+    origin = provenance(experiment, runs, _digests(results, experiment))
+    page = render(experiment, comparisons, origin, studies)
     write_text(summary, summary_csv(rows))
     write_text(out, page)
 
@@ -76,9 +81,10 @@ def _compare(
     seed = common_seed(runs)
     folder = scene_folder / response / f"seed{seed}"
     truth = read_store(scene_folder / "reference.zarr")
+    drawn = pictured(experiment.studies, list(experiment.methods))
     cubes = {
         label: variable_of(read_store(folder / label / "fused.zarr"), "fused")
-        for label in experiment.methods
+        for label in drawn
         if seed in experiment.seeds_of(label)
     }
     with ProgressReport() as progress:
@@ -91,7 +97,24 @@ def _compare(
             runs,
             list(experiment.methods),
             progress,
+            unseen=[label for label in experiment.methods if label not in drawn],
         )
+
+
+def _traces(experiment: Experiment, results: Path) -> dict[tuple[str, str, str], Planes]:
+    """What `trace` kept, of the first seed of each method."""
+    labels = {
+        label
+        for study in experiment.studies.values()
+        if isinstance(study, Trajectory)
+        for label in study.methods
+    }
+    found: dict[tuple[str, str, str], Planes] = {}
+    for scene, response, label in itertools.product(experiment.scenes, experiment.responses, sorted(labels)):
+        folder = results / scene / response / f"seed{experiment.seeds_of(label)[0]}" / label
+        kept = variable_of(read_store(folder / "trace.zarr"), "coefficients").load()
+        found[scene, response, label] = {int(time): kept.sel(time=time).values for time in kept["time"]}
+    return found
 
 
 def _digests(results: Path, experiment: Experiment) -> dict[str, str]:
@@ -104,7 +127,7 @@ def _digests(results: Path, experiment: Experiment) -> dict[str, str]:
                 here = Path(scene, response, f"seed{seed}")
                 labels = [label for label in experiment.methods if seed in experiment.seeds_of(label)]
                 paths += [here / "observation.json", here / "estimate.json"]
-                paths += [here / label / "fused.json" for label in labels]
+                paths += [here / label / f"{store}.json" for label in labels for store in ("fused", "trace")]
     return {path.as_posix(): _digest(results / path) for path in paths if (results / path).exists()}
 
 

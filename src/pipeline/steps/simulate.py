@@ -1,7 +1,8 @@
 """Step `simulate`: the two images that the configured sensors would take of a reference.
 
 The observation store holds all that a method may see, among it H as the methods are told of it; the true
-H is in the store's provenance. The reference stays in its own store. Both are read and written tile by tile, and a killed run keeps the tiles that it has written.
+H is in the store's provenance. The reference stays in its own store. Both are read and written tile by
+tile, and a killed run keeps the tiles that it has written.
 """
 
 from __future__ import annotations

@@ -135,9 +135,7 @@ class FittedArgsDiff(FittedMethod):
             cube = self._cube(coefficients[0], basis)
         return mark_nodata(cube.cpu().numpy(), observation)
 
-    def trace(
-        self, times: Sequence[int], progress: Progress = no_progress
-    ) -> dict[int, NDArray[np.float32]]:
+    def trace(self, times: Sequence[int], progress: Progress = no_progress) -> dict[int, NDArray[np.float32]]:
         """The estimate of the clean A ``(d, H, W)``, in [0, 1], when a number of steps is left.
 
         Raises
@@ -152,8 +150,8 @@ class FittedArgsDiff(FittedMethod):
         guidance = guidance_of(observation, observation, observation.whole, self.scale, self._device)
         if guidance is None or not self.in_one_piece:
             raise InputError(
-                f"args_diff: only a scene with data of at most {self.settings.patch}x{self.settings.patch} pixels "
-                "is sampled in one piece and can be traced; crop it, or choose a larger patch"
+                "args_diff: only a scene that has data and no more pixels than one patch of "
+                f"{self.settings.patch}x{self.settings.patch} can be traced; crop it, or choose a larger patch"
             )
         kept: dict[int, NDArray[np.float32]] = {}
 
