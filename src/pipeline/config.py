@@ -268,11 +268,6 @@ class Experiment(Strict):
         description="label: settings; a label that is not a method's name needs the key `method`",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _complete(cls, content: Any) -> Any:
-        return complete(content) if isinstance(content, dict) else content
-
     @field_validator("methods", mode="before")
     @classmethod
     def _method_from_label(cls, methods: Any) -> Any:
@@ -327,7 +322,7 @@ class Experiment(Strict):
         return self
 
     def trained_by(self, label: str, seed: int) -> str | None:
-        """The label whose training a method shares under a seed: the first with an equal one, unless itself."""
+        """The label whose training a method shares under a seed: the first that has it, unless itself."""
         part = self.methods[label].training_part()
         same = (
             other
@@ -360,8 +355,8 @@ def load_experiment(path: str | Path) -> Experiment:
 
 
 def parse_experiment(content: Any, origin: str) -> Experiment:
-    """Check an experiment's content; `origin` names it in the error."""
-    return parse(Experiment, content, origin)
+    """Check an experiment's content, with its sweeps written out; `origin` names it in the error."""
+    return parse(Experiment, complete(content) if isinstance(content, dict) else content, origin)
 
 
 def json_schema() -> str:

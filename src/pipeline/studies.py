@@ -112,14 +112,21 @@ def check_studies(
     for name, study in studies.items():
         if isinstance(study, Sweep):
             for label, entry in study.entries(name):
-                found = entries[study.of][label]
                 wanted = _with_defaults(label, entry, defaults) if study.of == "methods" else entry
-                if type(found).model_validate(wanted).model_dump() != found.model_dump():
+                if not _describes(wanted, entries[study.of][label]):
                     raise ValueError(f"{study.of}.{label}: is a label of studies.{name} too; rename one")
         elif isinstance(study, Trajectory):
             unknown = [label for label in study.methods if label not in entries["methods"]]
             if unknown:
                 raise ValueError(f"studies.{name}.methods: {unknown[0]!r} is not among the methods")
+
+
+def _describes(content: Any, entry: BaseModel) -> bool:
+    """Whether an entry is what some content is read as."""
+    try:
+        return type(entry).model_validate(content).model_dump() == entry.model_dump()
+    except ValidationError:
+        return False
 
 
 def _sweeps(studies: Any) -> Iterator[tuple[str, Sweep]]:

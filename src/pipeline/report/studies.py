@@ -209,8 +209,9 @@ def _galleries(study: Trajectory, traces: Mapping[tuple[str, str, str], Planes])
             limits = np.tile([low, max(high, low + 1e-6)], (3, 1))
             shown = [picture(planes[time], time, label, factor, limits) for time in study.times]
             note = (
-                f"{' / '.join(place)}: the estimate of the clean coefficients A, of which number {factor + 1} of "
-                f"{len(end)} is shown, the most varied one at the end. Black and white are the 2nd and 98th "
+                f"{' / '.join(place)}: the estimate of the clean coefficients A, of which number "
+                f"{factor + 1} of {len(end)} is shown, the most varied "
+                "one at the end. Black and white are the 2nd and 98th "
                 f"percentile of this row's last picture.{_apart(study, rows, label)}"
             )
             yield Gallery(label, note, shown)

@@ -83,7 +83,6 @@ def run(
 
 def _keep(folder: Path, out: Path) -> None:
     """Remember a finished training and forget all that came before it."""
-    folder.mkdir(exist_ok=True)
     for path in (out, out.with_name(TIMING)):
         _link(path, folder / path.name)
     for old in {folder / CHECKPOINTS, *out.parent.glob(".train-*")} - {folder}:
@@ -105,6 +104,7 @@ def _link(source: Path, target: Path) -> None:
     """A second name for a file, or a copy where the file system has no links."""
     if target.exists() and target.samefile(source):
         return
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         target.hardlink_to(source)

@@ -151,7 +151,7 @@ class FittedArgsDiff(FittedMethod):
         if guidance is None or not self.in_one_piece:
             raise InputError(
                 "args_diff: only a scene that has data and no more pixels than one patch of "
-                f"{self.settings.patch}x{self.settings.patch} can be traced; crop it, or choose a larger patch"
+                f"{self.settings.patch}x{self.settings.patch} can be traced; crop it, or raise patch"
             )
         kept: dict[int, NDArray[np.float32]] = {}
 
