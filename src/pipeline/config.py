@@ -363,7 +363,8 @@ def json_schema() -> str:
     """The JSON schema of an experiment file, as stored in `config/schema.json`."""
     dialect = "https://json-schema.org/draft/2020-12/schema"
     schema = {"$schema": dialect} | Experiment.model_json_schema()
-    schema["required"] = ["experiment", "scenes"]  # a study can add the methods or the responses
+    always = ["experiment", "scenes"]  # studies can add the responses or the methods
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": [*always, "studies"]}]
     scenes = schema["properties"]["scenes"]["patternProperties"]
     scenes[NAME] = {"anyOf": [scenes[NAME], {"type": "null"}]}
     methods = schema["properties"]["methods"]
