@@ -9,6 +9,7 @@ picked up. What another label of the experiment has trained with equal settings 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.data.files import read_json
@@ -55,8 +56,9 @@ def run(
         key = fingerprint(settings, seed, observation, estimate)
         training = training_fingerprint(settings, seed, observation, estimate)
     folder = out.with_name(f".train-{key[:12]}")
-    places = [folder, trained_by.parent] if trained_by else [folder]
-    if any(_found_again(place, out, key) for place in places):
+    if _found_again(folder, out, key, _link) or (
+        trained_by and _found_again(trained_by.parent, out, key, _copy)
+    ):
         _keep(folder, out)
         return
     with timing.measure("io"):
@@ -83,30 +85,37 @@ def run(
 
 def _keep(folder: Path, out: Path) -> None:
     """Remember a finished training and forget all that came before it."""
+    folder.mkdir(exist_ok=True)
     for path in (out, out.with_name(TIMING)):
         _link(path, folder / path.name)
     for old in {folder / CHECKPOINTS, *out.parent.glob(".train-*")} - {folder}:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _found_again(folder: Path, out: Path, key: str) -> bool:
+def _found_again(folder: Path, out: Path, key: str, place: Callable[[Path, Path], None]) -> bool:
     """Put what a finished training left in a folder in place, if it is there and is the one asked for."""
     try:
         read_fitted(folder / out.name, key)
     except InputError:
         return False
     for path in (out, out.with_name(TIMING)):
-        _link(folder / path.name, path)
+        place(folder / path.name, path)
     return True
 
 
 def _link(source: Path, target: Path) -> None:
-    """A second name for a file, or a copy where the file system has no links."""
+    """A second name for a file of this label, or a copy where the file system has no links."""
     if target.exists() and target.samefile(source):
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         target.hardlink_to(source)
     except OSError:
         shutil.copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A copy of another label's file; a link would share its time, by which Snakemake knows what is new."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    shutil.copy(source, target)
