@@ -44,16 +44,9 @@ def as_json(settings, **without):
 
 
 def runs(pattern, labels=tuple(EXPERIMENT.methods)):
-    """A path of every run of the experiment: scenes x responses x methods with their seeds."""
-    paths = [
-        pattern.format(
-            experiment=EXPERIMENT.experiment, scene=scene, response=response, seed=seed, label=label
-        )
-        for scene in EXPERIMENT.scenes
-        for response in EXPERIMENT.responses
-        for label in labels
-        for seed in EXPERIMENT.seeds_of(label)
-    ]
+    """A path of every run of the experiment, or of some of its methods."""
+    chosen = (run for run in EXPERIMENT.runs() if run.label in labels)
+    paths = [pattern.format(experiment=EXPERIMENT.experiment, **run._asdict()) for run in chosen]
     return list(dict.fromkeys(paths))
 
 
@@ -73,11 +66,11 @@ def response_file(wildcards):
 
 
 def source_settings(wildcards):
-    return as_json(EXPERIMENT.scenes[wildcards.scene], exclude={"crop"})
+    return as_json(EXPERIMENT.scenes[wildcards.scene], include={"source"})
 
 
 def scene_settings(wildcards):
-    return as_json(EXPERIMENT.scenes[wildcards.scene])
+    return as_json(EXPERIMENT.scenes[wildcards.scene], include={"source", "crop"})
 
 
 def simulate_settings(wildcards):

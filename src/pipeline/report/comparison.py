@@ -13,10 +13,11 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.core.observation import Image, ObservedScene, Progress, no_progress
-from pipeline.report import figures, pictures, tables
+from pipeline.report import figures, pictures, significance, tables
 from pipeline.report.charts import charts
 from pipeline.report.overview import Overview, Views, overview
 from pipeline.report.pictures import Composite, Floats, Pixels, Wavelengths
+from pipeline.report.published import Line, side_by_side
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,10 @@ class Comparison:
     without: list[str]
     unseen: list[str]
     quality: tables.Table
+    differences: list[tuple[str, list[significance.Comparison]]]
     cost: tables.Table
+    devices: dict[str, str]
+    published: list[Line]
     galleries: list[Gallery]
     maps: list[Gallery]
     locations: Picture
@@ -83,6 +87,7 @@ def compare(
     cubes: Mapping[str, Image],
     runs: Sequence[tables.Run],
     labels: Sequence[str],
+    dataset: str | None = None,
     progress: Progress = no_progress,
     unseen: Sequence[str] = (),
 ) -> Comparison:
@@ -104,6 +109,8 @@ def compare(
         All runs' `metrics.json`.
     labels : sequence of str
         Methods in the order of the experiment.
+    dataset : str, optional
+        Data set whose published results are shown beside these.
     progress : callable
     unseen : sequence of str
         Methods that are in the tables alone, although they ran.
@@ -119,7 +126,10 @@ def compare(
         without=[label for label in labels if label not in cubes and label not in unseen],
         unseen=list(unseen),
         quality=tables.table(runs, labels, tables.QUALITY),
+        differences=significance.comparisons(runs, labels, tables.HEADLINE),
         cost=tables.table(runs, labels, tables.COST),
+        devices=tables.devices(runs, labels),
+        published=side_by_side(dataset, runs, labels) if dataset else [],
         galleries=[
             _gallery(title, composite, index, wavelength, observation, kept)
             for index, composite in enumerate(shown)
