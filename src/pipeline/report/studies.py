@@ -197,8 +197,8 @@ def _galleries(study: Trajectory, traces: Mapping[tuple[str, str, str], Planes])
 
     def picture(planes: Floats, time: int, label: str, factor: int, limits: Floats) -> Picture:
         shown = pictures.colour_picture(np.stack([planes[factor]] * 3), limits)
-        alt = f"Coefficient {factor + 1} of {label}, {time} steps left"
-        return Picture(f"{time} steps left" if time else "the end", alt, pictures.png_uri(shown))
+        when = f"{time} step{'s' if time > 1 else ''} left" if time else "the end"
+        return Picture(when, f"Coefficient {factor + 1} of {label}, {when}", pictures.png_uri(shown))
 
     for place in dict.fromkeys((scene, response) for scene, response, _ in traces):
         rows = {label: traces[*place, label] for label in study.methods}
