@@ -108,6 +108,40 @@ class CnmfSettings(MethodSettings):
     )
 
 
+class HysureSettings(MethodSettings):
+    """Vector total variation in a spectral subspace (Simoes et al. 2015).
+
+    As published: ``basis: svd`` or ``vca``, ``lm: 1``, ``lphi: 5e-4``, ``mu: 0.05``.
+    """
+
+    seconds_per_megapixel = 120.0
+
+    method: Literal["hysure"] = "hysure"
+    d: int | None = Field(
+        None, ge=1, description="subspace dimension; default: 10, or fewer where bands or LR pixels are fewer"
+    )
+    basis: Literal["whitened", "svd", "vca"] = Field(
+        "whitened",
+        description="whose planes the total variation sums over: the SVD's, as published, or scaled so that "
+        "detail is white; or the endmembers of the largest of 20 VCA runs, as published",
+    )
+    lm: float | None = Field(
+        None,
+        gt=0,
+        description="weight of the HR-MSI, 1 in the paper; default: both images by their noise variances",
+    )
+    lphi: float | None = Field(
+        None,
+        gt=0,
+        description="weight of the total variation, for images of largest value 1; 5e-4 in the paper; "
+        "default: chosen by LR pixels held out",
+    )
+    mu: float | None = Field(
+        None, gt=0, description="penalty of the ADMM, 0.05 in the paper; decides its speed; default: lphi"
+    )
+    iterations: int = Field(100, ge=1, description="of the ADMM; 200 in the paper")
+
+
 class TrainingBudget(Strict):
     """How long and how wide the two networks of ARGS-Diff are trained."""
 
@@ -209,6 +243,6 @@ class ArgsDiffSettings(MethodSettings):
 
 
 MethodEntry = Annotated[
-    BicubicSettings | GaussianSubspaceSettings | CnmfSettings | ArgsDiffSettings,
+    BicubicSettings | GaussianSubspaceSettings | CnmfSettings | HysureSettings | ArgsDiffSettings,
     Field(discriminator="method"),
 ]

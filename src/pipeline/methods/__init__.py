@@ -16,6 +16,7 @@ from pipeline.settings import (
     BicubicSettings,
     CnmfSettings,
     GaussianSubspaceSettings,
+    HysureSettings,
     MethodSettings,
 )
 
@@ -25,6 +26,7 @@ REGISTRY: dict[str, tuple[type[MethodSettings], str]] = {
     "bicubic": (BicubicSettings, "Bicubic"),
     "gaussian_subspace": (GaussianSubspaceSettings, "GaussianSubspace"),
     "cnmf": (CnmfSettings, "Cnmf"),
+    "hysure": (HysureSettings, "Hysure"),
     "args_diff": (ArgsDiffSettings, "ArgsDiff"),
 }
 """Settings of each method, and its class in the module of its name."""
