@@ -19,6 +19,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/fuse.smk"
 include: "workflow/rules/mosaic.smk"
+include: "workflow/rules/trace.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
@@ -36,3 +37,4 @@ rule all:
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json"),
+        traces("results/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.json"),

@@ -213,8 +213,8 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
         ([1], "should be a valid dictionary or instance of Experiment, found [1]"),
         (
             changed(("sceens",), {}),
-            "unknown key 'sceens' (did you mean 'scenes'?); accepted: experiment, scenes, responses, noise, "
-            "estimation, tiling, compute, methods",
+            "unknown key 'sceens' (did you mean 'scenes'?); accepted: experiment, studies, defaults, scenes, "
+            "responses, noise, estimation, tiling, compute, methods",
         ),
         (changed((3,), {}), "unknown key 3; accepted: experiment,"),
         (

@@ -91,13 +91,47 @@ def estimate(observation: Ledger, settings: Settings, out: Out) -> None:
 
 
 @app.command()
-def train(observation: Ledger, estimate: Ledger, settings: Settings, seed: Seed, out: Out) -> None:
+def train(
+    observation: Ledger,
+    estimate: Ledger,
+    settings: Settings,
+    seed: Seed,
+    out: Out,
+    trained_by: Annotated[
+        Path | None, typer.Option(help="fitted.safetensors of another label with the same training")
+    ] = None,
+) -> None:
     """Fit a method to an observation."""
     from pipeline.steps import train
 
     train.run(
         observation=observation,
         estimate=estimate,
+        settings=_settings(Method, settings).root,
+        seed=seed,
+        out=out,
+        trained_by=trained_by,
+    )
+
+
+@app.command()
+def trace(
+    observation: Ledger,
+    estimate: Ledger,
+    fitted: Fitted,
+    times: Annotated[str, typer.Option(help="sampling steps left, such as 500,400,0")],
+    settings: Settings,
+    seed: Seed,
+    out: Out,
+) -> None:
+    """Keep the coefficients that a diffusion method estimates on its way."""
+    from pipeline.steps import trace
+
+    trace.run(
+        observation=observation,
+        estimate=estimate,
+        fitted=fitted,
+        times=[int(time) for time in times.split(",")],
         settings=_settings(Method, settings).root,
         seed=seed,
         out=out,

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.settings import MethodEntry, Seeds, Strict
+from pipeline.studies import StudyEntry, check_studies, complete
 from pipeline.validation import parse
 
 LARGEST_CORE = 512  # HR pixels, side of a tile and of a shard where none is given
@@ -189,6 +190,19 @@ class Response(Strict):
 
     spatial: SpatialConfig
     spectral: SpectralConfig
+    told: SpatialConfig | None = Field(
+        None,
+        description="H as the methods are told of it, and as residuals are computed; default: the true one",
+    )
+    snr_db: float | None = Field(
+        None, gt=-20, allow_inf_nan=False, description="SNR under this response; default: noise.snr_db"
+    )
+
+    @model_validator(mode="after")
+    def _one_ratio(self) -> Response:
+        if self.told and self.told.build().ratio != self.spatial.build().ratio:
+            raise ValueError(f"told.ratio: {self.told.ratio} is not that of spatial, {self.spatial.ratio}")
+        return self
 
 
 class Noise(Strict):
@@ -255,6 +269,13 @@ class Experiment(Strict):
     """One `config/<experiment>.yaml`."""
 
     experiment: Name = Field(description="name of the folder under `results/`")
+    studies: dict[Name, StudyEntry] = Field(
+        default_factory=dict,
+        description="figures of the report; a sweep adds its methods or responses to the experiment",
+    )
+    defaults: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="method: settings of all its labels that do not say otherwise"
+    )
     scenes: dict[Name, Scene] = Field(min_length=1)
     responses: dict[Name, Response] = Field(min_length=1)
     noise: Noise = Noise()
@@ -275,6 +296,14 @@ class Experiment(Strict):
             label: {"method": label} | (settings or {}) if isinstance(settings, dict | None) else settings
             for label, settings in methods.items()
         }
+
+    @model_validator(mode="after")
+    def _studies_fit(self) -> Experiment:
+        check_studies(self.studies, {"methods": self.methods, "responses": self.responses}, self.defaults)
+        unused = set(self.defaults) - {settings.method for settings in self.methods.values()}
+        if unused:
+            raise ValueError(f"defaults.{min(unused)}: the experiment has no such method")
+        return self
 
     @model_validator(mode="after")
     def _seeds_exist(self) -> Experiment:
@@ -318,6 +347,16 @@ class Experiment(Strict):
             except InputError as error:
                 raise ValueError(f"scenes.{name} with responses.{label}: {error}") from None
         return self
+
+    def trained_by(self, label: str, seed: int) -> str | None:
+        """The label whose training a method shares under a seed: the first that has it, unless itself."""
+        part = self.methods[label].training_part()
+        same = (
+            other
+            for other, settings in self.methods.items()
+            if seed in self.seeds_of(other) and settings.training_part() == part
+        )
+        return None if part is None or (first := next(same)) == label else first
 
     def seeds_of(self, label: str) -> list[int]:
         """Noise seeds under which a method runs: its own, those of methods that train, or all."""
@@ -363,14 +402,18 @@ def load_experiment(path: str | Path) -> Experiment:
 
 
 def parse_experiment(content: Any, origin: str) -> Experiment:
-    """Check an experiment's content; `origin` names it in the error."""
-    return parse(Experiment, content, origin)
+    """Check an experiment's content, with its sweeps written out; `origin` names it in the error."""
+    return parse(Experiment, complete(content) if isinstance(content, dict) else content, origin)
 
 
 def json_schema() -> str:
     """The JSON schema of an experiment file, as stored in `config/schema.json`."""
     dialect = "https://json-schema.org/draft/2020-12/schema"
     schema = {"$schema": dialect} | Experiment.model_json_schema()
+    always = ["experiment", "scenes"]  # studies can add the responses or the methods
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": [*always, "studies"]}]
+    scenes = schema["properties"]["scenes"]["patternProperties"]
+    scenes[NAME] = {"anyOf": [scenes[NAME], {"type": "null"}]}
     methods = schema["properties"]["methods"]
     labelled = methods.pop("patternProperties")[NAME]
 

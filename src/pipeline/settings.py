@@ -48,6 +48,17 @@ class MethodSettings(Strict):
         """The settings that decide a result, JSON-ready: all but the choice of seeds."""
         return self.model_dump(mode="json", exclude={"seeds"})
 
+    def training_part(self) -> dict[str, Any] | None:
+        """The settings that decide what is trained, where others leave it as it is; else None.
+
+        Methods with equal ones share a training.
+        """
+        return None
+
+    def fitting(self, hr_shape: tuple[int, int]) -> dict[str, Any]:
+        """The settings that decide the fitted method of a scene of that height and width, JSON-ready."""
+        return self.deciding()
+
 
 class BicubicSettings(MethodSettings):
     """Bicubic interpolation of the LR-HSI."""
@@ -232,7 +243,10 @@ class ArgsDiffSettings(MethodSettings):
     rho2: float = Field(0.05, gt=0, description="step size on the basis E")
     lambda1: float = Field(1.0, ge=0, description="weight of the HR-MSI in the guidance")
     lambda2: float = Field(1.0, ge=0, description="weight of the HR-MSI in the ARGM")
-    argm: bool = Field(True, description="adaptive residual guided module on or off")
+    argm: bool | Literal["coefficients", "basis"] = Field(
+        True,
+        description="adaptive residual guided module: on, off, or on A (coefficients) or E (basis) alone",
+    )
     r: float = Field(10.0, gt=0, description="ratio of the guidance's step to the ARGM's")
     patch: int = Field(
         256,
@@ -255,6 +269,20 @@ class ArgsDiffSettings(MethodSettings):
     def _resolved_budget(self, budget: str | TrainingBudget) -> TrainingBudget:
         """A preset by its fields, so that a changed preset is a changed setting."""
         return self.training
+
+    def training_part(self) -> dict[str, Any]:
+        """The settings that the trained weights depend on; the others act in sampling alone."""
+        trained = {"method", "budget", "d", "stop", "precision", "device", "threads"}
+        return self.model_dump(mode="json", include=trained)
+
+    def fitting(self, hr_shape: tuple[int, int]) -> dict[str, Any]:
+        """Those of the training; for a scene in patches, whose fit samples an anchor, all."""
+        return self.training_part() if self.in_one_piece(hr_shape) else self.deciding()
+
+    def in_one_piece(self, hr_shape: tuple[int, int]) -> bool:
+        """Whether a scene is sampled as published: its pixels are no more than a patch's."""
+        height, width = hr_shape
+        return height * width <= self.patch**2
 
     @property
     def training(self) -> TrainingBudget:

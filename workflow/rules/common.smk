@@ -11,6 +11,7 @@ from snakemake.utils import validate
 from pipeline.config import parse_experiment
 from pipeline.errors import InputError
 from pipeline.sources import source_files
+from pipeline.studies import Trajectory
 from pipeline.tiling.jobs import batch_minutes, planned_batches
 
 try:
@@ -19,6 +20,7 @@ except InputError as error:
     raise SystemExit(str(error)) from None
 validate(config, "../../config/schema.json", set_default=False)
 RESULTS = Path("results", EXPERIMENT.experiment)
+TRAJECTORIES = {name: study for name, study in EXPERIMENT.studies.items() if isinstance(study, Trajectory)}
 
 
 wildcard_constraints:
@@ -41,9 +43,10 @@ def as_json(settings, **without):
     return json.dumps(settings.model_dump(mode="json", **without))
 
 
-def runs(pattern):
-    """A path of every run of the experiment."""
-    paths = [pattern.format(experiment=EXPERIMENT.experiment, **run._asdict()) for run in EXPERIMENT.runs()]
+def runs(pattern, labels=tuple(EXPERIMENT.methods)):
+    """A path of every run of the experiment, or of some of its methods."""
+    chosen = (run for run in EXPERIMENT.runs() if run.label in labels)
+    paths = [pattern.format(experiment=EXPERIMENT.experiment, **run._asdict()) for run in chosen]
     return list(dict.fromkeys(paths))
 
 
@@ -101,6 +104,30 @@ def manifests(wildcards):
 
 def method_settings(wildcards):
     return as_json(EXPERIMENT.methods[wildcards.label], exclude={"seeds"})
+
+
+def trained_by(wildcards):
+    """The fitted method of the label whose training this one shares, if there is one."""
+    label = EXPERIMENT.trained_by(wildcards.label, int(wildcards.seed))
+    folder = f"results/{wildcards.experiment}/{wildcards.scene}/{wildcards.response}/seed{wildcards.seed}"
+    return [f"{folder}/{label}/fitted.safetensors"] if label else []
+
+
+def trained_by_option(wildcards):
+    return " ".join(f"--trained-by {path}" for path in trained_by(wildcards))
+
+
+def traces(pattern):
+    """A path of every sampling that a study of the report follows."""
+    return [
+        path for study in TRAJECTORIES.values() for label in study.methods for path in runs(pattern, [label])
+    ]
+
+
+def trace_times(wildcards):
+    """The sampling steps left at which the coefficients are kept, for all studies of a label."""
+    studies = (study for study in TRAJECTORIES.values() if wildcards.label in study.methods)
+    return ",".join(map(str, sorted({time for study in studies for time in study.times}, reverse=True)))
 
 
 def method_code(wildcards):

@@ -4,6 +4,7 @@ rule report:
         runs("results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/metrics.json"),
+        traces("results/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.zarr/zarr.json"),
         code=[*code("steps.report"), "src/pipeline/report/template.html"],
     output:
         page="results/{experiment}/report.html",

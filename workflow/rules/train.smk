@@ -4,6 +4,7 @@ rule train:
         observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
         estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
         estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
+        shared=ancient(trained_by),  # what it gives depends on the other inputs alone
         code=code("steps.train"),
         method=method_code,
     output:
@@ -20,6 +21,7 @@ rule train:
         gpu=method_gpus,
     params:
         settings=method_settings,
+        shared=trained_by_option,
     shell:
         "pipeline train --observation {input.observation} --estimate {input.estimate}"
-        " --settings {params.settings:q} --seed {wildcards.seed} --out {output.fitted} 2> {log}"
+        " --settings {params.settings:q} --seed {wildcards.seed} {params.shared} --out {output.fitted} 2> {log}"

@@ -9,8 +9,9 @@ does not depend on how the scene is cut.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,16 @@ class FittedMethod(ABC):
         return self.fuse_part(self.read(window), window, progress)
 
 
+@runtime_checkable
+class Traceable(Protocol):
+    """A fitted method that samples step by step and can be watched."""
+
+    device: str
+
+    def trace(self, times: Sequence[int], progress: Progress = no_progress) -> dict[int, NDArray[np.float32]]:
+        """The estimate of the clean coefficients ``(d, H, W)``, in [0, 1], at each number of steps left."""
+
+
 class Method(Protocol):
     """A fusion method with its settings."""
 
@@ -98,3 +109,13 @@ class Method(Protocol):
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedMethod:
         """The fitted method whose `state` was stored."""
+
+
+@runtime_checkable
+class SharesTraining(Method, Protocol):
+    """A method some of whose settings leave its training as it is."""
+
+    def fit_trained(
+        self, scene: ObservedScene, state: State, seed: int = 0, progress: Progress = no_progress
+    ) -> FittedMethod:
+        """What `fit` gives, without training: `state` is of a fitted method with the same training."""

@@ -59,6 +59,7 @@ class Comparison:
     facts: str
     seed: int
     without: list[str]
+    unseen: list[str]
     quality: tables.Table
     differences: list[tuple[str, list[significance.Comparison]]]
     cost: tables.Table
@@ -88,6 +89,7 @@ def compare(
     labels: Sequence[str],
     dataset: str | None = None,
     progress: Progress = no_progress,
+    unseen: Sequence[str] = (),
 ) -> Comparison:
     """Put all methods side by side.
 
@@ -110,7 +112,10 @@ def compare(
     dataset : str, optional
         Data set whose published results are shown beside these.
     progress : callable
+    unseen : sequence of str
+        Methods that are in the tables alone, although they ran.
     """
+    look = figures.looks([label for label in labels if label not in unseen])
     shown = pictures.composites(wavelength, reference.shape[0])
     kept = overview(reference, observation, cubes, shown, progress)
     return Comparison(
@@ -118,7 +123,8 @@ def compare(
         anchor="scene-" + "-".join(title.split("/")),
         facts=_facts(wavelength, observation),
         seed=common_seed(runs),
-        without=[label for label in labels if label not in cubes],
+        without=[label for label in labels if label not in cubes and label not in unseen],
+        unseen=list(unseen),
         quality=tables.table(runs, labels, tables.QUALITY),
         differences=significance.comparisons(runs, labels, tables.HEADLINE),
         cost=tables.table(runs, labels, tables.COST),
@@ -136,13 +142,13 @@ def compare(
             observation.hr_shape,
         ),
         markers=_markers(kept.pixels, observation.hr_shape),
-        spectra=_spectra(kept, wavelength, figures.looks(labels)),
+        spectra=_spectra(kept, wavelength, look),
         charts=charts(
             runs,
-            labels,
+            list(look),
             {label: view.sam_shares for label, view in kept.views.items()},
             wavelength,
-            figures.looks(labels),
+            look,
         ),
     )
 

@@ -18,6 +18,7 @@ from pipeline.config import Experiment, GaussianResponse, Response
 from pipeline.report.comparison import Comparison
 from pipeline.report.published import COLUMNS, SOURCE, TITLES, Line, has_peers, published
 from pipeline.report.standing import Standing
+from pipeline.report.studies import Section
 from pipeline.report.tables import Run
 
 
@@ -84,6 +85,7 @@ def render(
     comparisons: Sequence[Comparison],
     origin: Provenance,
     overview: Sequence[Standing] = (),
+    studies: Sequence[Section] = (),
 ) -> str:
     """The report as HTML text; `overview` of all scenes, a metric each, where there are several."""
     text = files("pipeline.report").joinpath("template.html").read_text(encoding="utf-8")
@@ -94,6 +96,7 @@ def render(
         experiment=experiment.experiment,
         what=_what_was_done(experiment),
         comparisons=comparisons,
+        studies=studies,
         overview=overview,
         published=_published(experiment),
         published_columns=COLUMNS,
@@ -140,4 +143,6 @@ def _response(response: Response) -> str:
         bands = f"{len(spectral.centres)} Gaussian bands"
     else:
         bands = f"spectral response from {spectral.path}"
-    return f"{spatial.kind} blur{shape}, ratio {spatial.ratio}, {bands}"
+    level = "" if response.snr_db is None else f", SNR {response.snr_db:g} dB"
+    told = f", told to the methods as {response.told.kind}" if response.told else ""
+    return f"{spatial.kind} blur{shape}{told}, ratio {spatial.ratio}, {bands}{level}"

@@ -1,8 +1,8 @@
 """Step `evaluate`: one run's scores against the reference, its residuals, and what it cost.
 
 After `simulate`, only this step and the report's pictures open the reference. Scene, response and
-label are the folders in which the run lies: `<scene>/<response>/seed<k>/<label>/`. No image is
-loaded whole.
+label are the folders in which the run lies: `<scene>/<response>/seed<k>/<label>/`. Residuals are those
+of the model that the methods were told, also where its H is not the true one. No image is loaded whole.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Fitted methods as safetensors files, tied to the inputs and settings that made them.
 
-The file's fingerprint covers settings, seed, observation and estimate; with another fingerprint it
-is refused. Nothing is pickled. All metadata is one JSON text: safetensors orders keys at random.
+The file's fingerprint covers seed, observation, estimate and the settings that decide the state; with
+another fingerprint it is refused. A second one covers the training alone, which several labels of an
+experiment may share. Nothing is pickled. All metadata is one JSON text: safetensors orders keys at random.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from pipeline.data.files import canonical_json, json_digest, read_json
+from pipeline.data.store import read_store
 from pipeline.errors import InputError
 from pipeline.methods.base import State
 from pipeline.methods.checkpoint import read_tensors, write_tensors
@@ -24,9 +26,22 @@ from pipeline.sources import code_digest
 
 def fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: Path) -> str:
     """SHA-256 of all that a fitted method depends on; the two paths are ledgers."""
+    size = read_store(observation).sizes
+    return _digest_of(settings, settings.fitting((size["y"], size["x"])), seed, observation, estimate)
+
+
+def training_fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: Path) -> str | None:
+    """SHA-256 of all that a training depends on; None where the method has none to share."""
+    part = settings.training_part()
+    return None if part is None else _digest_of(settings, part, seed, observation, estimate)
+
+
+def _digest_of(
+    settings: MethodEntry, part: dict[str, Any], seed: int, observation: Path, estimate: Path
+) -> str:
     content = {
         "code": code_digest("pipeline.steps.train", f"pipeline.methods.{settings.method}"),
-        "settings": settings.deciding(),
+        "settings": part,
         "seed": seed,
         "observation": read_json(observation)["digest"],
         "estimate": read_json(estimate)["digest"],
@@ -35,7 +50,7 @@ def fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: P
 
 
 def write_fitted(path: Path, state: State, metadata: dict[str, Any]) -> None:
-    """Write a fitted method's state atomically."""
+    """Write a fitted method's state atomically; the metadata hold its `fingerprint` and its `training`."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in state.items()}
     write_tensors(
         path, tensors, {"pipeline": canonical_json(metadata | {"digest": _digest(tensors, metadata)})}
@@ -50,7 +65,8 @@ def read_fitted(path: Path, expected: str) -> State:
     InputError
         The file is missing, damaged, or belongs to other settings or inputs.
     """
-    tensors, found = check_fitted(path)
+    tensors, record = check_fitted(path)
+    found = str(record["fingerprint"])
     if found != expected:
         raise InputError(
             f"{path}: was fitted with other code, settings or another observation (fingerprint {found[:12]}, "
@@ -59,17 +75,31 @@ def read_fitted(path: Path, expected: str) -> State:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def check_fitted(path: Path) -> tuple[dict[str, torch.Tensor], str]:
-    """Tensors and fingerprint of a fitted method that nobody has changed."""
+def read_trained(path: Path, training: str) -> State:
+    """State of a fitted method whose training is the one asked for, whatever else its settings are.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, or of another training.
+    """
+    tensors, record = check_fitted(path)
+    if record.get("training") != training:
+        raise InputError(f"{path}: is of another training; run the workflow again")
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def check_fitted(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and metadata of a fitted method that nobody has changed."""
     tensors, metadata = read_tensors(path)
     try:
         record = json.loads(metadata["pipeline"])
-        found, digest = str(record["fingerprint"]), record.pop("digest")
+        digest = record.pop("digest") if "fingerprint" in record else "missing"
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
-        record, found, digest = {}, "missing", "missing"
+        record, digest = {}, "missing"
     if digest != _digest(tensors, record):
         raise InputError(f"{path}: was changed since `train` wrote it; delete it and run `train` again")
-    return tensors, found
+    return tensors, record
 
 
 def _digest(tensors: dict[str, torch.Tensor], metadata: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ Reads what `evaluate` wrote and, for the pictures, the stores of one noise seed 
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from pipeline.provenance import sha256_of
 from pipeline.report.comparison import Comparison, common_seed, compare
 from pipeline.report.page import provenance, render
 from pipeline.report.standing import standing
+from pipeline.report.studies import Planes, pictured, sections
 from pipeline.report.tables import HEADLINE, Run, format_table, summary_csv, summary_row
 from pipeline.steps.compare import read_summary
 from pipeline.steps.progress import ProgressReport
+from pipeline.studies import Trajectory
 
 
 def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> None:
@@ -44,7 +47,8 @@ def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> N
     metrics = HEADLINE if len(scenes) > 1 else []
     overview = [standing(metric, scenes, list(experiment.methods)) for metric in metrics]
     origin = provenance(experiment, runs, _digests(results, experiment))
-    page = render(experiment, comparisons, origin, overview=overview)
+    studies = sections(experiment.studies, runs, list(experiment.methods), _traces(experiment, results))
+    page = render(experiment, comparisons, origin, overview, studies)
     rows = [summary_row(run, title) for title, here in scenes.items() for run in here]
     write_text(summary, summary_csv(rows))
     write_text(out, page)
@@ -68,9 +72,10 @@ def _compare(experiment: Experiment, results: Path, scene: str, response: str, r
     seed = common_seed(runs)
     folder = results / scene / response / f"seed{seed}"
     truth = read_store(results / scene / "reference.zarr")
+    drawn = pictured(experiment.studies, list(experiment.methods))
     cubes = {
         label: variable_of(read_store(folder / label / "fused.zarr"), "fused")
-        for label in experiment.methods
+        for label in drawn
         if seed in experiment.seeds_of(label)
     }
     with ProgressReport() as progress:
@@ -84,7 +89,24 @@ def _compare(experiment: Experiment, results: Path, scene: str, response: str, r
             list(experiment.methods),
             experiment.scenes[scene].dataset,
             progress,
+            unseen=[label for label in experiment.methods if label not in drawn],
         )
+
+
+def _traces(experiment: Experiment, results: Path) -> dict[tuple[str, str, str], Planes]:
+    """What `trace` kept, of the first seed of each method."""
+    labels = {
+        label
+        for study in experiment.studies.values()
+        if isinstance(study, Trajectory)
+        for label in study.methods
+    }
+    found: dict[tuple[str, str, str], Planes] = {}
+    for (scene, response), label in itertools.product(experiment.observed(), sorted(labels)):
+        folder = results / scene / response / f"seed{experiment.seeds_of(label)[0]}" / label
+        kept = variable_of(read_store(folder / "trace.zarr"), "coefficients").load()
+        found[scene, response, label] = {int(time): kept.sel(time=time).values for time in kept["time"]}
+    return found
 
 
 def _digests(results: Path, experiment: Experiment) -> dict[str, str]:
@@ -93,7 +115,8 @@ def _digests(results: Path, experiment: Experiment) -> dict[str, str]:
     for scene, response, label, seed in experiment.runs():
         here = Path(scene, response, f"seed{seed}")
         paths += [Path(scene, "source.json"), Path(scene, "reference.json")]
-        paths += [here / "observation.json", here / "estimate.json", here / label / "fused.json"]
+        paths += [here / "observation.json", here / "estimate.json"]
+        paths += [here / label / "fused.json", here / label / "trace.json"]
     found = (path for path in dict.fromkeys(paths) if (results / path).exists())
     return {path.as_posix(): _digest(results / path) for path in found}
 

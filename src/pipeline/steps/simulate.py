@@ -1,7 +1,8 @@
 """Step `simulate`: the two images that the configured sensors would take of a reference.
 
-The observation store holds all that a method may see; the reference stays in its own store. Both
-are read and written tile by tile, and a killed run keeps the tiles that it has written.
+The observation store holds all that a method may see, among it H as the methods are told of it; the true
+H is in the store's provenance. The reference stays in its own store. Both are read and written tile by
+tile, and a killed run keeps the tiles that it has written.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from pipeline.config import Noise, Response
 from pipeline.core.observation import ObservedScene
 from pipeline.core.simulation import Sensors, Simulation
+from pipeline.core.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.data.files import json_digest
 from pipeline.data.response_files import read_response
@@ -42,7 +44,9 @@ def run(*, reference: Path, settings: Settings, seed: int, out: Path) -> None:
         table = getattr(settings.response.spectral, "path", None)
         inputs = [reference, Path(table)] if table else [reference]
         origin = provenance("simulate", settings=settings, inputs=inputs, seed=seed)
+        told = (settings.response.told or settings.response.spatial).build()
     sensors = Sensors(variable_of(dataset, "reference"), response, settings.response.spatial.build())
+    origin["simulated_with"] = sensors.spatial_response.to_dict()
     ratio = sensors.spatial_response.ratio
     side = shard_side(sensors.reference.shape[0], ratio.numerator)
     tiles = list(Window(0, sensors.hr_shape[0], 0, sensors.hr_shape[1]).split(side))
@@ -51,14 +55,14 @@ def run(*, reference: Path, settings: Settings, seed: int, out: Path) -> None:
         simulation = Simulation(
             sensors,
             tiles,
-            snr_db=settings.noise.snr_db,
+            snr_db=settings.noise.snr_db if settings.response.snr_db is None else settings.response.snr_db,
             per_band=settings.noise.per_band,
             seed=seed,
             progress=progress,
         )
         writer = ShardWriter(
             out.with_suffix(".zarr"),
-            observation_dataset(_without_images(simulation), metadata),
+            observation_dataset(_without_images(simulation, told), metadata),
             origin,
             {"y": side, "x": side, "y_lr": lr_side, "x_lr": lr_side},
         )
@@ -67,14 +71,14 @@ def run(*, reference: Path, settings: Settings, seed: int, out: Path) -> None:
     timing.write(out.parent)
 
 
-def _without_images(simulation: Simulation) -> ObservedScene:
-    """What is known of the scene before its images are made."""
+def _without_images(simulation: Simulation, told: SpatialResponse) -> ObservedScene:
+    """What is known of the scene before its images are made, with H as the methods are told of it."""
     sensors = simulation.sensors
     return ObservedScene(
         placeholder(len(simulation.sigma_hsi), *sensors.lr_shape),
         placeholder(len(simulation.sigma_msi), *sensors.hr_shape),
         sensors.spectral_response,
-        sensors.spatial_response,
+        told,
         simulation.sigma_hsi,
         simulation.sigma_msi,
     )

@@ -60,6 +60,7 @@ class Inputs:
         return json_digest(
             {
                 "fingerprint": self.fingerprint,
+                "settings": self.settings.deciding(),
                 "fitted": sha256_of(self.fitted),
                 "tiles": [*self.tiles.shape, self.tiles.core, self.tiles.halo],
                 "layout": writer.layout,

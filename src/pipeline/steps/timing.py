@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.data.files import read_json, write_json
 
@@ -30,6 +30,7 @@ class Timing:
     def __init__(self, step: str) -> None:
         self.step = step
         self.seconds = {"compute": 0.0, "io": 0.0}
+        self.least_memory_mb = 0.0
 
     @contextmanager
     def measure(self, part: Literal["compute", "io"]) -> Iterator[None]:
@@ -37,6 +38,11 @@ class Timing:
         start = perf_counter()
         yield
         self.seconds[part] += perf_counter() - start
+
+    def include(self, other: Mapping[str, Any]) -> None:
+        """Count the computing of another step, whose result was taken over, as this one's own."""
+        self.seconds["compute"] += other["seconds"]["compute"]
+        self.least_memory_mb = other["peak_mem_mb"]
 
     def write(
         self,
@@ -63,7 +69,7 @@ class Timing:
         content = {
             "step": self.step,
             "seconds": {part: round(value, 6) for part, value in self.seconds.items()},
-            "peak_mem_mb": round(peak_memory_mb(), 1),
+            "peak_mem_mb": round(max(peak_memory_mb(), self.least_memory_mb), 1),
             "device": device,
             "precision": precision,
             "parameters": parameters,

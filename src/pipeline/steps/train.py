@@ -1,19 +1,23 @@
 """Step `train`: fit a method to an observation.
 
 A killed training resumes from its checkpoints, and a finished one is found again when the step is
-asked for once more (a repaired input, say): both lie in a folder whose name carries the fingerprint
-of code, settings and inputs, so that those of another configuration are never picked up.
+asked for once more (a repaired input, another setting of the sampling): both lie in a folder whose name
+carries the fingerprint of code, settings and inputs, so that those of another configuration are never
+picked up. What another label of the experiment has trained with equal settings is not trained again.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.data.files import read_json
 from pipeline.errors import InputError
 from pipeline.methods import build
+from pipeline.methods.base import SharesTraining
 from pipeline.settings import MethodEntry
-from pipeline.steps.fitted import fingerprint, read_fitted, write_fitted
+from pipeline.steps.fitted import fingerprint, read_fitted, read_trained, training_fingerprint, write_fitted
 from pipeline.steps.observed import read_scene
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
@@ -22,7 +26,15 @@ CHECKPOINTS = "checkpoints"
 TIMING = "train.timing.json"
 
 
-def run(*, observation: Path, estimate: Path, settings: MethodEntry, seed: int, out: Path) -> None:
+def run(
+    *,
+    observation: Path,
+    estimate: Path,
+    settings: MethodEntry,
+    seed: int,
+    out: Path,
+    trained_by: Path | None = None,
+) -> None:
     """Write `fitted.safetensors`.
 
     Parameters
@@ -34,20 +46,45 @@ def run(*, observation: Path, estimate: Path, settings: MethodEntry, seed: int, 
         Seed of the method's random draws.
     out : Path
         The fitted method; checkpoints lie beside it until it is complete.
+    trained_by : Path, optional
+        Another label's fitted method, whose training is taken over if it is the same. Its seconds count
+        here too: that is what this label would have cost alone. For a scene in patches they include the
+        other label's own anchor.
     """
     timing = Timing("train")
     with timing.measure("io"):
         key = fingerprint(settings, seed, observation, estimate)
-        scene = read_scene(observation, estimate)
+        training = training_fingerprint(settings, seed, observation, estimate)
     folder = out.with_name(f".train-{key[:12]}")
-    if _found_again(folder, out, key):
+    if _found_again(folder, out, key, _link) or (
+        trained_by and _found_again(trained_by.parent, out, key, _copy)
+    ):
+        _keep(folder, out)
         return
+    with timing.measure("io"):
+        scene, method = read_scene(observation, estimate), build(settings)
+        given = read_trained(trained_by, training) if trained_by and training else None
     with timing.measure("compute"), ProgressReport() as progress:
-        fitted = build(settings).fit(scene, seed, folder / CHECKPOINTS, progress)
-    metadata = {"fingerprint": key, "method": settings.method, "parameters": fitted.parameters}
+        if given is not None and isinstance(method, SharesTraining):
+            fitted = method.fit_trained(scene, given, seed, progress)
+        else:
+            fitted = method.fit(scene, seed, folder / CHECKPOINTS, progress)
+    if given is not None and trained_by:
+        timing.include(read_json(trained_by.with_name(TIMING)))
+    metadata = {
+        "fingerprint": key,
+        "training": training,
+        "method": settings.method,
+        "parameters": fitted.parameters,
+    }
     with timing.measure("io"):
         write_fitted(out, fitted.state(), metadata)
     timing.write(out.parent, device=fitted.device, precision=fitted.precision, parameters=fitted.parameters)
+    _keep(folder, out)
+
+
+def _keep(folder: Path, out: Path) -> None:
+    """Remember a finished training and forget all that came before it."""
     folder.mkdir(exist_ok=True)
     for path in (out, out.with_name(TIMING)):
         _link(path, folder / path.name)
@@ -55,21 +92,30 @@ def run(*, observation: Path, estimate: Path, settings: MethodEntry, seed: int, 
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _found_again(folder: Path, out: Path, key: str) -> bool:
-    """Put a finished training back in place, if there is one."""
+def _found_again(folder: Path, out: Path, key: str, place: Callable[[Path, Path], None]) -> bool:
+    """Put what a finished training left in a folder in place, if it is there and is the one asked for."""
     try:
         read_fitted(folder / out.name, key)
     except InputError:
         return False
     for path in (out, out.with_name(TIMING)):
-        _link(folder / path.name, path)
+        place(folder / path.name, path)
     return True
 
 
 def _link(source: Path, target: Path) -> None:
-    """A second name for a file, or a copy where the file system has no links."""
+    """A second name for a file of this label, or a copy where the file system has no links."""
+    if target.exists() and target.samefile(source):
+        return
     target.unlink(missing_ok=True)
     try:
         target.hardlink_to(source)
     except OSError:
         shutil.copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A copy of another label's file; a link would share its time, by which Snakemake knows what is new."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    shutil.copy(source, target)

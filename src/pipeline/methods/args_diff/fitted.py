@@ -7,7 +7,7 @@ the patches. Nothing is trained here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import groupby
@@ -22,12 +22,12 @@ from pipeline.core.noise import standard_normal
 from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.methods.args_diff.guidance import JointLoss, RecordedLoss
+from pipeline.methods.args_diff.guidance import Guidance, JointLoss, RecordedLoss
 from pipeline.methods.args_diff.networks import SpatialUNet, on_device, parameter_count, to_precision
 from pipeline.methods.args_diff.norms import FrozenNorm, Norm, RecordingNorm
 from pipeline.methods.args_diff.patches import Patch, guidance_of, patches
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
-from pipeline.methods.args_diff.sampling import sample, timesteps
+from pipeline.methods.args_diff.sampling import Watch, sample, timesteps
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.settings import ArgsDiffSettings
@@ -81,9 +81,8 @@ class FittedArgsDiff(FittedMethod):
 
     @property
     def in_one_piece(self) -> bool:
-        """Whether the scene is sampled as published: its pixels are no more than a patch's."""
-        height, width = self.scene.hr_shape
-        return height * width <= self.settings.patch**2
+        """Whether the scene is sampled as published."""
+        return self.settings.in_one_piece(self.scene.hr_shape)
 
     def state(self) -> State:
         """The weights of both networks, float32, the images' scale, the precision and the recording.
@@ -131,16 +130,52 @@ class FittedArgsDiff(FittedMethod):
             return np.full((observation.bands, *observation.hr_shape), np.nan, np.float32)
         with reproducible(self._device, self.settings.threads):
             if self._factors is None:
-                self._factors = sample(
-                    self.sampling_networks(),
-                    [self.start([observation.whole]), self.start_basis()],
-                    JointLoss([guidance], self.settings),
-                    self.settings,
-                    progress,
-                )
+                self._factors = self._joint_run(observation, guidance, progress)
             coefficients, basis = self._factors
             cube = self._cube(coefficients[0], basis)
         return mark_nodata(cube.cpu().numpy(), observation)
+
+    def trace(self, times: Sequence[int], progress: Progress = no_progress) -> dict[int, NDArray[np.float32]]:
+        """The estimate of the clean A ``(d, H, W)``, in [0, 1], when a number of steps is left.
+
+        Raises
+        ------
+        InputError
+            The scene is sampled in patches, has no data, or a time is not among the steps.
+        """
+        late = [time for time in times if not 0 <= time <= self.settings.steps]
+        if late:
+            raise InputError(f"times: {late[0]} is not among the steps left, {self.settings.steps} to 0")
+        observation = self.scene.crop(self.scene.whole)
+        guidance = guidance_of(observation, observation, observation.whole, self.scale, self._device)
+        if guidance is None or not self.in_one_piece:
+            raise InputError(
+                "args_diff: only a scene that has data and no more pixels than one patch of "
+                f"{self.settings.patch}x{self.settings.patch} can be traced; crop it, or raise patch"
+            )
+        kept: dict[int, NDArray[np.float32]] = {}
+
+        def watch(left: int, factors: list[Tensor]) -> None:
+            if left in times:
+                kept[left] = factors[0][0].cpu().numpy().copy()
+
+        with reproducible(self._device, self.settings.threads):
+            coefficients, _ = self._joint_run(observation, guidance, progress, watch)
+        end = coefficients[0].cpu().numpy()
+        return kept | {left: end for left in (1, 0) if left in times}
+
+    def _joint_run(
+        self, observation: Observation, guidance: Guidance, progress: Progress, watch: Watch | None = None
+    ) -> list[Tensor]:
+        """A and E of the whole scene."""
+        return sample(
+            self.sampling_networks(),
+            [self.start([observation.whole]), self.start_basis()],
+            JointLoss([guidance], self.settings),
+            self.settings,
+            progress,
+            watch,
+        )
 
     def record(self, anchors: list[tuple[Observation, Window]], progress: Progress) -> Recording:
         """Sample windows of the scene together with the basis, and keep what couples their pixels."""

@@ -6,6 +6,7 @@ samples from them, is in `fitted`.
 
 from __future__ import annotations
 
+import json
 from math import ceil
 from pathlib import Path
 
@@ -60,8 +61,7 @@ class ArgsDiff:
         scale = unit_scale(scene)
         device = resolve_device(settings.device)
         filled = [filled_observation(part) for part in pool]
-        trained = settings.model_dump_json(include={"budget", "d", "stop", "precision", "device", "threads"})
-        fingerprint = training_fingerprint(filled, trained, seed)
+        fingerprint = training_fingerprint(filled, json.dumps(settings.training_part()), seed)
         budget = settings.training
 
         def recipe(name: str, iterations: int, learning_rate: float) -> Recipe:
@@ -91,13 +91,22 @@ class ArgsDiff:
                 progress,
             )
         bfloat16 = bfloat16_on(device, settings.precision)
-        fitted = self._fitted(scene, seed, Learned(spatial, spectral, scale, bfloat16))
-        if not fitted.in_one_piece:
-            fitted.recording = fitted.record(anchor_windows(scene, pool), progress)
-        return fitted
+        return self._settled(scene, seed, Learned(spatial, spectral, scale, bfloat16), pool, progress)
+
+    def fit_trained(
+        self, scene: ObservedScene, state: State, seed: int = 0, progress: Progress = no_progress
+    ) -> FittedArgsDiff:
+        """What `fit` gives, with the networks of a fitted method that has the same `training_part`."""
+        networks = self._learned(scene, state, None)
+        pool = training_pool(scene, seed, "args_diff", STRIDE)
+        return self._settled(scene, seed, networks, pool, progress)
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedArgsDiff:
         """Load both networks' weights and the recording of a large scene."""
+        return self._fitted(scene, seed, self._learned(scene, state, Recording.restore(state)))
+
+    def _learned(self, scene: ObservedScene, state: State, recording: Recording | None) -> Learned:
+        """The networks of a state with their weights."""
         spatial = SpatialUNet(self.settings.d, self.settings.training.width)
         spectral = SpectralNet(scene.bands)
         for name, network in (("spatial", spatial), ("spectral", spectral)):
@@ -106,8 +115,21 @@ class ArgsDiff:
                 {key.removeprefix(f"{name}."): torch.from_numpy(value) for key, value in weights.items()}
             )
         scale, bfloat16 = state["scale"].item(), bool(state["bfloat16"])
-        learned = Learned(spatial, spectral, scale, bfloat16, Recording.restore(state))
-        return self._fitted(scene, seed, learned)
+        return Learned(spatial, spectral, scale, bfloat16, recording)
+
+    def _settled(
+        self,
+        scene: ObservedScene,
+        seed: int,
+        learned: Learned,
+        pool: list[Observation],
+        progress: Progress,
+    ) -> FittedArgsDiff:
+        """The fitted method; the basis of a scene larger than a patch is drawn here."""
+        fitted = self._fitted(scene, seed, learned)
+        if not fitted.in_one_piece:
+            fitted.recording = fitted.record(anchor_windows(scene, pool), progress)
+        return fitted
 
     def _fitted(self, scene: ObservedScene, seed: int, learned: Learned) -> FittedArgsDiff:
         return FittedArgsDiff(scene, self.halo_lr(scene.spatial_response), self.settings, seed, learned)

@@ -27,6 +27,8 @@ EPSILON = 1e-8
 
 Network = Callable[[Tensor, Tensor], Tensor]
 """Predicts the noise of rows at their schedule indices."""
+Watch = Callable[[int, list[Tensor]], None]
+"""Sees the factors of a sampling on their way."""
 
 
 class Adam:
@@ -69,6 +71,7 @@ def sample(
     loss: Loss,
     settings: ArgsDiffSettings,
     progress: Progress,
+    watch: Watch | None = None,
 ) -> list[Tensor]:
     """Draw the coefficients A, and the basis E with them where it is not given.
 
@@ -82,6 +85,8 @@ def sample(
     settings : ArgsDiffSettings
     progress : callable
         Told of each step and its loss.
+    watch : callable, optional
+        Told of the steps left and the clean factors in [0, 1] that they are estimated to end at.
 
     Returns
     -------
@@ -89,6 +94,7 @@ def sample(
     """
     abar = alpha_bar().to(start[0].device, torch.float32)
     rho = (settings.rho1, settings.rho2)[: len(start)]
+    guided = argm_factors(settings)[: len(start)]
     adam = Adam()
     factors = list(start)
     pairs = timesteps(settings.steps)
@@ -107,13 +113,23 @@ def sample(
         factors = [share.sqrt() * x0 + (1 - share).sqrt() * eps for x0, eps in zip(clean, noise, strict=True)]
         if settings.variant == "code":
             factors = [x - move for x, move in zip(factors, moves, strict=True)]
-        if settings.argm:
+        if any(guided):
             slopes = loss_gradient(partial(loss, step, ARGM), factors)
-            factors = [x - r / settings.r * slope for x, r, slope in zip(factors, rho, slopes, strict=True)]
+            factors = [
+                x - r / settings.r * slope if moved else x
+                for x, r, slope, moved in zip(factors, rho, slopes, guided, strict=True)
+            ]
+        if watch:
+            watch(len(pairs) - step, [unit(x0) for x0 in clean])
         progress("sampling", step + 1, len(pairs), value)
     last = pairs[-1][0]
     with torch.no_grad():
         return [unit(x0) for x0, _ in estimates(networks, factors, last, abar[last])]
+
+
+def argm_factors(settings: ArgsDiffSettings) -> tuple[bool, bool]:
+    """Whether the ARGM moves A, and whether it moves E."""
+    return settings.argm in (True, "coefficients"), settings.argm in (True, "basis")
 
 
 def guided_estimate(

@@ -1,0 +1,160 @@
+"""The figures of studies as inline SVG: quality over a setting, heat maps, differences, cost.
+
+Takes numbers and names, in the style of `figures`; which runs they come from is up to `studies`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
+
+from pipeline.report.figures import INK, PALETTE, STYLE, Look, _legend, _log_axis, _svg
+from pipeline.report.tables import large_count
+
+Values = NDArray[np.float64]
+LOG_SPAN = 10  # largest over smallest value of a setting, from which its axis is logarithmic
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of a run on an axis."""
+
+    key: str
+    name: str
+    digits: int
+    rises: bool
+
+
+PSNR = Measure("psnr", "PSNR [dB]", 2, rises=True)
+SAM = Measure("sam", "SAM [°]", 3, rises=False)
+MEASURES = (PSNR, SAM)
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one method cost and gave, means over seeds.
+
+    Attributes
+    ----------
+    psnr : float
+    fusing : float
+        Seconds of the fusion alone.
+    total : float
+        Seconds of estimation, training and fusion.
+    memory : float
+        MB.
+    parameters : int
+    """
+
+    psnr: float
+    fusing: float
+    total: float
+    memory: float
+    parameters: int
+
+
+def lines(x: Sequence[float], series: Mapping[str, Mapping[str, Values]], axis: str, look: Look) -> str:
+    """PSNR and SAM over a setting, a line for each method; ``(values, seeds)`` by method and measure."""
+    with matplotlib.rc_context(STYLE):
+        figure, panels = _pair(3.5)
+        for panel, measure in zip(panels, MEASURES, strict=True):
+            for label, measured in series.items():
+                values = measured[measure.key]
+                spread = values.std(axis=1, ddof=1) if values.shape[1] > 1 else None
+                colour, dashes = look[label]
+                panel.errorbar(
+                    x,
+                    values.mean(axis=1),
+                    spread,
+                    color=colour,
+                    ls=dashes,
+                    marker="o",
+                    ms=5,
+                    capsize=3,
+                    label=label,
+                )
+            panel.set(xlabel=axis, ylabel=measure.name)
+            if min(x) > 0 and max(x) >= LOG_SPAN * min(x):
+                panel.set_xscale("log")
+                panel.xaxis.set_minor_locator(NullLocator())
+            panel.set_xticks(x, [f"{value:g}" for value in x])
+        if len(series) > 1:
+            _legend(figure, panels[0])
+        return _svg(figure, f"PSNR and SAM over {axis}")
+
+
+def heat_map(
+    rows: Sequence[float], columns: Sequence[float], means: Mapping[str, Values], axes: tuple[str, str]
+) -> str:
+    """PSNR and SAM ``(rows, columns)`` over two settings, with the values in the cells; best in bold."""
+    with matplotlib.rc_context(STYLE | {"axes.grid": False}):
+        figure, panels = _pair(1.3 + 0.55 * len(rows))
+        for panel, measure in zip(panels, MEASURES, strict=True):
+            values = means[measure.key]
+            quality = values if measure.rises else -values
+            panel.pcolormesh(quality, cmap="viridis", edgecolors="none", rasterized=True)
+            middle = (np.nanmin(quality) + np.nanmax(quality)) / 2
+            for (row, column), value in np.ndenumerate(values):
+                panel.text(
+                    column + 0.5,
+                    row + 0.5,
+                    f"{value:.{measure.digits}f}",
+                    ha="center",
+                    va="center",
+                    color="white" if quality[row, column] < middle else "black",
+                    weight="bold" if quality[row, column] == np.nanmax(quality) else "normal",
+                )
+            panel.set_xticks(np.arange(len(columns)) + 0.5, [f"{value:g}" for value in columns])
+            panel.set_yticks(np.arange(len(rows)) + 0.5, [f"{value:g}" for value in rows])
+            panel.set(xlabel=axes[1], ylabel=axes[0], title=measure.name)
+            panel.invert_yaxis()
+        return _svg(figure, f"PSNR and SAM over {axes[0]} and {axes[1]}")
+
+
+def differences(values: Mapping[str, Mapping[str, Values]], base: str) -> str:
+    """PSNR and SAM of methods less those of `base` under the same seed: a point a seed, a bar the mean."""
+    with matplotlib.rc_context(STYLE):
+        figure, panels = _pair(1.35 + 0.42 * len(values))
+        for panel, measure in zip(panels, MEASURES, strict=True):
+            for row, measured in enumerate(values.values()):
+                own = measured[measure.key]
+                panel.plot(own, np.full(len(own), row), "o", ms=6.5, mew=0, color=PALETTE[0], alpha=0.7)
+                panel.plot([own.mean()] * 2, [row - 0.28, row + 0.28], color=INK, lw=1.6)
+            panel.axvline(0, color=INK, lw=1, dashes=(4, 3))
+            panel.set_yticks(range(len(values)), list(values))
+            panel.set_ylim(len(values) - 0.5, -0.5)
+            panel.set_xlabel(f"{measure.name}, difference to {base}")
+        return _svg(figure, f"Differences of PSNR and SAM to {base}, per method and seed")
+
+
+def cost(points: Mapping[str, Point], look: Look) -> str:
+    """PSNR against wall time and against peak memory, a point for each method."""
+    with matplotlib.rc_context(STYLE):
+        figure, (of_time, of_memory) = _pair(3.9)
+        for label, point in points.items():
+            colour = look[label][0]
+            name = f"{label} ({large_count(point.parameters)})" if point.parameters else label
+            of_time.plot([point.fusing, point.total], [point.psnr] * 2, color=colour, lw=1)
+            of_time.plot(point.fusing, point.psnr, "o", ms=7, mfc="none", color=colour)
+            of_time.plot(point.total, point.psnr, "o", ms=7, color=colour, label=name)
+            of_memory.plot(point.memory, point.psnr, "o", ms=7, color=colour)
+        _log_axis(of_time, "x")
+        _log_axis(of_memory, "x")
+        of_time.set(xlabel="Wall time [s]", ylabel=PSNR.name)
+        of_memory.set(xlabel="Peak memory [MB]", ylabel=PSNR.name)
+        _legend(figure, of_time)
+        return _svg(figure, "PSNR against wall time and peak memory, per method")
+
+
+def _pair(height: float) -> tuple[Figure, tuple[Axes, Axes]]:
+    """Two panels side by side."""
+    figure = Figure(figsize=(10, height), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    return figure, (left, right)

@@ -1,0 +1,62 @@
+"""Step `trace`: the coefficients that a diffusion method expects to end at, on its way there.
+
+A scene in one piece is sampled once more from its fitted method, just as `fuse` does it, and the
+estimate of the clean coefficients A_0 is kept at the asked times. The reference is not an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from pipeline.data.store import write_store
+from pipeline.errors import InputError
+from pipeline.methods import build
+from pipeline.methods.base import Traceable
+from pipeline.provenance import provenance
+from pipeline.settings import MethodEntry
+from pipeline.steps.fitted import fingerprint, read_fitted
+from pipeline.steps.observed import read_scene
+from pipeline.steps.progress import ProgressReport
+
+
+def run(
+    *,
+    observation: Path,
+    estimate: Path,
+    fitted: Path,
+    times: Sequence[int],
+    settings: MethodEntry,
+    seed: int,
+    out: Path,
+) -> None:
+    """Write `trace.zarr`, with `coefficients` (time, factor, y, x) in [0, 1], and its ledger `out`.
+
+    Parameters
+    ----------
+    observation, estimate : Path
+        Ledgers of the two stores.
+    fitted : Path
+    times : sequence of int
+        Sampling steps left: all of them at the start, 0 at the end.
+    settings : MethodEntry
+    seed : int
+    out : Path
+    """
+    state = read_fitted(fitted, fingerprint(settings, seed, observation, estimate))
+    method = build(settings).restore(read_scene(observation, estimate), state, seed)
+    if not isinstance(method, Traceable):
+        raise InputError(f"{settings.method}: has no sampling to trace; choose args_diff")
+    with ProgressReport() as progress:
+        kept = method.trace(times, progress)
+    dataset = xr.Dataset(
+        {"coefficients": (("time", "factor", "y", "x"), np.stack([kept[time] for time in times]))},
+        coords={"time": ("time", np.array(times), {"long_name": "sampling steps left"})},
+    )
+    origin = provenance(
+        "trace", settings=settings, inputs=[observation, estimate, fitted], seed=seed, device=method.device
+    )
+    write_store(out.with_suffix(".zarr"), dataset, origin)

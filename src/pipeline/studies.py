@@ -1,0 +1,154 @@
+"""Studies of an experiment: what is varied, and which figures the report draws of it.
+
+A sweep stands for the methods or responses that differ in one or two settings; they are written out
+when the configuration is read, so that the workflow knows labels alone. Figures are drawn in
+`pipeline.report.studies`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from copy import deepcopy
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from pipeline.settings import Strict
+
+Value = bool | int | float | str
+
+
+class Study(Strict):
+    """What all studies hold."""
+
+    title: str = Field(description="heading of the figures")
+    note: str = Field("", description="text under the figures, such as what was published")
+
+
+class Sweep(Study):
+    """One method, or one response, with every combination of some settings.
+
+    Labels are `<sweep>-<value>` or `<sweep>-<value>-<value>`.
+    """
+
+    kind: Literal["sweep"]
+    method: dict[str, Any] | None = Field(None, description="settings that all its methods share")
+    response: dict[str, Any] | None = Field(None, description="settings that all its responses share")
+    over: dict[str, Annotated[list[Value], Field(min_length=1)]] = Field(
+        min_length=1, max_length=2, description="setting, such as `rho1` or `spatial.fwhm`: its values"
+    )
+
+    @model_validator(mode="after")
+    def _one_base(self) -> Sweep:
+        if (self.method is None) == (self.response is None):
+            raise ValueError("a sweep needs either method or response")
+        return self
+
+    @property
+    def of(self) -> Literal["methods", "responses"]:
+        """The section of the experiment that it adds to."""
+        return "responses" if self.method is None else "methods"
+
+    def labels(self, name: str) -> dict[str, tuple[Value, ...]]:
+        """Values by label, in the order of the configuration."""
+        return {
+            "-".join([name, *map(_in_label, values)]): values
+            for values in itertools.product(*self.over.values())
+        }
+
+    def entries(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Labels with their settings."""
+        for label, values in self.labels(name).items():
+            entry = deepcopy(self.method if self.method is not None else self.response) or {}
+            for setting, value in zip(self.over, values, strict=True):
+                _put(entry, setting.split("."), value)
+            yield label, entry
+
+
+class Cost(Study):
+    """Quality against time and memory, one point for each method."""
+
+    kind: Literal["cost"]
+
+
+class Trajectory(Study):
+    """The coefficients that diffusion methods estimate on their way."""
+
+    kind: Literal["trajectory"]
+    methods: list[str] = Field(min_length=1, description="labels, one row of pictures each")
+    times: list[Annotated[int, Field(ge=0)]] = Field(
+        [500, 400, 300, 200, 100, 0], min_length=1, description="sampling steps left"
+    )
+
+
+StudyEntry = Annotated[Sweep | Cost | Trajectory, Field(discriminator="kind")]
+
+
+def complete(content: Mapping[str, Any]) -> dict[str, Any]:
+    """An experiment's content with its sweeps and defaults written out, and without empty scenes.
+
+    What is wrong with it is left for the models to say.
+    """
+    done = dict(content)
+    if isinstance(done.get("scenes"), dict):
+        done["scenes"] = {name: scene for name, scene in done["scenes"].items() if scene is not None}
+    for name, sweep in _sweeps(done.get("studies")):
+        given = done.get(sweep.of) or {}
+        done[sweep.of] = given | {label: e for label, e in sweep.entries(name) if label not in given}
+    methods, defaults = done.get("methods"), done.get("defaults")
+    if isinstance(methods, dict) and isinstance(defaults, dict):
+        done["methods"] = {label: _with_defaults(label, e, defaults) for label, e in methods.items()}
+    return done
+
+
+def check_studies(
+    studies: Mapping[str, Study],
+    entries: Mapping[str, Mapping[str, BaseModel]],
+    defaults: Mapping[str, Any],
+) -> None:
+    """Refuse a label that a sweep shares with another entry, and a trajectory of an unknown method."""
+    for name, study in studies.items():
+        if isinstance(study, Sweep):
+            for label, entry in study.entries(name):
+                wanted = _with_defaults(label, entry, defaults) if study.of == "methods" else entry
+                if not _describes(wanted, entries[study.of][label]):
+                    raise ValueError(f"{study.of}.{label}: is a label of studies.{name} too; rename one")
+        elif isinstance(study, Trajectory):
+            unknown = [label for label in study.methods if label not in entries["methods"]]
+            if unknown:
+                raise ValueError(f"studies.{name}.methods: {unknown[0]!r} is not among the methods")
+
+
+def _describes(content: Any, entry: BaseModel) -> bool:
+    """Whether an entry is what some content is read as."""
+    try:
+        return type(entry).model_validate(content).model_dump() == entry.model_dump()
+    except ValidationError:
+        return False
+
+
+def _sweeps(studies: Any) -> Iterator[tuple[str, Sweep]]:
+    """The well-formed sweeps among an experiment's studies."""
+    for name, study in studies.items() if isinstance(studies, dict) else ():
+        with suppress(ValidationError):
+            yield name, Sweep.model_validate(study)
+
+
+def _with_defaults(label: str, entry: Any, defaults: Mapping[str, Any]) -> Any:
+    """A method's settings after the defaults of its method; anything that is not settings as it is."""
+    if not isinstance(entry, dict | None):
+        return entry
+    entry = {"method": label} | (entry or {})
+    return (defaults.get(str(entry["method"])) or {}) | entry
+
+
+def _in_label(value: Value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+
+def _put(entry: dict[str, Any], keys: list[str], value: Value) -> None:
+    for key in keys[:-1]:
+        entry = entry.setdefault(key, {})
+    entry[keys[-1]] = value
