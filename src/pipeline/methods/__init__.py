@@ -11,13 +11,20 @@ from typing import Any
 
 from pipeline.errors import InputError
 from pipeline.methods.base import FittedMethod, Method
-from pipeline.settings import ArgsDiffSettings, BicubicSettings, GaussianSubspaceSettings, MethodSettings
+from pipeline.settings import (
+    ArgsDiffSettings,
+    BicubicSettings,
+    CucanetSettings,
+    GaussianSubspaceSettings,
+    MethodSettings,
+)
 
 __all__ = ["FittedMethod", "Method", "build", "methods", "settings_of"]
 
 REGISTRY: dict[str, tuple[type[MethodSettings], str]] = {
     "bicubic": (BicubicSettings, "Bicubic"),
     "gaussian_subspace": (GaussianSubspaceSettings, "GaussianSubspace"),
+    "cucanet": (CucanetSettings, "CuCaNet"),
     "args_diff": (ArgsDiffSettings, "ArgsDiff"),
 }
 """Settings of each method, and its class in the module of its name."""
