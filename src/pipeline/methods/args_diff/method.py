@@ -6,7 +6,6 @@ samples from them, is in `fitted`.
 
 from __future__ import annotations
 
-import hashlib
 from math import ceil
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from pipeline.methods.args_diff.recording import Recording
 from pipeline.methods.args_diff.training import Draw, Recipe, crops_draw, spectra_draw, train
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
+from pipeline.methods.optimisation import training_fingerprint
 from pipeline.methods.pool import training_pool, unit_scale
 from pipeline.settings import ArgsDiffSettings
 
@@ -60,7 +60,8 @@ class ArgsDiff:
         scale = unit_scale(scene)
         device = resolve_device(settings.device)
         filled = [filled_observation(part) for part in pool]
-        fingerprint = _fingerprint(filled, settings, seed)
+        trained = settings.model_dump_json(include={"budget", "d", "stop", "precision", "device", "threads"})
+        fingerprint = training_fingerprint(filled, trained, seed)
         budget = settings.training
 
         def recipe(name: str, iterations: int, learning_rate: float) -> Recipe:
@@ -141,14 +142,3 @@ def _spatial_draws(
     crop = min(budget.crop, height, width // 2)
     left, right = ([image[..., strip] for image in images] for strip in (np.s_[:-crop], np.s_[-crop:]))
     return crops_draw(left, crop, budget.spatial_batch, d), crops_draw(right, crop, budget.spatial_batch, d)
-
-
-def _fingerprint(pool: list[Observation], settings: ArgsDiffSettings, seed: int) -> str:
-    """Digest of everything that the trained weights depend on."""
-    digest = hashlib.sha256()
-    for part in pool:
-        for image in (part.lr_hsi, part.hr_msi):
-            digest.update(np.ascontiguousarray(image).tobytes())
-    trained = settings.model_dump_json(include={"budget", "d", "stop", "precision", "device", "threads"})
-    digest.update(f"{trained}:{seed}".encode())
-    return digest.hexdigest()

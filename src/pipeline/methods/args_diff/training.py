@@ -10,17 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
 
-from pipeline.core.noise import derived_seed
 from pipeline.core.observation import Progress
-from pipeline.errors import InputError
 from pipeline.methods.args_diff.networks import STEPS, alpha_bar, on_device
-from pipeline.methods.checkpoint import read_tensors, write_tensors
+from pipeline.methods.optimisation import (
+    Checkpoint,
+    descend,
+    load_training,
+    require_finite,
+    seeded_generator,
+    seeded_network,
+    tensors_under,
+    training_tensors,
+)
 
 EMA_DECAY = 0.9999
 HELD_OUT_EVERY = 100  # iterations between looks at the held-out loss
@@ -86,32 +93,24 @@ def train(
     nn.Module
         On the recipe's device, in evaluation mode, without gradients.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(recipe.seed, f"{recipe.name}/weights"))
-        network = on_device(build(), recipe.device)
+    network = on_device(seeded_network(build, recipe.seed, f"{recipe.name}/weights"), recipe.device)
     average = deepcopy(network).requires_grad_(False)
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=0.0, fused=True)
-    run = _Run(network, average, optimiser, recipe)
+    checkpoint = Checkpoint(recipe.checkpoint, recipe.checkpoint_every, recipe.fingerprint)
+    run = _Run(network, average, optimiser, checkpoint)
     step, best, since_best = run.resume()
     abar = alpha_bar().to(recipe.device, torch.float32)
     while step < recipe.iterations and since_best < PATIENCE:
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * (1 - step / recipe.iterations)
-        error = noise_loss(network, draw, abar, recipe, f"step/{step}")
-        optimiser.zero_grad(set_to_none=True)
-        error.backward()
-        optimiser.step()
+        loss = descend(optimiser, noise_loss(network, draw, abar, recipe, f"step/{step}"))
         step += 1
         _update_average(average, network, min(EMA_DECAY, (1 + step) / (10 + step)))
         if held_out is not None and step % HELD_OUT_EVERY == 0:
             now = held_out_loss(average, held_out, abar, recipe)
             best, since_best = (now, 0) if now < best else (best, since_best + 1)
-        if not isfinite(loss := float(error.detach())):
-            raise InputError(
-                f"args_diff: the training of the {recipe.name} network diverged at iteration {step} "
-                f"(loss {loss}); use a smaller learning rate"
-            )
-        if step % recipe.checkpoint_every == 0 or step == recipe.iterations:
+        require_finite(loss, step, "args_diff", f"{recipe.name} network")
+        if checkpoint.due(step, recipe.iterations):
             run.save(step, best, since_best)
         if step % 10 == 0 or step == recipe.iterations:
             progress(recipe.name, step, recipe.iterations, loss)
@@ -120,7 +119,7 @@ def train(
 
 def noise_loss(network: nn.Module, draw: Draw, abar: Tensor, recipe: Recipe, purpose: str) -> Tensor:
     """Mean squared error of the predicted noise on one batch."""
-    generator = Generator().manual_seed(derived_seed(recipe.seed, f"{recipe.name}/{purpose}"))
+    generator = seeded_generator(recipe.seed, f"{recipe.name}/{purpose}")
     clean = draw(generator)
     t = torch.randint(STEPS, (len(clean),), generator=generator)
     noise = torch.randn(clean.shape, generator=generator)
@@ -148,48 +147,25 @@ class _Run:
     network: nn.Module
     average: nn.Module
     optimiser: torch.optim.Optimizer
-    recipe: Recipe
+    checkpoint: Checkpoint
 
     def save(self, step: int, best: float, since_best: int) -> None:
-        """Write network, average and optimiser; a kill leaves the previous checkpoint."""
-        if self.recipe.checkpoint is None:
-            return
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        """Write network, optimiser, average and what the held-out loss has come to."""
+        tensors = training_tensors(self.network, self.optimiser)
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for name, parameter in self.network.named_parameters():
-            moments = self.optimiser.state[parameter]
-            tensors |= {f"adam.{key}.{name}": moments[key] for key in ("exp_avg", "exp_avg_sq")}
         tensors["held_out"] = torch.tensor([best, since_best], dtype=torch.float64)
-        metadata = {"fingerprint": self.recipe.fingerprint, "step": str(step)}
-        write_tensors(self.recipe.checkpoint, tensors, metadata)
+        self.checkpoint.save(step, tensors)
 
-    @torch.no_grad()
     def resume(self) -> tuple[int, float, int]:
         """Load the checkpoint of this network, if there is one: (step, best held-out loss, looks since)."""
-        path = self.recipe.checkpoint
-        if path is None or not path.exists():
+        saved = self.checkpoint.load()
+        if saved is None:
             return 0, inf, 0
-        tensors, metadata = read_tensors(path)
-        if metadata.get("fingerprint") != self.recipe.fingerprint:
-            raise InputError(
-                f"{path}: checkpoint of another configuration or observation "
-                f"({metadata.get('fingerprint', 'unnamed')[:12]}, expected {self.recipe.fingerprint[:12]}); "
-                "delete it to train anew"
-            )
-        step = int(metadata["step"])
-        self.network.load_state_dict(_under("network.", tensors))
-        self.average.load_state_dict(_under("average.", tensors))
-        for name, parameter in self.network.named_parameters():
-            state = {"step": torch.tensor(float(step), device=parameter.device)}
-            for key in ("exp_avg", "exp_avg_sq"):  # the fused optimiser wants them in the parameter's layout
-                state[key] = torch.empty_like(parameter).copy_(tensors[f"adam.{key}.{name}"])
-            self.optimiser.state[parameter] = state
+        step, tensors = saved
+        load_training(self.network, self.optimiser, tensors, step)
+        self.average.load_state_dict(tensors_under("average.", tensors))
         best, since_best = tensors["held_out"].tolist()
         return step, best, int(since_best)
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 @torch.no_grad()
