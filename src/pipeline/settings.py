@@ -77,8 +77,8 @@ class CucanetBudget(Strict):
 
 CUCANET_BUDGETS: dict[str, CucanetBudget] = {
     "paper": CucanetBudget(),
-    "standard": CucanetBudget(constant=800, falling=3_200, crop=32),
-    "quick": CucanetBudget(constant=100, falling=400, crop=32),
+    "standard": CucanetBudget(constant=500, falling=2_000, learning_rate=1e-3, crop=32),
+    "quick": CucanetBudget(constant=100, falling=300, learning_rate=1e-3, crop=24),
 }
 
 

@@ -7,7 +7,7 @@ large as the scene is that. Nothing is trained here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 
@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 
 from pipeline.core.nodata import filled_observation, missing_pixels
 from pipeline.core.observation import Observation, ObservedScene
-from pipeline.core.spatial import SpatialOperator
+from pipeline.core.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.cucanet.losses import Target
@@ -60,6 +60,8 @@ class Crops:
     scale : float
         What the images are divided by.
     device : torch.device
+    response : SpatialResponse
+        Decides which HR pixels belong to a crop's LR pixels.
 
     Raises
     ------
@@ -68,11 +70,17 @@ class Crops:
     """
 
     def __init__(
-        self, scene: ObservedScene, pool: list[Observation], side: int, scale: float, device: torch.device
+        self,
+        scene: ObservedScene,
+        pool: list[Observation],
+        side: int,
+        scale: float,
+        device: torch.device,
+        response: SpatialResponse,
     ) -> None:
-        self.response, self.device = scene.spatial_response, device
+        self.response, self.device = response, device
         self.places = [self._place(scene, part) for part in pool]
-        self.images = [_Images.of(part, scale) for part in pool]
+        self.images = [_Images.of(replace(part, spatial_response=response), scale) for part in pool]
         wanted = max(1, round(side / self.response.ratio))
         height, width = (min(shape) for shape in zip(*(place.shape for place in self.places), strict=True))
         if min(height, width) < 1:

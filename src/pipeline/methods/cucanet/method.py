@@ -21,6 +21,7 @@ from pipeline.core.spatial import SpatialResponse
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.cucanet.crops import Crops
 from pipeline.methods.cucanet.networks import RADIUS
+from pipeline.methods.cucanet.responses import footprint_response
 from pipeline.methods.cucanet.training import Training, scene_attention
 from pipeline.methods.device import bfloat16_on, device_name, reproducible, resolve_device
 from pipeline.methods.optimisation import (
@@ -68,7 +69,9 @@ class CuCaNet:
         settings, budget = self.settings, self.settings.training
         device = resolve_device(settings.device)
         pool = training_pool(scene, seed, "cucanet")
-        crops = Crops(scene, pool, budget.crop, scale := unit_scale(scene), device)
+        learned, scale = settings.responses == "learned", unit_scale(scene)
+        response = footprint_response(scene.spatial_response) if learned else scene.spatial_response
+        crops = Crops(scene, pool, budget.crop, scale, device, response)
         saved = Checkpoint(
             checkpoint / "cucanet.safetensors" if checkpoint else None,
             settings.checkpoint_every,

@@ -31,21 +31,17 @@ class LearnedResponses(nn.Module):
     Raises
     ------
     InputError
-        Where the ratio is no integer, or an MSI band has no positive response.
+        Where an MSI band has no positive response, or the ratio is no integer.
     """
 
     support: Tensor
 
     def __init__(self, spatial: SpatialResponse, spectral: NDArray[np.float64]) -> None:
         super().__init__()
-        if spatial.ratio.denominator != 1:
-            raise InputError(
-                f"responses: learned needs an integer ratio, got {spatial.ratio}; use responses: given"
-            )
         support = spectral > 0
         if not support.any(axis=1).all():
             raise InputError("spectral_response: an MSI band has no positive response; use responses: given")
-        self.ratio = int(spatial.ratio)
+        self.ratio = int(footprint_response(spatial).ratio)
         self.psf = nn.Parameter(torch.ones(self.ratio, self.ratio))
         self.srf = nn.Parameter(torch.ones(support.shape))
         self.register_buffer("support", torch.from_numpy(support.astype(np.float32)), persistent=False)
@@ -58,15 +54,20 @@ class LearnedResponses(nn.Module):
         blurred = functional.conv2d(planes, self.psf.to(image.dtype)[None, None], stride=self.ratio)
         return blurred.view(n, channels, *blurred.shape[-2:])
 
-    def spectral(self) -> Tensor:
-        """The SRF ``(c, C)``."""
-        return self.srf
-
     @torch.no_grad()
     def project(self) -> None:
         """Make both non-negative, zero outside the support and of sum one, after a step."""
         self.psf.copy_(_normalised(self.psf.flatten(), torch.ones_like(self.psf).flatten()).view_as(self.psf))
         self.srf.copy_(_normalised(self.srf, self.support))
+
+
+def footprint_response(spatial: SpatialResponse) -> SpatialResponse:
+    """The response that sees the HR pixels which a learned PSF sees: those under an LR pixel."""
+    if spatial.ratio.denominator != 1:
+        raise InputError(
+            f"responses: learned needs an integer ratio, got {spatial.ratio}; use responses: given"
+        )
+    return SpatialResponse.box(ratio=spatial.ratio)
 
 
 def _normalised(weights: Tensor, support: Tensor) -> Tensor:
