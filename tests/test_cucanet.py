@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.core.observation import Observation
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
 from pipeline.core.window import Window
@@ -16,7 +15,7 @@ from pipeline.methods import pool
 from pipeline.methods.cucanet import losses
 from pipeline.methods.cucanet.crops import Crops
 from pipeline.methods.cucanet.method import CuCaNet
-from pipeline.methods.cucanet.networks import RADIUS, CoupledNetworks, Reconstruction
+from pipeline.methods.cucanet.networks import RADIUS, CoupledNetworks, Reconstruction, Unit
 from pipeline.methods.cucanet.responses import LearnedResponses
 from pipeline.methods.cucanet.training import Training
 from pipeline.methods.pool import unit_scale
@@ -77,6 +76,14 @@ def test_a_pixel_depends_on_its_seven_by_seven_surroundings():
     networks.msi_encoder(image)[0, :, 7, 7].sum().backward()
     rows, cols = torch.nonzero(image.grad[0].abs().sum(0), as_tuple=True)
     assert (rows.min(), rows.max(), cols.min(), cols.max()) == (7 - RADIUS, 7 + RADIUS) * 2
+
+
+def test_abundances_are_clamped_but_find_their_way_back():
+    values = torch.tensor([-1.0, -1.0, 0.5, 2.0, 2.0], requires_grad=True)
+    clamped = Unit.apply(values)
+    assert clamped.tolist() == [0, 0, 0.5, 1, 1]
+    (clamped * torch.tensor([1.0, -1.0, 3.0, 1.0, -1.0])).sum().backward()
+    assert values.grad.tolist() == [0, -1, 3, 1, 0]  # a step goes against the gradient
 
 
 # --- losses
@@ -180,9 +187,7 @@ def test_constraints_hold_after_each_step(observation_of_landscape):
         assert (training.responses.srf[~support] == 0).all()
         assert training.responses.srf.min() >= 0
         assert training.responses.srf.detach().sum(1).tolist() == pytest.approx([1] * len(support))
-        made = training.networks(
-            crop.target.lr_hsi, crop.surrounded, crop.inner, training.responses.degrade
-        )
+        made = training.networks(crop.target.lr_hsi, crop.surrounded, crop.inner, training.responses.degrade)
         for abundances in (made.lr_abundances, made.hr_abundances):
             assert abundances.shape[1] == 128
             assert 0 <= abundances.min() <= abundances.max() <= 1
@@ -191,7 +196,9 @@ def test_constraints_hold_after_each_step(observation_of_landscape):
 # --- crops
 
 
-@pytest.mark.parametrize("response", [SpatialResponse.bicubic(ratio="8/3"), SpatialResponse.gaussian(ratio=4, fwhm=1)])
+@pytest.mark.parametrize(
+    "response", [SpatialResponse.bicubic(ratio="8/3"), SpatialResponse.gaussian(ratio=4, fwhm=1)]
+)
 def test_operator_of_a_crop_is_that_of_the_scene(response):
     reference = np.random.default_rng(0).random((3, 48, 64), dtype=np.float32)
     scene = simulate(reference, spectral_response=np.ones((1, 3)) / 3, spatial_response=response, snr_db=90)
@@ -208,15 +215,12 @@ def test_operator_of_a_crop_is_that_of_the_scene(response):
 
 
 def test_resumed_training_is_the_unbroken_one(observation_of_landscape, tmp_path):
-    class Stopped(Exception):
-        pass
-
     def stop(phase, done, total, loss=None):
-        raise Stopped
+        raise KeyboardInterrupt
 
     method = CuCaNet(tiny(budget={"constant": 10, "falling": 4}, checkpoint_every=5))
     unbroken = method.fit(observation_of_landscape).state()
-    with pytest.raises(Stopped):
+    with pytest.raises(KeyboardInterrupt):
         method.fit(observation_of_landscape, checkpoint=tmp_path, progress=stop)
     resumed = method.fit(observation_of_landscape, checkpoint=tmp_path).state()
     assert unbroken.keys() == resumed.keys()

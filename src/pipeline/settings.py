@@ -70,7 +70,9 @@ class CucanetBudget(Strict):
     constant: int = Field(2_000, ge=0, description="iterations at the full learning rate")
     falling: int = Field(8_000, ge=1, description="iterations at a learning rate falling linearly to 0")
     learning_rate: float = Field(
-        5e-3, gt=0, description="of the HSI's stream; half of it for the MSI's, a fifth for attentions and responses"
+        5e-3,
+        gt=0,
+        description="of the HSI's stream; half of it for the MSI's, a fifth for attentions and responses",
     )
     crop: int = Field(256, ge=1, description="side of a training crop in HR pixels")
 
@@ -197,5 +199,6 @@ class ArgsDiffSettings(MethodSettings):
 
 
 MethodEntry = Annotated[
-    BicubicSettings | GaussianSubspaceSettings | CucanetSettings | ArgsDiffSettings, Field(discriminator="method")
+    BicubicSettings | GaussianSubspaceSettings | CucanetSettings | ArgsDiffSettings,
+    Field(discriminator="method"),
 ]

@@ -94,9 +94,7 @@ class Crops:
         """A crop anywhere in the pool."""
         index = _below(len(self.places), generator)
         place = self.places[index]
-        rows, cols = (
-            range_ - size + 1 for range_, size in zip(place.shape, self.lr_shape, strict=True)
-        )
+        rows, cols = (range_ - size + 1 for range_, size in zip(place.shape, self.lr_shape, strict=True))
         y, x = place.y0 + _below(rows, generator), place.x0 + _below(cols, generator)
         return self._crop(self.images[index], Window(y, y + self.lr_shape[0], x, x + self.lr_shape[1]))
 

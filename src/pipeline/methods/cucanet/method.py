@@ -49,6 +49,19 @@ class CuCaNet:
     - The channel attention of the fused image is the mean over the crops of the scene, settled after
       the training, so that it is the same for every window. The spatial attention acts on the HSI's
       stream, through which the fused image does not pass.
+    - Both attentions are softmaxes times the number of their entries, of mean one. Those of the public
+      code sum to one, so that the features that they multiply all but vanish (1/512 and 1/pixels); its
+      channel attention starts at the sum over the LR image, not the mean.
+    - Abundances are clamped to [0, 1] as published, but a gradient that leads back inside passes the
+      clamp. With a plain clamp the published learning rate ends with no abundance alive on small
+      images: the loss stays where it is, far above that of any constant image.
+    - The images reconstructed in training are not clamped to [0, 1], as the public code does, for the
+      same reason.
+    - `responses: given`, the default, uses the observation's responses; the publication learns them.
+      The public code constrains the SRF alone and blurs the spatial attention, before its 3x3
+      convolution here and after it there, with a second PSF; here one PSF, non-negative and of sum one.
+      Of the SRF, the bands with a positive response are its support.
+    - Losses are sums over a crop divided by its LR pixels, which keeps their published balance.
     """
 
     def __init__(self, settings: CucanetSettings) -> None:
@@ -123,7 +136,7 @@ class FittedCuCaNet(FittedMethod):
         self.scale = scale
         self.parameters = sum(p.numel() for p in training.parameters())
         self.device = device_name(self._device)
-        self.precision = "bfloat16" if training.bfloat16 else "float32"
+        self.precision = "bfloat16" if training.in_bfloat16 else "float32"
 
     def state(self) -> State:
         """Weights, learned responses among them, channel attention and scale, float32."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import sqrt
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +84,7 @@ class CoupledNetworks(nn.Module):
         msi_features = self.msi_encoder(hr_msi)[..., *inner]
         lr_abundances = self.hsi_unmixing(attended(hsi_features, self.where(degrade(msi_features))))
         hr_abundances = self.msi_unmixing(attended(msi_features, self.which(hsi_features)))
-        lr, hr = lr_abundances.float().clamp(0, 1), hr_abundances.float().clamp(0, 1)
+        lr, hr = Unit.apply(lr_abundances.float()), Unit.apply(hr_abundances.float())
         with torch.autocast(lr.device.type, enabled=False):
             return Reconstruction(lr, hr, self.hsi_decoder(lr), self.msi_decoder(hr), self.hsi_decoder(hr))
 
@@ -109,6 +109,27 @@ class CoupledNetworks(nn.Module):
         """Put the decoders' weights, the endmembers, back into [0, 1] after a step."""
         for decoder in (self.hsi_decoder, self.msi_decoder):
             decoder.weight.clamp_(0, 1)
+
+
+class Unit(torch.autograd.Function):
+    """Values clamped to [0, 1], whose gradient vanishes only where a step would lead further out.
+
+    The gradient of a plain clamp vanishes everywhere outside, so that abundances which one step took
+    there, in all pixels, never come back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        """Clamp."""
+        ctx.save_for_backward(values)
+        return values.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Pass the gradient but for that which leads out."""
+        (values,), (gradient,) = ctx.saved_tensors, gradients
+        leads_out = ((values < 0) & (gradient > 0)) | ((values > 1) & (gradient < 0))
+        return gradient.masked_fill(leads_out, 0)
 
 
 def attended(features: Tensor, attention: Tensor) -> Tensor:

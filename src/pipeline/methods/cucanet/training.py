@@ -43,7 +43,7 @@ class Training(nn.Module):
         self, scene: ObservedScene, lr_shape: tuple[int, int], learned: bool, bfloat16: bool
     ) -> None:
         super().__init__()
-        self.bfloat16 = bfloat16
+        self.in_bfloat16 = bfloat16
         self.networks = CoupledNetworks(scene.bands, len(scene.spectral_response), lr_shape)
         self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.responses = (
@@ -58,7 +58,7 @@ class Training(nn.Module):
         srf, target = self.srf, crop.target
         if self.responses is not None:
             degrade, srf = self.responses.degrade, self.responses.srf
-        with torch.autocast(self.srf.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(self.srf.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             made = self.networks(target.lr_hsi, crop.surrounded, crop.inner, degrade)
         total = total_loss(made, target, degrade(made.fused), srf)
         if self.responses is not None:
@@ -68,7 +68,7 @@ class Training(nn.Module):
     def groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """The parameter groups with their learning rates."""
         networks = self.networks
-        rates = {
+        rates: dict[float, list[nn.Module]] = {
             1.0: [networks.hsi_encoder, networks.hsi_unmixing, networks.hsi_decoder, networks.msi_decoder],
             MSI_RATE: [networks.msi_encoder, networks.msi_unmixing],
             SLOW_RATE: [networks.spatial_attention, networks.channel_attention],
