@@ -79,8 +79,8 @@ class CucanetBudget(Strict):
 
 CUCANET_BUDGETS: dict[str, CucanetBudget] = {
     "paper": CucanetBudget(),
-    "standard": CucanetBudget(constant=500, falling=2_000, learning_rate=1e-3, crop=32),
-    "quick": CucanetBudget(constant=100, falling=300, learning_rate=1e-3, crop=24),
+    "standard": CucanetBudget(constant=600, falling=2_400, crop=24),
+    "quick": CucanetBudget(constant=80, falling=320, crop=24),
 }
 
 
