@@ -127,7 +127,10 @@ def call(pair, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (lambda p: {"method": "magic"}, "magic.*unknown; use one of bicubic, gaussian_subspace, args_diff"),
+        (
+            lambda p: {"method": "magic"},
+            "magic.*unknown; use one of bicubic, gaussian_subspace, cnmf, .*args_diff",
+        ),
         (lambda p: {"dd": 3}, "unknown key 'dd'.*accepted: "),
         (lambda p: {"d": 25}, "25 subspace dimensions.*at most 24"),
         (lambda p: {"d": "many"}, "d: should be a valid integer"),

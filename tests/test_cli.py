@@ -164,4 +164,4 @@ def test_example_of_the_readme_is_valid(tmp_path: Path) -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     path = tmp_path / "example.yaml"
     path.write_text(example)
-    assert call("check", path).stdout == f"{path}: experiment example, 10 runs\n"
+    assert call("check", path).stdout == f"{path}: experiment example, 9 runs\n"

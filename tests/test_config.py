@@ -120,6 +120,36 @@ def test_methods_and_their_seeds() -> None:
     assert experiment.seeds_of("mine") == [1]
 
 
+def test_each_scene_has_its_own_responses() -> None:
+    content = changed(("responses", "msi"), EXAMPLE["responses"]["oli"])
+    content["scenes"]["lake"] = EXAMPLE["scenes"]["field"] | {"responses": ["msi"]}
+    experiment = parse_experiment(content, "example.yaml")
+    observed = [("field", "oli"), ("field", "msi"), ("lake", "msi")]
+    assert list(experiment.observed()) == observed
+    assert [experiment.title(*pair) for pair in observed] == ["field/oli", "field/msi", "lake"]
+    assert [tuple(run) for run in experiment.runs()] == [
+        (*pair, *run) for pair in observed for run in (("bicubic", 0), ("bicubic", 1), ("mine", 1))
+    ]
+
+
+def test_a_response_need_not_fit_the_scenes_that_it_is_not_for() -> None:
+    content = changed((*SCENE, "responses"), ["oli"])
+    content["responses"]["third"] = EXAMPLE["responses"]["oli"] | {"spatial": {"kind": "bicubic", "ratio": 3}}
+    parse_experiment(content, "example.yaml")
+    content["scenes"]["field"]["responses"] = ["third"]
+    assert "scenes.field with responses.third: spatial response: 32 HR pixels" in message_of(content)
+
+
+def test_seeds_of_methods_that_train() -> None:
+    content = changed(("noise",), {"seeds": [0, 1, 2], "trained_seeds": [2, 0]})
+    content["methods"] |= {"args_diff": {}, "own": {"method": "args_diff", "seeds": [1]}}
+    experiment = parse_experiment(content, "example.yaml")
+    seeds = {label: experiment.seeds_of(label) for label in experiment.methods}
+    assert seeds == {"bicubic": [0, 1, 2], "mine": [1], "args_diff": [2, 0], "own": [1]}
+    del content["noise"]["trained_seeds"]
+    assert parse_experiment(content, "example.yaml").seeds_of("args_diff") == [0, 1, 2]
+
+
 def test_defaults() -> None:
     experiment = parse_experiment(without(("noise",)) | {"methods": {"args_diff": {}}}, "example.yaml")
     assert experiment.noise.snr_db == 35
@@ -189,7 +219,8 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
         (changed((3,), {}), "unknown key 3; accepted: experiment,"),
         (
             changed(("noise", "snr"), 3),
-            "noise: unknown key 'snr' (did you mean 'snr_db'?); accepted: snr_db, per_band, seeds",
+            "noise: unknown key 'snr' (did you mean 'snr_db'?); accepted: snr_db, per_band, seeds, "
+            "trained_seeds",
         ),
         (changed(("noise", "snr_db"), -20), "noise.snr_db: should be greater than -20, found -20"),
         (changed(("noise", "snr_db"), float("nan")), "noise.snr_db: should be a finite number, found NaN"),
@@ -275,8 +306,8 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
         (changed(("methods", "bicubic"), 3), "methods.bicubic: should be a valid dictionary"),
         (
             changed(("methods", "mine"), {"d": 3}),
-            "methods.mine: 'method' should be one of 'bicubic', 'gaussian_subspace', 'cucanet', "
-            "'args_diff', found 'mine'",
+            "methods.mine: 'method' should be one of 'bicubic', 'gaussian_subspace', "
+            "'cnmf', 'hysure', 'cucanet', 'args_diff', found 'mine'",
         ),
         (
             changed(("methods", "bicubic"), {"d": 3}),
@@ -285,6 +316,19 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
         (
             changed(("methods", "mine", "seeds"), [1, 7]),
             "methods.mine.seeds: [7] are not among noise.seeds [0, 1]",
+        ),
+        (
+            changed(("noise", "trained_seeds"), [0, 7]),
+            "noise.trained_seeds: [7] are not among noise.seeds [0, 1]",
+        ),
+        (
+            changed((*SCENE, "responses"), ["oli", "msi"]),
+            "scenes.field.responses: ['msi'] are not among the responses ['oli']",
+        ),
+        (changed((*SCENE, "responses"), []), "scenes.field.responses: List should have at least 1 item"),
+        (
+            changed((*SCENE, "dataset"), "pavia"),
+            "scenes.field.dataset: should be 'pavia_university', 'chikusei' or 'ksc', found \"pavia\"",
         ),
         (
             changed(("methods", "args_diff"), {"budget": "fast"}),

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from pipeline.config import Experiment, parse_experiment
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
@@ -31,14 +33,16 @@ from pipeline.data.schema import (
 )
 from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
-from pipeline.report import figures, pictures, tables
+from pipeline.report import figures, pictures, published, significance, tables
 from pipeline.report.comparison import common_seed, compare
 from pipeline.report.page import provenance, render
+from pipeline.report.standing import standing
+from pipeline.steps import compare as report_compare
 from pipeline.steps import report
 
 COLUMNS = (
     "scene,method,seed,psnr,psnr_peak1,sam,ergas,ssim,uiqi,q2n,cc,rmse,residual_hsi,residual_msi,"
-    "seconds_estimate,seconds_train,seconds_fuse,peak_mem_mb,device"
+    "parameters,device,seconds_estimate,seconds_train,seconds_fuse,seconds_io,peak_mem_mb"
 )
 WAVELENGTH = np.array([440.0, 500, 550, 600, 650, 700, 750, 800, 860, 900])
 HOLE = (slice(4, 8), slice(10, 14))
@@ -256,9 +260,9 @@ def test_summary_has_the_exact_columns_order_and_numbers(made: tuple[Experiment,
         for key in tables.METRICS:
             value = content["metrics"][key]
             assert row[key] == "" if value is None else float(row[key]) == value
-        for part in ("estimate", "train", "fuse"):
+        for part in ("estimate", "train", "fuse", "io"):
             assert float(row[f"seconds_{part}"]) == content["seconds"][part]
-        assert (float(row["peak_mem_mb"]), row["device"]) == (321.5, "cpu")
+        assert (float(row["peak_mem_mb"]), row["device"], row["parameters"]) == (321.5, "cpu", "0")
 
 
 def test_several_responses_are_named_in_the_summary(tmp_path: Path) -> None:
@@ -267,7 +271,7 @@ def test_several_responses_are_named_in_the_summary(tmp_path: Path) -> None:
     scenes = [row["scene"] for row in csv.DictReader(io.StringIO(text))]
     assert scenes == ["field/one"] * 5 + ["field/two"] * 5
     assert "field/two" in page
-    assert len(Page(page).tables) == 2 * 2 + 2
+    assert len(Page(page).tables) == 2 + 2 * 3 + 2
 
 
 def test_same_inputs_give_the_same_bytes(made: tuple[Experiment, Path, str, str]) -> None:
@@ -480,3 +484,159 @@ def test_provenance_separates_what_is_common(made: tuple[Experiment, Path, str, 
     assert stores["field/reference.json"] == digest
     assert stores["field/source.json"] == "5" * 64
     assert "field/sensor/seed1/twin/fused.json" in stores
+
+
+# ---- several scenes, several methods: tests and ranks
+
+
+def scored(**values: list[float]) -> list[dict[str, Any]]:
+    """Runs of each label, a PSNR for each seed; the SAM falls as the PSNR rises."""
+    return [
+        {"scene": "field", "label": label, "method": label, "seed": seed}
+        | {"metrics": {"psnr": psnr, "sam": 100 - psnr, "ergas": 1.0, "ssim": 0.9}}
+        for label, found in values.items()
+        for seed, psnr in enumerate(found)
+    ]
+
+
+PSNR, SAM = tables.HEADLINE
+
+
+def test_paired_test_against_a_worked_value() -> None:
+    """Differences 1, 2, 3: mean 2, sd 1, t = 2 sqrt(3), two degrees of freedom."""
+    values = {"a": dict(enumerate([9.0, 8, 7])), "b": dict(enumerate([10.0, 10, 10]))}
+    found = significance.against_best(values, PSNR)
+    t = 2 * math.sqrt(3)
+    p = 1 - t / math.sqrt(2 + t * t)  # Student's distribution at two degrees of freedom
+    assert found["b"] is None
+    assert found["a"] is not None
+    assert (found["a"].mean, found["a"].sd, found["a"].n) == (-2, 1, 3)
+    assert found["a"].p == pytest.approx(p)
+    assert found["a"].p == pytest.approx(0.0742, abs=1e-4)
+
+
+def test_holm_corrects_over_the_tested_methods_only() -> None:
+    rng = np.random.default_rng(0)
+    best = 10 + rng.random(5)
+    values = {
+        "best": dict(enumerate(best)),
+        "near": dict(enumerate(best - 0.1 - 0.2 * rng.random(5))),
+        "far": dict(enumerate(best - 5 - rng.random(5))),
+        "few": dict(enumerate(best[:2] - 1)),
+    }
+    found = significance.against_best(values, PSNR)
+    raw = {
+        label: significance.against_best({"best": values["best"], label: values[label]}, PSNR)[label]
+        for label in ("near", "far")
+    }
+    assert found["few"] is not None
+    assert (found["few"].n, found["few"].p) == (2, None)
+    p = {label: (found[label].p, single.p) for label, single in raw.items() if found[label] and single}
+    (far, far_alone), (near, near_alone) = p["far"], p["near"]
+    assert far == pytest.approx(2 * far_alone)
+    assert near == pytest.approx(max(near_alone, far))
+    assert significance.holm([0.2, 0.9, 0.5]) == pytest.approx([0.6, 1.0, 1.0])
+    assert significance.holm([]) == []
+
+
+def test_methods_that_differ_by_a_constant_need_no_test() -> None:
+    same = dict(enumerate([30.1, 30.2, 30.3]))
+    shifted = {seed: value - 1 for seed, value in same.items()}
+    found = significance.against_best({"a": same, "twin": same, "shifted": shifted}, PSNR)
+    assert [d and d.p for d in found.values()] == [None, 1.0, 0.0]
+
+
+def test_differences_in_words() -> None:
+    runs = scored(best=[40.0, 40.2, 40.1], other=[39.0, 39.3, 39.0], two=[38.0, 38.1])
+    runs += [{"label": "late", "seed": 7, "metrics": {"psnr": 1.0, "sam": 99.0}}]
+    lines = dict(significance.comparisons(runs, ["best", "other", "two", "late", "none"], [PSNR, SAM]))
+    assert [cell.text for cell in lines["best"]] == ["best", "best"]
+    assert lines["other"][0].text == "−1.000 ± 0.100"  # noqa: RUF001
+    assert lines["other"][1].text == "+1.000 ± 0.100"
+    assert lines["other"][0].verdict.startswith("n = 3, p = 0.00")
+    assert lines["two"][0].verdict == "n = 2, n too small"
+    assert (lines["late"][0].text, lines["late"][0].verdict) == ("no common seed", "n too small")
+    assert lines["none"][0].text == "no value"
+
+
+def test_overview_ranks_methods_over_scenes() -> None:
+    scenes = {
+        "one": scored(a=[30.0, 31.0], b=[32.0], c=[20.0]),
+        "two": scored(a=[40.0], b=[40.0], c=[41.0]),
+    }
+    found = standing(PSNR, scenes, ["a", "b", "c"])
+    assert [column.label for column in found.table.columns] == ["one", "two", "Mean rank"]
+    assert [[cell.text for cell in row.cells] for row in found.table.rows] == [
+        ["30.50", "40.00", "2.25"],
+        ["32.00", "40.00", "1.75"],
+        ["20.00", "41.00", "2.00"],
+    ]
+    assert [cell.best for cell in found.table.rows[1].cells] == [True, False, True]
+    assert [row.seeds for row in found.table.rows] == [[0, 1], [0], [0]]
+    assert found.test == "No test across scenes: it needs at least 6 scenes, here are 1."
+    sam = standing(SAM, scenes, ["a", "b", "c"])
+    assert [row.cells[-1].mean for row in sam.table.rows] == [2.25, 1.75, 2.0]
+
+
+def test_friedman_over_six_scenes() -> None:
+    """All scenes rank alike: chi-square = 12 n / (k (k + 1)) sum (mean rank - 2)^2 = 12 at two degrees."""
+    scenes = {
+        f"s{i}": [r | {"scene": f"s{i}"} for r in scored(a=[3.0 + i], b=[2.0], c=[1.0])] for i in range(6)
+    }
+    found = standing(PSNR, scenes, ["a", "b", "c"])
+    p = math.exp(-12 / 2)
+    assert found.test == f"Friedman's test over 6 scenes that all methods are equal: p = {p:.3f}."
+    again = {f"{title}/{r}": runs for title, runs in scenes.items() for r in ("x", "y")}
+    assert "not several scenes" in standing(PSNR, again, ["a", "b", "c"]).test
+
+
+# ---- published results
+
+
+def test_published_results_stand_beside_ours_and_out_of_every_rank(tmp_path: Path) -> None:
+    runs = scored(args_diff=[40.0, 41.0], bicubic=[30.0, 30.0])
+    runs = [run | {"seconds": {}} for run in runs]
+    lines = published.side_by_side("pavia_university", runs, ["bicubic", "args_diff"])
+    names = [(line.name, line.is_published) for line in lines]
+    assert names.index(("args_diff", False)) == names.index(("ARGS-Diff", True)) + 1
+    assert sum(not line.is_published for line in lines) == 1
+    ours = next(line for line in lines if not line.is_published)
+    assert (ours.cells[0].text, ours.cells[0].spread, ours.seeds) == ("40.50", "0.71", 2)
+    assert not any(cell.best for line in lines for cell in line.cells)
+    assert published.RESULTS["ksc"][6].psnr == 43.63
+    assert all(len(results) == 8 for results in published.RESULTS.values())
+
+    experiment = make_results(tmp_path)
+    content = experiment.model_dump(exclude_unset=True)
+    content["scenes"]["field"]["dataset"] = "chikusei"
+    page, text = write_report(parse_experiment(content, "test"), tmp_path)
+    assert "Published results" in page
+    assert "Published results for reference" not in page  # none of its methods is among the published
+    assert "S2CycleDiff" in page
+    assert "S2CycleDiff" not in text
+    assert not any("MIAE" in row[0] for row in Page(page).tables[0])
+    assert published.has_peers(["args_diff", "miae"])
+    assert not published.has_peers(["args_diff", "args_diff", "bicubic"])
+
+
+# ---- comparing summaries
+
+
+def test_compare_finds_what_differs_and_passes_over_times(
+    made: tuple[Experiment, Path, str, str], tmp_path: Path
+) -> None:
+    _, folder, _, text = made
+    other = tmp_path / "summary.csv"
+    other.write_text(text.replace("321.5", "99").replace(",1.25,", ",7,"))
+    assert report_compare.run(folder, other) == []
+    rows = text.splitlines(keepends=True)
+    other.write_text("".join(rows[:-1]).replace("20.0,", "20.5,", 1))
+    assert report_compare.run(folder, tmp_path) == [
+        "row 1 (field, smooth, seed 0): psnr: 20.0 and 20.5",
+        f"row 5 (field, twin, seed 1): only in {folder}",
+    ]
+    done = CliRunner().invoke(app, ["compare", str(folder), str(other), "--show", "1"])
+    assert done.exit_code == 1
+    assert done.output.splitlines() == ["row 1 (field, smooth, seed 0): psnr: 20.0 and 20.5", "2 differences"]
+    same = CliRunner().invoke(app, ["compare", str(folder), str(folder)])
+    assert (same.exit_code, same.output) == (0, "the same results\n")

@@ -46,6 +46,14 @@ def test_second_run_does_nothing(finished: Workflow) -> None:
     assert "Nothing to be done" in finished.run()
 
 
+def test_number_of_cores_changes_no_result(finished: Workflow, tmp_path: Path) -> None:
+    again = Workflow(tmp_path)
+    again.run(TINY, "--cores", "1")
+    ours, theirs = (str(workflow.folder / "results/tiny") for workflow in (finished, again))
+    done = finished.pipeline("compare", ours, theirs)
+    assert (done.returncode, done.stdout) == (0, "the same results\n"), done.stdout + done.stderr
+
+
 def test_changed_setting_reruns_that_method_only(finished: Workflow) -> None:
     config = finished.changed("changed.yaml", gaussian_subspace={"d": 3})
     assert finished.planned(config) == ONE_METHOD

@@ -234,6 +234,23 @@ def summary(results: Path) -> None:
 
 
 @app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="summary.csv, or the folder that holds it")],
+    second: Annotated[Path, typer.Argument(help="the one to compare it with")],
+    show: Annotated[int, typer.Option(min=1, help="differences to print at most")] = 10,
+) -> None:
+    """Compare two summaries, times and memory aside; exit status 1 if results differ."""
+    from pipeline.steps import compare
+
+    differences = compare.run(first, second)
+    for line in differences[:show]:
+        typer.echo(line)
+    typer.echo(f"{len(differences)} differences" if differences else "the same results")
+    if differences:
+        raise typer.Exit(1)
+
+
+@app.command()
 def verify(
     stores: list[Path],
     keep: Annotated[
@@ -265,9 +282,7 @@ def status(experiment: Annotated[str, typer.Argument(help="name or file of an ex
 def check(config: Path) -> None:
     """Say in one line whether a configuration is valid and how many runs it holds."""
     experiment = load_experiment(config)
-    runs = sum(len(experiment.seeds_of(label)) for label in experiment.methods)
-    runs *= len(experiment.scenes) * len(experiment.responses)
-    typer.echo(f"{config}: experiment {experiment.experiment}, {runs} runs")
+    typer.echo(f"{config}: experiment {experiment.experiment}, {len(list(experiment.runs()))} runs")
 
 
 @app.command()

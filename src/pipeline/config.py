@@ -7,8 +7,9 @@ for Snakemake. Threads of the workflow, memory and partitions are not here but i
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from pydantic import Field, field_validator, model_validator
@@ -104,6 +105,12 @@ class Scene(Strict):
 
     source: Source
     crop: Crop | None = None
+    responses: list[Name] | None = Field(
+        None, min_length=1, description="names of the responses under which it is seen; default: all"
+    )
+    dataset: Literal["pavia_university", "chikusei", "ksc"] | None = Field(
+        None, description="data set with published results, which the report shows beside its own"
+    )
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -194,6 +201,9 @@ class Noise(Strict):
         False, description="each band at the SNR, instead of one noise level for the image"
     )
     seeds: Seeds = Field([0])
+    trained_seeds: Seeds | None = Field(
+        None, description="seeds of the methods that train for minutes or more; default: `seeds`"
+    )
 
 
 class Estimation(Strict):
@@ -232,6 +242,15 @@ class Compute(Strict):
     )
 
 
+class Run(NamedTuple):
+    """One fused cube of an experiment."""
+
+    scene: str
+    response: str
+    label: str
+    seed: int
+
+
 class Experiment(Strict):
     """One `config/<experiment>.yaml`."""
 
@@ -259,11 +278,20 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _seeds_exist(self) -> Experiment:
-        for label, settings in self.methods.items():
-            extra = set(settings.seeds or []) - set(self.noise.seeds)
+        chosen = {f"methods.{label}.seeds": settings.seeds for label, settings in self.methods.items()}
+        for key, seeds in {"noise.trained_seeds": self.noise.trained_seeds, **chosen}.items():
+            extra = set(seeds or []) - set(self.noise.seeds)
             if extra:
+                raise ValueError(f"{key}: {sorted(extra)} are not among noise.seeds {self.noise.seeds}")
+        return self
+
+    @model_validator(mode="after")
+    def _responses_exist(self) -> Experiment:
+        for name, scene in self.scenes.items():
+            unknown = sorted(set(scene.responses or []) - set(self.responses))
+            if unknown:
                 raise ValueError(
-                    f"methods.{label}.seeds: {sorted(extra)} are not among noise.seeds {self.noise.seeds}"
+                    f"scenes.{name}.responses: {unknown} are not among the responses {list(self.responses)}"
                 )
         return self
 
@@ -283,18 +311,37 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Experiment:
-        for name, scene in self.scenes.items():
-            for label, response in self.responses.items():
-                try:
-                    for side in scene.size or ():
-                        response.spatial.build().lr_size(side)
-                except InputError as error:
-                    raise ValueError(f"scenes.{name} with responses.{label}: {error}") from None
+        for name, label in self.observed():
+            try:
+                for side in self.scenes[name].size or ():
+                    self.responses[label].spatial.build().lr_size(side)
+            except InputError as error:
+                raise ValueError(f"scenes.{name} with responses.{label}: {error}") from None
         return self
 
     def seeds_of(self, label: str) -> list[int]:
-        """Noise seeds under which a method runs."""
-        return self.methods[label].seeds or self.noise.seeds
+        """Noise seeds under which a method runs: its own, those of methods that train, or all."""
+        settings = self.methods[label]
+        shared = self.noise.trained_seeds if settings.trains else None
+        return settings.seeds or shared or self.noise.seeds
+
+    def observed(self) -> Iterator[tuple[str, str]]:
+        """Every scene with each response under which it is seen."""
+        for name, scene in self.scenes.items():
+            for response in scene.responses or self.responses:
+                yield name, response
+
+    def title(self, scene: str, response: str) -> str:
+        """A scene's name, with the response where it is seen under several."""
+        several = len(self.scenes[scene].responses or self.responses) > 1
+        return f"{scene}/{response}" if several else scene
+
+    def runs(self) -> Iterator[Run]:
+        """Every fused cube: scenes with their responses x methods with their seeds."""
+        for scene, response in self.observed():
+            for label in self.methods:
+                for seed in self.seeds_of(label):
+                    yield Run(scene, response, label, seed)
 
 
 def load_experiment(path: str | Path) -> Experiment:

@@ -42,16 +42,8 @@ def as_json(settings, **without):
 
 
 def runs(pattern):
-    """A path of every run of the experiment: scenes x responses x methods with their seeds."""
-    paths = [
-        pattern.format(
-            experiment=EXPERIMENT.experiment, scene=scene, response=response, seed=seed, label=label
-        )
-        for scene in EXPERIMENT.scenes
-        for response in EXPERIMENT.responses
-        for label in EXPERIMENT.methods
-        for seed in EXPERIMENT.seeds_of(label)
-    ]
+    """A path of every run of the experiment."""
+    paths = [pattern.format(experiment=EXPERIMENT.experiment, **run._asdict()) for run in EXPERIMENT.runs()]
     return list(dict.fromkeys(paths))
 
 
@@ -71,11 +63,11 @@ def response_file(wildcards):
 
 
 def source_settings(wildcards):
-    return as_json(EXPERIMENT.scenes[wildcards.scene], exclude={"crop"})
+    return as_json(EXPERIMENT.scenes[wildcards.scene], include={"source"})
 
 
 def scene_settings(wildcards):
-    return as_json(EXPERIMENT.scenes[wildcards.scene])
+    return as_json(EXPERIMENT.scenes[wildcards.scene], include={"source", "crop"})
 
 
 def simulate_settings(wildcards):

@@ -9,6 +9,8 @@ circulant H the same problem is solved by FFT in R-FUSE, Wei, Dobigeon and Tourn
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
@@ -69,6 +71,74 @@ class LowResolutionSystem:
         return self.rows @ rotated @ self.cols.T
 
 
+@dataclass(frozen=True)
+class DataTerms:
+    """The two data terms of a fusion as functions of the coefficients A.
+
+    Attributes
+    ----------
+    operator : SpatialOperator
+        H.
+    coefficients : (d, h, w)
+        Of the LR-HSI, by least squares.
+    by_hsi : (d, d)
+        Precision that each LR pixel gives to H(A): ``E Sh^-1 E^T``.
+    hr_msi : (c, H, W)
+    seen : (d, c)
+        ``E R^T``.
+    by_msi : (d, c)
+        ``E R^T Sm^-1``.
+    """
+
+    operator: SpatialOperator
+    coefficients: NDArray[np.float64]
+    by_hsi: NDArray[np.float64]
+    hr_msi: NDArray[np.float32]
+    seen: NDArray[np.float64]
+    by_msi: NDArray[np.float64]
+
+
+def data_terms(observation: Observation, basis: NDArray[np.float64]) -> DataTerms:
+    """The data terms of an observation without no-data, in a basis ``(d, C)`` of full rank."""
+    seen = basis @ observation.spectral_response.T
+    return DataTerms(
+        observation.operator,
+        coefficients_of(observation, basis),
+        (basis / observation.sigma_hsi**2) @ basis.T,
+        observation.hr_msi,
+        seen,
+        seen / observation.sigma_msi**2,
+    )
+
+
+class GaussianFusion:
+    """The fusion problem of the module's docstring for one precision and any number of means.
+
+    Parameters
+    ----------
+    terms : DataTerms
+    precision : (d, d)
+        W, symmetric positive definite.
+    """
+
+    def __init__(self, terms: DataTerms, precision: NDArray[np.float64]) -> None:
+        # in the eigenvectors B of the pencil, what is known without the LR-HSI has unit precision
+        gains, vectors = eigh(terms.by_hsi, terms.by_msi @ terms.seen.T + precision)
+        self.operator, self.vectors = terms.operator, vectors
+        self.system = LowResolutionSystem(terms.operator, gains)
+        self.seen = np.tensordot(vectors.T @ terms.by_msi, terms.hr_msi, axes=1)
+        self.prior = vectors.T @ precision
+        flat = terms.coefficients.reshape(len(gains), -1)
+        self.measured = np.linalg.solve(vectors, flat).reshape(terms.coefficients.shape)
+
+    def solve(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The minimiser A ``(d, H, W)`` for a mean V of the same shape."""
+        known = self.seen + np.tensordot(self.prior, mean, axes=1)
+        unexplained = self.measured - self.operator.forward(known)
+        known += self.operator.adjoint(self.system.solve(unexplained))
+        return np.tensordot(self.vectors, known, axes=1)
+
+
 def fuse_gaussian(
     observation: Observation,
     basis: NDArray[np.float64],
@@ -92,17 +162,7 @@ def fuse_gaussian(
     -------
     (d, H, W) float64
     """
-    seen = basis @ observation.spectral_response.T
-    by_msi = seen / observation.sigma_msi**2
-    # in the eigenvectors B of the pencil, what is known without the LR-HSI has unit precision
-    gains, vectors = eigh((basis / observation.sigma_hsi**2) @ basis.T, by_msi @ seen.T + precision)
-    known = np.tensordot(vectors.T @ by_msi, observation.hr_msi, axes=1)
-    known += np.tensordot(vectors.T @ precision, mean, axes=1)
-    measured = np.linalg.solve(vectors, coefficients_of(observation, basis).reshape(len(basis), -1))
-    operator = observation.operator
-    unexplained = measured.reshape(-1, *observation.lr_shape) - operator.forward(known)
-    known += operator.adjoint(LowResolutionSystem(operator, gains).solve(unexplained))
-    return np.tensordot(vectors, known, axes=1)
+    return GaussianFusion(data_terms(observation, basis), precision).solve(mean)
 
 
 def coefficients_of(observation: Observation, basis: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,8 +14,10 @@ from pipeline.methods.base import FittedMethod, Method
 from pipeline.settings import (
     ArgsDiffSettings,
     BicubicSettings,
+    CnmfSettings,
     CucanetSettings,
     GaussianSubspaceSettings,
+    HysureSettings,
     MethodSettings,
 )
 
@@ -24,6 +26,8 @@ __all__ = ["FittedMethod", "Method", "build", "methods", "settings_of"]
 REGISTRY: dict[str, tuple[type[MethodSettings], str]] = {
     "bicubic": (BicubicSettings, "Bicubic"),
     "gaussian_subspace": (GaussianSubspaceSettings, "GaussianSubspace"),
+    "cnmf": (CnmfSettings, "Cnmf"),
+    "hysure": (HysureSettings, "Hysure"),
     "cucanet": (CucanetSettings, "CuCaNet"),
     "args_diff": (ArgsDiffSettings, "ArgsDiff"),
 }

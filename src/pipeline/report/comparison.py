@@ -13,10 +13,11 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.core.observation import Image, ObservedScene, Progress, no_progress
-from pipeline.report import figures, pictures, tables
+from pipeline.report import figures, pictures, significance, tables
 from pipeline.report.charts import charts
 from pipeline.report.overview import Overview, Views, overview
 from pipeline.report.pictures import Composite, Floats, Pixels, Wavelengths
+from pipeline.report.published import Line, side_by_side
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ class Comparison:
     seed: int
     without: list[str]
     quality: tables.Table
+    differences: list[tuple[str, list[significance.Comparison]]]
     cost: tables.Table
+    devices: dict[str, str]
+    published: list[Line]
     galleries: list[Gallery]
     maps: list[Gallery]
     locations: Picture
@@ -82,6 +86,7 @@ def compare(
     cubes: Mapping[str, Image],
     runs: Sequence[tables.Run],
     labels: Sequence[str],
+    dataset: str | None = None,
     progress: Progress = no_progress,
 ) -> Comparison:
     """Put all methods side by side.
@@ -102,6 +107,8 @@ def compare(
         All runs' `metrics.json`.
     labels : sequence of str
         Methods in the order of the experiment.
+    dataset : str, optional
+        Data set whose published results are shown beside these.
     progress : callable
     """
     shown = pictures.composites(wavelength, reference.shape[0])
@@ -113,7 +120,10 @@ def compare(
         seed=common_seed(runs),
         without=[label for label in labels if label not in cubes],
         quality=tables.table(runs, labels, tables.QUALITY),
+        differences=significance.comparisons(runs, labels, tables.HEADLINE),
         cost=tables.table(runs, labels, tables.COST),
+        devices=tables.devices(runs, labels),
+        published=side_by_side(dataset, runs, labels) if dataset else [],
         galleries=[
             _gallery(title, composite, index, wavelength, observation, kept)
             for index, composite in enumerate(shown)

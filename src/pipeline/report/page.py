@@ -16,6 +16,8 @@ from jinja2 import Environment, StrictUndefined
 
 from pipeline.config import Experiment, GaussianResponse, Response
 from pipeline.report.comparison import Comparison
+from pipeline.report.published import COLUMNS, SOURCE, TITLES, Line, has_peers, published
+from pipeline.report.standing import Standing
 from pipeline.report.tables import Run
 
 
@@ -77,8 +79,13 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return result
 
 
-def render(experiment: Experiment, comparisons: Sequence[Comparison], origin: Provenance) -> str:
-    """The report as HTML text."""
+def render(
+    experiment: Experiment,
+    comparisons: Sequence[Comparison],
+    origin: Provenance,
+    overview: Sequence[Standing] = (),
+) -> str:
+    """The report as HTML text; `overview` of all scenes, a metric each, where there are several."""
     text = files("pipeline.report").joinpath("template.html").read_text(encoding="utf-8")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -87,24 +94,41 @@ def render(experiment: Experiment, comparisons: Sequence[Comparison], origin: Pr
         experiment=experiment.experiment,
         what=_what_was_done(experiment),
         comparisons=comparisons,
+        overview=overview,
+        published=_published(experiment),
+        published_columns=COLUMNS,
+        published_source=SOURCE,
         origin=origin,
     )
+
+
+def _published(experiment: Experiment) -> list[tuple[str, list[Line]]]:
+    """All printed results by data set, for an experiment with several of the methods they are of."""
+    peers = has_peers([entry.method for entry in experiment.methods.values()])
+    return [(title, published(dataset)) for dataset, title in TITLES.items()] if peers else []
 
 
 def _what_was_done(experiment: Experiment) -> dict[str, str]:
     """The experiment in a few lines."""
     noise, told = experiment.noise, experiment.estimation
     level = "each band" if noise.per_band else "one level for each image"
+    trained = noise.trained_seeds
+    fewer = f" (methods that train: {', '.join(map(str, trained))})" if trained else ""
     return {
-        "Scenes": ", ".join(experiment.scenes),
+        "Scenes": ", ".join(_scene(experiment, name) for name in experiment.scenes),
         "Responses": "; ".join(f"{name}: {_response(r)}" for name, r in experiment.responses.items()),
-        "Noise": f"white, SNR {noise.snr_db:g} dB ({level}), seeds {', '.join(map(str, noise.seeds))}",
+        "Noise": f"white, SNR {noise.snr_db:g} dB ({level}), seeds {', '.join(map(str, noise.seeds))}{fewer}",
         "Told to the methods": f"spectral response {told.spectral_response}, noise levels {told.noise}",
         "Methods": ", ".join(
             label if label == entry.method else f"{label} ({entry.method})"
             for label, entry in experiment.methods.items()
         ),
     }
+
+
+def _scene(experiment: Experiment, name: str) -> str:
+    responses = experiment.scenes[name].responses
+    return f"{name} ({', '.join(responses)})" if responses else name
 
 
 def _response(response: Response) -> str:

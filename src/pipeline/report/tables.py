@@ -34,8 +34,11 @@ METRICS = [
 SUMMARY_COLUMNS = [
     *("scene", "method", "seed"),
     *METRICS,
-    *("seconds_estimate", "seconds_train", "seconds_fuse", "peak_mem_mb", "device"),
+    *("parameters", "device"),
+    *("seconds_estimate", "seconds_train", "seconds_fuse", "seconds_io", "peak_mem_mb"),
 ]
+SHORT = {"residual_hsi": "Res. HSI", "residual_msi": "Res. MSI", "peak_mem_mb": "MB"}
+"""Headings for the terminal."""
 NO_VALUE = "–"  # noqa: RUF001 - an en dash, as in printed tables
 
 
@@ -100,6 +103,7 @@ QUALITY = [
     Column("residual_hsi", "Residual HSI", "noise levels", "one", fixed(2)),
     Column("residual_msi", "Residual MSI", "noise levels", "one", fixed(2)),
 ]
+HEADLINE = [column for column in QUALITY if column.key in ("psnr", "sam")]
 COST = [
     Column("seconds_estimate", "Estimate", "s", None, significant),
     Column("seconds_train", "Train", "s", None, significant),
@@ -150,11 +154,15 @@ def summary_row(run: Run, scene: str) -> Row:
         "method": run["label"],
         "seed": run["seed"],
         **{key: run["metrics"].get(key) for key in METRICS},
-        **{f"seconds_{part}": run["seconds"].get(part) for part in ("estimate", "train", "fuse")},
-        "peak_mem_mb": run["peak_mem_mb"],
-        "device": run["device"],
+        **{f"seconds_{part}": run["seconds"].get(part) for part in ("estimate", "train", "fuse", "io")},
+        **{key: run[key] for key in ("parameters", "device", "peak_mem_mb")},
     }
     return {column: values[column] for column in SUMMARY_COLUMNS}
+
+
+def may_differ(column: str) -> bool:
+    """Whether a column of `summary.csv` may differ between two runs on the same device."""
+    return column.startswith("seconds_") or column == "peak_mem_mb"
 
 
 def summary_csv(rows: Iterable[Row]) -> str:
@@ -175,6 +183,14 @@ def table(runs: Sequence[Run], labels: Sequence[str], columns: Sequence[Column])
     return make_table(
         {label: ([run["seed"] for run in grouped[label]], values[label]) for label in labels}, columns
     )
+
+
+def devices(runs: Sequence[Run], labels: Sequence[str]) -> dict[str, str]:
+    """Where each method computed."""
+    return {
+        label: ", ".join(dict.fromkeys(run["device"] for run in runs if run["label"] == label))
+        for label in labels
+    }
 
 
 def _value(run: Run, columns: Sequence[Column]) -> Row:
@@ -223,16 +239,18 @@ def _best(cells: list[Cell], column: Column) -> set[str]:
 
 
 def format_table(rows: Sequence[Row]) -> str:
-    """The rows of `summary.csv` as text for the terminal: mean ± sd over seeds, `*` marks the best.
+    """The rows of `summary.csv` as text for the terminal: means over seeds, `*` marks the best.
+
+    The headline's metrics have their ± sd; the page has those of all.
 
     Parameters
     ----------
     rows : sequence of dict
         As `summary_row` makes them, or as `csv.DictReader` reads them.
     """
-    keys = ("psnr", "sam", "ergas", "ssim", "q2n", "rmse", "residual_hsi", "residual_msi")
+    keys = ("psnr", "sam", "ergas", "ssim", "residual_hsi", "residual_msi", "peak_mem_mb")
     seconds = Column("seconds", "Seconds", "", None, significant)
-    columns = [*(column for column in QUALITY if column.key in keys), seconds]
+    columns = [*(column for column in [*QUALITY, *COST] if column.key in keys), seconds]
     blocks = []
     for scene in dict.fromkeys(row["scene"] for row in rows):
         groups: dict[str, tuple[list[int], list[Row]]] = {}
@@ -246,12 +264,13 @@ def format_table(rows: Sequence[Row]) -> str:
 
 
 def _text_block(scene: str, content: Table) -> str:
-    head = [scene, "seeds", *(" ".join((c.label, c.arrow)).strip() for c in content.columns)]
+    head = [scene, "seeds", *(f"{SHORT.get(c.key, c.label)} {c.arrow}".strip() for c in content.columns)]
+    spreads = [c in HEADLINE for c in content.columns]
     lines = [head]
     for row in content.rows:
         cells = [
-            cell.text + (f" ±{cell.spread}" if cell.spread else "") + ("*" if cell.best else " ")
-            for cell in row.cells
+            cell.text + (f" ±{cell.spread}" if cell.spread and spread else "") + ("*" if cell.best else " ")
+            for cell, spread in zip(row.cells, spreads, strict=True)
         ]
         lines.append([row.label, str(len(row.seeds)), *cells])
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]

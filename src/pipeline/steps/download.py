@@ -57,9 +57,13 @@ def fetch(source: FileSource) -> None:
         pooch.retrieve(source.url, known_hash, fname=path.name, path=path.parent)
     except (requests.RequestException, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{source.url}: could not be fetched to {path} ({reason})") from None
+        raise InputError(
+            f"{source.url}: could not be fetched ({reason}); fetch it by other means and put it at {path}"
+        ) from None
     try:
         first_bytes(path)
     except InputError:  # a web page under the file's name would pass for the file next time
         path.unlink()
-        raise
+        raise InputError(
+            f"{source.url}: answered by a web page, not data; fetch it by other means and put it at {path}"
+        ) from None

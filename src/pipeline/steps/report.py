@@ -5,7 +5,6 @@ Reads what `evaluate` wrote and, for the pictures, the stores of one noise seed 
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ from pipeline.config import Experiment
 from pipeline.data.files import read_json, write_text
 from pipeline.data.schema import metadata_from, observed_scene, variable_of
 from pipeline.data.store import read_store
-from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
 from pipeline.report.comparison import Comparison, common_seed, compare
 from pipeline.report.page import provenance, render
-from pipeline.report.tables import SUMMARY_COLUMNS, Run, format_table, summary_csv, summary_row
+from pipeline.report.standing import standing
+from pipeline.report.tables import HEADLINE, Run, format_table, summary_csv, summary_row
+from pipeline.steps.compare import read_summary
 from pipeline.steps.progress import ProgressReport
 
 
@@ -34,31 +34,25 @@ def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> N
     summary : Path
         The CSV: one row for each scene, method and seed, in the order of the experiment.
     """
-    runs: list[Run] = []
-    rows, comparisons = [], []
-    for scene in experiment.scenes:
-        for response in experiment.responses:
-            title = f"{scene}/{response}" if len(experiment.responses) > 1 else scene
-            here = _read_runs(experiment, results / scene / response)
-            runs += here
-            rows += [summary_row(entry, title) for entry in here]
-            comparisons.append(_compare(experiment, results / scene, response, title, here))
-    page = render(experiment, comparisons, provenance(experiment, runs, _digests(results, experiment)))
+    scenes: dict[str, list[Run]] = {}
+    comparisons = []
+    for scene, response in experiment.observed():
+        here = _read_runs(experiment, results / scene / response)
+        scenes[experiment.title(scene, response)] = here
+        comparisons.append(_compare(experiment, results, scene, response, here))
+    runs = [run for here in scenes.values() for run in here]
+    metrics = HEADLINE if len(scenes) > 1 else []
+    overview = [standing(metric, scenes, list(experiment.methods)) for metric in metrics]
+    origin = provenance(experiment, runs, _digests(results, experiment))
+    page = render(experiment, comparisons, origin, overview=overview)
+    rows = [summary_row(run, title) for title, here in scenes.items() for run in here]
     write_text(summary, summary_csv(rows))
     write_text(out, page)
 
 
 def summary(results: Path) -> str:
     """What `pipeline summary` prints: the metrics of a finished experiment and the report's path."""
-    path = results / "summary.csv"
-    try:
-        with path.open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the workflow for this experiment first") from None
-    if not rows or list(rows[0]) != SUMMARY_COLUMNS:
-        raise InputError(f"{path}: not a summary of the report step; delete it and run the workflow again")
-    return f"{format_table(rows)}\n\nReport: {results / 'report.html'}"
+    return f"{format_table(read_summary(results))}\n\nReport: {results / 'report.html'}"
 
 
 def _read_runs(experiment: Experiment, folder: Path) -> list[Run]:
@@ -70,12 +64,10 @@ def _read_runs(experiment: Experiment, folder: Path) -> list[Run]:
     ]
 
 
-def _compare(
-    experiment: Experiment, scene_folder: Path, response: str, title: str, runs: list[Run]
-) -> Comparison:
+def _compare(experiment: Experiment, results: Path, scene: str, response: str, runs: list[Run]) -> Comparison:
     seed = common_seed(runs)
-    folder = scene_folder / response / f"seed{seed}"
-    truth = read_store(scene_folder / "reference.zarr")
+    folder = results / scene / response / f"seed{seed}"
+    truth = read_store(results / scene / "reference.zarr")
     cubes = {
         label: variable_of(read_store(folder / label / "fused.zarr"), "fused")
         for label in experiment.methods
@@ -83,13 +75,14 @@ def _compare(
     }
     with ProgressReport() as progress:
         return compare(
-            title,
+            experiment.title(scene, response),
             variable_of(truth, "reference"),
             metadata_from(truth).wavelength,
             observed_scene(read_store(folder / "observation.zarr")),
             cubes,
             runs,
             list(experiment.methods),
+            experiment.scenes[scene].dataset,
             progress,
         )
 
@@ -97,15 +90,12 @@ def _compare(
 def _digests(results: Path, experiment: Experiment) -> dict[str, str]:
     """Digest of every source and store, by its path under the results folder."""
     paths = []
-    for scene in experiment.scenes:
+    for scene, response, label, seed in experiment.runs():
+        here = Path(scene, response, f"seed{seed}")
         paths += [Path(scene, "source.json"), Path(scene, "reference.json")]
-        for response in experiment.responses:
-            for seed in experiment.noise.seeds:
-                here = Path(scene, response, f"seed{seed}")
-                labels = [label for label in experiment.methods if seed in experiment.seeds_of(label)]
-                paths += [here / "observation.json", here / "estimate.json"]
-                paths += [here / label / "fused.json" for label in labels]
-    return {path.as_posix(): _digest(results / path) for path in paths if (results / path).exists()}
+        paths += [here / "observation.json", here / "estimate.json", here / label / "fused.json"]
+    found = (path for path in dict.fromkeys(paths) if (results / path).exists())
+    return {path.as_posix(): _digest(results / path) for path in found}
 
 
 def _digest(path: Path) -> str:

@@ -6,7 +6,6 @@ journal changed a short while ago.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -58,7 +57,7 @@ def run(experiment: Experiment, results: Path, logs: Path) -> str:
         Its folders.
     """
     lines, finished, total = [], 0, 0
-    for scene, response, seed, label in _runs(experiment):
+    for scene, response, label, seed in experiment.runs():
         run_folder = f"{response}/seed{seed}"
         folder = results / scene / run_folder / label
         state = _state(experiment, results, scene, run_folder, label, logs / scene / run_folder / label)
@@ -67,14 +66,6 @@ def run(experiment: Experiment, results: Path, logs: Path) -> str:
         lines.append(f"{scene}/{run_folder}/{label}: {'done' if done else state}")
     report = "report written" if (results / "report.html").exists() else "no report yet"
     return "\n".join([*lines, f"{experiment.experiment}: {finished} of {total} runs done, {report}"])
-
-
-def _runs(experiment: Experiment) -> Iterator[tuple[str, str, int, str]]:
-    for scene in experiment.scenes:
-        for response in experiment.responses:
-            for label in experiment.methods:
-                for seed in experiment.seeds_of(label):
-                    yield scene, response, seed, label
 
 
 def _state(experiment: Experiment, results: Path, scene: str, run: str, label: str, logs: Path) -> str:

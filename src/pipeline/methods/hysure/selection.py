@@ -1,0 +1,122 @@
+"""The weight of the vector total variation, chosen on the observation alone.
+
+Rows of LR pixels are held out, the rest is fused, and H of the result is compared with what was
+held out. No reference is involved; the rule of one standard error is that of Breiman et al. 1984.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.gaussian import data_terms
+from pipeline.core.nodata import filled_observation, missing_pixels
+from pipeline.core.noise import philox_key
+from pipeline.core.observation import Observation, Progress
+from pipeline.core.spatial import SpatialOperator, upsample
+from pipeline.core.vector_tv import fuse_vector_tv, started
+from pipeline.methods.pool import mostly_valid, squares
+
+SIDE = 128  # HR pixels, side of the windows that are fused
+WINDOWS = 4
+EVERY = 4  # of this many rows of LR pixels one is held out
+ITERATIONS = 30  # for each weight, from the solution of the one before
+WEIGHTS = 10 ** np.arange(-1, 2.6, 0.5)  # over the noise variance
+
+Array = NDArray[np.float64]
+
+
+def search_windows(pool: list[Observation], seed: int) -> list[Observation]:
+    """At most `WINDOWS` squares of the pool, drawn by the seed among those with data."""
+    step = pool[0].spatial_response.ratio.numerator
+    side = max(1, SIDE // step) * step
+    found = [(part, window) for part in pool for window in squares(part.whole, side)]
+    generator = np.random.Generator(np.random.Philox(key=philox_key(seed, "hysure/windows")))
+    valid = (found[i] for i in generator.permutation(len(found)) if mostly_valid(*found[i]))
+    return [part.crop(window) for (part, window), _ in zip(valid, range(WINDOWS), strict=False)]
+
+
+def choose_lphi(
+    windows: list[Observation],
+    basis: Array,
+    noise: float,
+    penalty: Callable[[float], float],
+    progress: Progress,
+) -> float:
+    """The largest weight whose held-out error is within one standard error of the smallest.
+
+    The standard error is that of the difference, over the same LR pixels. Weights are tried from the
+    smallest on, until the error leaves that range.
+
+    Parameters
+    ----------
+    windows : list of Observation
+    basis : (d, C)
+    noise : float
+        Noise variance of the LR-HSI in units of its data term, about which the weights lie.
+    penalty : callable
+        ADMM's penalty for each weight.
+
+    Returns
+    -------
+    float
+        `noise` where no window has two rows of LR pixels.
+    """
+    folds = [Fold(window, basis) for window in windows if window.lr_shape[0] > 1]
+    folds = [fold for fold in folds if fold.valid.any()]
+    if not folds:
+        return noise
+    errors: list[Array] = []
+    for done, weight in enumerate(noise * WEIGHTS, start=1):
+        errors.append(np.concatenate([fold.error(weight, penalty(weight)) for fold in folds]))
+        progress("lphi", done, len(WEIGHTS), float(errors[-1].mean()))
+        best = min(errors, key=np.mean)
+        if not _as_good(errors[-1], best):
+            break
+    return float(noise * max(w for w, error in zip(WEIGHTS, errors, strict=False) if _as_good(error, best)))
+
+
+def _as_good(error: Array, best: Array) -> bool:
+    """Whether errors exceed the best, pixel by pixel, by no more than one standard error on the mean."""
+    excess = error - best
+    return bool(excess.mean() <= excess.std() / np.sqrt(excess.size))
+
+
+class Fold:
+    """A window's fusion without the LR rows that are held out, and its error there.
+
+    Rows keep H separable, so that the fusion stays exact; scattered pixels would not.
+
+    Parameters
+    ----------
+    window : Observation
+        With two rows of LR pixels or more.
+    basis : (d, C)
+    """
+
+    def __init__(self, window: Observation, basis: Array) -> None:
+        whole = data_terms(filled_observation(window), basis)
+        held = np.arange(1, window.lr_shape[0], EVERY)
+        kept = np.delete(np.arange(window.lr_shape[0]), held)
+        self.terms = replace(
+            whole, operator=_rows(whole.operator, kept), coefficients=whole.coefficients[:, kept]
+        )
+        self.operator, self.truth = _rows(whole.operator, held), whole.coefficients[:, held]
+        self.valid = ~missing_pixels(window.lr_hsi)[held]
+        guess = whole.coefficients.copy()
+        guess[:, held] = guess[:, held - 1]
+        self.iterate = started(upsample(guess, window.hr_shape))
+
+    def error(self, lphi: float, mu: float) -> Array:
+        """Squared errors of the valid LR pixels held out, in units of the LR-HSI's data term."""
+        self.iterate = fuse_vector_tv(self.terms, self.iterate, lphi, mu, ITERATIONS)
+        wrong = (self.operator.forward(self.iterate.coefficients) - self.truth)[:, self.valid]
+        return np.einsum("dn,de,en->n", wrong, self.terms.by_hsi, wrong)
+
+
+def _rows(operator: SpatialOperator, rows: NDArray[np.intp]) -> SpatialOperator:
+    """H restricted to rows of LR pixels."""
+    return SpatialOperator(tuple(factor[rows] for factor in operator.rows), operator.cols)

@@ -1,0 +1,48 @@
+"""`pipeline compare`: whether two summaries hold the same results, times and memory aside.
+
+Numbers are compared as they are written, digit for digit; no tolerance.
+"""
+
+from __future__ import annotations
+
+import csv
+from itertools import zip_longest
+from pathlib import Path
+
+from pipeline.errors import InputError
+from pipeline.report.tables import SUMMARY_COLUMNS, Row, may_differ
+
+SAME = [column for column in SUMMARY_COLUMNS if not may_differ(column)]
+
+
+def run(first: Path, second: Path) -> list[str]:
+    """The differences between two summaries, one line each; none if their results are the same.
+
+    Parameters
+    ----------
+    first, second : Path
+        A `summary.csv` or the folder that holds it.
+    """
+    differences = []
+    for index, (ours, theirs) in enumerate(zip_longest(read_summary(first), read_summary(second)), 1):
+        row = ours or theirs
+        assert row is not None
+        place = f"row {index} ({row['scene']}, {row['method']}, seed {row['seed']})"
+        if ours is None or theirs is None:
+            differences.append(f"{place}: only in {first if ours else second}")
+            continue
+        differences += [f"{place}: {c}: {ours[c]} and {theirs[c]}" for c in SAME if ours[c] != theirs[c]]
+    return differences
+
+
+def read_summary(path: Path) -> list[Row]:
+    """The rows of a `summary.csv`, or of the one in a folder."""
+    path = path / "summary.csv" if path.is_dir() else path
+    try:
+        with path.open(newline="") as stream:
+            rows: list[Row] = list(csv.DictReader(stream))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the workflow for this experiment first") from None
+    if not rows or list(rows[0]) != SUMMARY_COLUMNS:
+        raise InputError(f"{path}: not a summary of the report step; delete it and run the workflow again")
+    return rows
