@@ -279,3 +279,20 @@ def test_a_large_scene_is_trained_on_windows_of_it(monkeypatch):
 def test_divergence_is_one_line(observation_of_landscape):
     with pytest.raises(InputError, match=r"^cucanet: .*diverged.*smaller learning rate$"):
         CuCaNet(tiny(budget={"learning_rate": 1e30})).fit(observation_of_landscape)
+
+
+def test_a_scene_of_its_own_model_is_recovered():
+    """Three endmembers, each LR pixel of one mixture, no noise: the MSI then decides the spectrum."""
+    rng = np.random.default_rng(0)
+    endmembers, mixtures = rng.uniform(0.1, 0.9, (3, 8)), rng.dirichlet(np.ones(3), (4, 4))
+    abundances = mixtures.transpose(2, 0, 1).repeat(4, 1).repeat(4, 2)
+    reference = np.tensordot(endmembers.T, abundances, 1).astype(np.float32)
+    scene = simulate(
+        reference,
+        spectral_response=np.kron(np.eye(4), np.full(2, 0.5)),
+        spatial_response=SpatialResponse.box(ratio=2),
+        snr_db=120,
+    )
+    budget = {"constant": 60, "falling": 240, "learning_rate": 5e-3, "crop": 16}
+    cube = CuCaNet(tiny(budget=budget)).fit(scene).fuse()
+    assert 20 * np.log10(reference.max() / np.sqrt(np.mean((cube - reference) ** 2))) > 27
