@@ -154,7 +154,7 @@ CUCANET_BUDGETS: dict[str, CucanetBudget] = {
 class CucanetSettings(MethodSettings):
     """CuCaNet (Yao et al., ECCV 2020)."""
 
-    seconds_per_megapixel = 40.0
+    seconds_per_megapixel = 20.0
 
     method: Literal["cucanet"] = "cucanet"
     budget: Literal["paper", "standard", "quick"] | CucanetBudget = Field(

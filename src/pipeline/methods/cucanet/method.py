@@ -53,8 +53,8 @@ class CuCaNet:
       code sum to one, so that the features that they multiply all but vanish (1/512 and 1/pixels); its
       channel attention starts at the sum over the LR image, not the mean.
     - Abundances are clamped to [0, 1] as published, but a gradient that leads back inside passes the
-      clamp. With a plain clamp the published learning rate ends with no abundance alive on small
-      images: the loss stays where it is, far above that of any constant image.
+      clamp (`networks.Unit`). With a plain clamp the published learning rate soon leaves no abundance
+      alive on small crops and images, and the loss stays where it is.
     - The images reconstructed in training are not clamped to [0, 1], as the public code does, for the
       same reason.
     - `responses: given`, the default, uses the observation's responses; the publication learns them.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pipeline.core.observation import ObservedScene
 from pipeline.methods.cucanet.crops import Crop, Crops
 from pipeline.methods.cucanet.losses import response_loss, total_loss
-from pipeline.methods.cucanet.networks import CoupledNetworks
+from pipeline.methods.cucanet.networks import FEATURES, CoupledNetworks
 from pipeline.methods.cucanet.responses import LearnedResponses
 
 MSI_RATE = 0.5  # of the MSI's encoder and unmixing, in units of the learning rate
@@ -90,8 +90,8 @@ class Training(nn.Module):
 @torch.no_grad()
 def scene_attention(networks: CoupledNetworks, crops: Crops) -> Tensor:
     """The mean channel attention ``(1, 512, 1, 1)`` over crops side by side, valid pixels counting."""
-    total, valid = torch.zeros(()), 0.0
+    total, valid = torch.zeros(1, FEATURES, 1, 1, device=crops.device), 0.0
     for lr_hsi, share in crops.lr_crops():
-        total = total.to(lr_hsi.device) + share * networks.which(networks.hsi_encoder(lr_hsi))
+        total += share * networks.which(networks.hsi_encoder(lr_hsi))
         valid += share
     return total / valid
