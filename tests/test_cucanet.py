@@ -253,6 +253,13 @@ def test_no_data_stays_where_it_is(observation_of_landscape):
     assert np.array_equal(missing, expected)
 
 
+def test_images_without_a_common_pixel_are_refused(observation_of_landscape):
+    hr_msi = observation_of_landscape.hr_msi.copy()
+    hr_msi[:, ::4] = np.nan
+    with pytest.raises(InputError, match=r"^cucanet: no LR pixel has data itself and in all HR pixels"):
+        CuCaNet(tiny()).fit(replace(observation_of_landscape, hr_msi=hr_msi))
+
+
 @pytest.mark.parametrize("ratio", ["8/3", 2])
 def test_any_ratio_and_number_of_bands(ratio):
     reference = np.random.default_rng(0).random((7, 24, 16), dtype=np.float32)

@@ -66,7 +66,7 @@ class Crops:
     Raises
     ------
     InputError
-        The windows of a large scene hold no LR pixel that sees only one of them.
+        The windows of a large scene hold no LR pixel that sees only one of them, or no LR pixel is valid.
     """
 
     def __init__(
@@ -81,6 +81,11 @@ class Crops:
         self.response, self.device = response, device
         self.places = [self._place(scene, part) for part in pool]
         self.images = [_Images.of(replace(part, spatial_response=response), scale) for part in pool]
+        if not any(images.lr_valid.any() for images in self.images):
+            raise InputError(
+                "cucanet: no LR pixel has data itself and in all HR pixels that it sees; "
+                "crop the scene to where both images have data"
+            )
         wanted = max(1, round(side / self.response.ratio))
         height, width = (min(shape) for shape in zip(*(place.shape for place in self.places), strict=True))
         if min(height, width) < 1:

@@ -58,9 +58,9 @@ class CuCaNet:
     - The images reconstructed in training are not clamped to [0, 1], as the public code does, for the
       same reason.
     - `responses: given`, the default, uses the observation's responses; the publication learns them.
-      The public code constrains the SRF alone and blurs the spatial attention, before its 3x3
-      convolution here and after it there, with a second PSF; here one PSF, non-negative and of sum one.
-      Of the SRF, the bands with a positive response are its support.
+      Of the SRF, the bands with a positive response are its support. The public code leaves the PSF
+      free and degrades the spatial attention, after its 3x3 convolution, with a second PSF; here the
+      MSI features are degraded before it, with the one PSF, non-negative and of sum one.
     - Losses are sums over a crop divided by its LR pixels, which keeps their published balance.
     """
 
