@@ -307,7 +307,7 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
         (
             changed(("methods", "mine"), {"d": 3}),
             "methods.mine: 'method' should be one of 'bicubic', 'gaussian_subspace', "
-            "'cnmf', 'hysure', 'miae', 'args_diff', found 'mine'",
+            "'cnmf', 'hysure', 'miae', 'cucanet', 'args_diff', found 'mine'",
         ),
         (
             changed(("methods", "bicubic"), {"d": 3}),

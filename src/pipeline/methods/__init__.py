@@ -15,6 +15,7 @@ from pipeline.settings import (
     ArgsDiffSettings,
     BicubicSettings,
     CnmfSettings,
+    CucanetSettings,
     GaussianSubspaceSettings,
     HysureSettings,
     MethodSettings,
@@ -29,6 +30,7 @@ REGISTRY: dict[str, tuple[type[MethodSettings], str]] = {
     "cnmf": (CnmfSettings, "Cnmf"),
     "hysure": (HysureSettings, "Hysure"),
     "miae": (MiaeSettings, "Miae"),
+    "cucanet": (CucanetSettings, "CuCaNet"),
     "args_diff": (ArgsDiffSettings, "ArgsDiff"),
 }
 """Settings of each method, and its class in the module of its name."""

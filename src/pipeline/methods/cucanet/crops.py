@@ -1,0 +1,181 @@
+"""Crops of the observation on which CuCaNet is trained, all of one size in LR pixels.
+
+The publication trains on a whole image, to whose size its channel attention is tied; here a crop as
+large as the scene is that. Nothing is trained here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import ceil
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from pipeline.core.nodata import filled_observation, missing_pixels
+from pipeline.core.observation import Observation, ObservedScene
+from pipeline.core.spatial import SpatialOperator, SpatialResponse
+from pipeline.core.window import Window
+from pipeline.errors import InputError
+from pipeline.methods.cucanet.losses import Target
+from pipeline.methods.cucanet.networks import RADIUS
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One training sample.
+
+    Attributes
+    ----------
+    target : Target
+        The LR pixels of the crop, and all HR pixels that they see.
+    surrounded : (1, c, H, W) tensor
+        The HR-MSI of the target and around it.
+    inner : (slice, slice)
+        Where the target lies in it.
+    operator : SpatialOperator
+        H from the HR to the LR pixels of the target, on tensors.
+    """
+
+    target: Target
+    surrounded: Tensor
+    inner: tuple[slice, slice]
+    operator: SpatialOperator
+
+
+class Crops:
+    """Every crop of a pool of windows.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+    pool : list of Observation
+        Windows of the scene.
+    side : int
+        HR pixels that a crop is wide, about; narrower where the scene is.
+    scale : float
+        What the images are divided by.
+    device : torch.device
+    response : SpatialResponse
+        Decides which HR pixels belong to a crop's LR pixels.
+
+    Raises
+    ------
+    InputError
+        The windows of a large scene hold no LR pixel that sees only one of them, or no LR pixel is valid.
+    """
+
+    def __init__(
+        self,
+        scene: ObservedScene,
+        pool: list[Observation],
+        side: int,
+        scale: float,
+        device: torch.device,
+        response: SpatialResponse,
+    ) -> None:
+        self.response, self.device = response, device
+        self.places = [self._place(scene, part) for part in pool]
+        self.images = [_Images.of(replace(part, spatial_response=response), scale) for part in pool]
+        if not any(images.lr_valid.any() for images in self.images):
+            raise InputError(
+                "cucanet: no LR pixel has data itself and in all HR pixels that it sees; "
+                "crop the scene to where both images have data"
+            )
+        wanted = max(1, round(side / self.response.ratio))
+        height, width = (min(shape) for shape in zip(*(place.shape for place in self.places), strict=True))
+        if min(height, width) < 1:
+            raise InputError(
+                f"cucanet: no LR pixel sees only one of the windows of the training; ratio "
+                f"{self.response.ratio} or the response's support is too large for a scene of this size"
+            )
+        self.lr_shape = min(wanted, height), min(wanted, width)
+
+    def draw(self, generator: Generator) -> Crop:
+        """A crop anywhere in the pool."""
+        index = _below(len(self.places), generator)
+        place = self.places[index]
+        rows, cols = (range_ - size + 1 for range_, size in zip(place.shape, self.lr_shape, strict=True))
+        y, x = place.y0 + _below(rows, generator), place.x0 + _below(cols, generator)
+        return self._crop(self.images[index], Window(y, y + self.lr_shape[0], x, x + self.lr_shape[1]))
+
+    def lr_crops(self) -> Iterator[tuple[Tensor, float]]:
+        """LR-HSIs ``(1, C, h, w)`` side by side over the pool, and how much of each is valid."""
+        height, width = self.lr_shape
+        for place, images in zip(self.places, self.images, strict=True):
+            for y in range(place.y0, place.y1 - height + 1, height):
+                for x in range(place.x0, place.x1 - width + 1, width):
+                    rows, cols = slice(y, y + height), slice(x, x + width)
+                    lr_hsi = images.lr_hsi[None, :, rows, cols].to(self.device)
+                    yield lr_hsi, float(images.lr_valid[rows, cols].mean())
+
+    def _place(self, scene: ObservedScene, part: Observation) -> Window:
+        """The LR pixels of a part that the part alone determines, context of the encoder included."""
+        ring = self.response.support_lr + ceil(RADIUS / self.response.ratio)
+        own, (height, width) = scene.window_of(part), scene.hr_shape
+        rows, cols = part.lr_shape
+        return Window(
+            ring if own.y0 > 0 else 0,
+            rows - (ring if own.y1 < height else 0),
+            ring if own.x0 > 0 else 0,
+            cols - (ring if own.x1 < width else 0),
+        )
+
+    def _crop(self, images: _Images, lr: Window) -> Crop:
+        operator, seen = self.response.window_operator(images.hr_shape, lr)
+        around = seen.grown(RADIUS, images.whole)
+        target = Target(
+            images.lr_hsi[None, :, *lr.slices].to(self.device),
+            images.hr_msi[None, :, *seen.slices].to(self.device),
+            images.lr_valid[lr.slices].to(self.device),
+            images.hr_valid[seen.slices].to(self.device),
+            float(self.response.ratio) ** 2,
+        )
+        surrounded = images.hr_msi[None, :, *around.slices].to(self.device)
+        surrounded = surrounded.contiguous(memory_format=torch.channels_last)
+        return Crop(target, surrounded, seen.relative_to(around).slices, operator.to(self.device))
+
+
+@dataclass(frozen=True)
+class _Images:
+    """A part's images divided by the scale, no-data filled, and which pixels are valid."""
+
+    lr_hsi: Tensor
+    hr_msi: Tensor
+    lr_valid: Tensor
+    hr_valid: Tensor
+
+    @classmethod
+    def of(cls, part: Observation, scale: float) -> _Images:
+        """Those of a part; an LR pixel is valid if it and all HR pixels that it sees are."""
+        filled = filled_observation(part)
+        hr_missing = missing_pixels(part.hr_msi)
+        lr_missing = missing_pixels(part.lr_hsi) | part.operator.touches(hr_missing)
+        return cls(
+            torch.from_numpy(filled.lr_hsi / np.float32(scale)),
+            torch.from_numpy(filled.hr_msi / np.float32(scale)),
+            _ones_where(~lr_missing),
+            _ones_where(~hr_missing),
+        )
+
+    @property
+    def hr_shape(self) -> tuple[int, int]:
+        """Height and width of the HR grid."""
+        return self.whole.shape
+
+    @cached_property
+    def whole(self) -> Window:
+        """The window of all HR pixels."""
+        return Window(0, self.hr_msi.shape[1], 0, self.hr_msi.shape[2])
+
+
+def _ones_where(mask: NDArray[np.bool_]) -> Tensor:
+    return torch.from_numpy(mask.astype(np.float32))
+
+
+def _below(count: int, generator: Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))

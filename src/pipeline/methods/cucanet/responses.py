@@ -1,0 +1,77 @@
+"""The responses through which CuCaNet sees its own fused image: the observation's, or learned ones.
+
+Yao et al. (ECCV 2020) learn both: the PSF as one s x s convolution of stride s, the SRF of each MSI
+band as a 1x1 convolution over its known support. Nothing is estimated here; see `core/estimation.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.core.spatial import SpatialResponse
+from pipeline.errors import InputError
+
+EMPTY = 1e-12  # below this sum a learned response has vanished and starts again at the mean
+
+
+class LearnedResponses(nn.Module):
+    """PSF and SRF as parameters, non-negative and summing to one.
+
+    Parameters
+    ----------
+    spatial : SpatialResponse
+        Gives the ratio alone.
+    spectral : (c, C)
+        Gives the bands that each MSI band sees: those with a positive entry.
+
+    Raises
+    ------
+    InputError
+        Where an MSI band has no positive response, or the ratio is no integer.
+    """
+
+    support: Tensor
+
+    def __init__(self, spatial: SpatialResponse, spectral: NDArray[np.float64]) -> None:
+        super().__init__()
+        support = spectral > 0
+        if not support.any(axis=1).all():
+            raise InputError("spectral_response: an MSI band has no positive response; use responses: given")
+        self.ratio = int(footprint_response(spatial).ratio)
+        self.psf = nn.Parameter(torch.ones(self.ratio, self.ratio))
+        self.srf = nn.Parameter(torch.ones(support.shape))
+        self.register_buffer("support", torch.from_numpy(support.astype(np.float32)), persistent=False)
+        self.project()
+
+    def degrade(self, image: Tensor) -> Tensor:
+        """PSF and decimation of an image ``(n, channels, H, W)``."""
+        n, channels, height, width = image.shape
+        planes = image.reshape(n * channels, 1, height, width)
+        blurred = functional.conv2d(planes, self.psf.to(image.dtype)[None, None], stride=self.ratio)
+        return blurred.view(n, channels, *blurred.shape[-2:])
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Make both non-negative, zero outside the support and of sum one, after a step."""
+        self.psf.copy_(_normalised(self.psf.flatten(), torch.ones_like(self.psf).flatten()).view_as(self.psf))
+        self.srf.copy_(_normalised(self.srf, self.support))
+
+
+def footprint_response(spatial: SpatialResponse) -> SpatialResponse:
+    """The response that sees the HR pixels which a learned PSF sees: those under an LR pixel."""
+    if spatial.ratio.denominator != 1:
+        raise InputError(
+            f"responses: learned needs an integer ratio, got {spatial.ratio}; use responses: given"
+        )
+    return SpatialResponse.box(ratio=spatial.ratio)
+
+
+def _normalised(weights: Tensor, support: Tensor) -> Tensor:
+    """Rows clamped to be non-negative on their support, divided by their sums; the mean where all is zero."""
+    clamped = weights.clamp(min=0) * support
+    kept = torch.where(clamped.sum(-1, keepdim=True) > EMPTY, clamped, support)
+    return kept / kept.sum(-1, keepdim=True)
