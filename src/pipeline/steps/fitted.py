@@ -51,7 +51,7 @@ def _digest_of(
 
 def write_fitted(path: Path, state: State, metadata: dict[str, Any]) -> None:
     """Write a fitted method's state atomically; the metadata hold its `fingerprint` and its `training`."""
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in state.items()}
+    tensors = {name: torch.from_numpy(np.asarray(array, order="C")) for name, array in state.items()}
     write_tensors(
         path, tensors, {"pipeline": canonical_json(metadata | {"digest": _digest(tensors, metadata)})}
     )

@@ -1,0 +1,54 @@
+"""Every method after its fitted state has been in a file: the same cube, to the byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pipeline
+from pipeline.methods import build, methods, settings_of
+from pipeline.steps.fitted import read_fitted, write_fitted
+
+BRIEF: dict[str, dict[str, Any]] = {
+    "cnmf": {"inner_loops": 5, "outer_loops": 2},
+    "hysure": {"iterations": 5},
+    "miae": {"budget": {"constant_iterations": 2, "falling_iterations": 3, "patch": 3, "batch": 2}},
+    "cucanet": {"budget": {"constant": 2, "falling": 2, "crop": 12}, "device": "cpu"},
+    "args_diff": {
+        "budget": {
+            "width": 32,
+            "spatial_iterations": 2,
+            "spatial_batch": 1,
+            "crop": 16,
+            "spectral_iterations": 2,
+            "spectral_batch": 4,
+        },
+        "d": 3,
+        "steps": 3,
+        "device": "cpu",
+    },
+}
+
+
+@pytest.mark.parametrize("name", methods())
+def test_a_stored_method_fuses_as_the_one_that_was_stored(name: str, tmp_path: Path) -> None:
+    reference = np.random.default_rng(2).random((12, 24, 20), dtype=np.float32)
+    response = pipeline.SpatialResponse.bicubic(ratio=4)
+    bands = np.kron(np.eye(4), np.full(3, 1 / 3))
+    scene = pipeline.simulate(
+        reference, spectral_response=bands, spatial_response=response, snr_db=35, seed=0
+    )
+    method = build(settings_of(name)(method=name, **BRIEF.get(name, {})))
+    fitted = method.fit(scene, seed=1)
+    write_fitted(tmp_path / "fitted.safetensors", fitted.state(), {"fingerprint": "f"})
+    restored = method.restore(scene, read_fitted(tmp_path / "fitted.safetensors", "f"), seed=1)
+    cube = fitted.fuse()
+    assert cube.shape == reference.shape
+    assert np.isfinite(cube).all()
+    np.testing.assert_array_equal(restored.fuse(), cube)
+    assert {k: v.shape for k, v in restored.state().items()} == {
+        k: v.shape for k, v in fitted.state().items()
+    }
