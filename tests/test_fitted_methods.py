@@ -52,3 +52,19 @@ def test_a_stored_method_fuses_as_the_one_that_was_stored(name: str, tmp_path: P
     assert {k: v.shape for k, v in restored.state().items()} == {
         k: v.shape for k, v in fitted.state().items()
     }
+
+
+@pytest.mark.parametrize("name", [name for name in methods() if name not in ("bicubic", "gaussian_subspace")])
+def test_images_without_a_positive_value_are_refused(name: str) -> None:
+    response = pipeline.SpatialResponse.bicubic(ratio=4)
+    with pytest.raises(pipeline.InputError, match="the largest value is 0, expected"):
+        pipeline.fuse(
+            np.zeros((12, 6, 5), np.float32),
+            np.zeros((4, 24, 20), np.float32),
+            spectral_response=np.kron(np.eye(4), np.full(3, 1 / 3)),
+            spatial_response=response,
+            sigma_hsi=np.full(12, 0.01),
+            sigma_msi=np.full(4, 0.01),
+            method=name,
+            **BRIEF.get(name, {}),
+        )

@@ -73,13 +73,24 @@ def mostly_valid(part: Observation, window: Window) -> bool:
 
 
 def unit_scale(scene: ObservedScene) -> float:
-    """The largest value of valid pixels, by which both images are divided; reads the scene in blocks."""
+    """The largest value of valid pixels, by which both images are divided; reads the scene in blocks.
+
+    Raises
+    ------
+    InputError
+        Where no value is positive.
+    """
 
     def largest(image: NDArray[np.float32]) -> float:
         return float(image.max(initial=-np.inf, where=~missing_pixels(image)))
 
     parts = (scene.crop(window) for window in scene.blocks())
-    return max(largest(image) for part in parts for image in (part.lr_hsi, part.hr_msi))
+    scale = max(largest(image) for part in parts for image in (part.lr_hsi, part.hr_msi))
+    if scale <= 0:
+        raise InputError(
+            f"lr_hsi, hr_msi: the largest value is {scale:g}, expected radiance or reflectance above 0"
+        )
+    return scale
 
 
 def seeing_only(scene: ObservedScene, window: Window) -> Window:
