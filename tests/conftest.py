@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config import SyntheticSource
 from pipeline.core.observation import Observation
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
 from pipeline.core.spectral import gaussian_response
 from pipeline.data.scene import Scene
 from pipeline.data.synthetic import synthetic_scene
+from pipeline.scenes import SyntheticSource
 
 
 @pytest.fixture(scope="session")

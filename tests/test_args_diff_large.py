@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import SyntheticSource
 from pipeline.core.nodata import filled_observation
 from pipeline.core.observation import Observation, ObservedScene
 from pipeline.core.simulation import simulate
@@ -25,6 +24,7 @@ from pipeline.methods.args_diff.norms import FrozenNorm, Norm, RecordingNorm
 from pipeline.methods.args_diff.patches import guidance_of, halo, patches, seeing_only
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
 from pipeline.methods.pool import training_pool, unit_scale
+from pipeline.scenes import SyntheticSource
 from pipeline.settings import ArgsDiffSettings, TrainingBudget
 
 TINY = TrainingBudget(width=32, spatial_iterations=6, spatial_batch=2, crop=16, spectral_iterations=12)

@@ -6,7 +6,6 @@ import cvxpy as cp
 import numpy as np
 import pytest
 
-from pipeline.config import SyntheticSource
 from pipeline.core.gaussian import data_terms
 from pipeline.core.observation import Observation
 from pipeline.core.simulation import simulate
@@ -24,6 +23,7 @@ from pipeline.core.window import Window
 from pipeline.data.synthetic import synthetic_scene
 from pipeline.methods import FittedMethod, build
 from pipeline.methods.hysure.selection import choose_lphi, search_windows
+from pipeline.scenes import SyntheticSource
 from pipeline.settings import GaussianSubspaceSettings, HysureSettings
 
 RNG = np.random.default_rng(11)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pipeline import provenance as module
-from pipeline.config import Crop
 from pipeline.data.files import canonical_json
 from pipeline.provenance import code_version, configuration_hash, package_versions, provenance
+from pipeline.scenes import Crop
 
 
 def test_equal_runs_have_equal_provenance(tmp_path: Path) -> None:

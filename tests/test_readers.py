@@ -16,13 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.transform import Affine
 
-from pipeline.config import FileSource, SyntheticSource, load_experiment
+from pipeline.config import load_experiment
 from pipeline.core.window import Window
 from pipeline.data import raster as raster_module
 from pipeline.data import readers
 from pipeline.data.readers import FileScene, read_scene, source_size
 from pipeline.data.scene import Scene
 from pipeline.errors import InputError
+from pipeline.scenes import FileSource, SyntheticSource
 
 CUBE = np.random.default_rng(0).integers(1, 10_000, (5, 6, 8)).astype(np.uint16)  # (band, y, x)
 NM = np.array([450.0, 550.0, 650.0, 850.0, 2200.0])

@@ -11,7 +11,6 @@ import rioxarray  # noqa: F401
 import xarray as xr
 from affine import Affine
 
-from pipeline.config import Crop
 from pipeline.core.observation import Observation
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
@@ -26,6 +25,7 @@ from pipeline.data.schema import (
 )
 from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
+from pipeline.scenes import Crop
 
 
 def observe(scene: Scene, ratio: str = "4") -> Observation:

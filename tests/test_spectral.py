@@ -10,12 +10,13 @@ import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import GaussianResponse, MatrixResponse, TableResponse, load_experiment
+from pipeline.config import load_experiment
 from pipeline.core.spatial import FWHM_PER_SIGMA
 from pipeline.core.spectral import band_spacing, gaussian_response, table_response
 from pipeline.data.readers import read_scene
 from pipeline.data.response_files import read_response, read_table
 from pipeline.errors import InputError
+from pipeline.scenes import GaussianResponse, MatrixResponse, TableResponse
 
 HSI = np.arange(400.0, 1000.0, 7.0)
 WIDTH = np.linspace(5.0, 14.0, HSI.size)

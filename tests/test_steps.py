@@ -23,8 +23,7 @@ import pytest
 import rasterio
 from rich.console import Console
 
-from pipeline.config import Crop, Estimation, Experiment, FileSource, SyntheticSource, load_experiment
-from pipeline.config import Scene as SceneConfig
+from pipeline.config import Estimation, Experiment, load_experiment
 from pipeline.core.estimation import estimate_hsi_noise, matched_pixels
 from pipeline.core.simulation import simulate as core_simulate
 from pipeline.data.files import read_json
@@ -35,6 +34,8 @@ from pipeline.data.shards import journal_lines
 from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
 from pipeline.methods.checkpoint import write_tensors
+from pipeline.scenes import Crop, FileSource, SyntheticSource
+from pipeline.scenes import Scene as SceneConfig
 from pipeline.settings import GaussianSubspaceSettings, MethodEntry
 from pipeline.steps import crop, download, estimate, fuse, mosaic, plan, simulate, train
 from pipeline.steps.fitted import fingerprint, read_fitted, write_fitted
@@ -385,7 +386,7 @@ def test_killed_crop_goes_on_where_it_was(tmp_path: Path) -> None:
     lines = """
         import sys
         from pathlib import Path
-        from pipeline.config import Scene
+        from pipeline.scenes import Scene
         from pipeline.steps import crop
         folder, settings = Path(sys.argv[1]), Scene.model_validate_json(sys.argv[2])
         crop.run(source=folder / "source.json", settings=settings, out=folder / "reference.json")

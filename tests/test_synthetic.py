@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import SyntheticSource
 from pipeline.core.window import Window
 from pipeline.data.landscape import COVERS
 from pipeline.data.lattice import bricks, fractal, uniform
@@ -15,6 +14,7 @@ from pipeline.data.scene import Scene
 from pipeline.data.spectra import MATERIALS, material_spectra
 from pipeline.data.synthetic import SyntheticScene, synthetic_scene
 from pipeline.errors import InputError
+from pipeline.scenes import SyntheticSource
 
 
 def source(height: int = 96, width: int = 112, bands: int = 20, seed: int = 0) -> SyntheticSource:

@@ -26,6 +26,7 @@ NOT_FOLLOWED = {
     "pipeline.errors",
     "pipeline.methods",
     "pipeline.provenance",
+    "pipeline.scenes",
     "pipeline.settings",
     "pipeline.steps.compute",
     "pipeline.steps.progress",

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import FileSource
 from pipeline.core.window import Window
 from pipeline.data.arrays import ArrayFile, open_arrays
 from pipeline.data.bands import Bands, configured_bands, per_band
 from pipeline.data.scene import Transform
 from pipeline.errors import InputError
+from pipeline.scenes import FileSource
 
 
 class ArrayImage:

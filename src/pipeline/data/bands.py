@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import FileSource
 from pipeline.data.arrays import ArrayFile
 from pipeline.errors import InputError
+from pipeline.scenes import FileSource
 
 EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d+)")
 MICROMETRES_BELOW = 100.0  # no band lies at 100 nm, and none of interest at 100 micrometres

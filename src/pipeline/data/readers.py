@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import FileSource, Source, SyntheticSource
 from pipeline.core.window import Window
 from pipeline.data.array_image import ArrayImage, array_size
 from pipeline.data.arrays import SUFFIXES, first_bytes
@@ -23,6 +22,7 @@ from pipeline.data.raster import RasterImage, raster_size
 from pipeline.data.scene import Metadata, Scene, StoredImage
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
+from pipeline.scenes import FileSource, Source, SyntheticSource
 
 BLOCK = 2**23  # values that are read at a time when a whole file is looked through
 TALLEST = 512  # rows of such a block

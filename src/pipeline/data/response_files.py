@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import GaussianResponse, MatrixResponse, TableResponse
 from pipeline.core.observation import check_spectral_response
 from pipeline.core.spectral import gaussian_response, table_response
 from pipeline.data.arrays import first_bytes, open_arrays
 from pipeline.errors import InputError
+from pipeline.scenes import GaussianResponse, MatrixResponse, TableResponse
 
 Vector = NDArray[np.float64]
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from pipeline.config import SyntheticSource
 from pipeline.core.noise import derived_seed
 from pipeline.core.window import Window
 from pipeline.data.landscape import COVERS, Ground, Keys, ground
@@ -21,6 +20,7 @@ from pipeline.data.lattice import Field, fractal, uniform
 from pipeline.data.scene import Metadata, Scene, shifted
 from pipeline.data.spectra import MATERIALS, MODES, material_spectra
 from pipeline.errors import InputError
+from pipeline.scenes import SyntheticSource
 
 CRS = "EPSG:32633"
 CORNER = (10.0, 0.0, 380_000.0, 0.0, -10.0, 5_820_000.0)

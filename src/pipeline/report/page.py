@@ -14,12 +14,13 @@ from typing import Any
 import yaml
 from jinja2 import Environment, StrictUndefined
 
-from pipeline.config import Experiment, GaussianResponse, Response
+from pipeline.config import Experiment
 from pipeline.report.comparison import Comparison
 from pipeline.report.published import COLUMNS, SOURCE, TITLES, Line, has_peers, published
 from pipeline.report.standing import Standing
 from pipeline.report.studies import Section
 from pipeline.report.tables import Run
+from pipeline.scenes import GaussianResponse, Response
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipeline.config import Scene as SceneConfig
-from pipeline.config import Source, SyntheticSource
 from pipeline.core.window import Window
 from pipeline.data.files import json_digest, read_json
 from pipeline.data.readers import FileScene
@@ -21,6 +19,8 @@ from pipeline.data.schema import placeholder, reference_like, valid_pixels
 from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
 from pipeline.data.synthetic import SyntheticScene
 from pipeline.provenance import provenance
+from pipeline.scenes import Scene as SceneConfig
+from pipeline.scenes import Source, SyntheticSource
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 

@@ -12,11 +12,11 @@ from typing import Any
 import pooch
 import requests
 
-from pipeline.config import FileSource, Source
 from pipeline.data.arrays import first_bytes
 from pipeline.data.files import write_json
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
+from pipeline.scenes import FileSource, Source
 from pipeline.steps.timing import Timing
 
 

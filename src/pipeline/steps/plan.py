@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pipeline.config import SpatialConfig, Tiling
+from pipeline.config import Tiling
 from pipeline.core.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.data.shards import shard_side
@@ -21,6 +21,7 @@ from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
 from pipeline.methods import build
 from pipeline.provenance import provenance
+from pipeline.scenes import SpatialConfig
 from pipeline.settings import MethodEntry, Strict
 from pipeline.tiling.jobs import batch_count
 from pipeline.tiling.plan import TilePlan, plan_tiles

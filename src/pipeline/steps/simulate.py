@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from pipeline.config import Noise, Response
+from pipeline.config import Noise
 from pipeline.core.observation import ObservedScene
 from pipeline.core.simulation import Sensors, Simulation
 from pipeline.core.spatial import SpatialResponse
@@ -22,6 +22,7 @@ from pipeline.data.schema import metadata_from, observation_dataset, placeholder
 from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
 from pipeline.data.store import read_store
 from pipeline.provenance import provenance
+from pipeline.scenes import Response
 from pipeline.settings import Strict
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing

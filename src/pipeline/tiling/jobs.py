@@ -10,9 +10,10 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import LARGEST_CORE, Experiment, Source, Tiling
+from pipeline.config import LARGEST_CORE, Experiment, Tiling
 from pipeline.data.files import read_json
 from pipeline.errors import InputError
+from pipeline.scenes import Source
 
 
 def batch_count(shape: tuple[int, int], core: int, seconds_per_megapixel: float, tiling: Tiling) -> int:

@@ -1,145 +1,12 @@
-"""Settings of the fusion methods, typed and checked.
-
-Each model holds one method's settings with their defaults, which hold for all scenes. The
-experiment around them is in `pipeline.config`; the methods themselves are in `pipeline.methods`.
-"""
+"""Settings of the methods that train networks on the pair, with their budgets."""
 
 from __future__ import annotations
 
-import difflib
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import Field, field_serializer
 
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-
-
-class Strict(BaseModel):
-    """A model that refuses unknown keys and cannot be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, content: Any) -> Any:
-        if isinstance(content, dict):
-            for key in content:
-                if key not in cls.model_fields:
-                    close = difflib.get_close_matches(str(key), cls.model_fields, n=1)
-                    hint = f" (did you mean {close[0]!r}?)" if close else ""
-                    raise ValueError(f"unknown key {key!r}{hint}; accepted: {', '.join(cls.model_fields)}")
-        return content
-
-
-class MethodSettings(Strict):
-    """What every method's entry in an experiment holds."""
-
-    seconds_per_megapixel: ClassVar[float]
-    """Rough time of a fusion on one or two cores, from which jobs are sized before one was measured."""
-    trains: ClassVar[bool] = False
-    """Whether fitting it takes minutes or more, so that `noise.trained_seeds` holds for it."""
-
-    method: str
-    seeds: Seeds | None = Field(
-        None, description="noise seeds of this method; default: `noise.trained_seeds` or `noise.seeds`"
-    )
-
-    def deciding(self) -> dict[str, Any]:
-        """The settings that decide a result, JSON-ready: all but the choice of seeds."""
-        return self.model_dump(mode="json", exclude={"seeds"})
-
-    def training_part(self) -> dict[str, Any] | None:
-        """The settings that decide what is trained, where others leave it as it is; else None.
-
-        Methods with equal ones share a training.
-        """
-        return None
-
-    def fitting(self, hr_shape: tuple[int, int]) -> dict[str, Any]:
-        """The settings that decide the fitted method of a scene of that height and width, JSON-ready."""
-        return self.deciding()
-
-
-class BicubicSettings(MethodSettings):
-    """Bicubic interpolation of the LR-HSI."""
-
-    seconds_per_megapixel = 2.0
-
-    method: Literal["bicubic"] = "bicubic"
-
-
-class GaussianSubspaceSettings(MethodSettings):
-    """Exact Gaussian-prior fusion in a spectral subspace."""
-
-    seconds_per_megapixel = 4.0
-
-    method: Literal["gaussian_subspace"] = "gaussian_subspace"
-    d: int | None = Field(
-        None, ge=1, description="subspace dimension; default: 10, or fewer where bands or LR pixels are fewer"
-    )
-
-
-class CnmfSettings(MethodSettings):
-    """Coupled non-negative matrix factorisation (Yokoya, Yairi and Iwasaki 2012)."""
-
-    seconds_per_megapixel = 110.0
-
-    method: Literal["cnmf"] = "cnmf"
-    endmembers: int | None = Field(
-        None,
-        ge=1,
-        description="number of endmembers; default: the LR-HSI's directions above its noise, but at least "
-        "30, or fewer where bands or LR pixels are fewer",
-    )
-    inner_loops: int = Field(
-        200, ge=1, description="updates at most of one unmixing's phase; three times as many of the first"
-    )
-    outer_loops: int = Field(3, ge=1, description="alternations between the two images at most")
-    sum_to_one: float | None = Field(
-        None,
-        gt=0,
-        description="weight of the abundances' sum to one, for images within 0 and 1; default: the authors' "
-        "code's, 2 sqrt(mean of the HR-MSI / 0.7455) / (number of its bands)^3",
-    )
-    final: Literal["alternated", "coupled"] = Field(
-        "alternated",
-        description="endmembers of the fused cube: from the last unmixing of the LR-HSI as in the authors' "
-        "code, or as they were while its abundances were still H of the HR-MSI's",
-    )
-
-
-class HysureSettings(MethodSettings):
-    """Vector total variation in a spectral subspace (Simoes et al. 2015).
-
-    As published: ``basis: svd`` or ``vca``, ``lm: 1``, ``lphi: 5e-4``, ``mu: 0.05``.
-    """
-
-    seconds_per_megapixel = 120.0
-
-    method: Literal["hysure"] = "hysure"
-    d: int | None = Field(
-        None, ge=1, description="subspace dimension; default: 10, or fewer where bands or LR pixels are fewer"
-    )
-    basis: Literal["whitened", "svd", "vca"] = Field(
-        "whitened",
-        description="whose planes the total variation sums over: the SVD's, as published, or scaled so that "
-        "detail is white; or the endmembers of the largest of 20 VCA runs, as published",
-    )
-    lm: float | None = Field(
-        None,
-        gt=0,
-        description="weight of the HR-MSI, 1 in the paper; default: both images by their noise variances",
-    )
-    lphi: float | None = Field(
-        None,
-        gt=0,
-        description="weight of the total variation, for images of largest value 1; 5e-4 in the paper; "
-        "default: chosen by LR pixels held out",
-    )
-    mu: float | None = Field(
-        None, gt=0, description="penalty of the ADMM, 0.05 in the paper; decides its speed; default: lphi"
-    )
-    iterations: int = Field(100, ge=1, description="of the ADMM; 200 in the paper")
+from pipeline.settings.base import Strict, TrainedSettings
 
 
 class MiaeBudget(Strict):
@@ -160,11 +27,10 @@ MIAE_BUDGETS: dict[str, MiaeBudget] = {
 }
 
 
-class MiaeSettings(MethodSettings):
+class MiaeSettings(TrainedSettings):
     """MIAE, model inspired autoencoder (Liu et al. 2022)."""
 
     seconds_per_megapixel = 30.0
-    trains = True
 
     method: Literal["miae"] = "miae"
     budget: Literal["paper", "standard"] | MiaeBudget = Field(
@@ -175,9 +41,6 @@ class MiaeSettings(MethodSettings):
     )
     endmembers: int = Field(80, ge=1, description="e, the width of the network")
     stages: int = Field(3, ge=1, description="estimates of the abundances, each from the one before")
-    checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = Field(1, ge=1, description="CPU threads; the trained weights depend on their number")
 
     @field_serializer("budget")
     def _resolved_budget(self, budget: str | MiaeBudget) -> MiaeBudget:
@@ -210,11 +73,10 @@ CUCANET_BUDGETS: dict[str, CucanetBudget] = {
 }
 
 
-class CucanetSettings(MethodSettings):
+class CucanetSettings(TrainedSettings):
     """CuCaNet (Yao et al., ECCV 2020)."""
 
     seconds_per_megapixel = 20.0
-    trains = True
 
     method: Literal["cucanet"] = "cucanet"
     budget: Literal["paper", "standard", "quick"] | CucanetBudget = Field(
@@ -225,12 +87,9 @@ class CucanetSettings(MethodSettings):
         description="the observation's responses, or PSF and SRF learned with the networks, as published; "
         "learned needs an integer ratio",
     )
-    checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the training; auto: bfloat16 where the device computes in it, else float32"
     )
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = Field(1, ge=1, description="CPU threads; the trained weights depend on their number")
 
     @field_serializer("budget")
     def _resolved_budget(self, budget: str | CucanetBudget) -> CucanetBudget:
@@ -277,11 +136,10 @@ BUDGETS: dict[str, TrainingBudget] = {
 }
 
 
-class ArgsDiffSettings(MethodSettings):
+class ArgsDiffSettings(TrainedSettings):
     """ARGS-Diff (arXiv 2505.11800)."""
 
     seconds_per_megapixel = 6000.0
-    trains = True
 
     method: Literal["args_diff"] = "args_diff"
     budget: Literal["paper", "standard", "quick"] | TrainingBudget = Field(
@@ -311,11 +169,9 @@ class ArgsDiffSettings(MethodSettings):
     stop: Literal["budget", "held_out"] = Field(
         "budget", description="end training by the budget, or earlier by the loss on held-out samples"
     )
-    checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 networks where the device computes in it, else float32"
     )
-    device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(2, ge=1, description="CPU threads; the trained weights depend on their number")
 
     @field_serializer("budget")
@@ -341,15 +197,3 @@ class ArgsDiffSettings(MethodSettings):
     def training(self) -> TrainingBudget:
         """The budget with its preset looked up."""
         return BUDGETS[self.budget] if isinstance(self.budget, str) else self.budget
-
-
-MethodEntry = Annotated[
-    BicubicSettings
-    | GaussianSubspaceSettings
-    | CnmfSettings
-    | HysureSettings
-    | MiaeSettings
-    | CucanetSettings
-    | ArgsDiffSettings,
-    Field(discriminator="method"),
-]

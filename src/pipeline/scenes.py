@@ -1,0 +1,196 @@
+"""Scenes and the sensors that see them, as an experiment describes them: sources, crops, responses.
+
+Nothing is read here; see `pipeline.data`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.core.spatial import SpatialResponse
+from pipeline.settings import Strict
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class SyntheticSource(Strict):
+    """The embedded scene generator."""
+
+    kind: Literal["synthetic"]
+    height: int = Field(128, ge=1)
+    width: int = Field(128, ge=1)
+    bands: int = Field(60, ge=2)
+    wavelength_range: tuple[Positive, Positive] = Field(
+        (400.0, 2500.0), description="nm, first and last band"
+    )
+    seed: int = Field(0, ge=0)
+
+    @field_validator("wavelength_range")
+    @classmethod
+    def _rises(cls, limits: tuple[float, float]) -> tuple[float, float]:
+        if limits[0] >= limits[1]:
+            raise ValueError(f"the first band must lie below the last, found {list(limits)}")
+        return limits
+
+
+class FileSource(Strict):
+    """A local file: MATLAB v5 `.mat`, `.npz`, or a raster that rasterio opens (GeoTIFF, ENVI).
+
+    What is not given here is read from the file where its format holds it.
+    """
+
+    kind: Literal["file"]
+    path: str
+    url: str | None = Field(None, description="fetched to `path` where that does not exist")
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="refuse a file with another digest"
+    )
+    variable: str | None = Field(None, description="array in a .mat or .npz; default: the only 3-D one")
+    axes: (
+        Literal["band,y,x", "y,x,band", "x,y,band", "band,x,y", "band,yx", "band,xy", "yx,band", "xy,band"]
+        | None
+    ) = Field(
+        None,
+        description="order of the array's axes; `xy` is one axis of pixels in column-major (MATLAB) order, "
+        "`yx` in row-major",
+    )
+    shape: tuple[int, int] | None = Field(
+        None, description="height and width, for arrays with one pixel axis"
+    )
+    wavelengths: list[float] | str | None = Field(
+        None,
+        description="nm; a list of one value per band, a variable of the file, or `first:last:count` "
+        "for equal steps",
+    )
+    fwhm: list[float] | float | str | None = Field(
+        None, description="nm; a list, one number, or a variable of the file"
+    )
+    band_numbers: str | None = Field(
+        None,
+        description="variable with the 1-based numbers of the kept bands among those that `wavelengths` "
+        "describes",
+    )
+    scale: float = Field(1.0, gt=0, description="values are divided by this number on ingest")
+    nodata: float | None = None
+    bad_bands: list[int] = Field(default_factory=list, description="0-based band indices to leave out")
+
+
+Source = Annotated[SyntheticSource | FileSource, Field(discriminator="kind")]
+
+
+class Crop(Strict):
+    """A rectangle of the source, centred or at an offset."""
+
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    at: Literal["centre"] | tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = Field(
+        "centre", description="`centre`, or the row and column of the upper left pixel"
+    )
+
+
+class Scene(Strict):
+    """A reference scene, from which the two inputs are simulated."""
+
+    source: Source
+    crop: Crop | None = None
+    responses: list[Name] | None = Field(
+        None, min_length=1, description="names of the responses under which it is seen; default: all"
+    )
+    dataset: Literal["pavia_university", "chikusei", "ksc"] | None = Field(
+        None, description="data set with published results, which the report shows beside its own"
+    )
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the reference, where the configuration tells."""
+        known = self.crop or (self.source if isinstance(self.source, SyntheticSource) else None)
+        return (known.height, known.width) if known else None
+
+
+class SpatialConfig(Strict):
+    """The spatial response H."""
+
+    kind: Literal["bicubic", "gaussian", "box", "psf"]
+    ratio: int | float | str = Field(description="LR pixel size over HR pixel size: 4, 8.33 or '25/3'")
+    fwhm: float | None = Field(None, gt=0, description="Gaussian: full width at half maximum in LR pixels")
+    mtf: float | None = Field(None, gt=0, lt=1, description="Gaussian: MTF at the LR Nyquist frequency")
+    psf: list[list[float]] | None = Field(None, description="psf: samples at HR pixel spacing")
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> SpatialConfig:
+        given = {name for name in ("fwhm", "mtf", "psf") if getattr(self, name) is not None}
+        allowed = {"gaussian": {"fwhm", "mtf"}, "psf": {"psf"}}.get(self.kind, set())
+        if given - allowed:
+            raise ValueError(f"{', '.join(sorted(given - allowed))} does not belong to kind {self.kind}")
+        if allowed and len(given) != 1:
+            raise ValueError(f"kind {self.kind} needs exactly one of {', '.join(sorted(allowed))}")
+        self.build()
+        return self
+
+    def build(self) -> SpatialResponse:
+        """The response object of `pipeline.core`."""
+        if self.kind == "bicubic":
+            return SpatialResponse.bicubic(ratio=self.ratio)
+        if self.kind == "box":
+            return SpatialResponse.box(ratio=self.ratio)
+        if self.kind == "gaussian":
+            return SpatialResponse.gaussian(ratio=self.ratio, fwhm=self.fwhm, mtf=self.mtf)
+        assert self.psf is not None
+        return SpatialResponse.from_psf(self.psf, ratio=self.ratio)
+
+
+class TableResponse(Strict):
+    """R from a table of relative responses over wavelength (CSV: nm, then one column per band)."""
+
+    kind: Literal["table"]
+    path: str
+    bands: list[str] | None = Field(None, description="columns to use, in order; default: all")
+
+
+class MatrixResponse(Strict):
+    """R as it stands in a file (.csv, .npy, .npz or .mat): MSI bands x HSI bands."""
+
+    kind: Literal["matrix"]
+    path: str
+    variable: str | None = None
+
+
+class GaussianResponse(Strict):
+    """R from Gaussian bands."""
+
+    kind: Literal["gaussian"]
+    centres: list[Positive] = Field(min_length=1, description="nm")
+    fwhm: Positive | list[Positive] = Field(description="nm")
+
+    @model_validator(mode="after")
+    def _same_length(self) -> GaussianResponse:
+        if isinstance(self.fwhm, list) and len(self.fwhm) != len(self.centres):
+            raise ValueError(f"fwhm has {len(self.fwhm)} values for {len(self.centres)} centres")
+        return self
+
+
+SpectralConfig = Annotated[TableResponse | MatrixResponse | GaussianResponse, Field(discriminator="kind")]
+
+
+class Response(Strict):
+    """What the two simulated sensors do to the scene."""
+
+    spatial: SpatialConfig
+    spectral: SpectralConfig
+    told: SpatialConfig | None = Field(
+        None,
+        description="H as the methods are told of it, and as residuals are computed; default: the true one",
+    )
+    snr_db: float | None = Field(
+        None, gt=-20, allow_inf_nan=False, description="SNR under this response; default: noise.snr_db"
+    )
+
+    @model_validator(mode="after")
+    def _one_ratio(self) -> Response:
+        if self.told and self.told.build().ratio != self.spatial.build().ratio:
+            raise ValueError(f"told.ratio: {self.told.ratio} is not that of spatial, {self.spatial.ratio}")
+        return self
