@@ -68,3 +68,14 @@ def test_images_without_a_positive_value_are_refused(name: str) -> None:
             method=name,
             **BRIEF.get(name, {}),
         )
+
+
+def test_noise_of_images_that_are_zero_is_not_estimated() -> None:
+    with pytest.raises(pipeline.InputError, match="lr_hsi: every valid value is 0, expected"):
+        pipeline.fuse(
+            np.zeros((12, 6, 5), np.float32),
+            np.zeros((4, 24, 20), np.float32),
+            spectral_response=np.kron(np.eye(4), np.full(3, 1 / 3)),
+            spatial_response=pipeline.SpatialResponse.bicubic(ratio=4),
+            method="gaussian_subspace",
+        )

@@ -55,7 +55,7 @@ def matched_pixels(
     Raises
     ------
     InputError
-        There are none.
+        There are none, or an image is zero at all of them.
     """
     response, (height, width) = scene.spatial_response, scene.lr_shape
     stride = max(1, ceil(sqrt(height * width / most)))
@@ -77,8 +77,11 @@ def matched_pixels(
             f"lr_hsi and hr_msi: of every {stride}th LR pixel none is valid in all bands of both; crop the "
             "scene to where they overlap, or give the noise levels and the spectral response"
         )
-    gain = response.noise_gain(*scene.hr_shape)
-    return MatchedPixels(np.concatenate(hsi, axis=1), np.concatenate(msi, axis=1), gain)
+    images = {"lr_hsi": np.concatenate(hsi, axis=1), "hr_msi": np.concatenate(msi, axis=1)}
+    for name, image in images.items():
+        if not image.any():
+            raise InputError(f"{name}: every valid value is 0, expected radiance or reflectance above 0")
+    return MatchedPixels(images["lr_hsi"], images["hr_msi"], response.noise_gain(*scene.hr_shape))
 
 
 def estimate_hsi_noise(pixels: MatchedPixels) -> NDArray[np.float64]:

@@ -98,15 +98,18 @@ class Fold:
     """
 
     def __init__(self, window: Observation, basis: Array) -> None:
-        whole = data_terms(filled_observation(window), basis)
         held = np.arange(1, window.lr_shape[0], EVERY)
         kept = np.delete(np.arange(window.lr_shape[0]), held)
+        lr_hsi = window.lr_hsi.copy()
+        lr_hsi[:, held] = np.nan  # so that no gap in the rows that are kept is filled from these
+        seen = data_terms(filled_observation(replace(window, lr_hsi=lr_hsi)), basis)
+        whole = data_terms(filled_observation(window), basis)
         self.terms = replace(
-            whole, operator=_rows(whole.operator, kept), coefficients=whole.coefficients[:, kept]
+            seen, operator=_rows(seen.operator, kept), coefficients=seen.coefficients[:, kept]
         )
         self.operator, self.truth = _rows(whole.operator, held), whole.coefficients[:, held]
         self.valid = ~missing_pixels(window.lr_hsi)[held]
-        guess = whole.coefficients.copy()
+        guess = seen.coefficients.copy()
         guess[:, held] = guess[:, held - 1]
         self.iterate = started(upsample(guess, window.hr_shape))
 
