@@ -46,10 +46,14 @@ def test_second_run_does_nothing(finished: Workflow) -> None:
     assert "Nothing to be done" in finished.run()
 
 
-def test_number_of_cores_changes_no_result(finished: Workflow, tmp_path: Path) -> None:
-    again = Workflow(tmp_path)
-    again.run(TINY, "--cores", "1")
-    ours, theirs = (str(workflow.folder / "results/tiny") for workflow in (finished, again))
+@pytest.mark.parametrize("name", ["tiny", "peers"])
+def test_two_runs_on_other_numbers_of_cores_give_the_same_summary(
+    finished: Workflow, tmp_path: Path, name: str
+) -> None:
+    config, again = f"config/test/{name}.yaml", Workflow(tmp_path)
+    finished.run(config, "--cores", "2")
+    again.run(config, "--cores", "1")
+    ours, theirs = (str(workflow.folder / "results" / name) for workflow in (finished, again))
     done = finished.pipeline("compare", ours, theirs)
     assert (done.returncode, done.stdout) == (0, "the same results\n"), done.stdout + done.stderr
 
