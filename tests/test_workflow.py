@@ -51,7 +51,7 @@ def test_two_runs_on_other_numbers_of_cores_give_the_same_summary(
     finished: Workflow, tmp_path: Path, name: str
 ) -> None:
     config, again = f"config/test/{name}.yaml", Workflow(tmp_path)
-    finished.run(config, "--cores", "2")
+    finished.run(config)
     again.run(config, "--cores", "1")
     ours, theirs = (str(workflow.folder / "results" / name) for workflow in (finished, again))
     done = finished.pipeline("compare", ours, theirs)
