@@ -231,7 +231,7 @@ def test_best_follows_each_columns_direction(made: tuple[Experiment, Path, str, 
     page = Page(made[2])
     names = [" ".join(name.split()[:2]) for name in page.tables[0][0]]
     best = {(page.tables[0][row][0], names[column]) for table, row, column in page.best if table == 0}
-    assert {label for label, name in best if name.startswith("PSNR ↑")} == {"sharp", "twin"}
+    assert {label for label, name in best if name.startswith("PSNR ↑")} == {"sharp"}  # by seed 1
     assert {label for label, name in best if name.startswith("SAM")} == {"twin"}
     assert {label for label, name in best if name.startswith("Residual HSI")} == {"sharp"}
     assert {label for label, name in best if name.startswith("Q2n")} == set()
@@ -242,7 +242,7 @@ def test_best_follows_each_columns_direction(made: tuple[Experiment, Path, str, 
 def test_best_of_three(key: str, best: int) -> None:
     column = next(c for c in tables.QUALITY if c.key == key)
     values = (0.5, 1.1, 2.0)
-    groups = {str(i): ([0], [{key: value}]) for i, value in enumerate(values)}
+    groups = {str(i): {0: {key: value}} for i, value in enumerate(values)}
     assert [row.cells[0].best for row in tables.make_table(groups, [column]).rows] == [
         i == best for i in range(3)
     ]
@@ -442,7 +442,8 @@ def test_terminal_table_and_summary_command(made: tuple[Experiment, Path, str, s
     lines = text.splitlines()
     assert lines[0].split()[:4] == ["field", "seeds", "PSNR", "↑"]
     assert re.search(r"^sharp +2 +31\.50 ±2\.12\*", text, flags=re.MULTILINE)
-    assert re.search(r"^twin +1 +31\.50\* +1\.000\*", text, flags=re.MULTILINE)
+    assert re.search(r"^twin +1 +31\.50 +1\.000\*", text, flags=re.MULTILINE)
+    assert "\n* best mean over the seeds that all methods share (1)\n" in text
     assert lines[-1] == f"Report: {made[1] / 'report.html'}"
     with pytest.raises(InputError, match=r"summary\.csv: no such file; run the workflow"):
         report.summary(tmp_path)
@@ -502,14 +503,19 @@ def scored(**values: list[float]) -> list[dict[str, Any]]:
 PSNR, SAM = tables.HEADLINE
 
 
+def by_seed(*values: float) -> dict[int, float]:
+    """Values of the seeds 0, 1, ..."""
+    return dict(enumerate(values))
+
+
 def test_paired_test_against_a_worked_value() -> None:
     """Differences 1, 2, 3: mean 2, sd 1, t = 2 sqrt(3), two degrees of freedom."""
-    values = {"a": dict(enumerate([9.0, 8, 7])), "b": dict(enumerate([10.0, 10, 10]))}
-    found = significance.against_best(values, PSNR)
+    values = {"a": by_seed(9.0, 8, 7), "b": by_seed(10.0, 10, 10)}
+    assert significance.bases(values, PSNR) == {"b": "best"}
+    found = significance.against("b", values)
     t = 2 * math.sqrt(3)
     p = 1 - t / math.sqrt(2 + t * t)  # Student's distribution at two degrees of freedom
-    assert found["b"] is None
-    assert found["a"] is not None
+    assert list(found) == ["a"]
     assert (found["a"].mean, found["a"].sd, found["a"].n) == (-2, 1, 3)
     assert found["a"].p == pytest.approx(p)
     assert found["a"].p == pytest.approx(0.0742, abs=1e-4)
@@ -519,44 +525,100 @@ def test_holm_corrects_over_the_tested_methods_only() -> None:
     rng = np.random.default_rng(0)
     best = 10 + rng.random(5)
     values = {
-        "best": dict(enumerate(best)),
-        "near": dict(enumerate(best - 0.1 - 0.2 * rng.random(5))),
-        "far": dict(enumerate(best - 5 - rng.random(5))),
-        "few": dict(enumerate(best[:2] - 1)),
+        "best": by_seed(*best),
+        "near": by_seed(*best - 0.1 - 0.2 * rng.random(5)),
+        "far": by_seed(*best - 5 - rng.random(5)),
+        "few": by_seed(*best[:2] - 1),
     }
-    found = significance.against_best(values, PSNR)
+    found = significance.against("best", values)
     raw = {
-        label: significance.against_best({"best": values["best"], label: values[label]}, PSNR)[label]
+        label: significance.against("best", {"best": values["best"], label: values[label]})[label]
         for label in ("near", "far")
     }
-    assert found["few"] is not None
     assert (found["few"].n, found["few"].p) == (2, None)
-    p = {label: (found[label].p, single.p) for label, single in raw.items() if found[label] and single}
-    (far, far_alone), (near, near_alone) = p["far"], p["near"]
-    assert far == pytest.approx(2 * far_alone)
-    assert near == pytest.approx(max(near_alone, far))
+    far, near = found["far"].p, found["near"].p
+    assert far is not None
+    assert raw["far"].p is not None
+    assert far == pytest.approx(2 * raw["far"].p)
+    assert near == pytest.approx(max(raw["near"].p or 0, far))
     assert significance.holm([0.2, 0.9, 0.5]) == pytest.approx([0.6, 1.0, 1.0])
     assert significance.holm([]) == []
 
 
 def test_methods_that_differ_by_a_constant_need_no_test() -> None:
-    same = dict(enumerate([30.1, 30.2, 30.3]))
+    same = by_seed(30.1, 30.2, 30.3)
     shifted = {seed: value - 1 for seed, value in same.items()}
-    found = significance.against_best({"a": same, "twin": same, "shifted": shifted}, PSNR)
-    assert [d and d.p for d in found.values()] == [None, 1.0, 0.0]
+    found = significance.against("a", {"a": same, "twin": same, "shifted": shifted})
+    assert [d.p for d in found.values()] == [1.0, 0.0]
+
+
+def test_a_best_method_with_two_seeds_leaves_the_others_their_test() -> None:
+    """Against `closed`, at two degrees of freedom, p = 1 - t / sqrt(2 + t t), and Holm doubles the least.
+
+    `linear`: differences 1, 2, 3, t = 2 sqrt(3), p = 0.0742. `floor`: 9, 10, 11, t = 10 sqrt(3), p = 0.0033.
+    """
+    values = {
+        "floor": by_seed(21.0, 21, 21),
+        "linear": by_seed(29.0, 29, 29),
+        "closed": by_seed(30.0, 31, 32),
+        "trained": by_seed(35.0, 36),
+        "weak": by_seed(1.0, 2),
+    }
+    assert significance.bases(values, PSNR) == {"trained": "best", "closed": "best with 3 seeds or more"}
+    assert [d.p for d in significance.against("trained", values).values()] == [None] * 4
+    found = significance.against("closed", values)
+    linear, floor = (1 - t / math.sqrt(2 + t * t) for t in (2 * math.sqrt(3), 10 * math.sqrt(3)))
+    assert (found["linear"].p, found["linear"].n) == (pytest.approx(linear), 3)
+    assert (found["floor"].p, found["floor"].n) == (pytest.approx(2 * floor), 3)
+    assert (found["trained"].p, found["trained"].n) == (None, 2)
+
+    runs = scored(**{label: list(own.values()) for label, own in values.items()})
+    columns = significance.contrasts(runs, list(values), [PSNR])
+    assert [column.base for column in columns] == ["trained", "closed"]
+    best, many = (column.cells for column in columns)
+    assert (best["trained"].text, many["closed"].text) == ("best", "best with 3 seeds or more")
+    assert best["closed"] == significance.Verdict("−5.000 ± 0.000", "n = 2, no test")  # noqa: RUF001
+    assert many["linear"] == significance.Verdict("−2.000 ± 1.000", "n = 3, p = 0.074")  # noqa: RUF001
+    assert many["floor"].remark == "n = 3, p = 0.007"
+    assert many["trained"] == significance.Verdict("+5.000 ± 0.000", "n = 2, no test")
+    only = {"trained": values["trained"], "closed": values["closed"]}  # nothing to test `closed` against
+    assert significance.bases(only, PSNR) == {"trained": "best"}
+
+
+def test_the_best_is_chosen_over_common_seeds() -> None:
+    """`long` has the higher mean, by seeds that `short` did not run with."""
+    runs = [run | {"seconds": {}} for run in scored(long=[30.0, 31.0, 50.0], short=[32.0, 33.0])]
+    found = tables.table(runs, ["long", "short"], [PSNR])
+    assert [row.cells[0].text for row in found.rows] == ["37.00", "32.50"]
+    assert [row.cells[0].compared for row in found.rows] == [30.5, 32.5]
+    assert [row.cells[0].best for row in found.rows] == [False, True]
+    assert found.basis == "over the seeds that all methods share (0, 1)"
+    values = {"long": by_seed(30.0, 31, 50), "short": by_seed(32.0, 33)}
+    assert significance.bases(values, PSNR) == {"short": "best"}
+    ranked = standing(PSNR, {"one": runs}, ["long", "short"]).table.rows
+    assert [row.cells[-1].mean for row in ranked] == [2, 1]
+
+    apart = [run | {"seed": 7} if run["label"] == "short" and run["seed"] else run for run in runs]
+    apart = [run for run in apart if (run["label"], run["seed"]) != ("short", 0)]
+    found = tables.table(apart, ["long", "short"], [PSNR])
+    assert found.basis == "over each method's own seeds, since no seed is common to all"
+    assert [row.cells[0].best for row in found.rows] == [True, False]
 
 
 def test_differences_in_words() -> None:
     runs = scored(best=[40.0, 40.2, 40.1], other=[39.0, 39.3, 39.0], two=[38.0, 38.1])
     runs += [{"label": "late", "seed": 7, "metrics": {"psnr": 1.0, "sam": 99.0}}]
-    lines = dict(significance.comparisons(runs, ["best", "other", "two", "late", "none"], [PSNR, SAM]))
-    assert [cell.text for cell in lines["best"]] == ["best", "best"]
-    assert lines["other"][0].text == "−1.000 ± 0.100"  # noqa: RUF001
-    assert lines["other"][1].text == "+1.000 ± 0.100"
-    assert lines["other"][0].verdict.startswith("n = 3, p = 0.00")
-    assert lines["two"][0].verdict == "n = 2, n too small"
-    assert (lines["late"][0].text, lines["late"][0].verdict) == ("no common seed", "n too small")
-    assert lines["none"][0].text == "no value"
+    labels = ["best", "other", "two", "late", "none"]
+    psnr, sam = (column.cells for column in significance.contrasts(runs, labels, [PSNR, SAM]))
+    assert list(psnr) == list(sam) == labels
+    assert (psnr["best"].text, sam["best"].text) == ("best", "best")
+    assert psnr["other"].text == "−1.000 ± 0.100"  # noqa: RUF001
+    assert sam["other"].text == "+1.000 ± 0.100"
+    assert psnr["other"].remark.startswith("n = 3, p = 0.00")
+    assert psnr["two"].remark == "n = 2, no test"
+    assert psnr["late"] == significance.Verdict("no common seed", "no test")
+    assert psnr["none"] == significance.Verdict("no value")
+    assert significance.contrasts(runs, ["none"], [PSNR]) == []
 
 
 def test_overview_ranks_methods_over_scenes() -> None:
@@ -567,7 +629,7 @@ def test_overview_ranks_methods_over_scenes() -> None:
     found = standing(PSNR, scenes, ["a", "b", "c"])
     assert [column.label for column in found.table.columns] == ["one", "two", "Mean rank"]
     assert [[cell.text for cell in row.cells] for row in found.table.rows] == [
-        ["30.50", "40.00", "2.25"],
+        ["30.50", "40.00", "2.25"],  # ranks 2 and 2.5
         ["32.00", "40.00", "1.75"],
         ["20.00", "41.00", "2.00"],
     ]

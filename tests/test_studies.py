@@ -24,6 +24,7 @@ from pipeline.errors import InputError
 from pipeline.methods import build
 from pipeline.methods.args_diff.sampling import sample
 from pipeline.report import study_figures
+from pipeline.report.page import Provenance, render
 from pipeline.report.studies import pictured, sections
 from pipeline.settings import ArgsDiffSettings, GaussianSubspaceSettings, TrainingBudget
 from pipeline.steps import crop, download, estimate, simulate, trace, train
@@ -415,6 +416,19 @@ def test_a_trajectory_is_a_row_for_each_method() -> None:
     assert [picture.caption for picture in off.pictures] == ["4 steps left", "the end"]
     assert "number 2 of 2" in off.note
     assert "to off: 0.000 at 4, 0.250 at 0." in on.note
+
+
+def test_the_page_says_which_blur_is_told_to_the_methods() -> None:
+    given = content()
+    given["responses"]["r"] |= {
+        "spatial": {"kind": "gaussian", "ratio": 4, "fwhm": 1.5},
+        "told": {"kind": "gaussian", "ratio": 4, "fwhm": 1},
+    }
+    page = render(parse_experiment(given, "test"), [], Provenance({}, [], [], {}, {}, ""))
+    expected = (
+        "gaussian blur, FWHM 1.5 LR pixels (told to the methods: gaussian blur, FWHM 1 LR pixels), ratio 4"
+    )
+    assert expected in page
 
 
 # --- workflow

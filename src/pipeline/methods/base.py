@@ -32,7 +32,7 @@ class FittedMethod(ABC):
     halo_lr : int
         LR pixels around a window that are read to fuse it.
     parameters : int
-        Number of trained parameters.
+        Number of parameters trained by gradient descent; bases, endmembers and abundances are none.
     device : str
         Where it computes: `cpu`, or the GPU's name.
     precision : str

@@ -61,7 +61,7 @@ class Comparison:
     without: list[str]
     unseen: list[str]
     quality: tables.Table
-    differences: list[tuple[str, list[significance.Comparison]]]
+    differences: list[significance.Contrast]
     cost: tables.Table
     devices: dict[str, str]
     published: list[Line]
@@ -126,7 +126,7 @@ def compare(
         without=[label for label in labels if label not in cubes and label not in unseen],
         unseen=list(unseen),
         quality=tables.table(runs, labels, tables.QUALITY),
-        differences=significance.comparisons(runs, labels, tables.HEADLINE),
+        differences=significance.contrasts(runs, labels, tables.HEADLINE),
         cost=tables.table(runs, labels, tables.COST),
         devices=tables.devices(runs, labels),
         published=side_by_side(dataset, runs, labels) if dataset else [],

@@ -105,8 +105,8 @@ def spectra(
                 axes.tick_params(labelbottom=True)
             if index % columns == 0:
                 axes.set_ylabel("Scene value")
-        _legend(figure, panels[0])
-        return _svg(figure, "Spectra of the numbered pixels, reference and fused cubes")
+        legend(figure, panels[0])
+        return svg(figure, "Spectra of the numbered pixels, reference and fused cubes")
 
 
 def band_curves(
@@ -118,10 +118,10 @@ def band_curves(
         for label, values in curves.items():
             axes.plot(*_curve(wavelength, values), **_line(look, label))
         if log and any((np.asarray(values) > 0).any() for values in curves.values()):
-            _log_axis(axes, "y")
+            log_axis(axes, "y")
         axes.set(xlabel=_band_axis(wavelength), ylabel=name)
-        _legend(figure, axes)
-        return _svg(figure, f"{name} of each band, one curve per method")
+        legend(figure, axes)
+        return svg(figure, f"{name} of each band, one curve per method")
 
 
 def sam_distribution(quantiles: Mapping[str, Floats], look: Look) -> str:
@@ -133,10 +133,10 @@ def sam_distribution(quantiles: Mapping[str, Floats], look: Look) -> str:
         axes.set(xlabel="SAM of a pixel [°]", ylabel="Pixels with a smaller SAM [%]", ylim=(0, 100.5))
         low = [float(np.quantile(values, 0.01)) for values in quantiles.values() if values.any()]
         if any(value > 0 for value in low):
-            _log_axis(axes, "x")
+            log_axis(axes, "x")
             axes.set_xlim(left=min(value for value in low if value > 0))
-        _legend(figure, axes)
-        return _svg(figure, "Cumulative distribution of the spectral angle over pixels, per method")
+        legend(figure, axes)
+        return svg(figure, "Cumulative distribution of the spectral angle over pixels, per method")
 
 
 def residuals(values: Mapping[str, tuple[Sequence[float], Sequence[float]]], look: Look) -> str:
@@ -152,12 +152,12 @@ def residuals(values: Mapping[str, tuple[Sequence[float], Sequence[float]]], loo
             axes.plot([], [], marker, color=INK, ms=6.5, mew=0, label=name)
         axes.axvline(1, color=INK, lw=1.2, dashes=(4, 3))
         if every:
-            _log_axis(axes, "x")
+            log_axis(axes, "x")
             axes.set_xlim(min(*every, 1) / 1.3, max(*every, 1) * 1.3)
         axes.set_xlabel("Residual [noise levels]")
         _label_rows(axes, list(values))
-        _legend(figure, axes)
-        return _svg(figure, "Residuals against the noise level, per method")
+        legend(figure, axes)
+        return svg(figure, "Residuals against the noise level, per method")
 
 
 def times(seconds: Mapping[str, Mapping[str, float]], look: Look) -> str:
@@ -174,11 +174,11 @@ def times(seconds: Mapping[str, Mapping[str, float]], look: Look) -> str:
         for phase, marker in phases:
             axes.plot([], [], marker, color=INK, ms=6.5, mew=0, label=names[phase])
         if any(v > 0 for parts in seconds.values() for v in parts.values()):
-            _log_axis(axes, "x")
+            log_axis(axes, "x")
         axes.set_xlabel("Wall time [s]")
         _label_rows(axes, list(seconds))
-        _legend(figure, axes)
-        return _svg(figure, "Wall time of each phase, per method")
+        legend(figure, axes)
+        return svg(figure, "Wall time of each phase, per method")
 
 
 def colour_bar(upper: float, name: str) -> str:
@@ -197,7 +197,7 @@ def colour_bar(upper: float, name: str) -> str:
         bar.solids.set_rasterized(True)
         bar.set_label(name)
         bar.ax.xaxis.set_major_locator(MaxNLocator(6))
-        return _svg(figure, f"Colour scale: {name} from 0 to {upper:.3g}")
+        return svg(figure, f"Colour scale: {name} from 0 to {upper:.3g}")
 
 
 def _single() -> tuple[Figure, Axes]:
@@ -216,7 +216,7 @@ def _label_rows(axes: Axes, labels: list[str]) -> None:
     axes.set_ylim(len(labels) - 0.5, -0.5)
 
 
-def _log_axis(axes: Axes, which: str) -> None:
+def log_axis(axes: Axes, which: str) -> None:
     """A logarithmic axis with plain numbers, and enough of them where it spans little."""
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -241,7 +241,8 @@ def _line(look: Look, label: str) -> dict[str, Any]:
     return {"color": colour, "linestyle": dashes, "label": label}
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
+def legend(figure: Figure, axes: Axes) -> None:
+    """A legend above the figure, in as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
     letters = 12.5 * figure.get_figwidth()
     columns = max(1, int(letters / (max(map(len, labels), default=0) + 5)))
@@ -250,7 +251,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
     )
 
 
-def _svg(figure: Figure, description: str) -> str:
+def svg(figure: Figure, description: str) -> str:
     """The figure as an SVG element that names nothing outside the page."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))

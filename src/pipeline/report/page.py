@@ -20,7 +20,7 @@ from pipeline.report.published import COLUMNS, SOURCE, TITLES, Line, has_peers, 
 from pipeline.report.standing import Standing
 from pipeline.report.studies import Section
 from pipeline.report.tables import Run
-from pipeline.scenes import GaussianResponse, Response
+from pipeline.scenes import GaussianResponse, Response, SpatialConfig
 
 
 @dataclass(frozen=True)
@@ -137,13 +137,17 @@ def _scene(experiment: Experiment, name: str) -> str:
 
 def _response(response: Response) -> str:
     spatial = response.spatial
-    shape = f", FWHM {spatial.fwhm:g} LR pixels" if spatial.fwhm else ""
-    shape = f", MTF {spatial.mtf:g} at the LR Nyquist frequency" if spatial.mtf else shape
     spectral = response.spectral
     if isinstance(spectral, GaussianResponse):
         bands = f"{len(spectral.centres)} Gaussian bands"
     else:
         bands = f"spectral response from {spectral.path}"
     level = "" if response.snr_db is None else f", SNR {response.snr_db:g} dB"
-    told = f", told to the methods as {response.told.kind}" if response.told else ""
-    return f"{spatial.kind} blur{shape}{told}, ratio {spatial.ratio}, {bands}{level}"
+    told = f" (told to the methods: {_blur(response.told)})" if response.told else ""
+    return f"{_blur(spatial)}{told}, ratio {spatial.ratio}, {bands}{level}"
+
+
+def _blur(spatial: SpatialConfig) -> str:
+    shape = f", FWHM {spatial.fwhm:g} LR pixels" if spatial.fwhm else ""
+    shape = f", MTF {spatial.mtf:g} at the LR Nyquist frequency" if spatial.mtf else shape
+    return f"{spatial.kind} blur{shape}"

@@ -1,7 +1,8 @@
-"""Paired tests of every method against the best one, over the noise seeds that both ran with.
+"""Paired tests of every method against the best one, over the seeds that both ran with.
 
 A two-sided paired t-test (Student 1908) with Holm's correction over the methods (Holm 1979). It speaks of
-other noise on the same scene and of nothing else; scenes are compared in `standing`.
+another seed, noise and random starts, on the same scene and of nothing else; scenes are compared in
+`standing`.
 """
 
 from __future__ import annotations
@@ -13,52 +14,56 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import ttest_rel
 
+from pipeline.report.seeds import Values, comparable_means
 from pipeline.report.tables import Column, Run, number
 
 FEWEST = 3  # seeds in common; two differences have a spread but no test worth its name
 BEST = "best"
-TOO_SMALL = "n too small"
-
-Values = Mapping[str, Mapping[int, float]]
-"""A metric by label and seed."""
+BEST_OF_MANY = f"best with {FEWEST} seeds or more"
+NO_TEST = "no test"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A method minus the best one.
+    """A method minus another.
 
     Attributes
     ----------
-    label : str
     mean, sd : float
-        Of the differences; the sd is NaN for fewer than two of them.
+        Of the differences; NaN for none, the sd also for one.
     n : int
         Seeds in common.
     p : float or None
-        After Holm's correction; None for the best itself and where `n` is too small.
+        After Holm's correction; None where `n` is too small.
     """
 
-    label: str
     mean: float
     sd: float
     n: int
     p: float | None
 
 
-def against_best(values: Values, column: Column) -> dict[str, Difference | None]:
-    """Every method's difference from the one with the best mean, which is None; so is what has no value."""
-    means = {label: float(np.mean(list(found.values()))) for label, found in values.items() if found}
+def bases(values: Values, column: Column) -> dict[str, str]:
+    """The methods that others are tested against, with their rank in words.
+
+    The best one, and where that has too few seeds for a test, also the best of those that have enough.
+    """
+    means = comparable_means(values)
     if not means:
-        return dict.fromkeys(values)
+        return {}
     best = min(means, key=lambda label: column.rank(means[label]))
-    others = [label for label in means if label != best]
-    paired = {label: _pairs(values[label], values[best]) for label in others}
-    tested = [label for label in others if len(paired[label]) >= FEWEST]
+    means = comparable_means({label: own for label, own in values.items() if len(own) >= FEWEST})
+    if best in means or len(means) < 2:
+        return {best: BEST}
+    return {best: BEST, min(means, key=lambda label: column.rank(means[label])): BEST_OF_MANY}
+
+
+def against(base: str, values: Values) -> dict[str, Difference]:
+    """The differences of all others from one method; a method without a value has none."""
+    paired = {label: _pairs(own, values[base]) for label, own in values.items() if own and label != base}
+    tested = [label for label, pairs in paired.items() if len(pairs) >= FEWEST]
     p = dict(zip(tested, holm([_paired_t(paired[label]) for label in tested]), strict=True))
-    return {
-        label: _difference(label, paired[label], p.get(label)) if label in paired else None
-        for label in values
-    }
+    return {label: _difference(pairs, p.get(label)) for label, pairs in paired.items()}
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -86,30 +91,40 @@ def _paired_t(pairs: Sequence[tuple[float, float]]) -> float:
     return float(ttest_rel(ours, best).pvalue)
 
 
-def _difference(label: str, pairs: Sequence[tuple[float, float]], p: float | None) -> Difference:
+def _difference(pairs: Sequence[tuple[float, float]], p: float | None) -> Difference:
     found = np.array([ours - best for ours, best in pairs])
     mean = float(found.mean()) if len(found) else math.nan
-    return Difference(label, mean, float(found.std(ddof=1)) if len(found) > 1 else math.nan, len(found), p)
+    return Difference(mean, float(found.std(ddof=1)) if len(found) > 1 else math.nan, len(found), p)
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Verdict:
     """A cell of the page: a difference and what can be said of it."""
 
     text: str
-    verdict: str
+    remark: str = ""
 
 
-def comparisons(
-    runs: Sequence[Run], labels: Sequence[str], columns: Sequence[Column]
-) -> list[tuple[str, list[Comparison]]]:
-    """A line for each method: its differences from the best one in each column, in words."""
-    lines: dict[str, list[Comparison]] = {label: [] for label in labels}
+@dataclass(frozen=True)
+class Contrast:
+    """A column of the page: every method minus `base`, in one metric."""
+
+    metric: Column
+    base: str
+    cells: dict[str, Verdict]
+
+
+def contrasts(runs: Sequence[Run], labels: Sequence[str], columns: Sequence[Column]) -> list[Contrast]:
+    """The differences from the best method in each metric, in words."""
+    found = []
     for column in columns:
         values = {label: _by_seed(runs, label, column.key) for label in labels}
-        for label, difference in against_best(values, column).items():
-            lines[label].append(_in_words(difference, bool(values[label])))
-    return list(lines.items())
+        for base, rank in bases(values, column).items():
+            differences = against(base, values)
+            cells = {label: Verdict("no value") for label in labels} | {base: Verdict(rank)}
+            cells |= {label: _in_words(difference) for label, difference in differences.items()}
+            found.append(Contrast(column, base, cells))
+    return found
 
 
 def _by_seed(runs: Sequence[Run], label: str, key: str) -> dict[int, float]:
@@ -117,15 +132,13 @@ def _by_seed(runs: Sequence[Run], label: str, key: str) -> dict[int, float]:
     return {seed: value for seed, value in found.items() if math.isfinite(value)}
 
 
-def _in_words(difference: Difference | None, has_values: bool) -> Comparison:
-    if difference is None:
-        return Comparison(BEST, "") if has_values else Comparison("no value", "")
+def _in_words(difference: Difference) -> Verdict:
     if difference.n == 0:
-        return Comparison("no common seed", TOO_SMALL)
+        return Verdict("no common seed", NO_TEST)
     spread = "" if math.isnan(difference.sd) else f" ± {difference.sd:.3f}"
     sign = "+" if difference.mean > 0 else "−"  # noqa: RUF001 - a minus sign, as in printed tables
-    verdict = TOO_SMALL if difference.p is None else p_in_words(difference.p)
-    return Comparison(f"{sign}{abs(difference.mean):.3f}{spread}", f"n = {difference.n}, {verdict}")
+    said = NO_TEST if difference.p is None else p_in_words(difference.p)
+    return Verdict(f"{sign}{abs(difference.mean):.3f}{spread}", f"n = {difference.n}, {said}")
 
 
 def p_in_words(p: float) -> str:

@@ -1,7 +1,8 @@
 """All scenes at a glance: methods x scenes, mean ranks, and Friedman's test where scenes are enough.
 
 Ranks follow Friedman (1937) as Demsar (JMLR 7, 2006) recommends them for several methods on several data
-sets. Scenes, not noise seeds, are the sample here; no published number takes part.
+sets, and are of means over the seeds that all methods share. Scenes, not seeds, are the sample here; no
+published number takes part.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy.stats import friedmanchisquare, rankdata
 from pipeline.report.significance import p_in_words
 from pipeline.report.tables import Column, Row, Run, Table, TableRow, fixed, make_table
 
-FEWEST_SCENES = 6  # with fewer, no outcome of a signed-rank test of two methods is below 0.05
+FEWEST_SCENES = 6  # a convention: the p-value is from the chi-squared limit, rough for few scenes
 MEAN_RANK = Column("rank", "Mean rank", "", "down", fixed(2))
 
 
@@ -44,8 +45,8 @@ def standing(metric: Column, scenes: Mapping[str, Sequence[Run]], labels: Sequen
     found = make_table({label: _rows(metric, scenes, label) for label in labels}, columns)
     scores = np.array([[_score(row, i, metric) for row in found.rows] for i in range(len(columns))])
     mean_rank = rankdata(scores, axis=1).mean(axis=0)
-    ranked = make_table(
-        {label: ([], [{"rank": rank}]) for label, rank in zip(labels, mean_rank, strict=True)}, [MEAN_RANK]
+    ranked = make_table(  # a rank is of no seed; 0 stands for all
+        {label: {0: {"rank": rank}} for label, rank in zip(labels, mean_rank, strict=True)}, [MEAN_RANK]
     )
     rows = [
         TableRow(row.label, row.seeds, [*row.cells, *rank.cells])
@@ -55,19 +56,19 @@ def standing(metric: Column, scenes: Mapping[str, Sequence[Run]], labels: Sequen
     return Standing(metric, Table([*columns, MEAN_RANK], rows), _test(scores, len(names)))
 
 
-def _rows(metric: Column, scenes: Mapping[str, Sequence[Run]], label: str) -> tuple[list[int], list[Row]]:
-    """A method's seeds, and of each the metric on all scenes."""
+def _rows(metric: Column, scenes: Mapping[str, Sequence[Run]], label: str) -> dict[int, Row]:
+    """A method's metric on all scenes, by seed."""
     rows: dict[int, Row] = {}
     for title, runs in scenes.items():
         for run in (run for run in runs if run["label"] == label):
             rows.setdefault(run["seed"], {})[title] = run["metrics"].get(metric.key)
-    return list(rows), list(rows.values())
+    return rows
 
 
 def _score(row: TableRow, index: int, metric: Column) -> float:
     """A number that is smaller for better means; a missing value is worst."""
-    mean = row.cells[index].mean
-    return np.inf if mean is None else metric.rank(mean)
+    compared = row.cells[index].compared
+    return np.inf if compared is None else metric.rank(compared)
 
 
 def _test(scores: NDArray[np.float64], scenes: int) -> str:

@@ -176,8 +176,9 @@ def _cost(runs: Sequence[Run], labels: Sequence[str]) -> Iterator[tuple[Markup, 
         yield (
             Markup(study_figures.cost(points, looks(labels))),
             f"{' / '.join(place)}: mean over the noise seeds. Wall time of estimation, training and fusion "
-            "(full) and of the fusion alone (hollow), which is what is mostly published; peak memory of the "
-            "largest step. In brackets the number of trained parameters. Logarithmic axes.",
+            "(full) and of the fusion alone (hollow), which is what is mostly published; peak resident "
+            "memory of the host in the largest step, that of a GPU not counted. In brackets the number of "
+            "parameters trained by gradient descent. Logarithmic axes.",
         )
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from pipeline.report.figures import INK, PALETTE, STYLE, Look, _legend, _log_axis, _svg
+from pipeline.report.figures import INK, PALETTE, STYLE, Look, legend, log_axis, svg
 from pipeline.report.tables import large_count
 
 Values = NDArray[np.float64]
@@ -49,8 +49,9 @@ class Point:
     total : float
         Seconds of estimation, training and fusion.
     memory : float
-        MB.
+        Peak of the host in MB.
     parameters : int
+        Trained by gradient descent.
     """
 
     psnr: float
@@ -86,8 +87,8 @@ def lines(x: Sequence[float], series: Mapping[str, Mapping[str, Values]], axis: 
                 panel.xaxis.set_minor_locator(NullLocator())
             panel.set_xticks(x, [f"{value:g}" for value in x])
         if len(series) > 1:
-            _legend(figure, panels[0])
-        return _svg(figure, f"PSNR and SAM over {axis}")
+            legend(figure, panels[0])
+        return svg(figure, f"PSNR and SAM over {axis}")
 
 
 def heat_map(
@@ -115,7 +116,7 @@ def heat_map(
             panel.set_yticks(np.arange(len(rows)) + 0.5, [f"{value:g}" for value in rows])
             panel.set(xlabel=axes[1], ylabel=axes[0], title=measure.name)
             panel.invert_yaxis()
-        return _svg(figure, f"PSNR and SAM over {axes[0]} and {axes[1]}")
+        return svg(figure, f"PSNR and SAM over {axes[0]} and {axes[1]}")
 
 
 def differences(values: Mapping[str, Mapping[str, Values]], base: str) -> str:
@@ -131,11 +132,11 @@ def differences(values: Mapping[str, Mapping[str, Values]], base: str) -> str:
             panel.set_yticks(range(len(values)), list(values))
             panel.set_ylim(len(values) - 0.5, -0.5)
             panel.set_xlabel(f"{measure.name}, difference to {base}")
-        return _svg(figure, f"Differences of PSNR and SAM to {base}, per method and seed")
+        return svg(figure, f"Differences of PSNR and SAM to {base}, per method and seed")
 
 
 def cost(points: Mapping[str, Point], look: Look) -> str:
-    """PSNR against wall time and against peak memory, a point for each method."""
+    """PSNR against wall time and against peak host memory, a point for each method."""
     with matplotlib.rc_context(STYLE):
         figure, (of_time, of_memory) = _pair(3.9)
         for label, point in points.items():
@@ -145,12 +146,12 @@ def cost(points: Mapping[str, Point], look: Look) -> str:
             of_time.plot(point.fusing, point.psnr, "o", ms=7, mfc="none", color=colour)
             of_time.plot(point.total, point.psnr, "o", ms=7, color=colour, label=name)
             of_memory.plot(point.memory, point.psnr, "o", ms=7, color=colour)
-        _log_axis(of_time, "x")
-        _log_axis(of_memory, "x")
+        log_axis(of_time, "x")
+        log_axis(of_memory, "x")
         of_time.set(xlabel="Wall time [s]", ylabel=PSNR.name)
-        of_memory.set(xlabel="Peak memory [MB]", ylabel=PSNR.name)
-        _legend(figure, of_time)
-        return _svg(figure, "PSNR against wall time and peak memory, per method")
+        of_memory.set(xlabel="Peak host memory [MB]", ylabel=PSNR.name)
+        legend(figure, of_time)
+        return svg(figure, "PSNR against wall time and peak host memory, per method")
 
 
 def _pair(height: float) -> tuple[Figure, tuple[Axes, Axes]]:

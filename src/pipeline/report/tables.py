@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.report.seeds import basis_in_words, comparable_means, mean
+
 Run = Mapping[str, Any]
 """Content of one `metrics.json`."""
 Row = dict[str, Any]
@@ -37,7 +39,7 @@ SUMMARY_COLUMNS = [
     *("parameters", "device"),
     *("seconds_estimate", "seconds_train", "seconds_fuse", "seconds_io", "peak_mem_mb"),
 ]
-SHORT = {"residual_hsi": "Res. HSI", "residual_msi": "Res. MSI", "peak_mem_mb": "MB"}
+SHORT = {"residual_hsi": "Res. HSI", "residual_msi": "Res. MSI", "peak_mem_mb": "Host MB"}
 """Headings for the terminal."""
 NO_VALUE = "–"  # noqa: RUF001 - an en dash, as in printed tables
 
@@ -109,19 +111,30 @@ COST = [
     Column("seconds_train", "Train", "s", None, significant),
     Column("seconds_fuse", "Fuse", "s", None, significant),
     Column("seconds_io", "I/O", "s", None, significant),
-    Column("peak_mem_mb", "Peak memory", "MB", None, significant),
+    Column("peak_mem_mb", "Peak host memory", "MB", None, significant),
     Column("parameters", "Trained parameters", "", None, large_count),
 ]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean and spread of one number over the seeds of one method."""
+    """Mean and spread of one number over the seeds of one method.
+
+    Attributes
+    ----------
+    mean, sd : float or None
+    text, spread : str
+        Both as they are printed.
+    compared : float or None
+        Mean over the seeds that all methods share; the best of these is marked.
+    best : bool
+    """
 
     mean: float | None
     sd: float | None
     text: str
     spread: str
+    compared: float | None = None
     best: bool = False
 
 
@@ -140,6 +153,11 @@ class Table:
 
     columns: list[Column]
     rows: list[TableRow]
+
+    @property
+    def basis(self) -> str:
+        """Over which seeds the best is chosen."""
+        return basis_in_words(row.seeds for row in self.rows)
 
 
 def number(value: Any) -> float:
@@ -177,12 +195,12 @@ def summary_csv(rows: Iterable[Row]) -> str:
 
 
 def table(runs: Sequence[Run], labels: Sequence[str], columns: Sequence[Column]) -> Table:
-    """Mean and sample standard deviation over seeds; the best means are marked."""
-    grouped = {label: [run for run in runs if run["label"] == label] for label in labels}
-    values = {label: [_value(run, columns) for run in group] for label, group in grouped.items()}
-    return make_table(
-        {label: ([run["seed"] for run in grouped[label]], values[label]) for label in labels}, columns
-    )
+    """Mean and sample standard deviation over each method's seeds; the best are marked."""
+    groups = {
+        label: {run["seed"]: _value(run, columns) for run in runs if run["label"] == label}
+        for label in labels
+    }
+    return make_table(groups, columns)
 
 
 def devices(runs: Sequence[Run], labels: Sequence[str]) -> dict[str, str]:
@@ -199,30 +217,34 @@ def _value(run: Run, columns: Sequence[Column]) -> Row:
     return {column.key: every.get(column.key) for column in columns}
 
 
-def make_table(groups: Mapping[str, tuple[list[int], list[Row]]], columns: Sequence[Column]) -> Table:
-    """A table from the seeds and the values of each label."""
-    cells = {
-        label: [_cell([number(row.get(column.key)) for row in rows], column) for column in columns]
-        for label, (_, rows) in groups.items()
-    }
-    for index, column in enumerate(columns):
-        best = _best([line[index] for line in cells.values()], column)
-        for line in cells.values():
-            if line[index].text in best:
-                line[index] = Cell(**{**line[index].__dict__, "best": True})
+def make_table(groups: Mapping[str, Mapping[int, Row]], columns: Sequence[Column]) -> Table:
+    """A table from the values of each label and seed; the best are chosen over the seeds that all share."""
+    cells: dict[str, list[Cell]] = {label: [] for label in groups}
+    for column in columns:
+        values = {label: _present(rows, column.key) for label, rows in groups.items()}
+        compared = comparable_means(values)
+        best = _best(compared, column)
+        for label, own in values.items():
+            cells[label].append(_cell(list(own.values()), column, compared.get(label), best))
     return Table(
-        list(columns), [TableRow(label, sorted(seeds), cells[label]) for label, (seeds, _) in groups.items()]
+        list(columns), [TableRow(label, sorted(rows), cells[label]) for label, rows in groups.items()]
     )
 
 
-def _cell(values: list[float], column: Column) -> Cell:
-    valid = [value for value in values if not math.isnan(value)]
-    if not valid:
+def _present(rows: Mapping[int, Row], key: str) -> dict[int, float]:
+    """A number by seed, where there is one."""
+    found = {seed: number(row.get(key)) for seed, row in rows.items()}
+    return {seed: value for seed, value in found.items() if not math.isnan(value)}
+
+
+def _cell(values: list[float], column: Column, compared: float | None, best: str | None) -> Cell:
+    if not values or compared is None:
         return Cell(None, None, NO_VALUE, "")
-    mean = math.fsum(valid) / len(valid) if all(map(math.isfinite, valid)) else max(valid)
-    sd = statistics.stdev(valid) if len(valid) > 1 and math.isfinite(mean) else None
-    text = column.text(mean)
-    return Cell(mean, sd, text, f"{sd:.{_decimals(text)}f}" if sd else "")
+    average = mean(values)
+    sd = statistics.stdev(values) if len(values) > 1 and math.isfinite(average) else None
+    text = column.text(average)
+    spread = f"{sd:.{_decimals(text)}f}" if sd else ""
+    return Cell(average, sd, text, spread, compared, column.text(compared) == best)
 
 
 def _decimals(text: str) -> int:
@@ -230,17 +252,17 @@ def _decimals(text: str) -> int:
     return len(text.partition(".")[2])
 
 
-def _best(cells: list[Cell], column: Column) -> set[str]:
-    """Texts of the best cells: what reads the same is as good. A single method is not ranked."""
-    ranked = [(column.rank(cell.mean), cell.text) for cell in cells if cell.mean is not None]
-    if column.best is None or len(ranked) < 2:
-        return set()
-    return {min(ranked)[1]}
+def _best(compared: Mapping[str, float], column: Column) -> str | None:
+    """The best mean as printed: what reads the same is as good. A single method is not ranked."""
+    if column.best is None or len(compared) < 2:
+        return None
+    return column.text(min(compared.values(), key=column.rank))
 
 
 def format_table(rows: Sequence[Row]) -> str:
-    """The rows of `summary.csv` as text for the terminal: means over seeds, `*` marks the best.
+    """The rows of `summary.csv` as text for the terminal: means over each method's seeds.
 
+    `*` marks the best over the seeds that all methods share; a line says so where some ran with others.
     The headline's metrics have their ± sd; the page has those of all.
 
     Parameters
@@ -253,12 +275,11 @@ def format_table(rows: Sequence[Row]) -> str:
     columns = [*(column for column in [*QUALITY, *COST] if column.key in keys), seconds]
     blocks = []
     for scene in dict.fromkeys(row["scene"] for row in rows):
-        groups: dict[str, tuple[list[int], list[Row]]] = {}
+        groups: dict[str, dict[int, Row]] = {}
         for row in (row for row in rows if row["scene"] == scene):
-            seeds, values = groups.setdefault(row["method"], ([], []))
             parts = [number(row[f"seconds_{part}"]) for part in ("estimate", "train", "fuse")]
-            seeds.append(int(row["seed"]))
-            values.append(row | {"seconds": sum(part for part in parts if not math.isnan(part))})
+            total = sum(part for part in parts if not math.isnan(part))
+            groups.setdefault(row["method"], {})[int(row["seed"])] = row | {"seconds": total}
         blocks.append(_text_block(scene, make_table(groups, columns)))
     return "\n\n".join(blocks)
 
@@ -280,4 +301,6 @@ def _text_block(scene: str, content: Table) -> str:
         )
         for line in lines
     ]
-    return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
+    unequal = len({tuple(row.seeds) for row in content.rows}) > 1
+    note = [f"* best mean {content.basis}"] if unequal else []
+    return "\n".join([text[0], "-" * len(text[0]), *text[1:], *note])

@@ -64,7 +64,7 @@ class Timing:
         device, precision : str
             Where and in which floating-point type the heavy part was computed.
         parameters : int
-            Number of trained parameters.
+            Number of parameters trained by gradient descent.
         """
         content = {
             "step": self.step,

@@ -78,7 +78,6 @@ class FittedCnmf(FittedMethod):
     def __init__(self, scene: ObservedScene, halo_lr: int, learned: Learned) -> None:
         super().__init__(scene, halo_lr)
         self.learned = learned
-        self.parameters = learned.endmembers.size
 
     def state(self) -> State:
         """The endmembers, every W of both trajectories with its number of updates, scale and weight."""

@@ -1,0 +1,46 @@
+"""Over which seeds methods are compared: those that all of them ran with.
+
+A method that trains for minutes may run with fewer seeds than the others. Its own seeds could be the easy
+ones, so nothing is ranked over unequal sets of them. The means that are shown are not made here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+
+Values = Mapping[str, Mapping[int, float]]
+"""A number by label and seed, NaN left out."""
+
+
+def shared_seeds(seeds: Iterable[Iterable[int]]) -> list[int]:
+    """The seeds that all methods have; a method without any does not count.
+
+    >>> shared_seeds([[0, 1, 2], [2, 0], []])
+    [0, 2]
+    """
+    found = [own for own in map(set, seeds) if own]
+    return sorted(set.intersection(*found)) if found else []
+
+
+def comparable_means(values: Values) -> dict[str, float]:
+    """Each method's mean over the seeds that all share; over its own ones if they share none.
+
+    >>> comparable_means({"a": {0: 1.0, 1: 5.0}, "b": {0: 2.0}})
+    {'a': 1.0, 'b': 2.0}
+    """
+    shared = shared_seeds(values.values())
+    return {label: mean([own[seed] for seed in shared or own]) for label, own in values.items() if own}
+
+
+def mean(values: Collection[float]) -> float:
+    """The mean; infinite if one of the values is."""
+    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else max(values)
+
+
+def basis_in_words(seeds: Iterable[Iterable[int]]) -> str:
+    """What `comparable_means` are over, as a part of a sentence."""
+    shared = shared_seeds(seeds)
+    if not shared:
+        return "over each method's own seeds, since no seed is common to all"
+    return f"over the seeds that all methods share ({', '.join(map(str, shared))})"
