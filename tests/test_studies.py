@@ -109,6 +109,14 @@ SWEEP = content()["studies"]["rho"]
         ),
         ({"studies": {"rho": SWEEP | {"over": {"rho3": [1]}}}}, "methods.rho-1: unknown key 'rho3'"),
         (
+            {"studies": {"w": SWEEP | {"method": {"budget": "quick"}, "over": {"budget.width": [32]}}}},
+            "studies.w: over.budget.width: budget is 'quick', which has no fields; write them out",
+        ),
+        ({"studies": {1: SWEEP}}, "studies.1: should be a valid string"),
+        ({"methods": ["a"]}, 'methods: should be a valid dictionary, found ["a"]'),
+        ({"defaults": {"bicubic": "x"}}, 'defaults.bicubic: should be a valid dictionary, found "x"'),
+        ({"defaults": {"args_diff": 3}}, "defaults.args_diff: should be a valid dictionary, found 3"),
+        (
             {"studies": {"c": {"kind": "trajectory", "title": "t", "methods": ["no"]}}, "defaults": {}},
             "studies.c.methods: 'no' is not among the methods",
         ),

@@ -46,6 +46,12 @@ class Sweep(Study):
             raise ValueError("a sweep needs either method or response")
         return self
 
+    @model_validator(mode="after")
+    def _settings_have_a_place(self) -> Sweep:
+        for _ in self.entries(""):
+            pass
+        return self
+
     @property
     def of(self) -> Literal["methods", "responses"]:
         """The section of the experiment that it adds to."""
@@ -63,7 +69,7 @@ class Sweep(Study):
         for label, values in self.labels(name).items():
             entry = deepcopy(self.method if self.method is not None else self.response) or {}
             for setting, value in zip(self.over, values, strict=True):
-                _put(entry, setting.split("."), value)
+                _put(entry, setting, value)
             yield label, entry
 
 
@@ -95,8 +101,9 @@ def complete(content: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(done.get("scenes"), dict):
         done["scenes"] = {name: scene for name, scene in done["scenes"].items() if scene is not None}
     for name, sweep in _sweeps(done.get("studies")):
-        given = done.get(sweep.of) or {}
-        done[sweep.of] = given | {label: e for label, e in sweep.entries(name) if label not in given}
+        given = {} if done.get(sweep.of) is None else done[sweep.of]
+        if isinstance(given, dict):
+            done[sweep.of] = given | {label: e for label, e in sweep.entries(name) if label not in given}
     methods, defaults = done.get("methods"), done.get("defaults")
     if isinstance(methods, dict) and isinstance(defaults, dict):
         done["methods"] = {label: _with_defaults(label, e, defaults) for label, e in methods.items()}
@@ -133,7 +140,7 @@ def _sweeps(studies: Any) -> Iterator[tuple[str, Sweep]]:
     """The well-formed sweeps among an experiment's studies."""
     for name, study in studies.items() if isinstance(studies, dict) else ():
         with suppress(ValidationError):
-            yield name, Sweep.model_validate(study)
+            yield str(name), Sweep.model_validate(study)
 
 
 def _with_defaults(label: str, entry: Any, defaults: Mapping[str, Any]) -> Any:
@@ -141,14 +148,19 @@ def _with_defaults(label: str, entry: Any, defaults: Mapping[str, Any]) -> Any:
     if not isinstance(entry, dict | None):
         return entry
     entry = {"method": label} | (entry or {})
-    return (defaults.get(str(entry["method"])) or {}) | entry
+    shared = defaults.get(str(entry["method"]))
+    return (shared if isinstance(shared, dict) else {}) | entry
 
 
 def _in_label(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
-def _put(entry: dict[str, Any], keys: list[str], value: Value) -> None:
-    for key in keys[:-1]:
-        entry = entry.setdefault(key, {})
-    entry[keys[-1]] = value
+def _put(entry: dict[str, Any], setting: str, value: Value) -> None:
+    *above, last = setting.split(".")
+    for key in above:
+        inside = entry.setdefault(key, {})
+        if not isinstance(inside, dict):
+            raise ValueError(f"over.{setting}: {key} is {inside!r}, which has no fields; write them out")
+        entry = inside
+    entry[last] = value
