@@ -95,6 +95,15 @@ def test_an_empty_scene_is_left_out() -> None:
 
 
 SWEEP = content()["studies"]["rho"]
+SNR = {"kind": "sweep", "title": "t", "response": content()["responses"]["r"], "over": {"snr_db": [20, 30]}}
+TRAJECTORY = {"kind": "trajectory", "title": "t", "methods": ["rho-0.01-0.03"]}
+
+
+def test_a_scene_may_leave_out_the_responses_of_a_sweep_that_another_has() -> None:
+    scene = content()["scenes"]["s"]
+    scenes = {"with": scene | {"responses": ["snr-20", "snr-30"]}, "without": scene | {"responses": ["r"]}}
+    experiment = parse_experiment(content(scenes=scenes, studies={"snr": SNR}, defaults={}), "test")
+    assert list(experiment.observed()) == [("with", "snr-20"), ("with", "snr-30"), ("without", "r")]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +120,31 @@ SWEEP = content()["studies"]["rho"]
         (
             {"studies": {"w": SWEEP | {"method": {"budget": "quick"}, "over": {"budget.width": [32]}}}},
             "studies.w: over.budget.width: budget is 'quick', which has no fields; write them out",
+        ),
+        (
+            {"studies": {"T": SWEEP | {"over": {"steps": [5, 5]}}}},
+            "studies.T.over.steps: 5 and 5 have the same label, 5; leave one out",
+        ),
+        (
+            {"studies": {"rho": SWEEP | {"over": {"rho1": [0.1, 0.1000001]}}}},
+            "studies.rho.over.rho1: 0.1 and 0.1000001 have the same label, 0.1; leave one out",
+        ),
+        (
+            {
+                "scenes": {"s": content()["scenes"]["s"] | {"responses": ["r"]}},
+                "studies": {"snr": SNR},
+                "defaults": {},
+            },
+            "studies.snr: no scene is seen under its responses; name them in the scenes' `responses`: "
+            "snr-20, snr-30",
+        ),
+        (
+            {"studies": {"rho": SWEEP, "c": TRAJECTORY | {"methods": ["rho-0.01-0.03", "bicubic"]}}},
+            "studies.c.methods: 'bicubic' is of bicubic, which has no sampling to trace",
+        ),
+        (
+            {"studies": {"rho": SWEEP, "c": TRAJECTORY | {"times": [501, 0]}}},
+            "studies.c.times: 501 is above the 500 steps of methods.rho-0.01-0.03; choose from 500 to 0",
         ),
         ({"studies": {1: SWEEP}}, "studies.1: should be a valid string"),
         ({"methods": ["a"]}, 'methods: should be a valid dictionary, found ["a"]'),

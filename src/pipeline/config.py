@@ -116,14 +116,6 @@ class Experiment(Strict):
         }
 
     @model_validator(mode="after")
-    def _studies_fit(self) -> Experiment:
-        check_studies(self.studies, {"methods": self.methods, "responses": self.responses}, self.defaults)
-        unused = set(self.defaults) - {settings.method for settings in self.methods.values()}
-        if unused:
-            raise ValueError(f"defaults.{min(unused)}: the experiment has no such method")
-        return self
-
-    @model_validator(mode="after")
     def _seeds_exist(self) -> Experiment:
         chosen = {f"methods.{label}.seeds": settings.seeds for label, settings in self.methods.items()}
         for key, seeds in {"noise.trained_seeds": self.noise.trained_seeds, **chosen}.items():
@@ -140,6 +132,15 @@ class Experiment(Strict):
                 raise ValueError(
                     f"scenes.{name}.responses: {unknown} are not among the responses {list(self.responses)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _studies_fit(self) -> Experiment:
+        seen = {response for _, response in self.observed()}
+        check_studies(self.studies, self.methods, self.responses, self.defaults, seen)
+        unused = set(self.defaults) - {settings.method for settings in self.methods.values()}
+        if unused:
+            raise ValueError(f"defaults.{min(unused)}: the experiment has no such method")
         return self
 
     @model_validator(mode="after")

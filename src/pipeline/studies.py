@@ -8,14 +8,14 @@ when the configuration is read, so that the workflow knows labels alone. Figures
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from copy import deepcopy
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from pipeline.settings import Strict
+from pipeline.settings import MethodSettings, Strict
 
 Value = bool | int | float | str
 
@@ -112,20 +112,70 @@ def complete(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_studies(
     studies: Mapping[str, Study],
-    entries: Mapping[str, Mapping[str, BaseModel]],
+    methods: Mapping[str, MethodSettings],
+    responses: Mapping[str, BaseModel],
     defaults: Mapping[str, Any],
+    seen: Set[str],
 ) -> None:
-    """Refuse a label that a sweep shares with another entry, and a trajectory of an unknown method."""
+    """Refuse studies that do not fit the rest of an experiment.
+
+    Parameters
+    ----------
+    studies, methods, responses, defaults : mapping
+        Sections of the experiment.
+    seen : set of str
+        The responses under which a scene is seen.
+
+    Raises
+    ------
+    ValueError
+        A label stands for two entries or for nothing that is run, or a trajectory cannot be traced.
+    """
     for name, study in studies.items():
         if isinstance(study, Sweep):
+            _check_labels(name, study)
             for label, entry in study.entries(name):
                 wanted = _with_defaults(label, entry, defaults) if study.of == "methods" else entry
-                if not _describes(wanted, entries[study.of][label]):
+                found = methods[label] if study.of == "methods" else responses[label]
+                if not _describes(wanted, found):
                     raise ValueError(f"{study.of}.{label}: is a label of studies.{name} too; rename one")
+            if study.of == "responses" and seen.isdisjoint(study.labels(name)):
+                raise ValueError(
+                    f"studies.{name}: no scene is seen under its responses; name them in the scenes' "
+                    f"`responses`: {', '.join(study.labels(name))}"
+                )
         elif isinstance(study, Trajectory):
-            unknown = [label for label in study.methods if label not in entries["methods"]]
-            if unknown:
-                raise ValueError(f"studies.{name}.methods: {unknown[0]!r} is not among the methods")
+            _check_trajectory(name, study, methods)
+
+
+def _check_labels(name: str, sweep: Sweep) -> None:
+    for setting, values in sweep.over.items():
+        by_label: dict[str, Value] = {}
+        for value in values:
+            label = _in_label(value)
+            if label in by_label:
+                raise ValueError(
+                    f"studies.{name}.over.{setting}: {by_label[label]} and {value} have the same label, "
+                    f"{label}; leave one out, or let them differ in their first six digits"
+                )
+            by_label[label] = value
+
+
+def _check_trajectory(name: str, study: Trajectory, methods: Mapping[str, MethodSettings]) -> None:
+    for label in study.methods:
+        if label not in methods:
+            raise ValueError(f"studies.{name}.methods: {label!r} is not among the methods")
+        steps = methods[label].sampling_steps
+        if steps is None:
+            raise ValueError(
+                f"studies.{name}.methods: {label!r} is of {methods[label].method}, which has no sampling to "
+                "trace; choose one of args_diff"
+            )
+        if max(study.times) > steps:
+            raise ValueError(
+                f"studies.{name}.times: {max(study.times)} is above the {steps} steps of methods.{label}; "
+                f"choose from {steps} to 0"
+            )
 
 
 def _describes(content: Any, entry: BaseModel) -> bool:
