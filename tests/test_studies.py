@@ -199,6 +199,17 @@ def test_the_first_label_with_an_equal_training_trains() -> None:
     assert experiment.trained_by("e", 0) == "b"
 
 
+def test_a_trajectory_follows_the_first_seed_alone() -> None:
+    methods = {"bicubic": {}, "a": {"method": "args_diff"}, "b": {"method": "args_diff", "seeds": [2]}}
+    again = TRAJECTORY | {"methods": ["a"]}
+    given = content(
+        methods=methods,
+        studies={"c": TRAJECTORY | {"methods": ["b", "a"]}, "d": again},
+        noise={"seeds": [1, 2]},
+    )
+    assert list(parse_experiment(given, "test").traced()) == [("s", "r", "a", 1), ("s", "r", "b", 2)]
+
+
 # --- sampling
 
 

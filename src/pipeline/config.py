@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.errors import InputError
 from pipeline.scenes import NAME, Name, Positive, Response, Scene
 from pipeline.settings import MethodEntry, Seeds, Strict
-from pipeline.studies import StudyEntry, check_studies, complete
+from pipeline.studies import StudyEntry, Trajectory, check_studies, complete
 from pipeline.validation import parse
 
 LARGEST_CORE = 512  # HR pixels, side of a tile and of a shard where none is given
@@ -200,6 +200,12 @@ class Experiment(Strict):
             for label in self.methods:
                 for seed in self.seeds_of(label):
                     yield Run(scene, response, label, seed)
+
+    def traced(self) -> Iterator[Run]:
+        """The runs whose sampling a trajectory follows: the first seed of each of its methods."""
+        studies = (study for study in self.studies.values() if isinstance(study, Trajectory))
+        first = {label: self.seeds_of(label)[0] for study in studies for label in study.methods}
+        return (run for run in self.runs() if first.get(run.label) == run.seed)
 
 
 def load_experiment(path: str | Path) -> Experiment:
