@@ -96,6 +96,15 @@ def test_an_empty_scene_is_left_out() -> None:
 
 
 SWEEP = content()["studies"]["rho"]
+SNR = {"kind": "sweep", "title": "t", "response": content()["responses"]["r"], "over": {"snr_db": [20, 30]}}
+TRAJECTORY = {"kind": "trajectory", "title": "t", "methods": ["rho-0.01-0.03"]}
+
+
+def test_a_scene_may_leave_out_the_responses_of_a_sweep_that_another_has() -> None:
+    scene = content()["scenes"]["s"]
+    scenes = {"with": scene | {"responses": ["snr-20", "snr-30"]}, "without": scene | {"responses": ["r"]}}
+    experiment = parse_experiment(content(scenes=scenes, studies={"snr": SNR}, defaults={}), "test")
+    assert list(experiment.observed()) == [("with", "snr-20"), ("with", "snr-30"), ("without", "r")]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +118,39 @@ SWEEP = content()["studies"]["rho"]
             "studies.rho: a sweep needs either method or response",
         ),
         ({"studies": {"rho": SWEEP | {"over": {"rho3": [1]}}}}, "methods.rho-1: unknown key 'rho3'"),
+        (
+            {"studies": {"w": SWEEP | {"method": {"budget": "quick"}, "over": {"budget.width": [32]}}}},
+            "studies.w: over.budget.width: budget is 'quick', which has no fields; write them out",
+        ),
+        (
+            {"studies": {"T": SWEEP | {"over": {"steps": [5, 5]}}}},
+            "studies.T.over.steps: 5 and 5 have the same label, 5; leave one out",
+        ),
+        (
+            {"studies": {"rho": SWEEP | {"over": {"rho1": [0.1, 0.1000001]}}}},
+            "studies.rho.over.rho1: 0.1 and 0.1000001 have the same label, 0.1; leave one out",
+        ),
+        (
+            {
+                "scenes": {"s": content()["scenes"]["s"] | {"responses": ["r"]}},
+                "studies": {"snr": SNR},
+                "defaults": {},
+            },
+            "studies.snr: no scene is seen under its responses; name them in the scenes' `responses`: "
+            "snr-20, snr-30",
+        ),
+        (
+            {"studies": {"rho": SWEEP, "c": TRAJECTORY | {"methods": ["rho-0.01-0.03", "bicubic"]}}},
+            "studies.c.methods: 'bicubic' is of bicubic, which has no sampling to trace",
+        ),
+        (
+            {"studies": {"rho": SWEEP, "c": TRAJECTORY | {"times": [501, 0]}}},
+            "studies.c.times: 501 is above the 500 steps of methods.rho-0.01-0.03; choose from 500 to 0",
+        ),
+        ({"studies": {1: SWEEP}}, "studies.1: should be a valid string"),
+        ({"methods": ["a"]}, 'methods: should be a valid dictionary, found ["a"]'),
+        ({"defaults": {"bicubic": "x"}}, 'defaults.bicubic: should be a valid dictionary, found "x"'),
+        ({"defaults": {"args_diff": 3}}, "defaults.args_diff: should be a valid dictionary, found 3"),
         (
             {"studies": {"c": {"kind": "trajectory", "title": "t", "methods": ["no"]}}, "defaults": {}},
             "studies.c.methods: 'no' is not among the methods",
@@ -156,6 +198,17 @@ def test_the_first_label_with_an_equal_training_trains() -> None:
     donors = {label: experiment.trained_by(label, 1) for label in methods}
     assert donors == {"gaussian_subspace": None, "a": None, "b": "a", "c": None, "e": "a", "same": None}
     assert experiment.trained_by("e", 0) == "b"
+
+
+def test_a_trajectory_follows_the_first_seed_alone() -> None:
+    methods = {"bicubic": {}, "a": {"method": "args_diff"}, "b": {"method": "args_diff", "seeds": [2]}}
+    again = TRAJECTORY | {"methods": ["a"]}
+    given = content(
+        methods=methods,
+        studies={"c": TRAJECTORY | {"methods": ["b", "a"]}, "d": again},
+        noise={"seeds": [1, 2]},
+    )
+    assert list(parse_experiment(given, "test").traced()) == [("s", "r", "a", 1), ("s", "r", "b", 2)]
 
 
 # --- sampling
@@ -285,15 +338,20 @@ def test_a_shared_training_has_the_same_bytes(prepared: tuple[Path, Path], tmp_p
     assert trained(prepared, shared.parent, tiny(steps=9)).stat().st_ino == before
 
 
-def test_another_training_is_not_taken_over(prepared: tuple[Path, Path], tmp_path: Path) -> None:
+def test_another_training_is_not_taken_over(
+    prepared: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     first = trained(prepared, tmp_path / "first", tiny())
     damaged = tmp_path / "damaged" / first.name
     damaged.parent.mkdir()
     damaged.write_bytes(first.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match="was changed since `train` wrote it"):
         trained(prepared, tmp_path / "again", tiny(steps=2), damaged)
-    with pytest.raises(InputError, match="is of another training; run the workflow again"):
-        trained(prepared, tmp_path / "other", tiny(d=2), first)
+    alone = trained(prepared, tmp_path / "alone", tiny(d=2))
+    assert not caplog.text
+    other = trained(prepared, tmp_path / "other", tiny(d=2), first)
+    assert f"{first}: is of another training; training this label by itself" in caplog.text
+    assert other.read_bytes() == alone.read_bytes()
 
 
 def test_labels_of_a_scene_in_patches_share_networks(

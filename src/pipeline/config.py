@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.errors import InputError
 from pipeline.scenes import NAME, Name, Positive, Response, Scene
 from pipeline.settings import MethodEntry, Seeds, Strict
-from pipeline.studies import StudyEntry, check_studies, complete
+from pipeline.studies import StudyEntry, Trajectory, check_studies, complete
 from pipeline.validation import parse
 
 LARGEST_CORE = 512  # HR pixels, side of a tile and of a shard where none is given
@@ -116,14 +116,6 @@ class Experiment(Strict):
         }
 
     @model_validator(mode="after")
-    def _studies_fit(self) -> Experiment:
-        check_studies(self.studies, {"methods": self.methods, "responses": self.responses}, self.defaults)
-        unused = set(self.defaults) - {settings.method for settings in self.methods.values()}
-        if unused:
-            raise ValueError(f"defaults.{min(unused)}: the experiment has no such method")
-        return self
-
-    @model_validator(mode="after")
     def _seeds_exist(self) -> Experiment:
         chosen = {f"methods.{label}.seeds": settings.seeds for label, settings in self.methods.items()}
         for key, seeds in {"noise.trained_seeds": self.noise.trained_seeds, **chosen}.items():
@@ -140,6 +132,15 @@ class Experiment(Strict):
                 raise ValueError(
                     f"scenes.{name}.responses: {unknown} are not among the responses {list(self.responses)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _studies_fit(self) -> Experiment:
+        seen = {response for _, response in self.observed()}
+        check_studies(self.studies, self.methods, self.responses, self.defaults, seen)
+        unused = set(self.defaults) - {settings.method for settings in self.methods.values()}
+        if unused:
+            raise ValueError(f"defaults.{min(unused)}: the experiment has no such method")
         return self
 
     @model_validator(mode="after")
@@ -199,6 +200,12 @@ class Experiment(Strict):
             for label in self.methods:
                 for seed in self.seeds_of(label):
                     yield Run(scene, response, label, seed)
+
+    def traced(self) -> Iterator[Run]:
+        """The runs whose sampling a trajectory follows: the first seed of each of its methods."""
+        studies = (study for study in self.studies.values() if isinstance(study, Trajectory))
+        first = {label: self.seeds_of(label)[0] for study in studies for label in study.methods}
+        return (run for run in self.runs() if first.get(run.label) == run.seed)
 
 
 def load_experiment(path: str | Path) -> Experiment:

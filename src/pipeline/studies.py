@@ -8,14 +8,14 @@ when the configuration is read, so that the workflow knows labels alone. Figures
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from copy import deepcopy
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from pipeline.settings import Strict
+from pipeline.settings import MethodSettings, Strict
 
 Value = bool | int | float | str
 
@@ -46,6 +46,12 @@ class Sweep(Study):
             raise ValueError("a sweep needs either method or response")
         return self
 
+    @model_validator(mode="after")
+    def _settings_have_a_place(self) -> Sweep:
+        for _ in self.entries(""):
+            pass
+        return self
+
     @property
     def of(self) -> Literal["methods", "responses"]:
         """The section of the experiment that it adds to."""
@@ -63,7 +69,7 @@ class Sweep(Study):
         for label, values in self.labels(name).items():
             entry = deepcopy(self.method if self.method is not None else self.response) or {}
             for setting, value in zip(self.over, values, strict=True):
-                _put(entry, setting.split("."), value)
+                _put(entry, setting, value)
             yield label, entry
 
 
@@ -95,8 +101,9 @@ def complete(content: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(done.get("scenes"), dict):
         done["scenes"] = {name: scene for name, scene in done["scenes"].items() if scene is not None}
     for name, sweep in _sweeps(done.get("studies")):
-        given = done.get(sweep.of) or {}
-        done[sweep.of] = given | {label: e for label, e in sweep.entries(name) if label not in given}
+        given = {} if done.get(sweep.of) is None else done[sweep.of]
+        if isinstance(given, dict):
+            done[sweep.of] = given | {label: e for label, e in sweep.entries(name) if label not in given}
     methods, defaults = done.get("methods"), done.get("defaults")
     if isinstance(methods, dict) and isinstance(defaults, dict):
         done["methods"] = {label: _with_defaults(label, e, defaults) for label, e in methods.items()}
@@ -105,20 +112,70 @@ def complete(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_studies(
     studies: Mapping[str, Study],
-    entries: Mapping[str, Mapping[str, BaseModel]],
+    methods: Mapping[str, MethodSettings],
+    responses: Mapping[str, BaseModel],
     defaults: Mapping[str, Any],
+    seen: Set[str],
 ) -> None:
-    """Refuse a label that a sweep shares with another entry, and a trajectory of an unknown method."""
+    """Refuse studies that do not fit the rest of an experiment.
+
+    Parameters
+    ----------
+    studies, methods, responses, defaults : mapping
+        Sections of the experiment.
+    seen : set of str
+        The responses under which a scene is seen.
+
+    Raises
+    ------
+    ValueError
+        A label stands for two entries or for nothing that is run, or a trajectory cannot be traced.
+    """
     for name, study in studies.items():
         if isinstance(study, Sweep):
+            _check_labels(name, study)
             for label, entry in study.entries(name):
                 wanted = _with_defaults(label, entry, defaults) if study.of == "methods" else entry
-                if not _describes(wanted, entries[study.of][label]):
+                found = methods[label] if study.of == "methods" else responses[label]
+                if not _describes(wanted, found):
                     raise ValueError(f"{study.of}.{label}: is a label of studies.{name} too; rename one")
+            if study.of == "responses" and seen.isdisjoint(study.labels(name)):
+                raise ValueError(
+                    f"studies.{name}: no scene is seen under its responses; name them in the scenes' "
+                    f"`responses`: {', '.join(study.labels(name))}"
+                )
         elif isinstance(study, Trajectory):
-            unknown = [label for label in study.methods if label not in entries["methods"]]
-            if unknown:
-                raise ValueError(f"studies.{name}.methods: {unknown[0]!r} is not among the methods")
+            _check_trajectory(name, study, methods)
+
+
+def _check_labels(name: str, sweep: Sweep) -> None:
+    for setting, values in sweep.over.items():
+        by_label: dict[str, Value] = {}
+        for value in values:
+            label = _in_label(value)
+            if label in by_label:
+                raise ValueError(
+                    f"studies.{name}.over.{setting}: {by_label[label]} and {value} have the same label, "
+                    f"{label}; leave one out, or let them differ in their first six digits"
+                )
+            by_label[label] = value
+
+
+def _check_trajectory(name: str, study: Trajectory, methods: Mapping[str, MethodSettings]) -> None:
+    for label in study.methods:
+        if label not in methods:
+            raise ValueError(f"studies.{name}.methods: {label!r} is not among the methods")
+        steps = methods[label].sampling_steps
+        if steps is None:
+            raise ValueError(
+                f"studies.{name}.methods: {label!r} is of {methods[label].method}, which has no sampling to "
+                "trace; choose one of args_diff"
+            )
+        if max(study.times) > steps:
+            raise ValueError(
+                f"studies.{name}.times: {max(study.times)} is above the {steps} steps of methods.{label}; "
+                f"choose from {steps} to 0"
+            )
 
 
 def _describes(content: Any, entry: BaseModel) -> bool:
@@ -133,7 +190,7 @@ def _sweeps(studies: Any) -> Iterator[tuple[str, Sweep]]:
     """The well-formed sweeps among an experiment's studies."""
     for name, study in studies.items() if isinstance(studies, dict) else ():
         with suppress(ValidationError):
-            yield name, Sweep.model_validate(study)
+            yield str(name), Sweep.model_validate(study)
 
 
 def _with_defaults(label: str, entry: Any, defaults: Mapping[str, Any]) -> Any:
@@ -141,14 +198,19 @@ def _with_defaults(label: str, entry: Any, defaults: Mapping[str, Any]) -> Any:
     if not isinstance(entry, dict | None):
         return entry
     entry = {"method": label} | (entry or {})
-    return (defaults.get(str(entry["method"])) or {}) | entry
+    shared = defaults.get(str(entry["method"]))
+    return (shared if isinstance(shared, dict) else {}) | entry
 
 
 def _in_label(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
-def _put(entry: dict[str, Any], keys: list[str], value: Value) -> None:
-    for key in keys[:-1]:
-        entry = entry.setdefault(key, {})
-    entry[keys[-1]] = value
+def _put(entry: dict[str, Any], setting: str, value: Value) -> None:
+    *above, last = setting.split(".")
+    for key in above:
+        inside = entry.setdefault(key, {})
+        if not isinstance(inside, dict):
+            raise ValueError(f"over.{setting}: {key} is {inside!r}, which has no fields; write them out")
+        entry = inside
+    entry[last] = value

@@ -20,7 +20,7 @@ except InputError as error:
     raise SystemExit(str(error)) from None
 validate(config, "../../config/schema.json", set_default=False)
 RESULTS = Path("results", EXPERIMENT.experiment)
-TRAJECTORIES = {name: study for name, study in EXPERIMENT.studies.items() if isinstance(study, Trajectory)}
+TRAJECTORIES = [study for study in EXPERIMENT.studies.values() if isinstance(study, Trajectory)]
 
 
 wildcard_constraints:
@@ -43,9 +43,18 @@ def as_json(settings, **without):
     return json.dumps(settings.model_dump(mode="json", **without))
 
 
-def runs(pattern, labels=tuple(EXPERIMENT.methods)):
-    """A path of every run of the experiment, or of some of its methods."""
-    chosen = (run for run in EXPERIMENT.runs() if run.label in labels)
+def runs(pattern):
+    """A path of every run of the experiment."""
+    return paths_of(pattern, EXPERIMENT.runs())
+
+
+def traces(pattern):
+    """A path of every run whose sampling a study of the report follows."""
+    return paths_of(pattern, EXPERIMENT.traced())
+
+
+def paths_of(pattern, chosen):
+    """A path of each of some runs; several may share one."""
     paths = [pattern.format(experiment=EXPERIMENT.experiment, **run._asdict()) for run in chosen]
     return list(dict.fromkeys(paths))
 
@@ -117,16 +126,9 @@ def trained_by_option(wildcards):
     return " ".join(f"--trained-by {path}" for path in trained_by(wildcards))
 
 
-def traces(pattern):
-    """A path of every sampling that a study of the report follows."""
-    return [
-        path for study in TRAJECTORIES.values() for label in study.methods for path in runs(pattern, [label])
-    ]
-
-
 def trace_times(wildcards):
     """The sampling steps left at which the coefficients are kept, for all studies of a label."""
-    studies = (study for study in TRAJECTORIES.values() if wildcards.label in study.methods)
+    studies = (study for study in TRAJECTORIES if wildcards.label in study.methods)
     return ",".join(map(str, sorted({time for study in studies for time in study.times}, reverse=True)))
 
 

@@ -51,6 +51,11 @@ class MethodSettings(Strict):
         """
         return None
 
+    @property
+    def sampling_steps(self) -> int | None:
+        """T of a method that samples step by step, which a trajectory follows; else None."""
+        return None
+
     def fitting(self, hr_shape: tuple[int, int]) -> dict[str, Any]:
         """The settings that decide the fitted method of a scene of that height and width, JSON-ready."""
         return self.deciding()

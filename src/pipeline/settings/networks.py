@@ -179,6 +179,11 @@ class ArgsDiffSettings(TrainedSettings):
         """A preset by its fields, so that a changed preset is a changed setting."""
         return self.training
 
+    @property
+    def sampling_steps(self) -> int:
+        """T."""
+        return self.steps
+
     def training_part(self) -> dict[str, Any]:
         """The settings that the trained weights depend on; the others act in sampling alone."""
         trained = {"method", "budget", "d", "stop", "precision", "device", "threads"}

@@ -75,17 +75,17 @@ def read_fitted(path: Path, expected: str) -> State:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def read_trained(path: Path, training: str) -> State:
-    """State of a fitted method whose training is the one asked for, whatever else its settings are.
+def read_trained(path: Path, training: str) -> State | None:
+    """State of a fitted method whatever its settings are; None if its training is not the one asked for.
 
     Raises
     ------
     InputError
-        The file is missing, damaged, or of another training.
+        The file is missing or damaged.
     """
     tensors, record = check_fitted(path)
     if record.get("training") != training:
-        raise InputError(f"{path}: is of another training; run the workflow again")
+        return None
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 

@@ -5,7 +5,6 @@ Reads what `evaluate` wrote and, for the pictures, the stores of one noise seed 
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from pipeline.report.studies import Planes, pictured, sections
 from pipeline.report.tables import HEADLINE, Run, format_table, summary_csv, summary_row
 from pipeline.steps.compare import read_summary
 from pipeline.steps.progress import ProgressReport
-from pipeline.studies import Trajectory
 
 
 def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> None:
@@ -94,16 +92,10 @@ def _compare(experiment: Experiment, results: Path, scene: str, response: str, r
 
 
 def _traces(experiment: Experiment, results: Path) -> dict[tuple[str, str, str], Planes]:
-    """What `trace` kept, of the first seed of each method."""
-    labels = {
-        label
-        for study in experiment.studies.values()
-        if isinstance(study, Trajectory)
-        for label in study.methods
-    }
+    """What `trace` kept, by scene, response and method."""
     found: dict[tuple[str, str, str], Planes] = {}
-    for (scene, response), label in itertools.product(experiment.observed(), sorted(labels)):
-        folder = results / scene / response / f"seed{experiment.seeds_of(label)[0]}" / label
+    for scene, response, label, seed in experiment.traced():
+        folder = results / scene / response / f"seed{seed}" / label
         kept = variable_of(read_store(folder / "trace.zarr"), "coefficients").load()
         found[scene, response, label] = {int(time): kept.sel(time=time).values for time in kept["time"]}
     return found
@@ -116,7 +108,9 @@ def _digests(results: Path, experiment: Experiment) -> dict[str, str]:
         here = Path(scene, response, f"seed{seed}")
         paths += [Path(scene, "source.json"), Path(scene, "reference.json")]
         paths += [here / "observation.json", here / "estimate.json"]
-        paths += [here / label / "fused.json", here / label / "trace.json"]
+        paths.append(here / label / "fused.json")
+    for scene, response, label, seed in experiment.traced():
+        paths.append(Path(scene, response, f"seed{seed}", label, "trace.json"))
     found = (path for path in dict.fromkeys(paths) if (results / path).exists())
     return {path.as_posix(): _digest(results / path) for path in found}
 

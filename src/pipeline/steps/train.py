@@ -8,6 +8,7 @@ picked up. What another label of the experiment has trained with equal settings 
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipeline.steps.observed import read_scene
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
+log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
 TIMING = "train.timing.json"
 
@@ -47,9 +49,9 @@ def run(
     out : Path
         The fitted method; checkpoints lie beside it until it is complete.
     trained_by : Path, optional
-        Another label's fitted method, whose training is taken over if it is the same. Its seconds count
-        here too: that is what this label would have cost alone. For a scene in patches they include the
-        other label's own anchor.
+        Another label's fitted method, whose training is taken over. Its seconds count here too: that is
+        what this label would have cost alone. For a scene in patches they include the other label's own
+        anchor. One of another training, such as a file that was touched, is left alone.
     """
     timing = Timing("train")
     with timing.measure("io"):
@@ -64,6 +66,8 @@ def run(
     with timing.measure("io"):
         scene, method = read_scene(observation, estimate), build(settings)
         given = read_trained(trained_by, training) if trained_by and training else None
+        if trained_by and given is None:
+            log.warning("%s: is of another training; training this label by itself", trained_by)
     with timing.measure("compute"), ProgressReport() as progress:
         if given is not None and isinstance(method, SharesTraining):
             fitted = method.fit_trained(scene, given, seed, progress)
