@@ -211,6 +211,27 @@ def test_operator_of_a_crop_is_that_of_the_scene(response):
         assert torch.allclose(lr_msi[0, 0], crop.target.lr_hsi[0].mean(0), atol=1e-3)
 
 
+def test_crops_of_the_attention_cover_every_lr_pixel(observation_of_landscape):
+    """8x10 LR pixels in crops of 3x3."""
+    scene = observation_of_landscape
+    crops = Crops(scene, [scene], 12, 1.0, CPU, scene.spatial_response)
+    assert crops.lr_shape == (3, 3)
+    spectra = np.concatenate([lr_hsi[0].reshape(scene.bands, -1) for lr_hsi, _ in crops.lr_crops()], axis=1)
+    assert spectra.shape[1] == 3 * 4 * 9
+    assert len(np.unique(spectra, axis=1).T) == 8 * 10
+
+
+def test_lr_pixels_of_which_a_window_knows_too_little_do_not_count_as_valid():
+    reference = np.random.default_rng(0).random((3, 48, 48), dtype=np.float32)
+    box = SpatialResponse.box(ratio=2)
+    scene = simulate(reference, spectral_response=np.ones((1, 3)) / 3, spatial_response=box)
+    part = scene.crop(Window(16, 32, 16, 32))
+    lr_hsi = np.full_like(part.lr_hsi, np.nan)
+    lr_hsi[:, 0, 0] = 0.5  # in a corner of the window, where the context is cut off
+    with pytest.raises(InputError, match=r"^cucanet: no LR pixel has data itself and in all HR pixels"):
+        Crops(scene, [replace(part, lr_hsi=lr_hsi)], 4, 1.0, CPU, box)
+
+
 # --- training and fusing
 
 
@@ -251,6 +272,33 @@ def test_no_data_stays_where_it_is(observation_of_landscape):
     expected = np.zeros_like(missing)
     expected[20, 30] = expected[:4, :4] = True
     assert np.array_equal(missing, expected)
+
+
+@pytest.mark.parametrize("ratio", [4, "8/3", 2])
+def test_filled_no_data_does_not_depend_on_the_cut(landscape, landscape_srf, ratio):
+    blur = SpatialResponse.gaussian(ratio=ratio, fwhm=1)
+    pair = simulate(landscape.data, spectral_response=landscape_srf, spatial_response=blur)
+    rng = np.random.default_rng(0)
+    hr_msi, lr_hsi = pair.hr_msi.copy(), pair.lr_hsi.copy()
+    hr_msi[0, rng.random(pair.hr_shape) < 0.2] = np.nan
+    hr_msi[:, 8:20, 10:24] = np.nan
+    lr_hsi[3, 2, 2] = np.nan
+    fitted = CuCaNet(tiny()).fit(pair)
+    fitted.scene = replace(pair, hr_msi=hr_msi, lr_hsi=lr_hsi)
+    whole = fitted.fuse()
+    for window in pair.whole.split(5):
+        part = whole[:, *window.slices]
+        np.testing.assert_allclose(fitted.fuse(window), part, atol=1e-5 * fitted.scale)
+
+
+def test_data_in_the_last_column_alone_suffices(observation_of_landscape):
+    """It lies beyond the crops of 3x3 LR pixels that fit side by side."""
+    lr_hsi = observation_of_landscape.lr_hsi.copy()
+    lr_hsi[:, :, :9] = np.nan
+    scene = replace(observation_of_landscape, lr_hsi=lr_hsi)
+    cube = CuCaNet(tiny(budget={"crop": 12})).fit(scene).fuse()
+    assert np.isnan(cube[:, :, :36]).all()
+    assert np.isfinite(cube[:, :, 36:]).all()
 
 
 def test_images_without_a_common_pixel_are_refused(observation_of_landscape):

@@ -6,7 +6,7 @@ ECCV 2020. Here a scene is trained and fused; the class `CuCaNet` says what diff
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, floor, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +68,11 @@ class CuCaNet:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """What the MSI encoder sees around a pixel."""
-        return ceil(RADIUS / response.ratio)
+        """What the MSI encoder sees around a pixel, and what fills no-data there.
+
+        A pixel that is fused has data itself, so that no fill comes from further than the diagonal.
+        """
+        return ceil((RADIUS + floor(RADIUS * sqrt(2))) / response.ratio)
 
     def fit(
         self,

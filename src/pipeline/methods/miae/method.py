@@ -44,8 +44,11 @@ class Miae:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """What bilinear upsampling sees: the next LR pixel."""
-        return 1
+        """What bilinear upsampling sees, the next LR pixel, and one more, which may fill no-data there.
+
+        An LR pixel under which something is fused has data itself, so that no fill comes from further.
+        """
+        return 2
 
     def fit(
         self,
