@@ -248,6 +248,25 @@ def test_resumed_training_is_the_unbroken_one(observation_of_landscape, tmp_path
     assert all(unbroken[key].tobytes() == resumed[key].tobytes() for key in unbroken)
 
 
+def test_checkpoint_of_other_responses_is_refused(observation_of_landscape, tmp_path):
+    CuCaNet(tiny()).fit(observation_of_landscape, checkpoint=tmp_path)
+    srf = observation_of_landscape.spectral_response[::-1].copy()
+    for changes in ({"spatial_response": SpatialResponse.box(ratio=4)}, {"spectral_response": srf}):
+        with pytest.raises(InputError, match="another configuration or observation"):
+            CuCaNet(tiny()).fit(replace(observation_of_landscape, **changes), checkpoint=tmp_path)
+
+
+def test_how_often_a_training_is_saved_does_not_decide_it(observation_of_landscape, tmp_path):
+    def refuse(phase, done, total, loss=None):
+        raise AssertionError("trained again")
+
+    often, rarely = (CuCaNet(tiny(checkpoint_every=every)) for every in (1, 100))
+    assert often.settings.deciding() == rarely.settings.deciding()
+    first = often.fit(observation_of_landscape, checkpoint=tmp_path).state()
+    second = rarely.fit(observation_of_landscape, checkpoint=tmp_path, progress=refuse).state()
+    assert all(first[key].tobytes() == second[key].tobytes() for key in first)
+
+
 @pytest.mark.parametrize("responses", ["given", "learned"])
 def test_two_trainings_are_equal_and_a_stored_one_is_the_same(observation_of_landscape, responses):
     method = CuCaNet(tiny(responses=responses))
@@ -337,7 +356,11 @@ def test_divergence_is_one_line(observation_of_landscape):
 
 
 def test_a_scene_of_its_own_model_is_recovered():
-    """Three endmembers, each LR pixel of one mixture, no noise: the MSI then decides the spectrum."""
+    """Three endmembers, each LR pixel of one mixture, no noise: the MSI then decides the spectrum.
+
+    Above 27 dB in 300 steps. The 45 dB asked of a method on a scene of its own model are not reached here,
+    and whether a longer training reaches them has not been measured.
+    """
     rng = np.random.default_rng(0)
     endmembers, mixtures = rng.uniform(0.1, 0.9, (3, 8)), rng.dirichlet(np.ones(3), (4, 4))
     abundances = mixtures.transpose(2, 0, 1).repeat(4, 1).repeat(4, 2)

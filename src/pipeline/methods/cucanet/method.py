@@ -28,9 +28,9 @@ from pipeline.methods.optimisation import (
     Checkpoint,
     constant_then_linear,
     minimise,
+    pair_fingerprint,
     seeded_generator,
     seeded_network,
-    training_fingerprint,
 )
 from pipeline.methods.pool import training_pool, unit_scale
 from pipeline.settings import CucanetSettings
@@ -62,6 +62,9 @@ class CuCaNet:
       free and degrades the spatial attention, after its 3x3 convolution, with a second PSF; here the
       MSI features are degraded before it, with the one PSF, non-negative and of sum one.
     - Losses are sums over a crop divided by its LR pixels, which keeps their published balance.
+
+    A noiseless scene of three mixed endmembers is recovered to 27 dB in 300 steps; that it is recovered
+    to 45 dB, as one that satisfies the model should be, has not been shown.
     """
 
     def __init__(self, settings: CucanetSettings) -> None:
@@ -91,7 +94,7 @@ class CuCaNet:
         saved = Checkpoint(
             checkpoint / "cucanet.safetensors" if checkpoint else None,
             settings.checkpoint_every,
-            training_fingerprint(pool, settings.model_dump_json(exclude={"seeds"}), seed),
+            pair_fingerprint(pool, settings.deciding(), seed),
         )
         with reproducible(device, settings.threads):
             training = self._training(scene, crops.lr_shape, seed).to(device)
