@@ -211,6 +211,27 @@ def test_operator_of_a_crop_is_that_of_the_scene(response):
         assert torch.allclose(lr_msi[0, 0], crop.target.lr_hsi[0].mean(0), atol=1e-3)
 
 
+def test_crops_of_the_attention_cover_every_lr_pixel(observation_of_landscape):
+    """8x10 LR pixels in crops of 3x3."""
+    scene = observation_of_landscape
+    crops = Crops(scene, [scene], 12, 1.0, CPU, scene.spatial_response)
+    assert crops.lr_shape == (3, 3)
+    spectra = np.concatenate([lr_hsi[0].reshape(scene.bands, -1) for lr_hsi, _ in crops.lr_crops()], axis=1)
+    assert spectra.shape[1] == 3 * 4 * 9
+    assert len(np.unique(spectra, axis=1).T) == 8 * 10
+
+
+def test_lr_pixels_of_which_a_window_knows_too_little_do_not_count_as_valid():
+    reference = np.random.default_rng(0).random((3, 48, 48), dtype=np.float32)
+    box = SpatialResponse.box(ratio=2)
+    scene = simulate(reference, spectral_response=np.ones((1, 3)) / 3, spatial_response=box)
+    part = scene.crop(Window(16, 32, 16, 32))
+    lr_hsi = np.full_like(part.lr_hsi, np.nan)
+    lr_hsi[:, 0, 0] = 0.5  # in a corner of the window, where the context is cut off
+    with pytest.raises(InputError, match=r"^cucanet: no LR pixel has data itself and in all HR pixels"):
+        Crops(scene, [replace(part, lr_hsi=lr_hsi)], 4, 1.0, CPU, box)
+
+
 # --- training and fusing
 
 
@@ -225,6 +246,25 @@ def test_resumed_training_is_the_unbroken_one(observation_of_landscape, tmp_path
     resumed = method.fit(observation_of_landscape, checkpoint=tmp_path).state()
     assert unbroken.keys() == resumed.keys()
     assert all(unbroken[key].tobytes() == resumed[key].tobytes() for key in unbroken)
+
+
+def test_checkpoint_of_other_responses_is_refused(observation_of_landscape, tmp_path):
+    CuCaNet(tiny()).fit(observation_of_landscape, checkpoint=tmp_path)
+    srf = observation_of_landscape.spectral_response[::-1].copy()
+    for changes in ({"spatial_response": SpatialResponse.box(ratio=4)}, {"spectral_response": srf}):
+        with pytest.raises(InputError, match="another configuration or observation"):
+            CuCaNet(tiny()).fit(replace(observation_of_landscape, **changes), checkpoint=tmp_path)
+
+
+def test_how_often_a_training_is_saved_does_not_decide_it(observation_of_landscape, tmp_path):
+    def refuse(phase, done, total, loss=None):
+        raise AssertionError("trained again")
+
+    often, rarely = (CuCaNet(tiny(checkpoint_every=every)) for every in (1, 100))
+    assert often.settings.deciding() == rarely.settings.deciding()
+    first = often.fit(observation_of_landscape, checkpoint=tmp_path).state()
+    second = rarely.fit(observation_of_landscape, checkpoint=tmp_path, progress=refuse).state()
+    assert all(first[key].tobytes() == second[key].tobytes() for key in first)
 
 
 @pytest.mark.parametrize("responses", ["given", "learned"])
@@ -251,6 +291,33 @@ def test_no_data_stays_where_it_is(observation_of_landscape):
     expected = np.zeros_like(missing)
     expected[20, 30] = expected[:4, :4] = True
     assert np.array_equal(missing, expected)
+
+
+@pytest.mark.parametrize("ratio", [4, "8/3", 2])
+def test_filled_no_data_does_not_depend_on_the_cut(landscape, landscape_srf, ratio):
+    blur = SpatialResponse.gaussian(ratio=ratio, fwhm=1)
+    pair = simulate(landscape.data, spectral_response=landscape_srf, spatial_response=blur)
+    rng = np.random.default_rng(0)
+    hr_msi, lr_hsi = pair.hr_msi.copy(), pair.lr_hsi.copy()
+    hr_msi[0, rng.random(pair.hr_shape) < 0.2] = np.nan
+    hr_msi[:, 8:20, 10:24] = np.nan
+    lr_hsi[3, 2, 2] = np.nan
+    fitted = CuCaNet(tiny()).fit(pair)
+    fitted.scene = replace(pair, hr_msi=hr_msi, lr_hsi=lr_hsi)
+    whole = fitted.fuse()
+    for window in pair.whole.split(5):
+        part = whole[:, *window.slices]
+        np.testing.assert_allclose(fitted.fuse(window), part, atol=1e-5 * fitted.scale)
+
+
+def test_data_in_the_last_column_alone_suffices(observation_of_landscape):
+    """It lies beyond the crops of 3x3 LR pixels that fit side by side."""
+    lr_hsi = observation_of_landscape.lr_hsi.copy()
+    lr_hsi[:, :, :9] = np.nan
+    scene = replace(observation_of_landscape, lr_hsi=lr_hsi)
+    cube = CuCaNet(tiny(budget={"crop": 12})).fit(scene).fuse()
+    assert np.isnan(cube[:, :, :36]).all()
+    assert np.isfinite(cube[:, :, 36:]).all()
 
 
 def test_images_without_a_common_pixel_are_refused(observation_of_landscape):
@@ -288,8 +355,14 @@ def test_divergence_is_one_line(observation_of_landscape):
         CuCaNet(tiny(budget={"learning_rate": 1e30})).fit(observation_of_landscape)
 
 
-def test_a_scene_of_its_own_model_is_recovered():
-    """Three endmembers, each LR pixel of one mixture, no noise: the MSI then decides the spectrum."""
+@pytest.mark.parametrize(
+    ("constant", "falling", "psnr"), [(60, 240, 27), pytest.param(1000, 5000, 45, marks=pytest.mark.slow)]
+)
+def test_a_scene_of_its_own_model_is_recovered(constant, falling, psnr):
+    """Three endmembers, each LR pixel of one mixture, no noise: the MSI then decides the spectrum.
+
+    Measured: 46.9 dB after 6000 steps.
+    """
     rng = np.random.default_rng(0)
     endmembers, mixtures = rng.uniform(0.1, 0.9, (3, 8)), rng.dirichlet(np.ones(3), (4, 4))
     abundances = mixtures.transpose(2, 0, 1).repeat(4, 1).repeat(4, 2)
@@ -300,6 +373,6 @@ def test_a_scene_of_its_own_model_is_recovered():
         spatial_response=SpatialResponse.box(ratio=2),
         snr_db=120,
     )
-    budget = {"constant": 60, "falling": 240, "learning_rate": 5e-3, "crop": 16}
+    budget = {"constant": constant, "falling": falling, "learning_rate": 5e-3, "crop": 16}
     cube = CuCaNet(tiny(budget=budget)).fit(scene).fuse()
-    assert 20 * np.log10(reference.max() / np.sqrt(np.mean((cube - reference) ** 2))) > 27
+    assert 20 * np.log10(reference.max() / np.sqrt(np.mean((cube - reference) ** 2))) > psnr

@@ -99,10 +99,17 @@ def test_loss_has_the_hand_worked_value():
         operator=SpatialOperator((half,), (half,)),
         seen=Window(0, 4, 0, 4),
         core=Window(0, 2, 0, 2),
+        lr_valid=torch.ones(1, 1),
+        hr_valid=torch.ones(4, 4),
     )
     # X: |0.5 - 0.25| + |0.1 - 0.4|; Y: R Z = Z_0 + Z_1 = 0.3, 0.5, 0.7, 0.9 against 0.3
     expected = 0.25 + 0.3 + 0.0 + 0.2 + 0.4 + 0.6
-    assert float(data_terms(cube, patch, torch.tensor([[1.0, 1.0]]))) == pytest.approx(expected, rel=1e-6)
+    both = torch.tensor([[1.0, 1.0]])
+    assert float(data_terms(cube, patch, both)) == pytest.approx(expected, rel=1e-6)
+    hr_valid = torch.ones(4, 4)
+    hr_valid[1, 1] = 0  # so that the LR pixel sees one without data
+    holed = replace(patch, hr_valid=hr_valid, lr_valid=torch.zeros(1, 1))
+    assert float(data_terms(cube, holed, both)) == pytest.approx(0.0 + 0.2 + 0.4, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +240,47 @@ def test_no_data_does_not_spread(observation_of_landscape):
     expected[4:8, 4:8] = expected[20, 30] = True
     assert np.array_equal(np.isnan(cube).all(axis=0), expected)
     assert np.array_equal(np.isnan(cube).any(axis=0), expected)
+
+
+@pytest.mark.parametrize("ratio", [4, "8/3"])
+def test_filled_no_data_does_not_depend_on_the_cut(landscape, landscape_srf, ratio):
+    blur = SpatialResponse.gaussian(ratio=ratio, fwhm=1)
+    pair = simulate(landscape.data, spectral_response=landscape_srf, spatial_response=blur)
+    lr_hsi, hr_msi = pair.lr_hsi.copy(), pair.hr_msi.copy()
+    lr_hsi[3, np.random.default_rng(0).random(pair.lr_shape) < 0.4] = np.nan
+    hr_msi[0, 20:23, 30] = np.nan
+    fitted = Miae(settings()).fit(pair)
+    fitted.scene = replace(pair, lr_hsi=lr_hsi, hr_msi=hr_msi)
+    whole = fitted.fuse()
+    assert 0.3 < np.isnan(whole[0]).mean() < 0.5
+    for window in pair.whole.split(8):
+        np.testing.assert_allclose(fitted.fuse(window), whole[:, *window.slices], atol=1e-5)
+
+
+@pytest.mark.parametrize("responses", ["given", "blind"])
+def test_pixels_without_data_teach_nothing(observation_of_landscape, monkeypatch, responses):
+    """The LR pixels that see the hole have any values: the training does not look at them."""
+    monkeypatch.setattr(blind, "ITERATIONS", 5)
+    pair = replace(observation_of_landscape, spatial_response=SpatialResponse.box(ratio=4))
+    hr_msi = pair.hr_msi.copy()
+    hr_msi[:, :, 20:] = np.nan
+    lr_hsi = pair.lr_hsi.copy()
+    lr_hsi[:, :, 7:] = lr_hsi[:, :, :3]  # far enough not to be upsampled to where there is data
+    quick = settings(responses=responses, budget=budget(patch=20))
+    first, second = (
+        Miae(quick).fit(replace(pair, lr_hsi=image, hr_msi=hr_msi)).state() for image in (pair.lr_hsi, lr_hsi)
+    )
+    assert first["scale"] == second["scale"]
+    for name, array in first.items():
+        assert array.tobytes() == second[name].tobytes(), name
+
+
+@pytest.mark.parametrize("responses", ["given", "blind"])
+def test_images_without_a_common_pixel_are_refused(observation_of_landscape, responses):
+    hr_msi = observation_of_landscape.hr_msi.copy()
+    hr_msi[:, ::4] = np.nan
+    with pytest.raises(InputError, match=r"^miae: no LR pixel .* sees them alone and has data itself"):
+        Miae(settings(responses=responses)).fit(replace(observation_of_landscape, hr_msi=hr_msi))
 
 
 def test_large_scene_is_trained_on_a_sample_of_windows(observation_of_landscape, monkeypatch):

@@ -1,18 +1,21 @@
 """The loop that minimises a loss: resumed as if unbroken, constrained after each step."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods.optimisation import (
     Checkpoint,
     constant_then_linear,
     minimise,
+    pair_fingerprint,
     seeded_generator,
     seeded_network,
-    training_fingerprint,
 )
 
 
@@ -98,13 +101,17 @@ def test_learning_rate_is_constant_then_falls_to_zero():
     assert constant_then_linear(10, 0)(9) == 1
 
 
-def test_fingerprint_tells_images_settings_and_seeds_apart(observation_of_landscape):
-    pool = [observation_of_landscape]
+def test_fingerprint_tells_images_responses_settings_and_seeds_apart(observation_of_landscape):
+    pair = observation_of_landscape
+    blurred = replace(pair, spatial_response=SpatialResponse.box(ratio=4))
+    seen_otherwise = replace(pair, spectral_response=pair.spectral_response[::-1])
     digests = {
-        training_fingerprint(pool, "a", 0),
-        training_fingerprint(pool, "a", 1),
-        training_fingerprint(pool, "b", 0),
-        training_fingerprint(pool * 2, "a", 0),
+        pair_fingerprint([pair], {"a": 1}, 0),
+        pair_fingerprint([pair], {"a": 1}, 1),
+        pair_fingerprint([pair], {"a": 2}, 0),
+        pair_fingerprint([pair] * 2, {"a": 1}, 0),
+        pair_fingerprint([blurred], {"a": 1}, 0),
+        pair_fingerprint([seen_otherwise], {"a": 1}, 0),
     }
-    assert len(digests) == 4
-    assert training_fingerprint(pool, "a", 0) in digests
+    assert len(digests) == 6
+    assert pair_fingerprint([pair], {"a": 1}, 0) in digests

@@ -7,11 +7,12 @@ and the step's number alone, so that a resumed training repeats none of them. No
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -188,11 +189,15 @@ def tensors_under(prefix: str, tensors: Tensors) -> Tensors:
     return {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
 
 
-def training_fingerprint(pool: Sequence[Observation], settings: str, seed: int) -> str:
-    """Digest of the images, of the settings that decide the weights, as text, and of the seed."""
-    digest = hashlib.sha256()
+def pair_fingerprint(pool: Sequence[Observation], settings: dict[str, Any], seed: int) -> str:
+    """Digest of all that decides the weights: images, their responses, JSON-ready settings and seed.
+
+    It keeps a checkpoint of one pair of images from being resumed on another. That of a whole step, code
+    included, is in `steps/fitted.py`.
+    """
+    responses = pool[0].spatial_response.to_dict(), pool[0].spectral_response.tolist()
+    digest = hashlib.sha256(json.dumps([responses, settings, seed]).encode())
     for part in pool:
         for image in (part.lr_hsi, part.hr_msi):
             digest.update(np.ascontiguousarray(image).tobytes())
-    digest.update(f"{settings}:{seed}".encode())
     return digest.hexdigest()

@@ -69,3 +69,7 @@ class TrainedSettings(MethodSettings):
     checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1, description="CPU threads; the trained weights depend on their number")
+
+    def deciding(self) -> dict[str, Any]:
+        """All but the choice of seeds and how often a training is saved."""
+        return self.model_dump(mode="json", exclude={"seeds", "checkpoint_every"})

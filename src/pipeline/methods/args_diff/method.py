@@ -6,7 +6,6 @@ samples from them, is in `fitted`.
 
 from __future__ import annotations
 
-import json
 from math import ceil
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from pipeline.methods.args_diff.recording import Recording
 from pipeline.methods.args_diff.training import Draw, Recipe, crops_draw, spectra_draw, train
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
-from pipeline.methods.optimisation import training_fingerprint
+from pipeline.methods.optimisation import pair_fingerprint
 from pipeline.methods.pool import training_pool, unit_scale
 from pipeline.settings import ArgsDiffSettings
 
@@ -61,7 +60,7 @@ class ArgsDiff:
         scale = unit_scale(scene)
         device = resolve_device(settings.device)
         filled = [filled_observation(part) for part in pool]
-        fingerprint = training_fingerprint(filled, json.dumps(settings.training_part()), seed)
+        fingerprint = pair_fingerprint(filled, settings.training_part(), seed)
         budget = settings.training
 
         def recipe(name: str, iterations: int, learning_rate: float) -> Recipe:

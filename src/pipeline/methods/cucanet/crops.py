@@ -81,17 +81,17 @@ class Crops:
         self.response, self.device = response, device
         self.places = [self._place(scene, part) for part in pool]
         self.images = [_Images.of(replace(part, spatial_response=response), scale) for part in pool]
-        if not any(images.lr_valid.any() for images in self.images):
-            raise InputError(
-                "cucanet: no LR pixel has data itself and in all HR pixels that it sees; "
-                "crop the scene to where both images have data"
-            )
         wanted = max(1, round(side / self.response.ratio))
         height, width = (min(shape) for shape in zip(*(place.shape for place in self.places), strict=True))
         if min(height, width) < 1:
             raise InputError(
                 f"cucanet: no LR pixel sees only one of the windows of the training; ratio "
                 f"{self.response.ratio} or the response's support is too large for a scene of this size"
+            )
+        if not any(i.lr_valid[p.slices].any() for i, p in zip(self.images, self.places, strict=True)):
+            raise InputError(
+                "cucanet: no LR pixel has data itself and in all HR pixels that it sees; "
+                "crop the scene to where both images have data"
             )
         self.lr_shape = min(wanted, height), min(wanted, width)
 
@@ -104,11 +104,15 @@ class Crops:
         return self._crop(self.images[index], Window(y, y + self.lr_shape[0], x, x + self.lr_shape[1]))
 
     def lr_crops(self) -> Iterator[tuple[Tensor, float]]:
-        """LR-HSIs ``(1, C, h, w)`` side by side over the pool, and how much of each is valid."""
+        """LR-HSIs ``(1, C, h, w)`` that cover the pool, and how much of each is valid.
+
+        They lie side by side, but for the last of a row or column, which ends where the pool does.
+        """
         height, width = self.lr_shape
         for place, images in zip(self.places, self.images, strict=True):
-            for y in range(place.y0, place.y1 - height + 1, height):
-                for x in range(place.x0, place.x1 - width + 1, width):
+            for top in range(place.y0, place.y1, height):
+                for left in range(place.x0, place.x1, width):
+                    y, x = min(top, place.y1 - height), min(left, place.x1 - width)
                     rows, cols = slice(y, y + height), slice(x, x + width)
                     lr_hsi = images.lr_hsi[None, :, rows, cols].to(self.device)
                     yield lr_hsi, float(images.lr_valid[rows, cols].mean())

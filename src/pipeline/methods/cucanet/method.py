@@ -6,7 +6,7 @@ ECCV 2020. Here a scene is trained and fused; the class `CuCaNet` says what diff
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, floor, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,9 @@ from pipeline.methods.optimisation import (
     Checkpoint,
     constant_then_linear,
     minimise,
+    pair_fingerprint,
     seeded_generator,
     seeded_network,
-    training_fingerprint,
 )
 from pipeline.methods.pool import training_pool, unit_scale
 from pipeline.settings import CucanetSettings
@@ -62,14 +62,19 @@ class CuCaNet:
       free and degrades the spatial attention, after its 3x3 convolution, with a second PSF; here the
       MSI features are degraded before it, with the one PSF, non-negative and of sum one.
     - Losses are sums over a crop divided by its LR pixels, which keeps their published balance.
+
+    A noiseless scene of three mixed endmembers is recovered to 27 dB in 300 steps, to 47 dB in 6000.
     """
 
     def __init__(self, settings: CucanetSettings) -> None:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """What the MSI encoder sees around a pixel."""
-        return ceil(RADIUS / response.ratio)
+        """What the MSI encoder sees around a pixel, and what fills no-data there.
+
+        A pixel that is fused has data itself, so that no fill comes from further than the diagonal.
+        """
+        return ceil((RADIUS + floor(RADIUS * sqrt(2))) / response.ratio)
 
     def fit(
         self,
@@ -88,7 +93,7 @@ class CuCaNet:
         saved = Checkpoint(
             checkpoint / "cucanet.safetensors" if checkpoint else None,
             settings.checkpoint_every,
-            training_fingerprint(pool, settings.model_dump_json(exclude={"seeds"}), seed),
+            pair_fingerprint(pool, settings.deciding(), seed),
         )
         with reproducible(device, settings.threads):
             training = self._training(scene, crops.lr_shape, seed).to(device)

@@ -89,7 +89,7 @@ class Training(nn.Module):
 
 @torch.no_grad()
 def scene_attention(networks: CoupledNetworks, crops: Crops) -> Tensor:
-    """The mean channel attention ``(1, 512, 1, 1)`` over crops side by side, valid pixels counting."""
+    """The mean channel attention ``(1, 512, 1, 1)`` over crops that cover the pool, valid pixels counting."""
     total, valid = torch.zeros(1, FEATURES, 1, 1, device=crops.device), 0.0
     for lr_hsi, share in crops.lr_crops():
         total += share * networks.which(networks.hsi_encoder(lr_hsi))

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.core.nodata import filled_observation
+from pipeline.core.nodata import filled_observation, missing_pixels
 from pipeline.core.observation import Observation, ObservedScene, Progress
 from pipeline.core.resampling import response_rows, sampled_kernel
 from pipeline.core.spatial import SpatialResponse
@@ -113,19 +113,22 @@ def estimate_responses(
     Raises
     ------
     InputError
-        No LR pixel sees only pixels of the pool.
+        No LR pixel sees only pixels of the pool, and only such that have data.
     """
     taps = taps_of(scene.spatial_response)
     free = SpatialResponse.from_psf(np.ones((taps, taps)), ratio=scene.spatial_response.ratio)
     free_scene = replace(scene, spatial_response=free)
     stride = max(1, ceil(sqrt(sum(part.lr_hsi[0].size for part in pool) / MOST_PIXELS)))
-    samples = [_sample(free_scene, filled_observation(part), taps, stride) for part in pool]
+    samples = [_sample(free_scene, replace(part, spatial_response=free), taps, stride) for part in pool]
     hsi, shifted = (
         torch.as_tensor(np.concatenate(images, axis=-1) / scale, dtype=torch.float32, device=device)
         for images in zip(*samples, strict=True)
     )
     if not hsi.shape[1]:
-        raise InputError("miae: no LR pixel sees only one of the windows to train on; give the responses")
+        raise InputError(
+            "miae: no LR pixel of the windows to train on sees them alone and has data itself and in all HR "
+            "pixels around it; crop the scene to where both images have data, or give the responses"
+        )
     network = ResponseNet(taps, len(shifted), len(hsi)).to(device)
     minimise(
         network,
@@ -145,7 +148,10 @@ def estimate_responses(
 def _sample(
     scene: ObservedScene, part: Observation, taps: int, stride: int
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Some LR pixels of a part, ``(C, n)``, and the HR-MSI under each tap about them, ``(c, k * k, n)``."""
+    """Some LR pixels of a part, ``(C, n)``, and the HR-MSI under each tap about them, ``(c, k * k, n)``.
+
+    Those of an even grid that have data and see nothing but HR pixels that have data.
+    """
     own = scene.window_of(part)
     inside = seeing_only(scene, own).relative_to(scene.lr_window(own))
     chosen = np.arange(inside.y0, inside.y1, stride), np.arange(inside.x0, inside.x1, stride)
@@ -158,11 +164,14 @@ def _sample(
             found.append((matrix, slice(first, first + matrix.shape[1])))
         return found
 
+    filled = filled_observation(part)
     rows, cols = (shifts(size, pixels) for size, pixels in zip(part.hr_shape, chosen, strict=True))
     shifted = [
-        (row @ part.hr_msi[:, across, along] @ col.T).reshape(len(part.hr_msi), -1)
+        (row @ filled.hr_msi[:, across, along] @ col.T).reshape(len(part.hr_msi), -1)
         for row, across in rows
         for col, along in cols
     ]
+    missing = missing_pixels(part.lr_hsi) | part.operator.touches(missing_pixels(part.hr_msi))
+    valid = ~missing[np.ix_(*chosen)].ravel()
     hsi = part.lr_hsi[:, chosen[0][:, None], chosen[1]].reshape(part.bands, -1)
-    return hsi, np.stack(shifted, axis=1)
+    return hsi[:, valid], np.stack(shifted, axis=1)[..., valid]

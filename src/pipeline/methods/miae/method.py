@@ -29,7 +29,7 @@ from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.methods.miae.blind import Responses, estimate_responses
 from pipeline.methods.miae.network import MiaeNetwork, Patch, bilinear, fused_patches
 from pipeline.methods.miae.training import train
-from pipeline.methods.optimisation import Checkpoint, training_fingerprint
+from pipeline.methods.optimisation import Checkpoint, pair_fingerprint
 from pipeline.methods.pool import training_pool, unit_scale
 from pipeline.settings import MiaeSettings
 
@@ -44,8 +44,11 @@ class Miae:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """What bilinear upsampling sees: the next LR pixel."""
-        return 1
+        """What bilinear upsampling sees, the next LR pixel, and one more, which may fill no-data there.
+
+        An LR pixel under which something is fused has data itself, so that no fill comes from further.
+        """
+        return 2
 
     def fit(
         self,
@@ -62,9 +65,7 @@ class Miae:
         pool = training_pool(scene, seed, "miae")
         scale = unit_scale(scene)
         device = resolve_device(settings.device)
-        decides = settings.model_dump_json(exclude={"seeds", "checkpoint_every"})
-        told = f"{decides}:{scene.spatial_response.to_dict()}:{scene.spectral_response.tolist()}"
-        fingerprint = training_fingerprint(pool, told, seed)
+        fingerprint = pair_fingerprint(pool, settings.deciding(), seed)
 
         def saved(phase: str) -> Checkpoint:
             path = checkpoint / f"{phase}.safetensors" if checkpoint else None

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.core.nodata import filled_observation
+from pipeline.core.nodata import filled_observation, missing_pixels
 from pipeline.core.observation import Observation, ObservedScene, Progress
 from pipeline.core.spatial import SpatialOperator
 from pipeline.core.window import Window
@@ -54,12 +54,18 @@ class TrainingPatch(Patch):
     seen, core : Window
         In the patch: the HR pixels that these LR pixels see, and those under them, on which the
         HR-MSI is compared.
+    lr_valid : (m, n)
+        One where an LR pixel has data and sees nothing but HR pixels that have data, else zero.
+    hr_valid : (height, width)
+        One where an HR pixel has data, else zero.
     """
 
     compared: Tensor
     operator: SpatialOperator
     seen: Window
     core: Window
+    lr_valid: Tensor
+    hr_valid: Tensor
 
 
 def patches_of(
@@ -67,13 +73,14 @@ def patches_of(
 ) -> list[TrainingPatch]:
     """Patches of `side` x `side` LR pixels that cover a part of the scene, fewer pixels at its end.
 
-    LR pixels that see something outside the part are left out.
+    LR pixels that see something outside the part are left out, and so are patches of which no LR pixel
+    is valid.
 
     Parameters
     ----------
     scene : ObservedScene
     part : Observation
-        Read from it, without no-data.
+        Read from it.
     scale : float
         What both images are divided by.
     side : int
@@ -81,14 +88,19 @@ def patches_of(
     """
 
     def tensor(image: NDArray[Any]) -> Tensor:
-        return torch.as_tensor(image / scale, dtype=torch.float32, device=device)
+        return torch.as_tensor(image, dtype=torch.float32, device=device)
 
-    lr_hsi, hr_msi = tensor(part.lr_hsi), tensor(part.hr_msi)
+    filled = filled_observation(part)
+    lr_hsi, hr_msi = tensor(filled.lr_hsi / scale), tensor(filled.hr_msi / scale)
+    hr_missing = missing_pixels(part.hr_msi)
+    lr_valid = ~(missing_pixels(part.lr_hsi) | part.operator.touches(hr_missing))
     ratio = part.spatial_response.ratio
     own = scene.window_of(part)
     inside = seeing_only(scene, own).relative_to(scene.lr_window(own))
     found = []
     for lr in inside.split(side):
+        if not lr_valid[lr.slices].any():
+            continue
         operator, seen = part.spatial_response.window_operator(part.hr_shape, lr)
         core = _under(lr, ratio)
         patch = core.union(seen)
@@ -102,6 +114,8 @@ def patches_of(
                 operator.to(device),
                 seen.relative_to(patch),
                 core.relative_to(patch),
+                tensor(lr_valid[lr.slices]),
+                tensor(~hr_missing[patch.slices]),
             )
         )
     return found
@@ -113,11 +127,12 @@ def _under(lr: Window, ratio: Fraction) -> Window:
 
 
 def data_terms(cube: Tensor, patch: TrainingPatch, spectral_response: Tensor) -> Tensor:
-    """L1 distance of a fused patch, seen through H and R, from both images."""
+    """L1 distance of a fused patch, seen through H and R, from the valid pixels of both images."""
     lr_hsi = patch.operator.forward(cube[:, *patch.seen.slices])
     hr_msi = torch.tensordot(spectral_response, cube[:, *patch.core.slices], dims=1)
-    of_hsi = (lr_hsi - patch.compared).abs().sum()
-    return of_hsi + (hr_msi - patch.hr_msi[:, *patch.core.slices]).abs().sum()
+    of_hsi = ((lr_hsi - patch.compared).abs() * patch.lr_valid).sum()
+    of_msi = (hr_msi - patch.hr_msi[:, *patch.core.slices]).abs() * patch.hr_valid[patch.core.slices]
+    return of_hsi + of_msi.sum()
 
 
 def train(
@@ -149,16 +164,18 @@ def train(
     Raises
     ------
     InputError
-        The response reaches too far for the windows of a large scene, or the loss is not finite.
+        The response reaches too far for the windows of a large scene, no LR pixel is valid, or the loss
+        is not finite.
     """
     budget = settings.training
     small = len(pool) == 1 and pool[0].lr_hsi[0].size <= budget.batch * budget.patch**2
     side = max(scene.lr_shape) if small else budget.patch
-    patches = [
-        patch for part in pool for patch in patches_of(scene, filled_observation(part), scale, side, device)
-    ]
+    patches = [patch for part in pool for patch in patches_of(scene, part, scale, side, device)]
     if not patches:
-        raise InputError("miae: no LR pixel sees only one of the windows to train on; use a narrower PSF")
+        raise InputError(
+            "miae: no LR pixel of the windows to train on sees them alone and has data itself and in all HR "
+            "pixels that it sees; crop the scene to where both images have data, or use a narrower PSF"
+        )
     response = torch.as_tensor(scene.spectral_response, dtype=torch.float32, device=device)
     network = seeded_network(
         lambda: MiaeNetwork(scene.bands, len(response), settings.endmembers, settings.stages),
