@@ -79,3 +79,24 @@ def test_noise_of_images_that_are_zero_is_not_estimated() -> None:
             spatial_response=pipeline.SpatialResponse.bicubic(ratio=4),
             method="gaussian_subspace",
         )
+
+
+@pytest.mark.parametrize("name", methods())
+def test_images_that_are_views_are_taken(name: str) -> None:
+    random = np.random.default_rng(4)
+    coarse, fine = random.random((12, 6, 5)), random.random((4, 24, 20))
+    cubes = [
+        pipeline.fuse(
+            lr_hsi,
+            hr_msi,
+            spectral_response=np.kron(np.eye(4), np.full(3, 1 / 3))[::-1],
+            spatial_response="bicubic",
+            method=name,
+            **BRIEF.get(name, {}),
+        ).cube
+        for lr_hsi, hr_msi in [
+            (coarse[:, ::-1], fine[:, ::-1]),
+            (coarse[:, ::-1].copy(), fine[:, ::-1].copy()),
+        ]
+    ]
+    np.testing.assert_array_equal(*cubes)

@@ -141,8 +141,8 @@ def _observation(
 
 
 def image_array(name: str, image: ArrayLike) -> NDArray[np.float32]:
-    """An argument as a float32 array."""
-    return numeric_array(name, image).astype(np.float32, copy=False)
+    """An argument as a float32 array, its values in order: PyTorch takes no negative strides."""
+    return np.asarray(numeric_array(name, image), np.float32, order="C")
 
 
 def _levels(name: str, sigma: ArrayLike, bands: int) -> NDArray[np.float64]:
