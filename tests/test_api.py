@@ -6,20 +6,12 @@ import numpy as np
 import pytest
 
 import pipeline
+from brief import BRIEF
 from pipeline.config import load_experiment
 from pipeline.core.window import Window
 from pipeline.data.readers import read_scene
 from pipeline.data.response_files import read_response
 from pipeline.methods import build, settings_of
-from pipeline.settings import MiaeBudget, TrainingBudget
-
-TINY = {
-    "budget": TrainingBudget(width=32, spatial_iterations=3, spatial_batch=1, crop=8, spectral_iterations=5),
-    "d": 3,
-    "steps": 4,
-    "precision": "float32",
-}
-SETTINGS = {"miae": {"budget": MiaeBudget(falling_iterations=20, constant_iterations=0)}, "args_diff": TINY}
 
 
 @pytest.fixture(params=pipeline.methods())
@@ -35,7 +27,7 @@ def test_fuse_returns_the_cube_and_its_origin(method, observation_of_landscape):
         spectral_response=pair.spectral_response,
         spatial_response=pair.spatial_response,
         method=method,
-        **SETTINGS.get(method, {}),
+        **BRIEF.get(method, {}),
     )
     assert result.cube.shape == (pair.bands, *pair.hr_shape)
     assert result.cube.dtype == np.float32
@@ -47,7 +39,7 @@ def test_fuse_returns_the_cube_and_its_origin(method, observation_of_landscape):
 
 
 def test_restored_method_fuses_the_same_bytes(method, observation_of_landscape):
-    settings = settings_of(method)(**SETTINGS.get(method, {}))
+    settings = settings_of(method)(**BRIEF.get(method, {}))
     fitted = build(settings).fit(observation_of_landscape, 3)
     state = fitted.state()
     restored = build(settings).restore(observation_of_landscape, state, 3)
@@ -57,7 +49,7 @@ def test_restored_method_fuses_the_same_bytes(method, observation_of_landscape):
 
 
 def test_window_agrees_with_the_whole(method, observation_of_landscape):
-    settings = settings_of(method)(**SETTINGS.get(method, {}))
+    settings = settings_of(method)(**BRIEF.get(method, {}))
     fitted = build(settings).fit(observation_of_landscape)
     whole = fitted.fuse()
     window = Window(9, 23, 17, 40)

@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import pipeline
+from brief import BRIEF
 from pipeline.methods import build, methods, settings_of
 from pipeline.steps.fitted import read_fitted, write_fitted
-
-BRIEF: dict[str, dict[str, Any]] = {
-    "cnmf": {"inner_loops": 5, "outer_loops": 2},
-    "hysure": {"iterations": 5},
-    "miae": {"budget": {"constant_iterations": 2, "falling_iterations": 3, "patch": 3, "batch": 2}},
-    "cucanet": {"budget": {"constant": 2, "falling": 2, "crop": 12}, "device": "cpu"},
-    "args_diff": {
-        "budget": {
-            "width": 32,
-            "spatial_iterations": 2,
-            "spatial_batch": 1,
-            "crop": 16,
-            "spectral_iterations": 2,
-            "spectral_batch": 4,
-        },
-        "d": 3,
-        "steps": 3,
-        "device": "cpu",
-    },
-}
 
 
 @pytest.mark.parametrize("name", methods())
