@@ -21,6 +21,12 @@ def missing_pixels(image: NDArray[Any]) -> NDArray[np.bool_]:
     return np.isnan(image).any(axis=0)
 
 
+def coupled_pixels(observation: Observation) -> NDArray[np.bool_]:
+    """LR pixels ``(h, w)`` that have data and see nothing but HR pixels that have data."""
+    unseen = observation.operator.touches(missing_pixels(observation.hr_msi))
+    return ~(missing_pixels(observation.lr_hsi) | unseen)
+
+
 def fill_nearest(image: NDArray[Any]) -> NDArray[Any]:
     """The image ``(band, y, x)`` with missing pixels replaced by the nearest valid pixel.
 

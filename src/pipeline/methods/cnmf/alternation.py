@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.endmembers import vca
-from pipeline.core.nodata import filled_observation, missing_pixels
+from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
 from pipeline.core.observation import Observation, Progress
 from pipeline.core.spatial import upsample
 from pipeline.errors import InputError
@@ -101,7 +101,7 @@ class Alternation:
         self.parts = [filled_observation(part) for part in pool]
         self.response = pool[0].spectral_response
         self.fine_valid = [~missing_pixels(part.hr_msi).ravel() for part in pool]
-        self.coarse_valid = [_coupled_pixels(part) for part in pool]
+        self.coarse_valid = [coupled_pixels(part).ravel() for part in pool]
         if not any(valid.any() for valid in self.coarse_valid):
             raise InputError(
                 "cnmf: no LR pixel has data in lr_hsi and throughout what it sees of hr_msi; "
@@ -154,7 +154,7 @@ class Alternation:
         self.hsi.abundances = self._degraded(abundances)
         self._descend(f"LR-HSI {loop}", self.hsi.update_endmembers, self.hsi)
         coupled = self.hsi.endmembers
-        self._descend(f"LR-HSI {loop}, both factors", Recorder(self.hsi).update_both, self.hsi)
+        self._descend(f"LR-HSI {loop}, both factors", self.hsi.update_both, self.hsi)
         return coupled if self.settings.final == "coupled" else self.hsi.endmembers
 
     def _descend(
@@ -194,12 +194,6 @@ class Alternation:
         return np.hstack(
             [columns(image, self.scale)[:, mask] for image, mask in zip(images, valid, strict=True)]
         )
-
-
-def _coupled_pixels(part: Observation) -> NDArray[np.bool_]:
-    """LR pixels that have data and see nothing but HR pixels that have data."""
-    unseen = part.operator.touches(missing_pixels(part.hr_msi))
-    return ~(missing_pixels(part.lr_hsi) | unseen).ravel()
 
 
 def _degraded_plane(part: Observation, values: Matrix, valid: NDArray[np.bool_]) -> Matrix:

@@ -65,6 +65,11 @@ class Factorisation:
             found += (self.endmembers @ abundances) @ abundances.T
         self.endmembers = self.endmembers * wanted / np.maximum(found, TINY)
 
+    def update_both(self) -> None:
+        """The endmembers first, then the abundances."""
+        self.update_endmembers()
+        self.update_abundances()
+
     def _residual(self, block: slice) -> float:
         difference = self.data[:, block] - self.endmembers @ self.abundances[:, block]
         return float(np.vdot(difference, difference))

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from pipeline.core.nodata import filled_observation, missing_pixels
+from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
 from pipeline.core.observation import Observation, ObservedScene
 from pipeline.core.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
@@ -157,13 +157,11 @@ class _Images:
     def of(cls, part: Observation, scale: float) -> _Images:
         """Those of a part; an LR pixel is valid if it and all HR pixels that it sees are."""
         filled = filled_observation(part)
-        hr_missing = missing_pixels(part.hr_msi)
-        lr_missing = missing_pixels(part.lr_hsi) | part.operator.touches(hr_missing)
         return cls(
             torch.from_numpy(filled.lr_hsi / np.float32(scale)),
             torch.from_numpy(filled.hr_msi / np.float32(scale)),
-            _ones_where(~lr_missing),
-            _ones_where(~hr_missing),
+            _ones_where(coupled_pixels(part)),
+            _ones_where(~missing_pixels(part.hr_msi)),
         )
 
     @property

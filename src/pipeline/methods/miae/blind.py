@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.core.nodata import filled_observation, missing_pixels
+from pipeline.core.nodata import coupled_pixels, filled_observation
 from pipeline.core.observation import Observation, ObservedScene, Progress
 from pipeline.core.resampling import response_rows, sampled_kernel
 from pipeline.core.spatial import SpatialResponse
@@ -171,7 +171,6 @@ def _sample(
         for row, across in rows
         for col, along in cols
     ]
-    missing = missing_pixels(part.lr_hsi) | part.operator.touches(missing_pixels(part.hr_msi))
-    valid = ~missing[np.ix_(*chosen)].ravel()
+    valid = coupled_pixels(part)[np.ix_(*chosen)].ravel()
     hsi = part.lr_hsi[:, chosen[0][:, None], chosen[1]].reshape(part.bands, -1)
     return hsi[:, valid], np.stack(shifted, axis=1)[..., valid]

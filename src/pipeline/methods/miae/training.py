@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.core.nodata import filled_observation, missing_pixels
+from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
 from pipeline.core.observation import Observation, ObservedScene, Progress
 from pipeline.core.spatial import SpatialOperator
 from pipeline.core.window import Window
@@ -92,8 +92,7 @@ def patches_of(
 
     filled = filled_observation(part)
     lr_hsi, hr_msi = tensor(filled.lr_hsi / scale), tensor(filled.hr_msi / scale)
-    hr_missing = missing_pixels(part.hr_msi)
-    lr_valid = ~(missing_pixels(part.lr_hsi) | part.operator.touches(hr_missing))
+    lr_valid, hr_valid = coupled_pixels(part), ~missing_pixels(part.hr_msi)
     ratio = part.spatial_response.ratio
     own = scene.window_of(part)
     inside = seeing_only(scene, own).relative_to(scene.lr_window(own))
@@ -115,7 +114,7 @@ def patches_of(
                 seen.relative_to(patch),
                 core.relative_to(patch),
                 tensor(lr_valid[lr.slices]),
-                tensor(~hr_missing[patch.slices]),
+                tensor(hr_valid[patch.slices]),
             )
         )
     return found
