@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from pipeline.core.noise import derived_seed
 from pipeline.core.observation import Observation, Progress, no_progress
 from pipeline.errors import InputError
+from pipeline.methods.base import State
 from pipeline.methods.checkpoint import read_tensors, write_tensors
 
 PROGRESS_EVERY = 10  # steps
@@ -187,6 +188,11 @@ def load_training(network: nn.Module, optimiser: Optimizer, tensors: Tensors, st
 def tensors_under(prefix: str, tensors: Tensors) -> Tensors:
     """The tensors whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+
+
+def weights_under(prefix: str, state: State) -> Tensors:
+    """The weights that a fitted method's state holds under a prefix."""
+    return tensors_under(prefix, {name: torch.from_numpy(array) for name, array in state.items()})
 
 
 def pair_fingerprint(pool: Sequence[Observation], settings: dict[str, Any], seed: int) -> str:

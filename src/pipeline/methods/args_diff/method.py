@@ -26,7 +26,7 @@ from pipeline.methods.args_diff.recording import Recording
 from pipeline.methods.args_diff.training import Draw, Recipe, crops_draw, spectra_draw, train
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
-from pipeline.methods.optimisation import pair_fingerprint
+from pipeline.methods.optimisation import pair_fingerprint, weights_under
 from pipeline.methods.pool import training_pool, unit_scale
 from pipeline.settings import ArgsDiffSettings
 
@@ -109,10 +109,7 @@ class ArgsDiff:
         spatial = SpatialUNet(self.settings.d, self.settings.training.width)
         spectral = SpectralNet(scene.bands)
         for name, network in (("spatial", spatial), ("spectral", spectral)):
-            weights = {key: value for key, value in state.items() if key.startswith(f"{name}.")}
-            network.load_state_dict(
-                {key.removeprefix(f"{name}."): torch.from_numpy(value) for key, value in weights.items()}
-            )
+            network.load_state_dict(weights_under(f"{name}.", state))
         scale, bfloat16 = state["scale"].item(), bool(state["bfloat16"])
         return Learned(spatial, spectral, scale, bfloat16, recording)
 

@@ -29,7 +29,7 @@ from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.methods.miae.blind import Responses, estimate_responses
 from pipeline.methods.miae.network import MiaeNetwork, Patch, bilinear, fused_patches
 from pipeline.methods.miae.training import train
-from pipeline.methods.optimisation import Checkpoint, pair_fingerprint
+from pipeline.methods.optimisation import Checkpoint, pair_fingerprint, weights_under
 from pipeline.methods.pool import training_pool, unit_scale
 from pipeline.settings import MiaeSettings
 
@@ -83,8 +83,7 @@ class Miae:
         """Load the network's weights, the images' scale and estimated responses."""
         settings = self.settings
         network = MiaeNetwork(scene.bands, len(scene.spectral_response), settings.endmembers, settings.stages)
-        weights = {k.removeprefix(NETWORK): v for k, v in state.items() if k.startswith(NETWORK)}
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        network.load_state_dict(weights_under(NETWORK, state))
         network.requires_grad_(False).eval()
         blind = settings.responses == "blind"
         responses = Responses(state["psf"], state["spectral_response"]) if blind else None
