@@ -21,7 +21,6 @@ from pipeline.methods.args_diff.networks import (
     SpatialUNet,
     SpectralNet,
     alpha_bar,
-    parameter_count,
     sinusoids,
 )
 from pipeline.methods.args_diff.norms import GroupNormBfloat16
@@ -29,6 +28,7 @@ from pipeline.methods.args_diff.patches import guidance_of
 from pipeline.methods.args_diff.sampling import Adam, estimates, loss_gradient, sample, timesteps, unit
 from pipeline.methods.args_diff.training import Recipe, crops_draw, train
 from pipeline.methods.device import resolve_device
+from pipeline.methods.optimisation import parameter_count
 from pipeline.methods.pool import unit_scale
 from pipeline.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
 

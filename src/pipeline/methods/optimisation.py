@@ -207,3 +207,8 @@ def pair_fingerprint(pool: Sequence[Observation], settings: dict[str, Any], seed
         for image in (part.lr_hsi, part.hr_msi):
             digest.update(np.ascontiguousarray(image).tobytes())
     return digest.hexdigest()
+
+
+def parameter_count(*networks: nn.Module) -> int:
+    """Number of trained parameters."""
+    return sum(p.numel() for network in networks for p in network.parameters())

@@ -23,13 +23,14 @@ from pipeline.core.observation import Observation, ObservedScene, Progress, no_p
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.args_diff.guidance import Guidance, JointLoss, RecordedLoss
-from pipeline.methods.args_diff.networks import SpatialUNet, on_device, parameter_count, to_precision
+from pipeline.methods.args_diff.networks import SpatialUNet, on_device, to_precision
 from pipeline.methods.args_diff.norms import FrozenNorm, Norm, RecordingNorm
 from pipeline.methods.args_diff.patches import Patch, guidance_of, patches
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
 from pipeline.methods.args_diff.sampling import Watch, sample, timesteps
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, reproducible, resolve_device
+from pipeline.methods.optimisation import parameter_count
 from pipeline.settings import ArgsDiffSettings
 
 AT_ONCE = {"cpu": 1, "cuda": 8}  # patches that go through the network together

@@ -184,11 +184,6 @@ def to_precision(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     return network
 
 
-def parameter_count(*networks: nn.Module) -> int:
-    """Number of trained parameters."""
-    return sum(p.numel() for network in networks for p in network.parameters())
-
-
 def _zeroed(layer: nn.Conv2d) -> nn.Conv2d:
     nn.init.zeros_(layer.weight)
     assert layer.bias is not None

@@ -29,6 +29,7 @@ from pipeline.methods.optimisation import (
     constant_then_linear,
     minimise,
     pair_fingerprint,
+    parameter_count,
     seeded_generator,
     seeded_network,
 )
@@ -139,7 +140,7 @@ class FittedCuCaNet(FittedMethod):
         self._device = resolve_device(self.settings.device)
         self._training, self._attention = training.to(self._device), attention.to(self._device)
         self.scale = scale
-        self.parameters = sum(p.numel() for p in training.parameters())
+        self.parameters = parameter_count(training)
         self.device = device_name(self._device)
         self.precision = "bfloat16" if training.in_bfloat16 else "float32"
 

@@ -29,7 +29,7 @@ from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.methods.miae.blind import Responses, estimate_responses
 from pipeline.methods.miae.network import MiaeNetwork, Patch, bilinear, fused_patches
 from pipeline.methods.miae.training import train
-from pipeline.methods.optimisation import Checkpoint, pair_fingerprint, weights_under
+from pipeline.methods.optimisation import Checkpoint, pair_fingerprint, parameter_count, weights_under
 from pipeline.methods.pool import training_pool, unit_scale
 from pipeline.settings import MiaeSettings
 
@@ -115,7 +115,7 @@ class FittedMiae(FittedMethod):
         self.settings, self.scale, self.responses = settings, scale, responses
         self._device = resolve_device(settings.device)
         self.network = network.to(self._device)
-        self.parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.parameters = parameter_count(network)
         self.device = device_name(self._device)
 
     def state(self) -> State:
