@@ -37,6 +37,8 @@ class ArrayImage:
     bad_bands: tuple[int, ...] = ()
     crs: str | None = None
     transform: Transform | None = None
+    units: str | None = None
+    detector: NDArray[np.str_] | None = None
 
     def __init__(self, path: Path, source: FileSource) -> None:
         file = open_arrays(path)

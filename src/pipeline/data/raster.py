@@ -45,6 +45,9 @@ class RasterImage:
         Here or on reading: rasterio cannot read the file.
     """
 
+    units: str | None = None
+    detector: NDArray[np.str_] | None = None
+
     def __init__(self, path: Path) -> None:
         self._path = path
         with _gdal(path):

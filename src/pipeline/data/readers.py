@@ -18,6 +18,7 @@ from pipeline.core.window import Window
 from pipeline.data.array_image import ArrayImage, array_size
 from pipeline.data.arrays import SUFFIXES, first_bytes
 from pipeline.data.bands import configured_bands, per_band
+from pipeline.data.products import open_product
 from pipeline.data.raster import RasterImage, raster_size
 from pipeline.data.scene import Metadata, Scene, StoredImage
 from pipeline.errors import InputError
@@ -73,7 +74,7 @@ class FileScene:
         first_bytes(path)
         _check_digest(path, source.sha256)
         self._source = source
-        image = self._image = ArrayImage(path, source) if path.suffix in SUFFIXES else _raster(path, source)
+        image = self._image = _open(path, source)
         self._kept = self._usable_bands(path)
         self.shape = (len(self._kept), *image.shape[1:])
         self.metadata = Metadata(
@@ -82,6 +83,8 @@ class FileScene:
             scale=source.scale,
             crs=image.crs,
             transform=image.transform,
+            units=image.units,
+            detector=None if image.detector is None else image.detector[self._kept],
         )
 
     def read(self, window: Window) -> NDArray[np.float32]:
@@ -138,6 +141,12 @@ class FileScene:
                 y, x = np.argwhere(faulty[band])[0] + (window.y0, window.x0)
                 first[band] = min(first[band], y * width + x)
         return filled, wrong, first
+
+
+def _open(path: Path, source: FileSource) -> StoredImage:
+    if (product := open_product(path, source)) is not None:
+        return product
+    return ArrayImage(path, source) if path.suffix in SUFFIXES else _raster(path, source)
 
 
 def _raster(path: Path, source: FileSource) -> RasterImage:

@@ -35,6 +35,10 @@ class Metadata:
         WKT or `EPSG:n`; without a CRS, coordinates are pixels.
     transform : tuple of six floats or None
         Affine a, b, c, d, e, f from (column, row) of the corner to (x, y).
+    units : str or None
+        Of physical values, such as `reflectance` or `W m-2 sr-1 um-1`.
+    detector : (C,) str or None
+        Name of the detector that saw each band, such as `VNIR` or `SWIR`.
     """
 
     wavelength: NDArray[np.float64] | None = None
@@ -42,6 +46,8 @@ class Metadata:
     scale: float = 1.0
     crs: str | None = None
     transform: Transform | None = None
+    units: str | None = None
+    detector: NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Scene(Metadata):
     def __post_init__(self) -> None:
         if self.data.ndim != 3 or 0 in self.data.shape:
             raise InputError(f"scene: expected (band, y, x) without empty axes, got shape {self.data.shape}")
-        for name in ("wavelength", "fwhm"):
+        for name in ("wavelength", "fwhm", "detector"):
             values = getattr(self, name)
             if values is not None and values.shape != (self.bands,):
                 raise InputError(
@@ -98,8 +104,8 @@ class StoredImage(Protocol):
         In nm.
     bad_bands : tuple of int
         0-based, those that the file declares bad.
-    crs, transform
-        As in `Metadata`.
+    crs, transform, units, detector
+        As in `Metadata`; `detector` is one per band of the file.
     """
 
     shape: tuple[int, int, int]
@@ -109,6 +115,8 @@ class StoredImage(Protocol):
     bad_bands: tuple[int, ...]
     crs: str | None
     transform: Transform | None
+    units: str | None
+    detector: NDArray[np.str_] | None
 
     def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values of some bands of a window in their own type, and where the file has no data."""
