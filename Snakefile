@@ -14,6 +14,8 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/crop.smk"
 include: "workflow/rules/simulate.smk"
+include: "workflow/rules/align.smk"
+include: "workflow/rules/degrade.smk"
 include: "workflow/rules/estimate.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/plan.smk"
@@ -30,7 +32,7 @@ rule all:
         runs("results/{experiment}/summary.csv"),
         runs("results/{experiment}/report.html"),
         # every ledger, so that a store that was found damaged and lost its ledger is made again
-        runs("results/{experiment}/{scene}/reference.json"),
+        references("results/{experiment}/{scene}/reference.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/observation.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/estimate.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.json"),

@@ -16,9 +16,9 @@ from pydantic import BaseModel, RootModel
 from threadpoolctl import threadpool_limits
 from typer.core import TyperGroup
 
-from pipeline.config import Estimation, Experiment, json_schema, load_experiment
+from pipeline.config import Experiment, json_schema, load_experiment
 from pipeline.errors import InputError
-from pipeline.scenes import Scene
+from pipeline.scenes import Estimation, Scene
 from pipeline.settings import MethodEntry
 from pipeline.validation import parse
 
@@ -54,6 +54,7 @@ app = typer.Typer(
 Settings = Annotated[str, typer.Option(help="JSON text of the step's part of the configuration")]
 Seed = Annotated[int, typer.Option(min=0, help="seed of the random draws")]
 Ledger = Annotated[Path, typer.Option(help="ledger (X.json) of the store X.zarr")]
+Source = Annotated[Path, typer.Option(help="source.json")]
 Fitted = Annotated[Path, typer.Option(help="fitted.safetensors, as `train` wrote it")]
 Plan = Annotated[Path, typer.Option(help="ledger of the plan")]
 Out = Annotated[Path, typer.Option(help="file to write; a store X.zarr is named by its ledger X.json")]
@@ -64,15 +65,38 @@ def download(settings: Settings, out: Out) -> None:
     """Make sure that a scene's source is there and record what it is."""
     from pipeline.steps import download
 
-    download.run(source=_settings(Scene, settings).source, out=out)
+    download.run(scene=_settings(Scene, settings), out=out)
 
 
 @app.command()
-def crop(source: Annotated[Path, typer.Option(help="source.json")], settings: Settings, out: Out) -> None:
-    """Read a scene's source and store the wanted rectangle as the reference."""
+def crop(
+    settings: Settings,
+    out: Out,
+    source: Annotated[Path | None, typer.Option(help="source.json")] = None,
+    observation: Annotated[
+        Path | None, typer.Option(help="ledger of a pair, to which its reference is cut or which gives it")
+    ] = None,
+) -> None:
+    """Store a scene's reference: the wanted rectangle of a source, or that of a pair."""
     from pipeline.steps import crop
 
-    crop.run(source=source, settings=_settings(Scene, settings), out=out)
+    crop.run(source=source, settings=_settings(Scene, settings), out=out, observation=observation)
+
+
+@app.command()
+def align(source: Source, settings: Settings, out: Out) -> None:
+    """Bring the two images of a pair onto nested grids and find the shift that is left."""
+    from pipeline.steps import align
+
+    align.run(source=source, settings=_settings(Scene, settings), out=out)
+
+
+@app.command()
+def degrade(observation: Ledger, estimate: Ledger, out: Out) -> None:
+    """Take a pair one Wald level down, where its LR-HSI is the reference."""
+    from pipeline.steps import degrade
+
+    degrade.run(observation=observation, estimate=estimate, out=out)
 
 
 @app.command()

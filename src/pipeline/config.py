@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.errors import InputError
-from pipeline.scenes import NAME, Name, Positive, Response, Scene
+from pipeline.scenes import NAME, Estimation, Name, Positive, Response, Scene
 from pipeline.settings import MethodEntry, Seeds, Strict
 from pipeline.studies import StudyEntry, Trajectory, check_studies, complete
 from pipeline.validation import parse
 
+MEASURED = "measured"  # stands for the response of a scene that was not simulated
+PAIR_ESTIMATION = Estimation(spectral_response="calibrated", spatial_response="gaussian", noise="estimated")
 LARGEST_CORE = 512  # HR pixels, side of a tile and of a shard where none is given
 
 
@@ -36,15 +38,6 @@ class Noise(Strict):
     trained_seeds: Seeds | None = Field(
         None, description="seeds of the methods that train for minutes or more; default: `seeds`"
     )
-
-
-class Estimation(Strict):
-    """What the methods are told, and what is estimated from the observation."""
-
-    spectral_response: Literal["given", "estimated"] = Field(
-        "given", description="estimated: R from the two images with H known (semi-blind)"
-    )
-    noise: Literal["given", "estimated"] = "given"
 
 
 class Tiling(Strict):
@@ -95,7 +88,9 @@ class Experiment(Strict):
         default_factory=dict, description="method: settings of all its labels that do not say otherwise"
     )
     scenes: dict[Name, Scene] = Field(min_length=1)
-    responses: dict[Name, Response] = Field(min_length=1)
+    responses: dict[Name, Response] = Field(
+        default_factory=dict, description="of scenes that are simulated from a source"
+    )
     noise: Noise = Noise()
     estimation: Estimation = Estimation()
     tiling: Tiling = Tiling()
@@ -127,6 +122,10 @@ class Experiment(Strict):
     @model_validator(mode="after")
     def _responses_exist(self) -> Experiment:
         for name, scene in self.scenes.items():
+            if scene.source and not self.responses:
+                raise ValueError(f"scenes.{name}: is simulated and needs `responses` with at least one")
+            if scene.wald and (scene.wald not in self.scenes or not self.scenes[scene.wald].pair):
+                raise ValueError(f"scenes.{name}.wald: {scene.wald!r} is no scene with a pair")
             unknown = sorted(set(scene.responses or []) - set(self.responses))
             if unknown:
                 raise ValueError(
@@ -161,7 +160,7 @@ class Experiment(Strict):
     def _sizes_fit(self) -> Experiment:
         for name, label in self.observed():
             try:
-                for side in self.scenes[name].size or ():
+                for side in self.scenes[name].size or () if label in self.responses else ():
                     self.responses[label].spatial.build().lr_size(side)
             except InputError as error:
                 raise ValueError(f"scenes.{name} with responses.{label}: {error}") from None
@@ -186,13 +185,22 @@ class Experiment(Strict):
     def observed(self) -> Iterator[tuple[str, str]]:
         """Every scene with each response under which it is seen."""
         for name, scene in self.scenes.items():
-            for response in scene.responses or self.responses:
+            for response in [MEASURED] if scene.source is None else scene.responses or self.responses:
                 yield name, response
 
     def title(self, scene: str, response: str) -> str:
         """A scene's name, with the response where it is seen under several."""
-        several = len(self.scenes[scene].responses or self.responses) > 1
+        several = len(self.scenes[scene].responses or self.responses) > 1 and response != MEASURED
         return f"{scene}/{response}" if several else scene
+
+    def estimation_of(self, scene: str) -> Estimation:
+        """What the methods are told of a scene."""
+        described = self.scenes[scene]
+        if described.source is not None:
+            return self.estimation
+        if described.pair is None:  # one Wald level down, the estimates of the pair hold
+            return Estimation()
+        return described.estimation or PAIR_ESTIMATION
 
     def runs(self) -> Iterator[Run]:
         """Every fused cube: scenes with their responses x methods with their seeds."""

@@ -93,12 +93,23 @@ class Crop(Strict):
 
 
 class Scene(Strict):
-    """A reference scene, from which the two inputs are simulated."""
+    """A place: a reference from which the two inputs are simulated, or two images that were taken of it."""
 
-    source: Source
-    crop: Crop | None = None
+    source: Source | None = Field(None, description="the reference, from which the inputs are simulated")
+    pair: Pair | None = Field(None, description="two real images, in place of a source")
+    wald: Name | None = Field(
+        None,
+        description="name of a scene with a pair, to be judged one Wald level down: both images degraded by "
+        "the LR-HSI's response, with the LR-HSI as reference",
+    )
+    crop: Crop | None = Field(None, description="of a source in its pixels, of a pair in LR pixels")
     responses: list[Name] | None = Field(
         None, min_length=1, description="names of the responses under which it is seen; default: all"
+    )
+    estimation: Estimation | None = Field(
+        None,
+        description="what the methods are told of a pair; default: noise and a Gaussian PSF estimated, R "
+        "calibrated",
     )
     dataset: Literal["pavia_university", "chikusei", "ksc"] | None = Field(
         None, description="data set with published results, which the report shows beside its own"
@@ -107,8 +118,42 @@ class Scene(Strict):
     @property
     def size(self) -> tuple[int, int] | None:
         """Height and width of the reference, where the configuration tells."""
+        if self.source is None:
+            return None
         known = self.crop or (self.source if isinstance(self.source, SyntheticSource) else None)
         return (known.height, known.width) if known else None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Scene:
+        given = [key for key in ("source", "pair", "wald") if getattr(self, key) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise ValueError(f"a scene has one of source, pair and wald, found {found}")
+        extra = {"pair": ("responses",), "wald": ("responses", "crop", "dataset")}.get(given[0], ())
+        for key in extra:
+            if getattr(self, key) is not None:
+                raise ValueError(f"{key} does not belong to a scene with {given[0]}; leave it out")
+        if self.estimation is not None and self.pair is None:
+            raise ValueError("estimation of a scene's own is for a pair; use the experiment's `estimation`")
+        return self
+
+
+class Estimation(Strict):
+    """What the methods are told, and what is estimated from the observation."""
+
+    spectral_response: Literal["given", "calibrated", "estimated"] = Field(
+        "given",
+        description="calibrated: R as given, times a gain of each MSI band; estimated: R from the images, "
+        "as is a calibrated one that nothing gives",
+    )
+    spatial_response: Literal["given", "gaussian", "separable", "free"] = Field(
+        "given", description="gaussian: width and shift of a Gaussian PSF from the two images; else a kernel"
+    )
+    support: Literal["all", "given"] = Field(
+        "all", description="HSI bands that an estimated R may use: all, or those of the given R"
+    )
+    offset: bool = Field(False, description="estimate an offset of each MSI band, for images in other units")
+    noise: Literal["given", "estimated"] = "given"
 
 
 class SpatialConfig(Strict):
@@ -193,4 +238,63 @@ class Response(Strict):
     def _one_ratio(self) -> Response:
         if self.told and self.told.build().ratio != self.spatial.build().ratio:
             raise ValueError(f"told.ratio: {self.told.ratio} is not that of spatial, {self.spatial.ratio}")
+        return self
+
+
+class BandsOf(Strict):
+    """The image that an MSI of the given bands would take of a hyperspectral file."""
+
+    kind: Literal["bands_of"]
+    source: FileSource
+    spectral: SpectralConfig
+
+
+class Alignment(Strict):
+    """How the two images of a pair are brought together."""
+
+    shift: Literal["estimated"] | tuple[float, float] = Field(
+        "estimated",
+        description="rows and columns in LR pixels by which the HSI is displaced on the MSI beyond what the "
+        "georeferences say",
+    )
+    largest_shift: float = Field(
+        3.0, gt=0, description="LR pixels; a pair that is estimated to be further apart is refused"
+    )
+    detectors: Literal["each", "together"] = Field(
+        "each",
+        description="each: bands of every detector of the HSI are shifted to those of the best-placed one",
+    )
+
+
+class Pair(Strict):
+    """A real LR-HSI and HR-MSI of the same place."""
+
+    hsi: FileSource
+    msi: Annotated[FileSource | BandsOf, Field(discriminator="kind")]
+    reference: FileSource | None = Field(
+        None, description="HR-HSI on the MSI's grid, opened by no step before `evaluate`"
+    )
+    ratio: int | float | str | None = Field(
+        None, description="LR pixel size over HR pixel size; default: from the georeferences, else the sizes"
+    )
+    spectral: SpectralConfig | None = Field(
+        None,
+        description="R; default: the MSI's own band centres and widths, else it is estimated",
+    )
+    spatial: SpatialConfig | None = Field(
+        None, description="the HSI's PSF on the MSI's grid; default: a Gaussian of one LR pixel to start from"
+    )
+    alignment: Alignment = Alignment()
+
+    @property
+    def files(self) -> dict[str, FileSource]:
+        """The files by their role: `hsi`, `msi` and, where there is one, `reference`."""
+        msi = self.msi.source if isinstance(self.msi, BandsOf) else self.msi
+        found = {"hsi": self.hsi, "msi": msi}
+        return found | ({"reference": self.reference} if self.reference else {})
+
+    @model_validator(mode="after")
+    def _one_spectral(self) -> Pair:
+        if self.spectral is not None and isinstance(self.msi, BandsOf):
+            raise ValueError("spectral: an MSI of kind bands_of has its own; leave this one out")
         return self

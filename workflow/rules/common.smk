@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snakemake.utils import validate
 
-from pipeline.config import parse_experiment
+from pipeline.config import MEASURED, parse_experiment
 from pipeline.errors import InputError
 from pipeline.sources import source_files
 from pipeline.studies import Trajectory
@@ -23,12 +23,22 @@ RESULTS = Path("results", EXPERIMENT.experiment)
 TRAJECTORIES = [study for study in EXPERIMENT.studies.values() if isinstance(study, Trajectory)]
 
 
+def names(scenes):
+    """A pattern of some scenes' names, which matches nothing where there is none."""
+    return "|".join(map(re.escape, scenes)) or "(?!)"
+
+
+SIMULATED = names(name for name, scene in EXPERIMENT.scenes.items() if scene.source)
+PAIRS = names(name for name, scene in EXPERIMENT.scenes.items() if scene.pair)
+LEVEL_DOWN = names(name for name, scene in EXPERIMENT.scenes.items() if scene.wald)
+
+
 wildcard_constraints:
     batch=r"\d+",
     batches=r"\d+",
     experiment=re.escape(EXPERIMENT.experiment),
     scene="|".join(map(re.escape, EXPERIMENT.scenes)),
-    response="|".join(map(re.escape, EXPERIMENT.responses)),
+    response="|".join(map(re.escape, [*EXPERIMENT.responses, MEASURED])),
     seed=r"\d+",
     label="|".join(map(re.escape, EXPERIMENT.methods)),
 
@@ -59,27 +69,98 @@ def paths_of(pattern, chosen):
     return list(dict.fromkeys(paths))
 
 
-def scene_file(wildcards):
-    """The scene's local file, and its ENVI header; one that is fetched, or missing, is up to the step."""
-    source = EXPERIMENT.scenes[wildcards.scene].source
-    if source.kind != "file" or source.url:
-        return []
-    path = Path(source.path)
-    return [str(file) for file in (path, path.with_suffix(".hdr")) if file.exists()]
+def references(pattern):
+    """A path of every scene that has a reference."""
+    return paths_of(pattern, (run for run in EXPERIMENT.runs() if has_reference(run.scene)))
+
+
+def has_reference(scene):
+    pair = EXPERIMENT.scenes[scene].pair
+    return pair is None or pair.reference is not None
+
+
+def sources(pattern):
+    """A path of every scene that has files or parameters of its own."""
+    return paths_of(pattern, (run for run in EXPERIMENT.runs() if not EXPERIMENT.scenes[run.scene].wald))
+
+
+def scene_files(wildcards):
+    """The scene's local files, and ENVI headers; one that is fetched, or missing, is up to the step."""
+    scene = EXPERIMENT.scenes[wildcards.scene]
+    given = list(scene.pair.files.values()) if scene.pair else [scene.source]
+    paths = [Path(source.path) for source in given if source.kind == "file" and not source.url]
+    return [str(file) for path in paths for file in (path, path.with_suffix(".hdr")) if file.exists()]
 
 
 def response_file(wildcards):
     """The file behind the spectral response; a missing one is up to the step."""
-    path = getattr(EXPERIMENT.responses[wildcards.response].spectral, "path", None)
+    return table_of(EXPERIMENT.responses[wildcards.response].spectral)
+
+
+def pair_response_file(wildcards):
+    """The same of a pair."""
+    pair = EXPERIMENT.scenes[wildcards.scene].pair
+    return table_of(pair.msi.spectral if pair.msi.kind == "bands_of" else pair.spectral)
+
+
+def table_of(spectral):
+    path = getattr(spectral, "path", None)
     return [path] if path and Path(path).exists() else []
 
 
 def source_settings(wildcards):
-    return as_json(EXPERIMENT.scenes[wildcards.scene], include={"source"})
+    scene = EXPERIMENT.scenes[wildcards.scene]
+    return as_json(scene, include={"source": True, "pair": {"hsi", "msi", "reference"}})
 
 
 def scene_settings(wildcards):
-    return as_json(EXPERIMENT.scenes[wildcards.scene], include={"source", "crop"})
+    return as_json(EXPERIMENT.scenes[wildcards.scene], include={"source", "pair", "wald", "crop"})
+
+
+def estimation_settings(wildcards):
+    return as_json(EXPERIMENT.estimation_of(wildcards.scene))
+
+
+def pair_of(file):
+    """A file of the pair from which a scene one Wald level down is made."""
+
+    def path(wildcards):
+        pair = EXPERIMENT.scenes[wildcards.scene].wald
+        return f"results/{wildcards.experiment}/{pair}/{wildcards.response}/seed{wildcards.seed}/{file}"
+
+    return path
+
+
+def crop_options(wildcards):
+    """What a reference is made of: a source, a pair's file on the pair's footprint, or a pair's LR-HSI."""
+    scene = EXPERIMENT.scenes[wildcards.scene]
+    source = f"--source results/{wildcards.experiment}/{wildcards.scene}/source.json"
+    observed = f"{MEASURED}/seed{EXPERIMENT.noise.seeds[0]}/observation.json"
+    pair = f"--observation results/{wildcards.experiment}/{scene.wald or wildcards.scene}/{observed}"
+    return source if scene.source else pair if scene.wald else f"{source} {pair}"
+
+
+def crop_inputs(wildcards):
+    """The files that `crop_options` names, and the stores behind them."""
+    ledgers = [Path(word) for word in crop_options(wildcards).split() if word.startswith("results/")]
+    stores = [path.with_suffix(".zarr") / "zarr.json" for path in ledgers if path.stem == "observation"]
+    return [path.as_posix() for path in [*ledgers, *stores]]
+
+
+def reference_files(wildcards):
+    """The ledger and the store of a scene's reference, where it has one."""
+    folder = f"results/{wildcards.experiment}/{wildcards.scene}"
+    files = [f"{folder}/reference.json", f"{folder}/reference.zarr/zarr.json"]
+    return files if has_reference(wildcards.scene) else []
+
+
+def judged_by(wildcards):
+    """What a cube is judged by besides the observation: a reference, and for a pair what was estimated."""
+    here = f"results/{wildcards.experiment}/{wildcards.scene}"
+    options = [f"--reference {here}/reference.json"] if has_reference(wildcards.scene) else []
+    if EXPERIMENT.scenes[wildcards.scene].source is None:
+        options.append(f"--estimate {here}/{wildcards.response}/seed{wildcards.seed}/estimate.json")
+    return " ".join(options)
 
 
 def simulate_settings(wildcards):

@@ -1,6 +1,6 @@
 rule crop:
     input:
-        source="results/{experiment}/{scene}/source.json",
+        crop_inputs,
         code=code("steps.crop"),
     output:
         ledger="results/{experiment}/{scene}/reference.json",
@@ -13,6 +13,7 @@ rule crop:
     conda:
         "../../envs/pipeline.yaml"
     params:
+        given=crop_options,
         settings=scene_settings,
     shell:
-        "pipeline crop --source {input.source} --settings {params.settings:q} --out {output.ledger} 2> {log}"
+        "pipeline crop {params.given} --settings {params.settings:q} --out {output.ledger} 2> {log}"

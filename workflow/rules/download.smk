@@ -1,6 +1,6 @@
 rule download:
     input:
-        scene_file,
+        scene_files,
         code=code("steps.download"),
     output:
         source="results/{experiment}/{scene}/source.json",

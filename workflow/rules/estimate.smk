@@ -14,6 +14,6 @@ rule estimate:
     conda:
         "../../envs/pipeline.yaml"
     params:
-        settings=as_json(EXPERIMENT.estimation),
+        settings=estimation_settings,
     shell:
         "pipeline estimate --observation {input.ledger} --settings {params.settings:q} --out {output.ledger} 2> {log}"

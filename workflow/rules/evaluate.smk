@@ -1,12 +1,12 @@
 rule evaluate:
     input:
-        reference="results/{experiment}/{scene}/reference.json",
-        reference_store="results/{experiment}/{scene}/reference.zarr/zarr.json",
+        reference_files,
         observation="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
         observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
         fused="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.json",
         fused_store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json",
-        estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.timing.json",
+        estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
+        estimating="results/{experiment}/{scene}/{response}/seed{seed}/estimate.timing.json",
         train="results/{experiment}/{scene}/{response}/seed{seed}/{label}/train.timing.json",
         fuse="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.timing.json",
         code=code("steps.evaluate"),
@@ -24,7 +24,8 @@ rule evaluate:
         scheduler=EXPERIMENT.compute.scheduler,
     params:
         settings=method_settings,
+        judged_by=judged_by,
     shell:
-        "pipeline evaluate --reference {input.reference} --observation {input.observation} --fused {input.fused}"
+        "pipeline evaluate {params.judged_by} --observation {input.observation} --fused {input.fused}"
         " --settings {params.settings:q} --seed {wildcards.seed} --scheduler {resources.scheduler} --workers {threads}"
         " --out {output.metrics} 2> {log}"

@@ -1,6 +1,6 @@
 rule report:
     input:
-        runs("results/{experiment}/{scene}/reference.zarr/zarr.json"),
+        references("results/{experiment}/{scene}/reference.zarr/zarr.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/metrics.json"),

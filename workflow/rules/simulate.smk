@@ -8,6 +8,8 @@ rule simulate:
         ledger="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
         store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
         timing="results/{experiment}/{scene}/{response}/seed{seed}/simulate.timing.json",
+    wildcard_constraints:
+        scene=SIMULATED,
     log:
         "logs/{experiment}/{scene}/{response}/seed{seed}/simulate.log",
     benchmark:

@@ -7,40 +7,117 @@ Only `simulate`, `evaluate` and `report` open the reference.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.observation import Image
 from pipeline.core.window import Window
 from pipeline.data.files import json_digest, read_json
+from pipeline.data.pairs import recorded
 from pipeline.data.readers import FileScene
-from pipeline.data.scene import OpenScene, crop_window, shifted
-from pipeline.data.schema import placeholder, reference_like, valid_pixels
+from pipeline.data.scene import Metadata, OpenScene, crop_window, shifted
+from pipeline.data.schema import metadata_from, observed_scene, placeholder, reference_like, valid_pixels
 from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
+from pipeline.data.store import read_store
 from pipeline.data.synthetic import SyntheticScene
+from pipeline.errors import InputError
 from pipeline.provenance import provenance
+from pipeline.scenes import FileSource, Pair, Source, SyntheticSource
 from pipeline.scenes import Scene as SceneConfig
-from pipeline.scenes import Source, SyntheticSource
+from pipeline.steps.degrade import metadata_level_down, shape_level_down
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
 
-def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
-    """Write `reference.zarr` and its ledger `out` from what `source.json` describes."""
+def run(
+    *, settings: SceneConfig, out: Path, source: Path | None = None, observation: Path | None = None
+) -> None:
+    """Write `reference.zarr` and its ledger `out`.
+
+    Parameters
+    ----------
+    settings : SceneConfig
+    out : Path
+    source : Path, optional
+        `source.json`; not for a scene one Wald level down.
+    observation : Path, optional
+        Ledger of a pair's observation: its reference is cut to the footprint that `align` found, and one
+        Wald level down the LR-HSI is the reference.
+    """
     timing = Timing("crop")
     with timing.measure("io"), ProgressReport() as progress:
-        scene = open_source(source, settings.source)
-        bands, height, width = scene.shape
-        window = crop_window(settings.crop, (height, width))
+        scene, window = _reference(settings, source, observation)
+        bands = scene.shape[0]
         transform = shifted(scene.metadata.transform, window.y0, window.x0)
         like = replace(scene.metadata, transform=transform)
         template = reference_like(placeholder(bands, *window.shape), like)
-        origin = provenance("crop", settings=settings, inputs=[source])
+        inputs = [path for path in (source, observation) if path]
+        origin = provenance("crop", settings=settings, inputs=inputs)
         side = shard_side(bands)
         writer = ShardWriter(out.with_suffix(".zarr"), template, origin, {"y": side, "x": side})
         units = {f"{w.y0},{w.x0}": partial(_parts, scene, window, w) for w in window.split(side)}
         fill_store(writer, Journal(out.with_suffix(".journal"), json_digest(origin)), units, progress)
     timing.write(out.parent)
+
+
+def _reference(
+    settings: SceneConfig, source: Path | None, observation: Path | None
+) -> tuple[OpenScene, Window]:
+    """The scene that holds the reference, and the rectangle that is wanted of it."""
+    if settings.source and source:
+        scene = open_source(source, settings.source)
+        return scene, crop_window(settings.crop, (scene.shape[1], scene.shape[2]))
+    if observation is None:
+        raise InputError("crop: the reference of a pair needs the pair; give --observation")
+    if settings.pair and settings.pair.reference and source:
+        return _of_pair(settings.pair, settings.pair.reference, read_json(source), observation)
+    return _level_down(observation)
+
+
+def _of_pair(
+    pair: Pair, reference: FileSource, record: dict[str, Any], observation: Path
+) -> tuple[OpenScene, Window]:
+    """A pair's reference, which has the MSI's grid, and the pair's footprint on it."""
+    found = read_store(observation).attrs["alignment"]
+    scene = FileScene(recorded(reference, record["reference"]["sha256"]))
+    if list(scene.shape[1:]) != found["msi_shape"] or found["resampled"]:
+        raise InputError(
+            f"{reference.path}: {scene.shape[1]}x{scene.shape[2]} pixels are not the grid of "
+            f"{pair.files['msi'].path}; bring the reference to the MSI's grid, and both to the HSI's CRS"
+        )
+    return scene, Window(*found["hr_window"])
+
+
+def _level_down(observation: Path) -> tuple[OpenScene, Window]:
+    """A pair's LR-HSI, cut to whole pixels of the next Wald level."""
+    dataset = read_store(observation)
+    scene = observed_scene(dataset)
+    like = metadata_level_down(metadata_from(dataset), scene)
+    height, width = shape_level_down(scene)
+    return StoredScene(scene.lr_hsi, like), Window(0, height, 0, width)
+
+
+@dataclass(frozen=True)
+class StoredScene:
+    """An image of a store as an `OpenScene`."""
+
+    image: Image
+    metadata: Metadata
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Bands, height and width."""
+        bands, height, width = self.image.shape
+        return bands, height, width
+
+    def read(self, window: Window) -> NDArray[np.float32]:
+        """Values of a window (band, y, x)."""
+        return np.asarray(self.image[:, *window.slices], np.float32)
 
 
 def open_source(record: Path, source: Source) -> OpenScene:

@@ -16,15 +16,15 @@ from pipeline.data.arrays import first_bytes
 from pipeline.data.files import write_json
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
-from pipeline.scenes import FileSource, Source
+from pipeline.scenes import FileSource, Pair, Scene, Source
 from pipeline.steps.timing import Timing
 
 
-def run(*, source: Source, out: Path) -> None:
-    """Write `source.json`: parameters of a synthetic scene, or path, size and digest of a file."""
+def run(*, scene: Scene, out: Path) -> None:
+    """Write `source.json`: parameters of a synthetic scene, or path, size and digest of each file."""
     timing = Timing("download")
     with timing.measure("io"):
-        content = describe(source)
+        content = describe(scene.source) if scene.source else _describe_pair(scene.pair)
     write_json(out, content)
     timing.write(out.parent)
 
@@ -42,6 +42,11 @@ def describe(source: Source) -> dict[str, Any]:
     if source.sha256 not in (None, digest):
         raise InputError(f"{path}: its sha256 is {digest}, but the configuration asks for {source.sha256}")
     return {"kind": "file", "path": source.path, "bytes": path.stat().st_size, "sha256": digest}
+
+
+def _describe_pair(pair: Pair | None) -> dict[str, Any]:
+    assert pair is not None  # a scene one Wald level down has no files
+    return {"kind": "pair"} | {role: describe(source) for role, source in pair.files.items()}
 
 
 def fetch(source: FileSource) -> None:

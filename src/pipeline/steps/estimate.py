@@ -11,7 +11,6 @@ from pathlib import Path
 
 import xarray as xr
 
-from pipeline.config import Estimation
 from pipeline.core.estimation import (
     estimate_hsi_noise,
     estimate_msi_noise,
@@ -23,6 +22,7 @@ from pipeline.data.schema import observed_scene
 from pipeline.data.store import read_store, write_store
 from pipeline.methods.device import torch_threads
 from pipeline.provenance import provenance
+from pipeline.scenes import Estimation
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 

@@ -65,9 +65,13 @@ def batch_minutes(experiment: Experiment, results: Path, scene: str, label: str,
 
 
 def scene_shape(experiment: Experiment, scene: str) -> tuple[int, int] | None:
-    """Height and width of a scene, None for a file that is not there yet."""
+    """Height and width of a scene, of a pair those of its MSI; None where they are not known yet."""
     described = experiment.scenes[scene]
-    return described.size or _file_size(described.source)
+    if described.wald:
+        return None
+    if described.pair:
+        return _file_size(described.pair.files["msi"])
+    return described.size or (described.source and _file_size(described.source))
 
 
 def speed_of(experiment: Experiment, results: Path, label: str) -> float:

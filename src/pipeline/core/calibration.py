@@ -1,0 +1,42 @@
+"""An image brought to another image's units, band by band: ``(value - offset) / gain``.
+
+Gains and offsets are estimated in `core.blind`; values are converted as their windows are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.observation import Image
+
+
+@dataclass(frozen=True)
+class CalibratedImage:
+    """See `pipeline.core.observation.Image`.
+
+    Attributes
+    ----------
+    image : Image
+        (c, H, W), in its own units.
+    gain, offset : (c,) float64
+        In the image's units: of one unit of the result, and of its zero.
+    """
+
+    image: Image
+    gain: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(band, y, x)."""
+        return self.image.shape
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        bands, *place = key
+        values = np.asarray(self.image[:, *place], np.float64)
+        converted = (values - self.offset[:, None, None]) / self.gain[:, None, None]
+        return converted[bands].astype(np.float32)

@@ -1,0 +1,44 @@
+"""The image that an MSI would take of a hyperspectral scene, computed as its windows are read.
+
+R is applied to each pixel; nothing is blurred, and no noise is added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.window import Window
+from pipeline.data.response_files import read_response
+from pipeline.data.scene import OpenScene
+from pipeline.scenes import SpectralConfig
+
+
+class BandsImage:
+    """See `pipeline.data.scene.OpenScene`.
+
+    Parameters
+    ----------
+    scene : OpenScene
+        With wavelengths, unless R is a matrix.
+    spectral : SpectralConfig
+        R.
+    """
+
+    def __init__(self, scene: OpenScene, spectral: SpectralConfig) -> None:
+        self._scene = scene
+        self._response = read_response(spectral, scene.metadata.wavelength, scene.metadata.fwhm)
+        self.shape = (len(self._response), *scene.shape[1:])
+        self.metadata = replace(scene.metadata, wavelength=None, fwhm=None, detector=None)
+
+    def read(self, window: Window) -> NDArray[np.float32]:
+        """Values of a window; NaN where any of the bands that are used is."""
+        cube = self._scene.read(window)
+        return np.stack([np.tensordot(row[used], cube[used], 1) for row, used in self._rows()]).astype(
+            np.float32
+        )
+
+    def _rows(self) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+        return [(row, row != 0) for row in self._response]

@@ -1,0 +1,192 @@
+"""A real pair as two open scenes on nested grids: the MSI resampled where its grid does not nest.
+
+Spectra are never resampled: where the grids do not nest, it is the MSI that is warped onto the HSI's grid
+(GDAL's warper through odc-geo), window by window. Sub-pixel shifts are left to `core.alignment`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from odc.geo.warp import rio_reproject
+
+from pipeline.core.spatial import as_ratio
+from pipeline.core.window import Window
+from pipeline.data.bands_of import BandsImage
+from pipeline.data.grids import Nesting, Raster, nest, nested_ratio
+from pipeline.data.readers import FileScene
+from pipeline.data.scene import Metadata, OpenScene
+from pipeline.errors import InputError
+from pipeline.scenes import BandsOf, FileSource, Pair
+
+MARGIN = 4  # pixels of the source around what a warped window needs
+RESAMPLING = "cubic"
+
+
+@dataclass(frozen=True)
+class ScenePart:
+    """A window of an open scene as an image whose slices NumPy can read.
+
+    Attributes
+    ----------
+    shape : (int, int, int)
+    """
+
+    scene: OpenScene
+    window: Window
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(band, y, x)."""
+        return (self.scene.shape[0], *self.window.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        bands, y, x = key
+        y0, y1, _ = y.indices(self.window.shape[0])
+        x0, x1, _ = x.indices(self.window.shape[1])
+        part = Window(self.window.y0 + y0, self.window.y0 + y1, self.window.x0 + x0, self.window.x0 + x1)
+        return self.scene.read(part)[bands]
+
+
+class WarpedScene:
+    """A scene resampled onto another grid, window by window.
+
+    Parameters
+    ----------
+    scene : OpenScene
+        With CRS and transform.
+    onto : Metadata
+        CRS and transform of the wanted grid.
+    shape : (int, int)
+        Height and width of it.
+    """
+
+    def __init__(self, scene: OpenScene, onto: Metadata, shape: tuple[int, int]) -> None:
+        self._scene = scene
+        self._from = _geobox(scene.metadata, scene.shape[1:])
+        self._onto = _geobox(onto, shape)
+        self.shape = (scene.shape[0], *shape)
+        self.metadata = replace(scene.metadata, crs=onto.crs, transform=onto.transform)
+
+    def read(self, window: Window) -> NDArray[np.float32]:
+        """Values of a window (band, y, x); no-data is NaN, and where the scene does not reach."""
+        target = self._onto[window.slices]
+        needed = self._from.enclosing(target.extent.to_crs(self._from.crs)).pad(MARGIN)
+        corner = ~self._from.affine * (needed.affine * (0, 0))
+        height, width = self._scene.shape[1:]
+        x0, y0 = (round(value) for value in corner)
+        part = Window(
+            max(0, y0), min(height, y0 + needed.shape[0]), max(0, x0), min(width, x0 + needed.shape[1])
+        )
+        warped = np.full((self.shape[0], *window.shape), np.nan, np.float32)
+        if part.shape[0] <= 0 or part.shape[1] <= 0:
+            return warped
+        values = self._scene.read(part)
+        for source, result in zip(values, warped, strict=True):
+            rio_reproject(
+                source,
+                result,
+                self._from[part.slices],
+                target,
+                RESAMPLING,
+                src_nodata=np.nan,
+                dst_nodata=np.nan,
+                tolerance=0.0,  # an approximation would depend on how the scene is cut
+            )
+        return warped
+
+
+@dataclass(frozen=True)
+class OpenPair:
+    """Two open scenes whose grids nest.
+
+    Attributes
+    ----------
+    hsi, msi : OpenScene
+    grids : (Raster, Raster)
+        Of the two, in that order.
+    ratio : Fraction
+    resampled : bool
+        Whether the MSI was warped onto the HSI's grid.
+    """
+
+    hsi: OpenScene
+    msi: OpenScene
+    grids: tuple[Raster, Raster]
+    ratio: Fraction
+    resampled: bool
+
+    def nesting(self, shift: tuple[float, float] = (0.0, 0.0)) -> Nesting:
+        """The common footprint, with the HSI moved by some LR pixels."""
+        return nest(*self.grids, self.ratio, shift)
+
+
+def open_pair(pair: Pair, digests: dict[str, str | None]) -> OpenPair:
+    """Open both images, which must still be the files whose SHA-256 were recorded.
+
+    Parameters
+    ----------
+    pair : Pair
+    digests : dict
+        SHA-256 of `hsi` and `msi`.
+
+    Raises
+    ------
+    InputError
+        A file cannot be used or the two do not belong together.
+    """
+    hsi = FileScene(recorded(pair.hsi, digests["hsi"]))
+    msi = open_msi(pair.msi, digests["msi"])
+    names = pair.hsi.path, pair.files["msi"].path
+    grids = (
+        Raster(names[0], (hsi.shape[1], hsi.shape[2]), hsi.metadata),
+        Raster(names[1], (msi.shape[1], msi.shape[2]), msi.metadata),
+    )
+    ratio = nested_ratio(*grids, pair.ratio)
+    if ratio is not None:
+        return OpenPair(hsi, msi, grids, ratio, False)
+    ratio = _resampled_ratio(grids, pair.ratio)
+    rows, columns = (side // ratio.denominator * ratio.denominator for side in hsi.shape[1:])
+    shape = int(rows * ratio), int(columns * ratio)
+    fine = Affine(*(hsi.metadata.transform or ())) * Affine.scale(1 / float(ratio))
+    onto = replace(hsi.metadata, transform=(fine.a, fine.b, fine.c, fine.d, fine.e, fine.f))
+    warped = WarpedScene(msi, onto, shape)
+    return OpenPair(hsi, warped, (grids[0], Raster(names[1], shape, onto)), ratio, True)
+
+
+def open_msi(msi: FileSource | BandsOf, digest: str | None) -> OpenScene:
+    """The MSI's file, or the bands that it would have of a hyperspectral one."""
+    if isinstance(msi, BandsOf):
+        return BandsImage(FileScene(recorded(msi.source, digest)), msi.spectral)
+    return FileScene(recorded(msi, digest))
+
+
+def recorded(source: FileSource, digest: str | None) -> FileSource:
+    """The source of a file that must have the digest that was recorded."""
+    return source.model_copy(update={"sha256": digest})
+
+
+def _resampled_ratio(grids: tuple[Raster, Raster], ratio: int | float | str | None) -> Fraction:
+    """The configured ratio, or the nearest whole one to that of the pixel sizes on the ground."""
+    if ratio is not None:
+        return as_ratio(ratio)
+    hsi, msi = grids
+    fine = _geobox(msi.place, msi.shape).to_crs(hsi.place.crs).resolution
+    coarse = _geobox(hsi.place, hsi.shape).resolution
+    found = float(np.sqrt(abs(coarse.x * coarse.y / (fine.x * fine.y))))
+    if found < 0.75:
+        raise InputError(
+            f"{msi.name}: its pixels are {1 / found:.3g} times those of {hsi.name}, coarser than the HSI; "
+            "exchange `hsi` and `msi`, or use a sharper image"
+        )
+    return Fraction(max(1, round(found)))
+
+
+def _geobox(place: Metadata, shape: tuple[int, int]) -> GeoBox:
+    return GeoBox(shape, Affine(*(place.transform or ())), place.crs)
