@@ -136,6 +136,8 @@ class Scene(Strict):
                 raise ValueError(f"{key} does not belong to a scene with {given[0]}; leave it out")
         if self.estimation is not None and self.pair is None:
             raise ValueError("estimation of a scene's own is for a pair; use the experiment's `estimation`")
+        if self.estimation is not None and self.estimation.noise == "given":
+            raise ValueError("estimation.noise: a pair's noise is not known; write `noise: estimated`")
         return self
 
 
