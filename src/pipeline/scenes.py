@@ -248,8 +248,8 @@ class SensorResponse(Strict):
     bands: list[str] | None = Field(None, min_length=1, description="bands to use, in order; default: all")
     tables: Literal["builtin", "py6s"] = Field(
         "builtin",
-        description="`builtin`: flat tops of the published centres and widths; `py6s`: response tables of the "
-        "package Py6S, where it is installed",
+        description="`builtin`: flat tops of the published centres and widths; `py6s`: response tables of "
+        "the package Py6S, where it is installed",
     )
 
 
