@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from pipeline.core.window import Window
 from pipeline.data.array_image import ArrayImage, array_size
 from pipeline.data.arrays import SUFFIXES, first_bytes
-from pipeline.data.bands import configured_bands, per_band
-from pipeline.data.products import open_product
+from pipeline.data.band_stack import BandStack
+from pipeline.data.bands import configured_bands, detectors_of, per_band
+from pipeline.data.products import open_product, product_of
 from pipeline.data.raster import RasterImage, raster_size
 from pipeline.data.scene import Metadata, Scene, StoredImage
+from pipeline.data.source_files import file_digests, joint_digest, source_paths
+from pipeline.data.tiled_image import TiledImage
 from pipeline.errors import InputError
-from pipeline.provenance import sha256_of
 from pipeline.scenes import FileSource, Source, SyntheticSource
 
 BLOCK = 2**23  # values that are read at a time when a whole file is looked through
@@ -45,8 +47,12 @@ def source_size(source: Source) -> tuple[int, int] | None:
     """
     if isinstance(source, SyntheticSource):
         return source.height, source.width
-    path = Path(source.path)
     try:
+        paths = source_paths(source)
+        path = paths[0]
+        if len(paths) > 1 or product_of(path) is not None:
+            _, height, width = open_image(source).shape
+            return height, width
         first_bytes(path)
         return array_size(path, source) if path.suffix in SUFFIXES else raster_size(path)
     except InputError:
@@ -71,10 +77,9 @@ class FileScene:
 
     def __init__(self, source: FileSource) -> None:
         path = Path(source.path)
-        first_bytes(path)
-        _check_digest(path, source.sha256)
+        _check_digest(source)
         self._source = source
-        image = self._image = _open(path, source)
+        image = self._image = open_image(source)
         self._kept = self._usable_bands(path)
         self.shape = (len(self._kept), *image.shape[1:])
         self.metadata = Metadata(
@@ -143,8 +148,25 @@ class FileScene:
         return filled, wrong, first
 
 
+def open_image(source: FileSource) -> StoredImage:
+    """The image that a source's `path` leads to: of a file, a product, or tiles side by side."""
+    paths = source_paths(source)
+    images = [_open(path, source) for path in paths]
+    image = images[0] if len(images) == 1 else TiledImage([str(path) for path in paths], images)
+    if image.detector is None:
+        image.detector = detectors_of(image.wavelength)
+    return image
+
+
 def _open(path: Path, source: FileSource) -> StoredImage:
-    if (product := open_product(path, source)) is not None:
+    if not path.is_dir():
+        first_bytes(path)
+    product = open_product(path, source)
+    if source.bands is not None and not isinstance(product, BandStack):
+        raise InputError(
+            f"{path}: `bands` chooses among the files of a product; leave bands out by `bad_bands`"
+        )
+    if product is not None:
         return product
     return ArrayImage(path, source) if path.suffix in SUFFIXES else _raster(path, source)
 
@@ -181,13 +203,14 @@ def _blocks(image: StoredImage) -> Iterator[Window]:
             yield Window(y, min(y + rows, height), x, min(x + columns, width))
 
 
-def _check_digest(path: Path, expected: str | None) -> None:
-    if expected is None:
+def _check_digest(source: FileSource) -> None:
+    if source.sha256 is None:
         return
-    found = sha256_of(path)
-    if found != expected:
+    found = joint_digest(file_digests(source))
+    if found != source.sha256:
         raise InputError(
-            f"{path}: its sha256 is {found}, expected {expected}; fetch the file again or correct `sha256`"
+            f"{source.path}: its sha256 is {found}, expected {source.sha256}; "
+            "fetch the file again or correct `sha256`"
         )
 
 
