@@ -13,7 +13,11 @@ from types import ModuleType
 from pipeline.data.scene import StoredImage
 from pipeline.scenes import FileSource
 
-PRODUCTS: dict[str, str] = {}
+PRODUCTS: dict[str, str] = {
+    "EMIT L2A": "emit",
+    "PRISMA L2D": "prisma",
+    "DESIS L2A": "desis",
+}
 """Name of each product and the module of this package that reads it."""
 
 
