@@ -141,7 +141,11 @@ def test_potsdam(shared_data: Path) -> None:
     """The four tiles are one scene; each pixel is that of its own file."""
     folder = shared_data / "enmap_potsdam"
     scene = FileScene(source(folder))
-    assert scene.shape[1:] == (64, 64)
+    assert scene.shape == (207, 64, 64)  # six bands are no-data, eleven see what the other detector sees
+    assert scene.metadata.wavelength is not None
+    assert (np.diff(scene.metadata.wavelength) > 0).all()
+    pixels = scene.read(Window(0, 64, 0, 64))
+    assert np.isfinite(pixels).all()
     assert scene.metadata.crs == "EPSG:32633"
     assert scene.metadata.transform == (30.0, 0.0, 366015.0, 0.0, -30.0, 5807085.0)
     image = open_image(source(folder))

@@ -82,7 +82,7 @@ class FileSource(Strict):
     bands: list[str] | None = Field(
         None,
         min_length=1,
-        description="names of the bands to read of a product with a file for each, in order (`B02`, `B8A`)",
+        description="names of the bands to read of a product with a file for each (`B02`, `B8A`)",
     )
     bad_bands: list[int] = Field(default_factory=list, description="0-based band indices to leave out")
 

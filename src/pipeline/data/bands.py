@@ -43,10 +43,18 @@ def configured_sensor(source: FileSource, file: ArrayFile | None) -> Spectromete
     return spectrometer(name)
 
 
-def per_band(path: Path, bands: int, wavelength: Bands, fwhm: Bands) -> tuple[Bands, Bands]:
-    """Centres and widths, one for each band; a single width holds for all."""
+def per_band(
+    path: Path, bands: int, wavelength: Bands, fwhm: Bands, bad: tuple[int, ...] = ()
+) -> tuple[Bands, Bands]:
+    """Centres and widths, one for each band; a single width holds for all.
+
+    They may also be one for each band that is not listed as bad, which then have none (NaN): the
+    channels that are no spectral bands.
+    """
     if fwhm is not None and fwhm.size == 1:
         fwhm = np.full(bands, fwhm[0])
+    spectral = np.setdiff1d(np.arange(bands), bad)
+    wavelength, fwhm = (_spread(values, bands, spectral) for values in (wavelength, fwhm))
     for key, values in (("wavelengths", wavelength), ("fwhm", fwhm)):
         if values is not None and values.size != bands:
             raise InputError(
@@ -54,6 +62,14 @@ def per_band(path: Path, bands: int, wavelength: Bands, fwhm: Bands) -> tuple[Ba
                 "band (`band_numbers` picks them), or correct `axes`"
             )
     return wavelength, fwhm
+
+
+def _spread(values: Bands, bands: int, spectral: NDArray[np.intp]) -> Bands:
+    if values is None or values.size != spectral.size:
+        return values
+    spread = np.full(bands, np.nan)
+    spread[spectral] = values
+    return spread
 
 
 def _listed(path: Path, file: ArrayFile | None, key: str, given: list[float] | float | str | None) -> Bands:

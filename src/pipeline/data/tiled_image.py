@@ -111,8 +111,8 @@ def _box(name: str, tile: StoredImage, first_name: str, first: StoredImage) -> W
     if np.abs(found - corners - (x0, y0)).max() > CLOSE:
         x, y = found[0]
         raise InputError(
-            f"{name}: is not on the grid of {first_name} (its corner is at column {x:.2f}, row {y:.2f} there, "
-            f"its pixels are {own[0, 0]:g} by {own[1, 1]:g}, not {grid[0, 0]:g} by {grid[1, 1]:g}); "
+            f"{name}: is not on the grid of {first_name} (its corner is at column {x:.2f}, row {y:.2f} "
+            f"there, its pixels are {own[0, 0]:g} by {own[1, 1]:g}, not {grid[0, 0]:g} by {grid[1, 1]:g}); "
             "resample it before, or leave it out"
         )
     return Window(y0, y0 + height, x0, x0 + width)

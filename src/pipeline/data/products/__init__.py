@@ -20,6 +20,9 @@ PRODUCTS: dict[str, str] = {
     "EO-1 ALI L1T, L1Gst": "ali",
     "Sentinel-2 L2A, L1C": "sentinel2",
     "Landsat Collection 2": "landsat",
+    "EMIT L2A": "emit",
+    "PRISMA L2D": "prisma",
+    "DESIS L2A": "desis",
 }
 """Name of each product and the module of this package that reads it."""
 

@@ -37,10 +37,8 @@ def chosen(folder: Path, wanted: Iterable[str], available: Mapping[str, Path]) -
             "fetch the product again, or choose by `bands`"
         )
     twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or not names:
-        raise InputError(
-            f"{folder}: `bands` lists {', '.join(twice) or 'nothing'} twice; list each band once"
-        )
+    if twice:
+        raise InputError(f"{folder}: `bands` lists {', '.join(twice)} twice; list each band once")
     return names
 
 
