@@ -41,6 +41,9 @@ class SyntheticSource(Strict):
 class FileSource(Strict):
     """A local file: MATLAB v5 `.mat`, `.npz`, or a raster that rasterio opens (GeoTIFF, ENVI).
 
+    `path` may also be the folder of a sensor's product, or tiles side by side: a folder of GeoTIFFs, or a
+    pattern such as `tiles/*.tif`.
+
     What is not given here is read from the file where its format holds it.
     """
 
@@ -77,6 +80,11 @@ class FileSource(Strict):
     )
     scale: float = Field(1.0, gt=0, description="values are divided by this number on ingest")
     nodata: float | None = None
+    bands: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="names of the bands to read of a product with a file for each (`B02`, `B8A`)",
+    )
     bad_bands: list[int] = Field(default_factory=list, description="0-based band indices to leave out")
 
 

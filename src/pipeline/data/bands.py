@@ -21,6 +21,9 @@ EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d+)")
 MICROMETRES_BELOW = 100.0  # no band lies at 100 nm, and none of interest at 100 micrometres
 LONGEST_BAND = 1e6  # nm
 
+FEWEST_OF_DETECTOR = 10  # bands
+SILICON_ENDS = (800.0, 1150.0)  # nm
+
 Bands = NDArray[np.float64] | None
 
 
@@ -40,10 +43,18 @@ def configured_sensor(source: FileSource, file: ArrayFile | None) -> Spectromete
     return spectrometer(name)
 
 
-def per_band(path: Path, bands: int, wavelength: Bands, fwhm: Bands) -> tuple[Bands, Bands]:
-    """Centres and widths, one for each band; a single width holds for all."""
+def per_band(
+    path: Path, bands: int, wavelength: Bands, fwhm: Bands, bad: tuple[int, ...] = ()
+) -> tuple[Bands, Bands]:
+    """Centres and widths, one for each band; a single width holds for all.
+
+    They may also be one for each band that is not listed as bad, which then have none (NaN): the
+    channels that are no spectral bands.
+    """
     if fwhm is not None and fwhm.size == 1:
         fwhm = np.full(bands, fwhm[0])
+    spectral = np.setdiff1d(np.arange(bands), bad)
+    wavelength, fwhm = (_spread(values, bands, spectral) for values in (wavelength, fwhm))
     for key, values in (("wavelengths", wavelength), ("fwhm", fwhm)):
         if values is not None and values.size != bands:
             raise InputError(
@@ -51,6 +62,14 @@ def per_band(path: Path, bands: int, wavelength: Bands, fwhm: Bands) -> tuple[Ba
                 "band (`band_numbers` picks them), or correct `axes`"
             )
     return wavelength, fwhm
+
+
+def _spread(values: Bands, bands: int, spectral: NDArray[np.intp]) -> Bands:
+    if values is None or values.size != spectral.size:
+        return values
+    spread = np.full(bands, np.nan)
+    spread[spectral] = values
+    return spread
 
 
 def _listed(path: Path, file: ArrayFile | None, key: str, given: list[float] | float | str | None) -> Bands:
@@ -76,3 +95,19 @@ def _listed(path: Path, file: ArrayFile | None, key: str, given: list[float] | f
             "give them in nm (1000 for a micrometre)"
         )
     return values
+
+
+def detectors_of(wavelength: Bands) -> NDArray[np.str_] | None:
+    """Names of the detectors of a file whose wavelengths step back where the next one's bands begin.
+
+    Two that meet where silicon ends are a VNIR and a SWIR detector. None where wavelengths only rise,
+    or step back more often than a detector has bands: those are bands in another order.
+    """
+    if wavelength is None:
+        return None
+    runs = np.split(wavelength, np.flatnonzero(np.diff(wavelength) < 0) + 1)
+    if len(runs) == 1 or min(run.size for run in runs) < FEWEST_OF_DETECTOR:
+        return None
+    silicon_ends = len(runs) == 2 and SILICON_ENDS[0] <= runs[1][0] <= runs[0][-1] <= SILICON_ENDS[1]
+    names = ["VNIR", "SWIR"] if silicon_ends else [f"detector {i}" for i in range(1, len(runs) + 1)]
+    return np.repeat(names, [run.size for run in runs])

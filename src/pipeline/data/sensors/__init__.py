@@ -75,6 +75,15 @@ def multispectral_sensors() -> dict[str, list[str]]:
     }
 
 
+def multispectral_bands(sensor: str) -> dict[str, tuple[float, float]]:
+    """Centre and width in nm of each band of a multispectral sensor.
+
+    >>> multispectral_bands("ali")["Pan"]
+    (585.0, 210.0)
+    """
+    return {band["name"]: (band["centre"], band["width"]) for band in _chosen(sensor, None)}
+
+
 def builtin_response(
     sensor: str, bands: Sequence[str] | None, wavelength: Vector, fwhm: Vector | None = None
 ) -> Vector:
