@@ -16,7 +16,7 @@ from pydantic import BaseModel, RootModel
 from threadpoolctl import threadpool_limits
 from typer.core import TyperGroup
 
-from pipeline.config import Estimation, Experiment, json_schema, load_experiment
+from pipeline.config import Estimation, Experiment, Products, json_schema, load_experiment
 from pipeline.errors import InputError
 from pipeline.scenes import Scene
 from pipeline.settings import MethodEntry
@@ -215,6 +215,20 @@ def mosaic(
         manifests=manifests,
         settings=_settings(Method, settings).root,
         seed=seed,
+        out=out,
+    )
+
+
+@app.command()
+def export(fused: Ledger, observation: Ledger, estimate: Ledger, settings: Settings, out: Out) -> None:
+    """Write a fused cube as COG or ENVI, with its quality layer and a STAC item."""
+    from pipeline.steps import export
+
+    export.run(
+        fused=fused,
+        observation=observation,
+        estimate=estimate,
+        settings=_settings(Products, settings),
         out=out,
     )
 

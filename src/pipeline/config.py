@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -74,6 +75,38 @@ class Compute(Strict):
     )
 
 
+class Products(Strict):
+    """The files that are made of every fused cube, in `product/` beside its store."""
+
+    formats: list[Literal["cog", "envi"]] = Field(["cog"], min_length=1, description="of the fused cube")
+    dtype: Literal["float32", "int16"] = Field(
+        "float32", description="of the cube's physical values; int16 rounds them and clips what it cannot hold"
+    )
+    quality: bool = Field(True, description="quality.tif: residuals in units of the noise, and the mask")
+    msi: bool = Field(False, description="msi.tif: the HR-MSI in its own units")
+    stac: bool = Field(False, description="item.json: a STAC item; needs a CRS and `datetime`")
+    datetime: str | dict[Name, str] | None = Field(
+        None,
+        description="when the images were taken, as '2013-07-19T10:30:00Z' or 'start/end', for all scenes or "
+        "by scene",
+    )
+
+    @field_validator("datetime", mode="before")
+    @classmethod
+    def _times(cls, times: Any) -> Any:
+        for text in times.values() if isinstance(times, dict) else [times]:
+            if isinstance(text, date):  # as YAML reads it without quotes
+                raise ValueError(f"put it in quotes, such as '{text.isoformat()}'")
+            if isinstance(text, str):
+                _check_times(text)
+        return times
+
+    def of_scene(self, scene: str) -> Products:
+        """The products of one scene, with its own `datetime`."""
+        times = self.datetime.get(scene) if isinstance(self.datetime, dict) else self.datetime
+        return self.model_copy(update={"datetime": times})
+
+
 class Run(NamedTuple):
     """One fused cube of an experiment."""
 
@@ -100,6 +133,7 @@ class Experiment(Strict):
     estimation: Estimation = Estimation()
     tiling: Tiling = Tiling()
     compute: Compute = Compute()
+    products: Products | None = Field(None, description="files made of the fused cubes; default: none")
     methods: dict[Name, MethodEntry] = Field(
         min_length=1,
         description="label: settings; a label that is not a method's name needs the key `method`",
@@ -132,6 +166,19 @@ class Experiment(Strict):
                 raise ValueError(
                     f"scenes.{name}.responses: {unknown} are not among the responses {list(self.responses)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _products_fit(self) -> Experiment:
+        products = self.products or Products()
+        unknown = set(products.datetime) - set(self.scenes) if isinstance(products.datetime, dict) else set()
+        if unknown:
+            raise ValueError(f"products.datetime: {sorted(unknown)} are not among the scenes")
+        timeless = [name for name in self.scenes if products.of_scene(name).datetime is None]
+        if products.stac and timeless:
+            raise ValueError(
+                f"products.stac: a STAC item needs the time of acquisition; give products.datetime for {timeless}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -206,6 +253,16 @@ class Experiment(Strict):
         studies = (study for study in self.studies.values() if isinstance(study, Trajectory))
         first = {label: self.seeds_of(label)[0] for study in studies for label in study.methods}
         return (run for run in self.runs() if first.get(run.label) == run.seed)
+
+
+def _check_times(text: str) -> None:
+    """Refuse what is not an RFC 3339 time with an offset, or two of them as `start/end`."""
+    try:
+        moments = [datetime.fromisoformat(part) for part in text.split("/")]
+    except ValueError:
+        moments = []
+    if len(moments) not in (1, 2) or not all(moment.tzinfo for moment in moments) or moments != sorted(moments):
+        raise ValueError(f"{text!r} is not a time such as '2013-07-19T10:30:00Z', nor 'start/end' of such")
 
 
 def load_experiment(path: str | Path) -> Experiment:
