@@ -16,8 +16,9 @@ from pydantic import BaseModel, RootModel
 from threadpoolctl import threadpool_limits
 from typer.core import TyperGroup
 
-from pipeline.config import Estimation, Experiment, Products, json_schema, load_experiment
+from pipeline.config import Estimation, Experiment, json_schema, load_experiment
 from pipeline.errors import InputError
+from pipeline.products import Products
 from pipeline.scenes import Scene
 from pipeline.settings import MethodEntry
 from pipeline.validation import parse

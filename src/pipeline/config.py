@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +15,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.errors import InputError
+from pipeline.products import Products
 from pipeline.scenes import NAME, Name, Positive, Response, Scene
 from pipeline.settings import MethodEntry, Seeds, Strict
 from pipeline.studies import StudyEntry, Trajectory, check_studies, complete
@@ -73,38 +73,6 @@ class Compute(Strict):
         pattern=r"^(threads|synchronous|(tcp|tls)://.+:\d+)$",
         description="threads of the job, `synchronous`, or the address of a running Dask scheduler",
     )
-
-
-class Products(Strict):
-    """The files that are made of every fused cube, in `product/` beside its store."""
-
-    formats: list[Literal["cog", "envi"]] = Field(["cog"], min_length=1, description="of the fused cube")
-    dtype: Literal["float32", "int16"] = Field(
-        "float32", description="of the cube's physical values; int16 rounds them and clips what it cannot hold"
-    )
-    quality: bool = Field(True, description="quality.tif: residuals in units of the noise, and the mask")
-    msi: bool = Field(False, description="msi.tif: the HR-MSI in its own units")
-    stac: bool = Field(False, description="item.json: a STAC item; needs a CRS and `datetime`")
-    datetime: str | dict[Name, str] | None = Field(
-        None,
-        description="when the images were taken, as '2013-07-19T10:30:00Z' or 'start/end', for all scenes or "
-        "by scene",
-    )
-
-    @field_validator("datetime", mode="before")
-    @classmethod
-    def _times(cls, times: Any) -> Any:
-        for text in times.values() if isinstance(times, dict) else [times]:
-            if isinstance(text, date):  # as YAML reads it without quotes
-                raise ValueError(f"put it in quotes, such as '{text.isoformat()}'")
-            if isinstance(text, str):
-                _check_times(text)
-        return times
-
-    def of_scene(self, scene: str) -> Products:
-        """The products of one scene, with its own `datetime`."""
-        times = self.datetime.get(scene) if isinstance(self.datetime, dict) else self.datetime
-        return self.model_copy(update={"datetime": times})
 
 
 class Run(NamedTuple):
@@ -177,7 +145,7 @@ class Experiment(Strict):
         timeless = [name for name in self.scenes if products.of_scene(name).datetime is None]
         if products.stac and timeless:
             raise ValueError(
-                f"products.stac: a STAC item needs the time of acquisition; give products.datetime for {timeless}"
+                f"products.stac: needs the time of acquisition; give products.datetime for scenes {timeless}"
             )
         return self
 
@@ -253,16 +221,6 @@ class Experiment(Strict):
         studies = (study for study in self.studies.values() if isinstance(study, Trajectory))
         first = {label: self.seeds_of(label)[0] for study in studies for label in study.methods}
         return (run for run in self.runs() if first.get(run.label) == run.seed)
-
-
-def _check_times(text: str) -> None:
-    """Refuse what is not an RFC 3339 time with an offset, or two of them as `start/end`."""
-    try:
-        moments = [datetime.fromisoformat(part) for part in text.split("/")]
-    except ValueError:
-        moments = []
-    if len(moments) not in (1, 2) or not all(moment.tzinfo for moment in moments) or moments != sorted(moments):
-        raise ValueError(f"{text!r} is not a time such as '2013-07-19T10:30:00Z', nor 'start/end' of such")
 
 
 def load_experiment(path: str | Path) -> Experiment:

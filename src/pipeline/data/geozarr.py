@@ -29,7 +29,9 @@ PROJ = {
 }
 
 
-def geozarr_attributes(shape: tuple[int, int], crs: CRS | None, transform: Transform | None) -> dict[str, Any]:
+def geozarr_attributes(
+    shape: tuple[int, int], crs: CRS | None, transform: Transform | None
+) -> dict[str, Any]:
     """Attributes of a group whose rasters lie on one grid ``(y, x)``; none without a transform.
 
     Parameters

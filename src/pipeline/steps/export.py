@@ -7,14 +7,12 @@ The cube and the observation are read block by block; the reference is not an in
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from pipeline.config import Products
-from pipeline.core.no_reference import residual_maps
+from pipeline.core.residual_maps import residual_maps
 from pipeline.data.export.cog import write_cog
 from pipeline.data.export.envi import write_envi
 from pipeline.data.export.folder import write_folder
@@ -25,6 +23,7 @@ from pipeline.data.files import write_json
 from pipeline.data.schema import metadata_from, msi_metadata_from, variable_of
 from pipeline.data.store import read_store
 from pipeline.errors import InputError
+from pipeline.products import Products
 from pipeline.provenance import code_version, provenance
 from pipeline.steps.observed import read_scene
 
@@ -60,7 +59,8 @@ def run(*, fused: Path, observation: Path, estimate: Path, settings: Products, o
     origin = provenance("export", settings=settings, inputs=[fused, observation, estimate])
 
     def fill(folder: Path) -> dict[str, Any]:
-        products, clipped = _write_cube(folder, image_layer(variable_of(cube, "fused"), like, settings.dtype), settings)
+        layer = image_layer(variable_of(cube, "fused"), like, settings.dtype)
+        products, clipped = _write_cube(folder, layer, settings)
         if settings.quality:
             products.append(_write_quality(folder, cube, observation, estimate))
         if settings.msi:
@@ -89,8 +89,8 @@ def _write_cube(folder: Path, layer: Layer, settings: Products) -> tuple[list[Pr
         products.append(Product(folder / "cube.hdr", "header of cube.bsq", "text/plain", ["metadata"]))
     if layer.dtype == "int16" and 0 <= tally.highest - tally.lowest < FEWEST_LEVELS:
         raise InputError(
-            f"products.dtype: int16 would round values from {tally.lowest:g} to {tally.highest:g} to fewer than "
-            f"{FEWEST_LEVELS} levels; use float32"
+            f"products.dtype: int16 would round values from {tally.lowest:g} to {tally.highest:g} to fewer "
+            f"than {FEWEST_LEVELS} levels; use float32"
         )
     if tally.clipped:
         log.warning("%s: %d values were clipped to the range of int16", folder.parent.name, tally.clipped)

@@ -68,7 +68,8 @@ def _describe(file: Any, layer: Layer) -> None:
     """Names, units, wavelengths and detectors of the bands."""
     meta = layer.metadata
     for index, name in enumerate(layer.names):
-        tags, imagery = {}, {}
+        tags: dict[str, str] = {}
+        imagery: dict[str, str] = {}
         if meta.wavelength is not None:
             centre = float(meta.wavelength[index])
             name = f"{name} ({centre:.6g} nm)"
@@ -92,7 +93,7 @@ def _overviews(side: int) -> list[int]:
     >>> _overviews(256), _overviews(2000)
     ([], [2, 4, 8])
     """
-    factors = []
+    factors: list[int] = []
     while side > BLOCK * 2 ** len(factors):
         factors.append(2 ** (len(factors) + 1))
     return factors

@@ -23,7 +23,8 @@ def write_envi(path: Path, layer: Layer) -> Tally:
             file.set_band_description(number, name)
         file.update_tags(ns="ENVI", **_header(layer))
     header = path.with_suffix(".hdr")
-    header.write_text(header.read_text().replace(f"{{\n{path}}}", f"{{\n{path.name}}}"))  # not where it was made
+    text = header.read_text()
+    header.write_text(text.replace(f"{{\n{path}}}", f"{{\n{path.name}}}"))  # not where it was made
     return _write_values(path, layer)
 
 

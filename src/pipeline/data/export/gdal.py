@@ -29,7 +29,7 @@ def gdal(path: Path) -> Iterator[None]:
         with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_CACHEMAX=CACHE), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             yield
-    except (RasterioError, CPLE_BaseError) as error:
+    except (RasterioError, CPLE_BaseError, SystemError) as error:  # the last where GDAL gives no reason
         reason = " ".join(str(error.__cause__ or error).split())
         raise InputError(f"{path}: could not be written ({reason}); is the disk full?") from None
 

@@ -1,7 +1,7 @@
 """The quality layer of a fused cube: how far it misses both images, in units of their noise, and its mask.
 
 A residual of 1 is what the noise alone would leave. The residuals themselves are computed in
-`core.no_reference`.
+`core.residual_maps`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ NAMES = (
 
 
 def quality_layer(
-    msi_map: NDArray[np.floating], hsi_map: NDArray[np.floating], mask: Image, scene: ObservedScene, like: Metadata
+    msi_map: NDArray[np.floating],
+    hsi_map: NDArray[np.floating],
+    mask: Image,
+    scene: ObservedScene,
+    like: Metadata,
 ) -> Layer:
     """Three bands: residual of the HR-MSI, residual of the LR-HSI, and the mask of the cube.
 
@@ -55,9 +59,8 @@ def quality_layer(
 def nearest_lr(scene: ObservedScene) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """For each row and each column of HR pixels, the LR row or column whose centre is nearest."""
     response = scene.spatial_response
-    shift = getattr(response, "shift", (0.0, 0.0))
     rows, columns = (
         np.clip(np.floor((np.arange(hr) + 0.5) / float(response.ratio) - by).astype(np.intp), 0, lr - 1)
-        for hr, lr, by in zip(scene.hr_shape, scene.lr_shape, shift, strict=True)
+        for hr, lr, by in zip(scene.hr_shape, scene.lr_shape, response.shift, strict=True)
     )
     return rows, columns

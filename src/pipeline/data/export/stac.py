@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +78,16 @@ def stac_item(
         "proj:bbox": list(bounds(shape, like.transform)),
     }
     start, _, end = times.partition("/")
-    moments: dict[str, datetime] = {"datetime": str_to_datetime(start)}
-    if end:
-        moments = {"start_datetime": str_to_datetime(start), "end_datetime": str_to_datetime(end)}
+    moments = [str_to_datetime(text) for text in (start, end) if text]
     item = Item(
         id=name,
         geometry=_footprint(shape, like, crs),
         bbox=[round(edge, DEGREES) for edge in transform_bounds(crs, WGS84, *bounds(shape, like.transform))],
         properties=place | processing,
+        datetime=None if end else moments[0],
+        start_datetime=moments[0] if end else None,
+        end_datetime=moments[1] if end else None,
         stac_extensions=EXTENSIONS,
-        **({"datetime": None} | moments),
     )
     for product in products:
         fields = {"file:size": product.path.stat().st_size, "file:checksum": SHA256 + sha256_of(product.path)}
@@ -115,7 +114,9 @@ def _footprint(shape: tuple[int, int], like: Metadata, crs: CRS) -> dict[str, An
     assert like.transform is not None
     x, y = zip(*corners(shape, like.transform), strict=True)
     longitudes, latitudes = transform(crs, WGS84, x, y)
-    ring = [[round(lon, DEGREES), round(lat, DEGREES)] for lon, lat in zip(longitudes, latitudes, strict=True)]
+    ring = [
+        [round(lon, DEGREES), round(lat, DEGREES)] for lon, lat in zip(longitudes, latitudes, strict=True)
+    ]
     if _signed_area(ring) < 0:
         ring.reverse()
     return {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
