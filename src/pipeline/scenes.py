@@ -64,8 +64,8 @@ class FileSource(Strict):
     )
     wavelengths: list[float] | str | None = Field(
         None,
-        description="nm; a list of one value per band, a variable of the file, or `first:last:count` "
-        "for equal steps",
+        description="nm; a list of one value per band, a variable of the file, `first:last:count` "
+        "for equal steps, or a known sensor (`hyperion`), which also gives widths and detectors",
     )
     fwhm: list[float] | float | str | None = Field(
         None, description="nm; a list, one number, or a variable of the file"
@@ -182,7 +182,33 @@ class GaussianResponse(Strict):
         return self
 
 
-SpectralConfig = Annotated[TableResponse | MatrixResponse | GaussianResponse, Field(discriminator="kind")]
+class SensorResponse(Strict):
+    """R of a known multispectral sensor; `pipeline.data.sensors` names its bands."""
+
+    kind: Literal["sensor"]
+    sensor: Literal[
+        "sentinel2a",
+        "sentinel2b",
+        "landsat8_oli",
+        "landsat9_oli2",
+        "worldview3",
+        "ikonos",
+        "quickbird",
+        "ali",
+        "rapideye",
+        "pleiades",
+    ]
+    bands: list[str] | None = Field(None, min_length=1, description="bands to use, in order; default: all")
+    tables: Literal["builtin", "py6s"] = Field(
+        "builtin",
+        description="`builtin`: flat tops of the published centres and widths; `py6s`: response tables of "
+        "the package Py6S, where it is installed",
+    )
+
+
+SpectralConfig = Annotated[
+    TableResponse | MatrixResponse | GaussianResponse | SensorResponse, Field(discriminator="kind")
+]
 
 
 class Response(Strict):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.window import Window
 from pipeline.data.arrays import ArrayFile, open_arrays
-from pipeline.data.bands import Bands, configured_bands, per_band
+from pipeline.data.bands import Bands, configured_bands, configured_sensor, per_band
 from pipeline.data.scene import Transform
 from pipeline.errors import InputError
 from pipeline.scenes import FileSource
@@ -38,7 +38,6 @@ class ArrayImage:
     crs: str | None = None
     transform: Transform | None = None
     units: str | None = None
-    detector: NDArray[np.str_] | None = None
 
     def __init__(self, path: Path, source: FileSource) -> None:
         file = open_arrays(path)
@@ -46,7 +45,7 @@ class ArrayImage:
         values = file.load(name)
         if np.iscomplexobj(values):
             raise InputError(f"{path}: variable {name!r} is complex; a scene is real")
-        wavelength, fwhm = _described_bands(file, source)
+        wavelength, fwhm, self.detector = _described_bands(file, source)
         what, axes = _axes(file, source, wavelength)
         self._values = _ordered(what, values, axes, source.shape)
         self.shape = self._values.shape
@@ -81,14 +80,17 @@ def _axes(file: ArrayFile, source: FileSource, wavelength: Bands) -> tuple[str, 
     return what, source.axes.split(",") if source.axes else _guessed_axes(what, shape, wavelength)
 
 
-def _described_bands(file: ArrayFile, source: FileSource) -> tuple[Bands, Bands]:
-    """Configured centres and widths of just the bands that the array holds."""
+def _described_bands(file: ArrayFile, source: FileSource) -> tuple[Bands, Bands, NDArray[np.str_] | None]:
+    """Configured centres, widths and detectors of just the bands that the array holds."""
     wavelength, fwhm = configured_bands(file.path, source, file)
+    sensor = configured_sensor(source, file)
+    detector = None if sensor is None else sensor.detector
     if source.band_numbers is not None:
         kept = _band_numbers(file, source.band_numbers, wavelength)
         wavelength = None if wavelength is None else wavelength[kept]
+        detector = None if detector is None else detector[kept]
         fwhm = fwhm[kept] if fwhm is not None and fwhm.size > kept.size else fwhm
-    return wavelength, fwhm
+    return wavelength, fwhm, detector
 
 
 def _ordered(what: str, values: NDArray[Any], axes: list[str], shape: tuple[int, int] | None) -> NDArray[Any]:

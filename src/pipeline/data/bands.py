@@ -1,7 +1,7 @@
 """Band centres and widths that the configuration gives for a file.
 
-They are numbers in nm, `first:last:count`, or a variable of the file. What formats say about bands
-by themselves is read in `raster`.
+They are numbers in nm, `first:last:count`, a variable of the file, or those of a known sensor. What
+formats say about bands by themselves is read in `raster`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.arrays import ArrayFile
+from pipeline.data.sensors import SpectrometerBands, spectrometer, spectrometers
 from pipeline.errors import InputError
 from pipeline.scenes import FileSource
 
@@ -24,8 +25,19 @@ Bands = NDArray[np.float64] | None
 
 
 def configured_bands(path: Path, source: FileSource, file: ArrayFile | None) -> tuple[Bands, Bands]:
-    """Centres and widths that the configuration gives."""
-    return _listed(path, file, "wavelengths", source.wavelengths), _listed(path, file, "fwhm", source.fwhm)
+    """Centres and widths that the configuration gives; a known sensor gives both."""
+    fwhm = _listed(path, file, "fwhm", source.fwhm)
+    if (sensor := configured_sensor(source, file)) is not None:
+        return sensor.wavelength, sensor.fwhm if fwhm is None else fwhm
+    return _listed(path, file, "wavelengths", source.wavelengths), fwhm
+
+
+def configured_sensor(source: FileSource, file: ArrayFile | None) -> SpectrometerBands | None:
+    """The imaging spectrometer that `wavelengths` names, unless a variable of the file has that name."""
+    name = source.wavelengths
+    if not isinstance(name, str) or (file is not None and name in file.shapes):
+        return None
+    return spectrometer(name)
 
 
 def per_band(path: Path, bands: int, wavelength: Bands, fwhm: Bands) -> tuple[Bands, Bands]:
@@ -51,7 +63,8 @@ def _listed(path: Path, file: ArrayFile | None, key: str, given: list[float] | f
         values = np.linspace(float(steps[1]), float(steps[2]), int(steps[3]))
     elif file is None:
         raise InputError(
-            f"{path}: {key} {given!r} is neither a list nor first:last:count; a raster has no variables"
+            f"{path}: {key} {given!r} is neither a list, nor first:last:count, nor a known sensor "
+            f"({', '.join(spectrometers())}); a raster has no variables"
         )
     else:
         values = file.load(given).astype(np.float64).ravel()

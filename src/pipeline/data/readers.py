@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.core.window import Window
 from pipeline.data.array_image import ArrayImage, array_size
 from pipeline.data.arrays import SUFFIXES, first_bytes
-from pipeline.data.bands import configured_bands, per_band
+from pipeline.data.bands import configured_bands, configured_sensor, per_band
 from pipeline.data.products import open_product
 from pipeline.data.raster import RasterImage, raster_size
 from pipeline.data.scene import Metadata, Scene, StoredImage
@@ -160,6 +160,8 @@ def _raster(path: Path, source: FileSource) -> RasterImage:
     wavelength, fwhm = per_band(path, image.shape[0], *configured_bands(path, source, None))
     image.wavelength = image.wavelength if wavelength is None else wavelength
     image.fwhm = image.fwhm if fwhm is None else fwhm
+    if (sensor := configured_sensor(source, None)) is not None:
+        image.detector = sensor.detector
     return image
 
 

@@ -20,7 +20,7 @@ from pipeline.report.published import COLUMNS, SOURCE, TITLES, Line, has_peers, 
 from pipeline.report.standing import Standing
 from pipeline.report.studies import Section
 from pipeline.report.tables import Run
-from pipeline.scenes import GaussianResponse, Response, SpatialConfig
+from pipeline.scenes import GaussianResponse, Response, SensorResponse, SpatialConfig
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,8 @@ def _response(response: Response) -> str:
     spectral = response.spectral
     if isinstance(spectral, GaussianResponse):
         bands = f"{len(spectral.centres)} Gaussian bands"
+    elif isinstance(spectral, SensorResponse):
+        bands = f"{', '.join(spectral.bands or ['all bands'])} of {spectral.sensor} ({spectral.tables})"
     else:
         bands = f"spectral response from {spectral.path}"
     level = "" if response.snr_db is None else f", SNR {response.snr_db:g} dB"
