@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from pipeline.config import Experiment, json_schema, load_experiment
 from pipeline.errors import InputError
+from pipeline.products import Products
 from pipeline.scenes import Estimation, Scene
 from pipeline.settings import MethodEntry
 from pipeline.validation import parse
@@ -239,6 +240,20 @@ def mosaic(
         manifests=manifests,
         settings=_settings(Method, settings).root,
         seed=seed,
+        out=out,
+    )
+
+
+@app.command()
+def export(fused: Ledger, observation: Ledger, estimate: Ledger, settings: Settings, out: Out) -> None:
+    """Write a fused cube as COG or ENVI, with its quality layer and a STAC item."""
+    from pipeline.steps import export
+
+    export.run(
+        fused=fused,
+        observation=observation,
+        estimate=estimate,
+        settings=_settings(Products, settings),
         out=out,
     )
 

@@ -25,6 +25,7 @@ NOT_FOLLOWED = {
     "pipeline.data.verified",
     "pipeline.errors",
     "pipeline.methods",
+    "pipeline.products",
     "pipeline.provenance",
     "pipeline.scenes",
     "pipeline.settings",

@@ -63,6 +63,11 @@ def traces(pattern):
     return paths_of(pattern, EXPERIMENT.traced())
 
 
+def exported(pattern):
+    """A path of every run, if the experiment asks for products."""
+    return paths_of(pattern, EXPERIMENT.runs() if EXPERIMENT.products else [])
+
+
 def paths_of(pattern, chosen):
     """A path of each of some runs; several may share one."""
     paths = [pattern.format(experiment=EXPERIMENT.experiment, **run._asdict()) for run in chosen]
@@ -167,6 +172,10 @@ def simulate_settings(wildcards):
     response = EXPERIMENT.responses[wildcards.response].model_dump(mode="json")
     noise = EXPERIMENT.noise.model_dump(mode="json", exclude={"seeds"})
     return json.dumps({"response": response, "noise": noise})
+
+
+def product_settings(wildcards):
+    return as_json(EXPERIMENT.products.of_scene(wildcards.scene))
 
 
 def plan_settings(wildcards):
