@@ -79,7 +79,30 @@ class FileSource(Strict):
     bad_bands: list[int] = Field(default_factory=list, description="0-based band indices to leave out")
 
 
-Source = Annotated[SyntheticSource | FileSource, Field(discriminator="kind")]
+DatasetName = Literal[
+    "pavia_university",
+    "pavia_centre",
+    "chikusei",
+    "chikusei_matlab",
+    "ksc",
+    "houston_2018",
+    "cave",
+    "mdas_augsburg",
+]
+
+
+class DatasetSource(Strict):
+    """An image of the catalogue, which says how it is read; fetched where it is not there."""
+
+    kind: Literal["dataset"]
+    name: DatasetName = Field(description="see `pipeline datasets list`")
+    image: str | None = Field(None, description="which of its images; default: the first")
+    folder: str | None = Field(
+        None, description="holds a sub-folder for each data set; default: $PIPELINE_DATA, or `data`"
+    )
+
+
+Source = Annotated[SyntheticSource | FileSource | DatasetSource, Field(discriminator="kind")]
 
 
 class Crop(Strict):

@@ -18,12 +18,13 @@ from pipeline.core.window import Window
 from pipeline.data.array_image import ArrayImage, array_size
 from pipeline.data.arrays import SUFFIXES, first_bytes
 from pipeline.data.bands import configured_bands, per_band
+from pipeline.data.catalogue import image
 from pipeline.data.products import open_product
 from pipeline.data.raster import RasterImage, raster_size
 from pipeline.data.scene import Metadata, Scene, StoredImage
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
-from pipeline.scenes import FileSource, Source, SyntheticSource
+from pipeline.scenes import DatasetSource, FileSource, Source, SyntheticSource
 
 BLOCK = 2**23  # values that are read at a time when a whole file is looked through
 TALLEST = 512  # rows of such a block
@@ -45,6 +46,8 @@ def source_size(source: Source) -> tuple[int, int] | None:
     """
     if isinstance(source, SyntheticSource):
         return source.height, source.width
+    if isinstance(source, DatasetSource):
+        return image(source.name, source.image).size
     path = Path(source.path)
     try:
         first_bytes(path)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.core.window import Window
+from pipeline.data.catalogue import file_source
 from pipeline.data.files import json_digest, read_json
 from pipeline.data.readers import FileScene
 from pipeline.data.scene import OpenScene, crop_window, shifted
@@ -19,8 +20,8 @@ from pipeline.data.schema import placeholder, reference_like, valid_pixels
 from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
 from pipeline.data.synthetic import SyntheticScene
 from pipeline.provenance import provenance
+from pipeline.scenes import DatasetSource, Source, SyntheticSource
 from pipeline.scenes import Scene as SceneConfig
-from pipeline.scenes import Source, SyntheticSource
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
@@ -47,6 +48,8 @@ def open_source(record: Path, source: Source) -> OpenScene:
     """The whole scene; a file must still be the one that `download` recorded."""
     if isinstance(source, SyntheticSource):
         return SyntheticScene(source)
+    if isinstance(source, DatasetSource):
+        source = file_source(source)
     return FileScene(source.model_copy(update={"sha256": read_json(record)["sha256"]}))
 
 

@@ -1,7 +1,7 @@
 """Step `download`: make sure that a scene's source is there and record what it is.
 
-A file that is missing is fetched where the configuration has its `url`. The file itself stays
-where the configuration says; the recorded digest ties the results to it.
+A file that is missing is fetched where the configuration has its `url`, or where the catalogue has it.
+The file itself stays in its folder; the recorded digest ties the results to it.
 """
 
 from __future__ import annotations
@@ -9,61 +9,45 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pooch
-import requests
-
-from pipeline.data.arrays import first_bytes
+from pipeline.data.catalogue import data_folder
+from pipeline.data.download import fetch_file, fetch_image
 from pipeline.data.files import write_json
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
-from pipeline.scenes import FileSource, Source
+from pipeline.scenes import DatasetSource, FileSource, Source, SyntheticSource
+from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
 
 def run(*, source: Source, out: Path) -> None:
     """Write `source.json`: parameters of a synthetic scene, or path, size and digest of a file."""
     timing = Timing("download")
-    with timing.measure("io"):
-        content = describe(source)
+    with timing.measure("io"), ProgressReport() as progress:
+        content = describe(source, progress)
     write_json(out, content)
     timing.write(out.parent)
 
 
-def describe(source: Source) -> dict[str, Any]:
-    """What identifies a source's content."""
-    if not isinstance(source, FileSource):
+def describe(source: Source, progress: ProgressReport) -> dict[str, Any]:
+    """What identifies a source's content; a file of the catalogue by its path among the data sets."""
+    if isinstance(source, SyntheticSource):
         return source.model_dump(mode="json")
+    if isinstance(source, DatasetSource):
+        folder = data_folder(source.folder)
+        path = fetch_image(source.name, source.image, folder=folder, progress=progress)
+        return {"kind": "dataset", "path": path.relative_to(folder).as_posix(), **_identity(path)}
     path = Path(source.path)
-    if not path.exists():
-        fetch(source)
+    if source.url is not None:
+        fetch_file(source, progress=progress)
+    elif not path.exists():
+        raise InputError(f"{path}: no such file; put the scene there, correct `path`, or give its `url`")
     if not path.is_file():
         raise InputError(f"{path}: is not a file; give the path of the scene's file")
+    return {"kind": "file", "path": source.path, **_identity(path, source)}
+
+
+def _identity(path: Path, source: FileSource | None = None) -> dict[str, Any]:
     digest = sha256_of(path)
-    if source.sha256 not in (None, digest):
+    if source and source.sha256 not in (None, digest):
         raise InputError(f"{path}: its sha256 is {digest}, but the configuration asks for {source.sha256}")
-    return {"kind": "file", "path": source.path, "bytes": path.stat().st_size, "sha256": digest}
-
-
-def fetch(source: FileSource) -> None:
-    """Fetch a missing file; it appears complete and verified or not at all."""
-    if source.url is None:
-        raise InputError(
-            f"{source.path}: no such file; put the scene there, correct `path`, or give its `url`"
-        )
-    path = Path(source.path)
-    known_hash = source.sha256 and f"sha256:{source.sha256}"
-    pooch.get_logger().setLevel("WARNING")
-    try:
-        pooch.retrieve(source.url, known_hash, fname=path.name, path=path.parent)
-    except (requests.RequestException, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{source.url}: could not be fetched ({reason}); fetch it by other means and put it at {path}"
-        ) from None
-    try:
-        first_bytes(path)
-    except InputError:  # a web page under the file's name would pass for the file next time
-        path.unlink()
-        raise InputError(
-            f"{source.url}: answered by a web page, not data; fetch it by other means and put it at {path}"
-        ) from None
+    return {"bytes": path.stat().st_size, "sha256": digest}
