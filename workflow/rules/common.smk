@@ -60,8 +60,13 @@ def paths_of(pattern, chosen):
 
 
 def scene_file(wildcards):
-    """The scene's local file, and its ENVI header; one that is fetched, or missing, is up to the step."""
+    """The scene's local file, and its ENVI header; one that is fetched, or missing, is up to the step.
+
+    Of a scene in the catalogue, its entry.
+    """
     source = EXPERIMENT.scenes[wildcards.scene].source
+    if source.kind == "dataset":
+        return [f"src/pipeline/data/catalogue/{source.name}.yaml"]
     if source.kind != "file" or source.url:
         return []
     path = Path(source.path)

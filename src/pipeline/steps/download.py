@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.catalogue import data_folder
+from pipeline.data.catalogue import data_folder, image
 from pipeline.data.download import fetch_file, fetch_image
 from pipeline.data.files import write_json
 from pipeline.errors import InputError
@@ -35,7 +35,12 @@ def describe(source: Source, progress: ProgressReport) -> dict[str, Any]:
     if isinstance(source, DatasetSource):
         folder = data_folder(source.folder)
         path = fetch_image(source.name, source.image, folder=folder, progress=progress)
-        return {"kind": "dataset", "path": path.relative_to(folder).as_posix(), **_identity(path)}
+        reading = image(source.name, source.image).reading  # the entry may change, the result with it
+        return {
+            "kind": "dataset",
+            "path": path.relative_to(folder).as_posix(),
+            "reading": reading,
+        } | _identity(path)
     path = Path(source.path)
     if source.url is not None:
         fetch_file(source, progress=progress)

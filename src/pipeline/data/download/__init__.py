@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.data import catalogue
-from pipeline.data.catalogue import Content, Dataset, File
+from pipeline.data.catalogue import Content, Dataset, File, Image
 from pipeline.data.download.claim import Claim, claim
 from pipeline.data.download.lock import NAME as LOCK
 from pipeline.data.download.lock import locked, record
@@ -77,12 +77,9 @@ def fetch_image(
         One line naming file and addresses, what was found and what to do. No file is left behind, but
         `X.part.Y` after a broken transfer of a file with a known checksum: the next one goes on there.
     """
-    entry, image = catalogue.dataset(name), catalogue.image(name, which)
     accept = f"run `pipeline datasets fetch {name} --accept-change`"
-    fetcher = _Fetcher(folder, patience or configured_patience(), progress, accept, accept_change)
-    for file in (*image.beside, image.file):
-        fetcher.ensure(folder / name / file.path, file, _origins(fetcher, name, entry, file, image.bands))
-    return folder / name / image.file.path
+    fetcher = Fetcher(folder, patience or configured_patience(), progress, accept, accept_change)
+    return fetcher.image(name, catalogue.dataset(name), catalogue.image(name, which))
 
 
 def fetch_file(
@@ -92,14 +89,25 @@ def fetch_file(
     assert source.url is not None
     path = Path(source.path)
     accept = f"remove {path.name} from {path.parent / LOCK}"
-    fetcher = _Fetcher(path.parent, patience or configured_patience(), progress, accept, False)
+    fetcher = Fetcher(path.parent, patience or configured_patience(), progress, accept, False)
     content = Content(path=path.name, urls=[source.url], sha256=source.sha256, format="raw")
     fetcher.ensure(path, content, fetcher.addresses(path, content.urls))
 
 
 @dataclass(frozen=True)
-class _Fetcher:
-    """What all files of a fetch have in common."""
+class Fetcher:
+    """What all files of a fetch have in common.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds the lock file; all files lie below it.
+    patience : Patience
+    progress : callable
+    how_to_accept : str
+        What to do for a changed file to be accepted, for messages.
+    accepts_change : bool
+    """
 
     folder: Path
     patience: Patience
@@ -110,6 +118,13 @@ class _Fetcher:
     def addresses(self, path: Path, urls: list[str]) -> list[Origin]:
         """Addresses as origins."""
         return [Origin(url, partial(self._transfer, path.name, url)) for url in urls]
+
+    def image(self, name: str, entry: Dataset, image: Image) -> Path:
+        """Make sure that an image of a data set is there, and what lies beside it first."""
+        for file in (*image.beside, image.file):
+            path = self.folder / name / file.path
+            self.ensure(path, file, _origins(self, name, entry, file, image.bands))
+        return path
 
     def ensure(self, path: Path, content: Content, origins: list[Origin]) -> None:
         """Verify a file that is there, or fetch it from the first origin that has it."""
@@ -123,7 +138,7 @@ class _Fetcher:
         if wrong is not None:
             hint = self._hint(path, content, expected)
             raise InputError(
-                f"{path}: {wrong}; delete it to fetch it again, or put the right file there{hint}"
+                f"{path}: {wrong}; delete it to fetch it again, or replace it by the right one{hint}"
             )
         if expected is content:
             record(self.folder, path, path, content)
@@ -131,34 +146,37 @@ class _Fetcher:
     def _fetch(self, claimed: Claim, content: Content, expected: Content, origins: list[Origin]) -> None:
         known = bool(expected.sha256 or expected.md5)
         failures = []
-        hint = ""
         for origin in origins:
-            wrong = self._try(origin, claimed.part, expected, known)
+            wrong = self._try(origin, claimed.part, content, expected)
             if wrong is None:
                 record(self.folder, claimed.path, claimed.part, content)
                 claimed.settle()
                 return
-            failures.append(f"{origin.name}: {wrong}")
-            hint = hint or self._hint(claimed.part, content, expected)
-        claimed.keep = known and not hint and claimed.part.stat().st_size > 0
-        instead = f"; fetch it by other means and put it at {claimed.path}{hint}"
-        raise InputError("; ".join(failures) + instead)
+            failures.append(wrong)
+        claimed.keep = known and claimed.part.stat().st_size > 0
+        raise InputError("; ".join([*failures, f"fetch it by other means and put it at {claimed.path}"]))
 
-    def _try(self, origin: Origin, part: Path, expected: Content, known: bool) -> str | None:
-        """What is wrong with an origin, or None where `part` is now as it has to be."""
+    def _try(self, origin: Origin, part: Path, content: Content, expected: Content) -> str | None:
+        """What is wrong with an origin, or None where `part` is now as it has to be.
+
+        What is left of `part` otherwise is the beginning of a file.
+        """
+        known = bool(expected.sha256 or expected.md5)
         continued = known and part.stat().st_size > 0
         try:
             origin.write(part, known)
         except TransferError as error:
-            return f"could not be fetched: {error}"
+            return f"{origin.name}: could not be fetched: {error}"
+        except InputError as error:
+            return str(error)
         wrong = fault(part, expected)
-        if wrong is not None and continued:  # what was there may have been of another file
-            return self._try_anew(origin, part, expected)
-        return None if wrong is None else _as_answer(wrong)
-
-    def _try_anew(self, origin: Origin, part: Path, expected: Content) -> str | None:
+        if wrong is None:
+            return None
+        hint = self._hint(part, content, expected)
         part.write_bytes(b"")
-        return self._try(origin, part, expected, known=True)
+        if continued:  # what was there may have been the beginning of another file
+            return self._try(origin, part, content, expected)
+        return f"{origin.name}: {'answered by a web page, not data' if wrong == WEB_PAGE else wrong}{hint}"
 
     def _hint(self, path: Path, content: Content, expected: Content) -> str:
         """How to accept a file that differs from the recorded one alone."""
@@ -170,7 +188,7 @@ class _Fetcher:
         transfer(address, target, name=name, resume=resume, patience=self.patience, progress=self.progress)
 
 
-def _origins(fetcher: _Fetcher, name: str, entry: Dataset, file: File, bands: int) -> list[Origin]:
+def _origins(fetcher: Fetcher, name: str, entry: Dataset, file: File, bands: int) -> list[Origin]:
     """Where a file of a data set comes from: the mirror, the archive, its own addresses."""
     path = fetcher.folder / name / file.path
     found = fetcher.addresses(path, _mirrored(name, file))
@@ -181,11 +199,12 @@ def _origins(fetcher: _Fetcher, name: str, entry: Dataset, file: File, bands: in
         def extract(target: Path, resume: bool) -> None:
             assert entry.archive is not None
             assert file.member is not None
+            fetcher.ensure(archive, entry.archive, fetcher.addresses(archive, urls))
             try:
-                fetcher.ensure(archive, entry.archive, fetcher.addresses(archive, urls))
                 unpack(archive, file.member, target, bands)
-            except InputError as error:
-                raise TransferError(str(error)) from None
+            except InputError:
+                target.write_bytes(b"")
+                raise
 
         found.append(Origin(archive.name, extract))
     return found + fetcher.addresses(path, file.urls)
@@ -195,7 +214,3 @@ def _mirrored(name: str, content: Content) -> list[str]:
     """The address in the mirror that `$PIPELINE_MIRROR` names, a URL or a folder."""
     mirror = os.environ.get("PIPELINE_MIRROR")
     return [f"{mirror.rstrip('/')}/{name}/{content.path}"] if mirror else []
-
-
-def _as_answer(wrong: str) -> str:
-    return "answered by a web page, not data" if wrong == WEB_PAGE else wrong

@@ -48,6 +48,20 @@ class Archive(Protocol):
         """The content of a file."""
 
 
+def archive_fault(path: Path, thorough: bool) -> str | None:
+    """What is wrong with an archive, or None; `thorough` reads all of its content."""
+    try:
+        with _opened(path) as content:
+            names = content.members()
+            for name in names if thorough else ():
+                with content.open(name) as stream:
+                    while stream.read(2**20):
+                        pass
+    except InputError as error:
+        return str(error).removeprefix(f"{path}: ").partition("; ")[0]
+    return None
+
+
 def unpack(archive: Path, member: str, target: Path, bands: int | None) -> None:
     """Write one member of an archive to `target`.
 
@@ -143,9 +157,7 @@ def _opened(path: Path) -> Iterator[Archive]:
         raise InputError(f"{path}: refused, {error}; fetch it from a source that you trust") from None
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:120]
-        raise InputError(
-            f"{path}: damaged or not readable ({reason}); delete it and fetch it again"
-        ) from None
+        raise InputError(f"{path}: damaged ({reason}); delete it and fetch it again") from None
 
 
 def _check_name(name: str) -> None:
