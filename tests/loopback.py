@@ -68,9 +68,38 @@ def good(body: bytes, ranges: bool = True, kind: str = "application/octet-stream
     return page
 
 
-def truncated(body: bytes, at: int) -> Page:
+def truncated(body: bytes, at: int, **headers: str) -> Page:
     """Breaks off after `at` bytes and does not know ranges."""
-    return lambda request: request.send(200, body[:at], length=len(body))
+    return lambda request: request.send(200, body[:at], length=len(body), **headers)
+
+
+def tagged(body: bytes, etag: str) -> Page:
+    """A file that is continued only for who has the beginning of the same."""
+
+    def page(request: Handler) -> None:
+        if request.headers.get("If-Range") == etag:
+            good(body)(request)
+        else:
+            request.send(200, body, ETag=etag)
+
+    return page
+
+
+def chunked(body: bytes, complete: bool = True) -> Page:
+    """A file whose length is not announced, as a whole or without its end."""
+
+    def page(request: Handler) -> None:
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        for first in range(0, len(body), 3000):
+            piece = body[first : first + 3000]
+            request.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        if complete:
+            request.wfile.write(b"0\r\n\r\n")
+        request.close_connection = True
+
+    return page
 
 
 def status(code: int) -> Page:

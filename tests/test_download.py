@@ -19,9 +19,22 @@ import pytest
 import scipy.io
 from PIL import Image as Picture
 
-from loopback import Handler, Loopback, drip, good, in_turn, redirect, serving, silent, status, truncated
+from loopback import (
+    Handler,
+    Loopback,
+    chunked,
+    drip,
+    good,
+    in_turn,
+    redirect,
+    serving,
+    silent,
+    status,
+    tagged,
+    truncated,
+)
 from pipeline.data.catalogue import Content, Dataset
-from pipeline.data.download import Fetcher, fetch_file
+from pipeline.data.download import Fetcher, Origin, fetch_file
 from pipeline.data.download.claim import claim
 from pipeline.data.download.transfer import Patience
 from pipeline.data.download.unpacking import unpack
@@ -43,6 +56,7 @@ def matlab(shape: tuple[int, ...] = (8, 9, 3), name: str = "cube") -> bytes:
 
 
 BODY = matlab((40, 50, 30))
+BODY_2 = BODY[:200] + bytes(value ^ 1 for value in BODY[200:])  # as long, other values
 DIGEST = sha256(BODY).hexdigest()
 CUBE = Content(path="cube.mat", format="matlab5", variable="cube", shape=[40, 50, 30])
 KNOWN = CUBE.model_copy(update={"sha256": DIGEST})
@@ -122,6 +136,7 @@ WRONG = {
     "missing": (status(404), "could not be fetched: HTTP status 404 Not Found"),
     "forbidden": (status(403), "could not be fetched: HTTP status 403 Forbidden"),
     "truncated": (truncated(BODY, 5000), f"broke off after 5000 of {len(BODY)} bytes"),
+    "chunks": (chunked(BODY, complete=False), f"broke off after {len(BODY)} bytes"),
     "broken": (status(503), "HTTP status 503 Service Unavailable"),
     "drip": (drip(BODY, 0.02), "too slow ("),
     "silent": (silent(2), "no answer for 0.4 s"),
@@ -139,7 +154,9 @@ def test_what_a_bad_server_sends_is_not_kept(server: Loopback, tmp_path: Path, c
     assert reason in text
     assert text.endswith(f"; fetch it by other means and put it at {tmp_path / 'cube.mat'}")
     tries = sum(path == "/file.mat" for path, _ in server.asked)
-    assert tries == {"truncated": 3, "broken": 3, "drip": 3, "silent": 3, "loop": 31}.get(case, 1)
+    assert tries == {"truncated": 3, "chunks": 3, "broken": 3, "drip": 3, "silent": 3, "loop": 31}.get(
+        case, 1
+    )
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
@@ -191,13 +208,33 @@ def test_the_next_address_is_tried(server: Loopback, tmp_path: Path) -> None:
 
 def test_a_broken_transfer_goes_on_where_it_stopped(server: Loopback, tmp_path: Path) -> None:
     page = in_turn(truncated(BODY, 5000), good(BODY))
+    fetch(tmp_path, KNOWN, server.offer("/cube.mat", page))
+    assert [asked for _, asked in server.asked] == [None, "bytes=5000-"]
+
+
+@pytest.mark.parametrize(("later", "body"), [('"one"', BODY), ('"two"', BODY_2)])
+def test_without_a_checksum_the_server_has_to_know_the_file(
+    server: Loopback, tmp_path: Path, later: str, body: bytes
+) -> None:
+    page = in_turn(truncated(BODY, 5000, ETag='"one"'), tagged(body, later))
+    assert fetch(tmp_path, CUBE, server.offer("/cube.mat", page)).read_bytes() == body
+    assert [asked for _, asked in server.asked] == [None, "bytes=5000-"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"ETag": 'W/"weak"'}])
+def test_else_it_starts_over(server: Loopback, tmp_path: Path, headers: dict[str, str]) -> None:
+    page = in_turn(truncated(BODY_2, 5000, **headers), good(BODY))
     assert fetch(tmp_path, CUBE, server.offer("/cube.mat", page)).read_bytes() == BODY
-    assert server.asked == [("/cube.mat", None), ("/cube.mat", "bytes=5000-")]
+    assert [asked for _, asked in server.asked] == [None, None]
+
+
+def test_a_length_need_not_be_announced(server: Loopback, tmp_path: Path) -> None:
+    assert fetch(tmp_path, CUBE, server.offer("/cube.mat", chunked(BODY))).read_bytes() == BODY
 
 
 def test_without_ranges_it_starts_over(server: Loopback, tmp_path: Path) -> None:
     page = in_turn(truncated(BODY, 5000), good(BODY, ranges=False))
-    assert fetch(tmp_path, CUBE, server.offer("/cube.mat", page)).read_bytes() == BODY
+    assert fetch(tmp_path, KNOWN, server.offer("/cube.mat", page)).read_bytes() == BODY
 
 
 def test_the_next_run_goes_on_where_the_checksum_is_known(server: Loopback, tmp_path: Path) -> None:
@@ -208,6 +245,19 @@ def test_the_next_run_goes_on_where_the_checksum_is_known(server: Loopback, tmp_
     fetch(tmp_path, KNOWN, url)
     assert server.asked == [("/cube.mat", "bytes=5000-")]
     assert listing(tmp_path) == ["cube.mat"]
+
+
+def test_an_interrupted_transfer_is_kept_where_the_checksum_is_known(tmp_path: Path) -> None:
+    for content, left in ((KNOWN, ["cube.part.mat"]), (CUBE, [])):
+        one = Fetcher(tmp_path / str(len(left)), QUICK, lambda *_: None, "", False)
+
+        def interrupted(target: Path, resume: bool) -> None:
+            target.write_bytes(BODY[:5000])
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            one.ensure(one.folder / "cube.mat", content, [Origin("x", interrupted)])
+        assert listing(one.folder) == left
 
 
 def test_a_rest_of_something_else_is_thrown_away(server: Loopback, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ class Fetcher:
             record(self.folder, path, path, content)
 
     def _fetch(self, claimed: Claim, content: Content, expected: Content, origins: list[Origin]) -> None:
-        known = bool(expected.sha256 or expected.md5)
+        claimed.keep = bool(expected.sha256 or expected.md5)
         failures = []
         for origin in origins:
             wrong = self._try(origin, claimed.part, content, expected)
@@ -153,7 +153,6 @@ class Fetcher:
                 claimed.settle()
                 return
             failures.append(wrong)
-        claimed.keep = known and claimed.part.stat().st_size > 0
         raise InputError("; ".join([*failures, f"fetch it by other means and put it at {claimed.path}"]))
 
     def _try(self, origin: Origin, part: Path, content: Content, expected: Content) -> str | None:

@@ -25,7 +25,7 @@ class Claim:
     part : Path
         Where its content is written; it keeps the suffix, so that readers know it.
     keep : bool
-        Leave `part` behind, for a later claim to go on with.
+        Leave a `part` with content behind, for a later claim to go on with.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,8 @@ def claim(path: Path) -> Iterator[Claim]:
     try:
         yield claimed
     finally:
-        if not claimed.keep and _is_open_file(handle, claimed.part):
+        worth_keeping = claimed.keep and os.fstat(handle).st_size > 0
+        if not worth_keeping and _is_open_file(handle, claimed.part):
             claimed.part.unlink()
         os.close(handle)  # and with it the lock
 

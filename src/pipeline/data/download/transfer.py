@@ -6,6 +6,7 @@ every break. What arrives is not looked at here; see `verification`.
 
 from __future__ import annotations
 
+import ftplib
 import logging
 import os
 import shutil
@@ -26,7 +27,7 @@ Progress = Callable[[str, int, int], None]
 
 BLOCK = 2**18  # bytes
 MEGABYTE = 1_000_000
-AGENT = "Mozilla/5.0 (compatible; pipeline; +https://www.fatiando.org/pooch)"  # some hosts refuse others
+AGENT = "Mozilla/5.0 (compatible; pipeline, hyperspectral image fusion)"  # some hosts refuse others
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP states after which another try may succeed
 
 
@@ -109,14 +110,14 @@ def transfer(
     if not protocol:
         _copied(Path(address), target)
         return
-    downloader: Any = Resuming(name, patience, progress)
+    downloader: Any = Resuming(name, patience, progress, verified=resume)
     try:
         if protocol not in ("http", "https"):
             downloader = pooch.choose_downloader(address)
         downloader(address, str(target), None)
     except TransferError:
         raise
-    except (ValueError, *TROUBLE) as error:
+    except (ValueError, ftplib.Error, *TROUBLE) as error:
         raise TransferError(_in_one_line(error)) from None
 
 
@@ -131,12 +132,24 @@ def _copied(source: Path, target: Path) -> None:
 
 @dataclass
 class Resuming:
-    """Fetches over HTTP, again and from where it stopped when a connection breaks."""
+    """Fetches over HTTP, again and from where it stopped when a connection breaks.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, for the progress.
+    patience : Patience
+    progress : callable
+    verified : bool
+        The whole is compared with a checksum later. Else a transfer goes on only where the server can
+        tell that it still has the same file (RFC 9110, `If-Range`).
+    """
 
     name: str
     patience: Patience
     progress: Progress
-    _etag: str | None = field(default=None, init=False)
+    verified: bool
+    _validator: str | None = field(default=None, init=False)
 
     def __call__(self, url: str, output_file: str, pooch: Any = None, check_only: bool = False) -> None:
         """Fetch `url`; an `output_file` with content is continued."""
@@ -154,12 +167,12 @@ class Resuming:
         return None
 
     def _attempt(self, url: str, target: Path) -> None:
-        have = target.stat().st_size
+        have = target.stat().st_size if self.verified or self._validator else 0
         headers = {"User-Agent": AGENT, "Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
-            if self._etag:
-                headers["If-Range"] = self._etag
+            if self._validator:
+                headers["If-Range"] = self._validator
         try:
             with requests.get(url, headers=headers, stream=True, timeout=self.patience.seconds) as response:
                 self._receive(response, target, have)
@@ -185,10 +198,9 @@ class Resuming:
         if status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             target.write_bytes(b"")
             raise TransferError("continued at another place than asked", broken=True)
-        if status == 200 and not self._etag:
-            # a weak ETag says nothing about bytes
-            etag = response.headers.get("ETag", "")
-            self._etag = etag if etag.startswith('"') else None
+        if status == 200:
+            etag = response.headers.get("ETag", "")  # a weak one says nothing about bytes
+            self._validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
         with target.open("r+b") as sink:
