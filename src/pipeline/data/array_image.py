@@ -64,7 +64,7 @@ class ArrayImage:
             rows, columns = window.slices
             values = self._values[rows, columns][None]
         elif len(self._axes) == 3:
-            part = {"band": bands, "y": window.slices[0], "x": window.slices[1]}
+            part: dict[str, Any] = {"band": bands, "y": window.slices[0], "x": window.slices[1]}
             read = self._values[tuple(part[axis] for axis in self._axes)]
             values = read.transpose([self._axes.index(axis) for axis in ("band", "y", "x")])
         else:
