@@ -222,6 +222,47 @@ def test_landsat_level1(tmp_path: Path) -> None:
     assert "IMAGE_ATTRIBUTES/SUN_ELEVATION is missing" in refused(path)
 
 
+def test_landsat7_has_no_published_bands_here(tmp_path: Path) -> None:
+    """TM and ETM+ are read, their wavelengths are up to the configuration."""
+    bands = {n: products.numbers(SHAPE, n, "uint16") for n in (1, 2, 3, 4, 5, 7)}
+    path = products.write_landsat(tmp_path / "scene", bands, np.full(SHAPE, 5440, np.uint16))
+    for file in path.iterdir():
+        file.rename(file.with_name(file.name.replace("LC08", "LE07")))
+    scene = read(path)
+    np.testing.assert_allclose(scene.data, expected(np.stack(list(bands.values())), 2.75e-5, -0.2), rtol=1e-6)
+    assert scene.wavelength is None
+    nm = [485.0, 560, 660, 835, 1650, 2220]
+    assert read(path, wavelengths=nm).wavelength.tolist() == nm  # type: ignore[union-attr]
+
+
+def test_nodata_is_compared_with_stored_numbers(tmp_path: Path) -> None:
+    """A reflectance of zero is none, where the stored zero is no data."""
+    data = products.numbers((12, 16), 0, "uint16")
+    data[3, 3] = 1000
+    path = products.write_sentinel2(tmp_path, {("B02", 10): data})
+    scene = read(path, bands=["B02"], nodata=0)
+    assert scene.data[0, 3, 3] == 0
+    assert np.isnan(scene.data).sum() == 1
+
+
+def test_metadata_and_archives_are_no_images(tmp_path: Path) -> None:
+    path = products.write_sentinel2(tmp_path, safe_bands())
+    assert f"is metadata, not an image; give the product's folder, {path}" in refused(path / "MTD_MSIL2A.xml")
+    archive = tmp_path / "product.zip"
+    archive.write_bytes(b"PK")
+    assert "is an archive; unpack it" in refused(archive)
+
+
+def test_report_names_product_and_files(tmp_path: Path) -> None:
+    path = products.write_ali(tmp_path / "ali", {n: products.numbers(SHAPE, n) for n in range(2, 11)})
+    report = FileScene(FileSource(kind="file", path=str(path), bands=["B02", "B10"])).report
+    assert report["product"] == "EO-1 ALI L1T, L1Gst"
+    assert report["files"] == [
+        f"{products.ALI}_{end}" for end in ("B02_L1T.TIF", "B10_L1T.TIF", "MTL_L1T.TXT")
+    ]
+    assert report["units"] == "W m-2 sr-1 um-1"
+
+
 def test_bands_of_one_product_lie_on_one_grid(tmp_path: Path) -> None:
     bands = {n: products.numbers(SHAPE, n) for n in range(2, 11)}
     path = products.write_ali(tmp_path / "ali", bands)

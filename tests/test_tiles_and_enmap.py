@@ -18,9 +18,12 @@ from pipeline.core.window import Window
 from pipeline.data.bands import detectors_of
 from pipeline.data.readers import FileScene, open_image, read_scene, source_size
 from pipeline.data.scene import Scene
+from pipeline.data.schema import scene_from
+from pipeline.data.store import read_store
 from pipeline.errors import InputError
 from pipeline.scenes import FileSource
-from pipeline.steps import download
+from pipeline.scenes import Scene as SceneConfig
+from pipeline.steps import crop, download
 
 CUBE = np.random.default_rng(0).integers(1, 10_000, (3, 12, 10)).astype(np.int16)
 
@@ -256,6 +259,16 @@ def test_mask_band_and_units(tmp_path: Path) -> None:
     assert scene.units == "W m-2 sr-1 um-1"
 
 
+def test_configured_nodata_is_compared_with_stored_numbers(tmp_path: Path) -> None:
+    data = CUBE.copy()
+    data[:, 2, 3] = -32768
+    path = products.write_tif(tmp_path / "a.tif", data)
+    with rasterio.open(path, "r+") as file:
+        file.scales = (1e-4,) * 3
+    scene = read(path, nodata=-32768)
+    np.testing.assert_array_equal(np.isnan(scene.data), data == -32768)
+
+
 def test_nodata_of_each_band(tmp_path: Path) -> None:
     """A VRT can declare another no-data value for each band."""
     path = products.write_tif(tmp_path / "a.tif", CUBE)
@@ -292,3 +305,16 @@ def test_detectors_of() -> None:
     assert detectors_of(np.array([650.0, 560, 480])) is None  # red, green, blue
     assert detectors_of(vnir) is None
     assert detectors_of(None) is None
+
+
+def test_potsdam_becomes_a_reference(shared_data: Path, tmp_path: Path) -> None:
+    """`download` and `crop` take the four tiles as one scene: monotonic wavelengths, bands left out."""
+    tiles = source(shared_data / "enmap_potsdam" / "*.tif")
+    download.run(source=tiles, out=tmp_path / "source.json")
+    scene = SceneConfig(source=tiles)
+    crop.run(source=tmp_path / "source.json", settings=scene, out=tmp_path / "reference.json")
+    reference = scene_from(read_store(tmp_path / "reference.json"))
+    assert reference.data.shape == (207, 64, 64)
+    assert reference.wavelength is not None
+    assert (np.diff(reference.wavelength) > 0).all()
+    assert np.isfinite(reference.data).all()

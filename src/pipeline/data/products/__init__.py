@@ -27,9 +27,15 @@ PRODUCTS: dict[str, str] = {
 """Name of each product and the module of this package that reads it."""
 
 
+def product_name(path: Path) -> str | None:
+    """Name of the first product that a path matches, or None."""
+    return next((name for name, module in PRODUCTS.items() if _module(module).matches(path)), None)
+
+
 def product_of(path: Path) -> ModuleType | None:
-    """The module of the first product that a path matches, or None."""
-    return next((module for module in map(_module, PRODUCTS.values()) if module.matches(path)), None)
+    """The module that reads the product that a path matches, or None."""
+    name = product_name(path)
+    return None if name is None else _module(PRODUCTS[name])
 
 
 def open_product(path: Path, source: FileSource) -> StoredImage | None:

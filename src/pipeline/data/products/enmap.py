@@ -65,7 +65,8 @@ class EnmapImage(RasterImage):
         level = re.search(r"L1C|L2A", path.name)
         self.units = UNITS[level[0]] if level else None
         self.detector = _detectors(metadata, root, self.shape[0])
-        self.nodata = as_number(metadata, "backgroundValue", root.findtext(".//{*}backgroundValue"))
+        background = root.findtext(".//{*}backgroundValue")
+        self.nodata = (as_number(metadata, "backgroundValue", background),)
 
 
 def _spectral_images(path: Path) -> list[Path]:
