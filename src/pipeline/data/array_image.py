@@ -61,7 +61,8 @@ class ArrayImage:
     def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values of some bands of a window; an array declares nothing missing."""
         if len(self._axes) == 3:
-            part = {"band": bands, "y": window.slices[0], "x": window.slices[1]}
+            rows, columns = window.slices
+            part: dict[str, Any] = {"band": bands, "y": rows, "x": columns}
             read = self._values[tuple(part[axis] for axis in self._axes)]
             values = read.transpose([self._axes.index(axis) for axis in ("band", "y", "x")])
         else:
@@ -75,11 +76,9 @@ class ArrayImage:
         across = self.shape[2] if row_major else self.shape[1]
         along, side = window.slices if row_major else window.slices[::-1]
         pixels = slice(along.start * across, along.stop * across)
-        if self._axes[0] == "band":
-            values = self._values[bands, pixels]
-        else:
-            values = self._values[pixels, bands].T
-        values = values.reshape(len(bands), -1, across)[:, :, side]
+        by_band = self._axes[0] == "band"
+        read = self._values[bands, pixels] if by_band else self._values[pixels, bands].T
+        values = read.reshape(len(bands), -1, across)[:, :, side]
         return values if row_major else values.transpose(0, 2, 1)
 
     def _stored_together(self) -> tuple[int, int]:
