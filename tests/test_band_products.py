@@ -91,6 +91,15 @@ def test_hyperion_reads_the_calibrated_bands(hyperion: tuple[Path, dict[int, np.
     assert read(path, bands=["B099", "B101"]).bands == 2
 
 
+def test_hyperion_level_1gst(tmp_path: Path) -> None:
+    bands = {n: products.numbers(SHAPE, n) for n in (20, 30, 100)}
+    path = products.write_hyperion(tmp_path / "scene", bands, level="L1GST")
+    scene = read(path, bands=["B020", "B030", "B100"])
+    np.testing.assert_array_equal(
+        scene.data, expected(np.stack(list(bands.values())), [1 / 40, 1 / 40, 1 / 80])
+    )
+
+
 def test_hyperion_without_metadata(hyperion: tuple[Path, dict[int, np.ndarray]]) -> None:
     path, _ = hyperion
     mtl = path / f"{products.HYPERION}_MTL_L1T.TXT"
@@ -260,6 +269,7 @@ def test_report_names_product_and_files(tmp_path: Path) -> None:
     assert report["files"] == [
         f"{products.ALI}_{end}" for end in ("B02_L1T.TIF", "B10_L1T.TIF", "MTL_L1T.TXT")
     ]
+    assert report["names"] == ["B02", "B10"]
     assert report["units"] == "W m-2 sr-1 um-1"
 
 

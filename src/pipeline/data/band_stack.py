@@ -46,7 +46,7 @@ class BandFile:
 
 
 class BandStack:
-    """Bands of a product as a `StoredImage`, in the order in which they are given.
+    """Bands of a product as a `StoredImage`, in the order in which they are given; `names` lists them.
 
     Parameters
     ----------
@@ -80,6 +80,7 @@ class BandStack:
     ) -> None:
         self._bands, self._filled, self._flags = bands, filled or {}, flags
         self.nodata = tuple(nodata)
+        self.names = [band.name for band in bands]
         telling = [band.path for group in self._filled.values() for band in group]
         paths = [band.path for band in bands] + telling + ([flags[0]] if flags else [])
         self._files = {path: open_raster(path) for path in paths}

@@ -79,7 +79,8 @@ class FileScene:
     report : dict
         What became of the file, for JSON: `path`, `product` (its name, or None), `files` (those that are
         read, metadata included), `shape` of the scene, `file_bands` (their number),
-        `bands` (those kept, 0-based in the file, in the scene's order), `left_out` (a list of
+        `bands` (those kept, 0-based in the file, in the scene's order), `names` (theirs, in a product
+        with a file for each), `left_out` (a list of
         `reason` and `bands`), `nodata_share` (of the kept bands' values), `scale` and `units`.
 
     Raises
@@ -113,6 +114,7 @@ class FileScene:
             "shape": list(self.shape),
             "file_bands": image.shape[0],
             "bands": self._kept,
+            "names": [image.names[band] for band in self._kept] if isinstance(image, BandStack) else None,
             "left_out": [{"reason": reason, "bands": bands} for reason, bands in left_out.items()],
             "nodata_share": missing,
             "scale": source.scale,
