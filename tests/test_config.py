@@ -280,8 +280,8 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
             "responses.oli.spatial: kind gaussian needs exactly one of fwhm, mtf",
         ),
         (
-            changed((*RESPONSE, "spatial", "ratio"), 1),
-            "responses.oli.spatial: spatial response: ratio 1 is not above 1",
+            changed((*RESPONSE, "spatial", "ratio"), 0.5),
+            "responses.oli.spatial: spatial response: ratio 1/2 is below 1",
         ),
         (
             changed((*RESPONSE, "spatial", "ratio"), "4/0"),

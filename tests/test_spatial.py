@@ -324,7 +324,7 @@ def test_ratios(given_ratio: Any, expected: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SpatialResponse.bicubic(ratio=1), "ratio 1 is not above 1"),
+        (lambda: SpatialResponse.bicubic(ratio=0.5), "ratio 1/2 is below 1"),
         (lambda: SpatialResponse.box(ratio="4:1"), "ratio '4:1' is not a number; write 4, 8.33 or '25/3'"),
         (lambda: SpatialResponse.box(ratio="4/0"), "ratio '4/0' is not a number"),
         (lambda: SpatialResponse.box(ratio=float("nan")), "ratio nan is not a number"),

@@ -15,6 +15,7 @@ from pipeline.settings import Strict
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(pattern=NAME)]
 Positive = Annotated[float, Field(gt=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class SyntheticSource(Strict):
@@ -129,6 +130,11 @@ class SpatialConfig(Strict):
     fwhm: float | None = Field(None, gt=0, description="Gaussian: full width at half maximum in LR pixels")
     mtf: float | None = Field(None, gt=0, lt=1, description="Gaussian: MTF at the LR Nyquist frequency")
     psf: list[list[float]] | None = Field(None, description="psf: samples at HR pixel spacing")
+    shift: tuple[Finite, Finite] | None = Field(
+        None,
+        description="rows and columns, in LR pixels, by which LR pixels lie further down and right on the "
+        "HR image than the two grids say; default: none",
+    )
 
     @model_validator(mode="after")
     def _fits_kind(self) -> SpatialConfig:
@@ -143,6 +149,9 @@ class SpatialConfig(Strict):
 
     def build(self) -> SpatialResponse:
         """The response object of `pipeline.core`."""
+        return self._centred().shifted(*(self.shift or (0.0, 0.0)))
+
+    def _centred(self) -> SpatialResponse:
         if self.kind == "bicubic":
             return SpatialResponse.bicubic(ratio=self.ratio)
         if self.kind == "box":

@@ -15,6 +15,8 @@ from scipy.ndimage import distance_transform_edt
 
 from pipeline.core.observation import Observation
 
+ROUNDING = 1e-9  # LR pixels: a centre on the edge of two LR pixels belongs to the second one anywhere
+
 
 def missing_pixels(image: NDArray[Any]) -> NDArray[np.bool_]:
     """Pixels ``(y, x)`` of an image ``(band, y, x)`` with NaN in any band."""
@@ -41,11 +43,16 @@ def fill_nearest(image: NDArray[Any]) -> NDArray[Any]:
     return image[:, rows, cols]
 
 
-def footprint(lr_missing: NDArray[np.bool_], hr_shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """HR pixels ``(H, W)`` whose centre lies in an LR pixel of the mask ``(h, w)``."""
+def footprint(
+    lr_missing: NDArray[np.bool_], hr_shape: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0)
+) -> NDArray[np.bool_]:
+    """HR pixels ``(H, W)`` whose centre lies in an LR pixel of the mask ``(h, w)``.
+
+    With a `SpatialResponse`'s shift, pixels that lie in none belong to the nearest one.
+    """
     rows, cols = (
-        ((np.arange(hr) + 0.5) * lr / hr).astype(int)
-        for hr, lr in zip(hr_shape, lr_missing.shape, strict=True)
+        np.clip(np.floor((np.arange(hr) + 0.5) * lr / hr - displaced + ROUNDING), 0, lr - 1).astype(int)
+        for hr, lr, displaced in zip(hr_shape, lr_missing.shape, shift, strict=True)
     )
     return lr_missing[np.ix_(rows, cols)]
 
@@ -60,5 +67,6 @@ def filled_observation(observation: Observation) -> Observation:
 def mark_nodata(cube: NDArray[np.float32], observation: Observation) -> NDArray[np.float32]:
     """The cube with NaN where the HR-MSI, or the LR-HSI's pixel around it, has no data."""
     missing = missing_pixels(observation.hr_msi)
-    missing |= footprint(missing_pixels(observation.lr_hsi), observation.hr_shape)
+    shift = observation.spatial_response.shift
+    missing |= footprint(missing_pixels(observation.lr_hsi), observation.hr_shape, shift)
     return np.where(missing, np.float32("nan"), cube) if missing.any() else cube

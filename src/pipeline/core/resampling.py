@@ -26,14 +26,20 @@ def keys_cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def response_matrix(
-    hr_size: int, ratio: Fraction, out_size: int, kernel: Kernel, support: float, normalise: bool = True
+    hr_size: int,
+    ratio: Fraction,
+    out_size: int,
+    kernel: Kernel,
+    support: float,
+    normalise: bool = True,
+    offset: float = 0.0,
 ) -> NDArray[np.float64]:
     """Sampling matrix ``(out_size, hr_size)`` of a kernel, with symmetric (half-sample) borders.
 
-    Row i holds the kernel centred on ``(i + 1/2) ratio - 1/2``, folded at the borders as
+    Row i holds the kernel centred on ``(i + 1/2) ratio - 1/2 + offset``, folded at the borders as
     MATLAB's `imresize` does. A `ratio` below 1 upsamples.
     """
-    taps, weights = _taps(hr_size, ratio, np.arange(out_size), kernel, support, normalise)
+    taps, weights = _taps(hr_size, ratio, np.arange(out_size), kernel, support, normalise, offset)
     return _dense(taps, weights, hr_size)
 
 
@@ -44,6 +50,7 @@ def response_rows(
     kernel: Kernel,
     support: float,
     normalise: bool = True,
+    offset: float = 0.0,
 ) -> tuple[NDArray[np.float64], int]:
     """Some rows of `response_matrix`, without the columns before the first and after the last one used.
 
@@ -53,7 +60,7 @@ def response_rows(
     first : int
         The column of the whole matrix at which it begins.
     """
-    taps, weights = _taps(hr_size, ratio, rows, kernel, support, normalise)
+    taps, weights = _taps(hr_size, ratio, rows, kernel, support, normalise, offset)
     used = taps[weights != 0]
     first, last = int(used.min()), int(used.max())
     inside = np.clip(taps, first, last)  # taps of zero weight may lie outside
@@ -67,9 +74,10 @@ def _taps(
     kernel: Kernel,
     support: float,
     normalise: bool,
+    offset: float,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """For each row, the columns that it uses, folded at the borders, and their weights."""
-    centres = (rows + 0.5) * float(ratio) - 0.5
+    centres = (rows + 0.5) * float(ratio) - 0.5 + offset
     first = np.floor(centres - support / 2).astype(int)
     taps = first[:, None] + np.arange(ceil(support) + 2)
     weights = kernel(centres[:, None] - taps)
@@ -86,9 +94,13 @@ def _dense(taps: NDArray[np.intp], weights: NDArray[np.float64], columns: int) -
     return matrix
 
 
-def upsampling_matrix(lr_size: int, hr_size: int) -> NDArray[np.float64]:
-    """Bicubic interpolation ``(hr_size, lr_size)`` in MATLAB's `imresize` convention."""
-    return response_matrix(lr_size, Fraction(lr_size, hr_size), hr_size, keys_cubic, 4.0)
+def upsampling_matrix(lr_size: int, hr_size: int, shift: float = 0.0) -> NDArray[np.float64]:
+    """Bicubic interpolation ``(hr_size, lr_size)`` in MATLAB's `imresize` convention.
+
+    LR pixels lie `shift` LR pixels further along the axis than the HR pixels under them.
+    """
+    ratio = Fraction(lr_size, hr_size)
+    return response_matrix(lr_size, ratio, hr_size, keys_cubic, 4.0, offset=-shift)
 
 
 def sampled_kernel(profile: NDArray[np.float64]) -> tuple[Kernel, float]:

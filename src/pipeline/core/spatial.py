@@ -11,10 +11,10 @@ free point spread functions. This is not a resampler between georeferenced grids
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from math import ceil, log, pi, sqrt
+from math import ceil, isfinite, log, pi, sqrt
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -48,33 +48,40 @@ class SpatialResponse:
     """A point spread function followed by decimation, independent of the image's size.
 
     Build it with `bicubic`, `gaussian`, `box` or `from_psf`. An LR pixel covers exactly `ratio`
-    HR pixels, and the PSF is centred on the LR pixel's centre.
+    HR pixels; the PSF of LR pixel i is centred on the HR position ``(i + 1/2 + shift) ratio``, in
+    HR pixels from the image's corner.
 
     Attributes
     ----------
     kind : {"bicubic", "gaussian", "box", "psf"}
     ratio : Fraction
-        LR pixel size over HR pixel size, above 1; any rational number.
+        LR pixel size over HR pixel size, 1 or more; any rational number. At 1, H is a blur and a shift.
     fwhm : float or None
         Full width at half maximum of the Gaussian, in LR pixels.
     psf : tuple of tuple of float, or None
         The free PSF sampled at HR pixel spacing, summing to one.
+    shift : (float, float)
+        Rows and columns, in LR pixels, by which the LR pixels lie further down and right on the HR
+        image than the two grids say.
     """
 
     kind: str
     ratio: Fraction
     fwhm: float | None = None
     psf: tuple[tuple[float, ...], ...] | None = None
+    shift: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(
                 f"spatial response: kind {self.kind!r} is unknown; use one of {', '.join(KINDS)}"
             )
-        if self.ratio <= 1:
-            raise InputError(f"spatial response: ratio {self.ratio} is not above 1")
+        if self.ratio < 1:
+            raise InputError(f"spatial response: ratio {self.ratio} is below 1")
         if self.kind == "gaussian" and not (self.fwhm and self.fwhm > 0):
             raise InputError(f"spatial response: a Gaussian needs a positive fwhm, got {self.fwhm}")
+        if not all(map(isfinite, self.shift)):
+            raise InputError(f"spatial response: shift {self.shift} is not finite")
 
     @classmethod
     def bicubic(cls, *, ratio: float | str | Fraction) -> Self:
@@ -113,8 +120,8 @@ class SpatialResponse:
     def from_psf(cls, psf: ArrayLike, *, ratio: float | str | Fraction) -> Self:
         """A free PSF, sampled at HR pixel spacing and centred on the array's centre.
 
-        Where the LR pixel's centre falls between the samples (an odd PSF with an even ratio), the
-        PSF is interpolated linearly; with matching parity it is used exactly. The array is
+        Where the LR pixel's centre falls between the samples (an odd PSF with an even ratio, or a
+        shift), the PSF is interpolated linearly; with matching parity it is used exactly. The array is
         normalised to sum one.
         """
         try:
@@ -135,7 +142,8 @@ class SpatialResponse:
         """Rebuild a response from `to_dict`."""
         psf = fields.get("psf")
         frozen = tuple(tuple(row) for row in psf) if psf else None
-        return cls(fields["kind"], Fraction(fields["ratio"]), fields.get("fwhm"), frozen)
+        dy, dx = fields.get("shift", (0.0, 0.0))
+        return cls(fields["kind"], Fraction(fields["ratio"]), fields.get("fwhm"), frozen, (dy, dx))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready fields, from which `from_dict` rebuilds the same response."""
@@ -144,7 +152,13 @@ class SpatialResponse:
             fields["fwhm"] = self.fwhm
         if self.psf is not None:
             fields["psf"] = [list(row) for row in self.psf]
+        if any(self.shift):
+            fields["shift"] = list(self.shift)
         return fields
+
+    def shifted(self, dy: float, dx: float) -> Self:
+        """The response displaced by so many LR pixels more, down and right on the HR image."""
+        return replace(self, shift=(self.shift[0] + dy, self.shift[1] + dx))
 
     def lr_size(self, hr_size: int) -> int:
         """Number of LR pixels over `hr_size` HR pixels; the ratio must divide it."""
@@ -195,13 +209,18 @@ class SpatialResponse:
 
     @cached_property
     def support_lr(self) -> int:
-        """LR pixels, rounded up, from an LR pixel's centre to the end of what it sees."""
+        """LR pixels, rounded up, from an LR pixel's centre on its grid to the end of what it sees."""
         reach = max(support for _, support, _ in self._profiles() + self._profiles(columns=True))
-        return ceil(reach / 2 / self.ratio)
+        return ceil(reach / 2 / self.ratio + max(map(abs, self.shift)))
+
+    @property
+    def shift_lr(self) -> int:
+        """LR pixels, rounded up, between an LR pixel's centre and its place on its grid, along an axis."""
+        return ceil(max(map(abs, self.shift)))
 
     def _factors(self, size: int, columns: bool = False) -> tuple[NDArray[np.float64], ...]:
         return tuple(
-            response_matrix(size, self.ratio, self.lr_size(size), *profile)
+            response_matrix(size, self.ratio, self.lr_size(size), *profile, offset=self._offset(columns))
             for profile in self._profiles(columns)
         )
 
@@ -210,7 +229,10 @@ class SpatialResponse:
     ) -> tuple[tuple[NDArray[np.float64], ...], int]:
         """The given rows of all factors over the columns that any of them uses, and the first of these."""
         self.lr_size(size)
-        parts = [response_rows(size, self.ratio, rows, *profile) for profile in self._profiles(columns)]
+        parts = [
+            response_rows(size, self.ratio, rows, *profile, offset=self._offset(columns))
+            for profile in self._profiles(columns)
+        ]
         first = min(start for _, start in parts)
         last = max(start + matrix.shape[1] for matrix, start in parts)
         padded = tuple(
@@ -218,6 +240,10 @@ class SpatialResponse:
             for matrix, start in parts
         )
         return padded, first
+
+    def _offset(self, columns: bool) -> float:
+        """The shift in HR pixels."""
+        return self.shift[1 if columns else 0] * float(self.ratio)
 
     def _profiles(self, columns: bool = False) -> list[tuple[Kernel, float, bool]]:
         """Kernel, full support in HR pixels, and whether rows sum to one, of each separable term."""
@@ -332,8 +358,13 @@ def as_ratio(value: float | str | Fraction) -> Fraction:
         ) from None
 
 
-def upsample(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
-    """Bicubic interpolation of the last two axes to `shape`; NaN spreads over the kernel's support."""
-    rows = upsampling_matrix(image.shape[-2], shape[0])
-    cols = upsampling_matrix(image.shape[-1], shape[1])
+def upsample(
+    image: NDArray[Any], shape: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0)
+) -> NDArray[Any]:
+    """Bicubic interpolation of the last two axes to `shape`; NaN spreads over the kernel's support.
+
+    The image's pixels lie where those of a `SpatialResponse` of that `shift` do.
+    """
+    rows = upsampling_matrix(image.shape[-2], shape[0], shift[0])
+    cols = upsampling_matrix(image.shape[-1], shape[1], shift[1])
     return SpatialOperator((rows,), (cols,)).forward_with_nodata(image)

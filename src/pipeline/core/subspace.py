@@ -8,7 +8,7 @@ they are read in fixed blocks, and only valid pixels count.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -140,8 +140,9 @@ def _blocks(image: Image) -> Iterator[NDArray[np.floating]]:
 def detail_covariance(coefficients: Image, response: SpatialResponse) -> NDArray[np.float64]:
     """Covariance ``(d, d)`` of what one more degradation loses: ``a - upsample(H(a))``.
 
-    One Wald level below the wanted image, so that it can be measured on the LR-HSI alone. Images
-    that the ratio does not divide are cut; very small ones use the largest ratio that fits.
+    One Wald level below the wanted image, so that it can be measured on the LR-HSI alone. H's shift
+    is left out, since the detail depends on the kernel's shape alone. Images that the ratio does not
+    divide are cut; very small ones use the largest ratio that fits.
 
     Parameters
     ----------
@@ -151,6 +152,7 @@ def detail_covariance(coefficients: Image, response: SpatialResponse) -> NDArray
         H.
     """
     _, height, width = coefficients.shape
+    response = replace(response, shift=(0.0, 0.0))
     step = response.ratio.numerator
     if min(height, width) < 2 * step:
         step = max(2, min(round(response.ratio), min(height, width) // 2))

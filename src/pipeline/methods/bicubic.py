@@ -24,7 +24,7 @@ class Bicubic:
 
     def halo_lr(self, response: SpatialResponse) -> int:
         """What the kernel reaches."""
-        return 2
+        return 2 + response.shift_lr
 
     def fit(
         self,
@@ -51,6 +51,7 @@ class FittedBicubic(FittedMethod):
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """The LR-HSI on the HR grid, band by band."""
         cube = np.empty((observation.bands, *observation.hr_shape), np.float32)
+        shift = observation.spatial_response.shift
         for band, image in zip(cube, observation.lr_hsi, strict=True):
-            band[...] = upsample(image, observation.hr_shape)
+            band[...] = upsample(image, observation.hr_shape, shift)
         return cube

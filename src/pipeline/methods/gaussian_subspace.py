@@ -76,7 +76,8 @@ class FittedGaussianSubspace(FittedMethod):
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Solve for the coefficients and multiply by the basis."""
         filled = filled_observation(observation)
-        mean = upsample(coefficients_of(filled, self.basis), observation.hr_shape)
+        shift = observation.spatial_response.shift
+        mean = upsample(coefficients_of(filled, self.basis), observation.hr_shape, shift)
         coefficients = fuse_gaussian(filled, self.basis, mean, np.asarray(np.linalg.inv(self.covariance)))
         cube = np.tensordot(self.basis.T.astype(np.float32), coefficients.astype(np.float32), axes=1)
         return mark_nodata(cube, observation)

@@ -94,11 +94,12 @@ class DataMask:
     """Whether a window of a scene holds a pixel that both images see."""
 
     def __init__(self, dataset: xr.Dataset, response: SpatialResponse) -> None:
-        self.hr, self.lr, self.ratio = dataset["mask"], dataset["mask_lr"], response.ratio
+        self.hr, self.lr, self.response = dataset["mask"], dataset["mask_lr"], response
 
     def __call__(self, window: Window) -> bool:
         """Look at the masks of the window."""
-        lr = window.coarsened(self.ratio)
+        whole = Window(0, self.lr.shape[0], 0, self.lr.shape[1])
+        lr = window.coarsened(self.response.ratio).grown(self.response.shift_lr, whole)
         return bool(self.lr[*lr.slices].values.any() and self.hr[*window.slices].values.any())
 
 

@@ -68,7 +68,8 @@ def started(observation: Observation, hsi: Trajectory, scale: float, weight: flo
     height, width = observation.lr_shape
     abundances = np.full((count, height * width), 1 / count)
     hsi.replay(columns(observation.lr_hsi, scale), abundances, weight)
-    fine = upsample(abundances.reshape(count, height, width), observation.hr_shape)
+    planes = abundances.reshape(count, height, width)
+    fine = upsample(planes, observation.hr_shape, observation.spatial_response.shift)
     return np.maximum(fine, FLOOR, out=fine).reshape(count, -1)
 
 

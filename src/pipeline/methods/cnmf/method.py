@@ -46,7 +46,7 @@ class Cnmf:
 
         H itself is in the fit alone.
         """
-        return 5
+        return 5 + response.shift_lr
 
     def fit(
         self,

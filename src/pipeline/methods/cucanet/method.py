@@ -75,7 +75,7 @@ class CuCaNet:
 
         A pixel that is fused has data itself, so that no fill comes from further than the diagonal.
         """
-        return ceil((RADIUS + floor(RADIUS * sqrt(2))) / response.ratio)
+        return max(ceil((RADIUS + floor(RADIUS * sqrt(2))) / response.ratio), response.shift_lr)
 
     def fit(
         self,

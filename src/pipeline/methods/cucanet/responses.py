@@ -67,6 +67,10 @@ def footprint_response(spatial: SpatialResponse) -> SpatialResponse:
         raise InputError(
             f"responses: learned needs an integer ratio, got {spatial.ratio}; use responses: given"
         )
+    if any(spatial.shift):
+        raise InputError(
+            f"responses: learned needs images without a shift, got {spatial.shift}; use responses: given"
+        )
     return SpatialResponse.box(ratio=spatial.ratio)
 
 

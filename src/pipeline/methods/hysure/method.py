@@ -124,7 +124,8 @@ class FittedHysure(FittedMethod):
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Run the ADMM from the upsampled LR-HSI and multiply by the basis."""
         terms = data_terms(self.weighted(filled_observation(observation)), self.basis)
-        start = started(upsample(terms.coefficients, observation.hr_shape))
+        shift = observation.spatial_response.shift
+        start = started(upsample(terms.coefficients, observation.hr_shape, shift))
         iterations = self.method.settings.iterations
         end = fuse_vector_tv(terms, start, self.lphi, self.method.mu(self.lphi), iterations, progress)
         basis = (self.scale * self.basis.T).astype(np.float32)

@@ -111,7 +111,7 @@ class Fold:
         self.valid = ~missing_pixels(window.lr_hsi)[held]
         guess = seen.coefficients.copy()
         guess[:, held] = guess[:, held - 1]
-        self.iterate = started(upsample(guess, window.hr_shape))
+        self.iterate = started(upsample(guess, window.hr_shape, window.spatial_response.shift))
 
     def error(self, lphi: float, mu: float) -> Array:
         """Squared errors of the valid LR pixels held out, in units of the LR-HSI's data term."""

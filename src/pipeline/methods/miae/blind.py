@@ -44,7 +44,7 @@ class Responses:
     Attributes
     ----------
     psf : (k, k) float64
-        At HR pixel spacing, centred on the LR pixel; sums to one.
+        At HR pixel spacing, centred where the scene's own response is; sums to one.
     spectral_response : (c, C) float64
         Rows sum to one.
     """
@@ -54,7 +54,7 @@ class Responses:
 
     def put_into(self, scene: Scene) -> Scene:
         """The same images with these responses in place of the given ones."""
-        spatial = SpatialResponse.from_psf(self.psf, ratio=scene.spatial_response.ratio)
+        spatial = with_psf(scene.spatial_response, self.psf)
         return replace(scene, spatial_response=spatial, spectral_response=self.spectral_response)
 
     def state(self) -> State:
@@ -100,6 +100,11 @@ def taps_of(response: SpatialResponse) -> int:
     return 2 * ceil(response.ratio) - 1
 
 
+def with_psf(response: SpatialResponse, psf: NDArray[np.float64]) -> SpatialResponse:
+    """A response of the same ratio and shift with a free PSF."""
+    return SpatialResponse.from_psf(psf, ratio=response.ratio).shifted(*response.shift)
+
+
 def estimate_responses(
     scene: ObservedScene,
     pool: Sequence[Observation],
@@ -116,7 +121,7 @@ def estimate_responses(
         No LR pixel sees only pixels of the pool, and only such that have data.
     """
     taps = taps_of(scene.spatial_response)
-    free = SpatialResponse.from_psf(np.ones((taps, taps)), ratio=scene.spatial_response.ratio)
+    free = with_psf(scene.spatial_response, np.ones((taps, taps)))
     free_scene = replace(scene, spatial_response=free)
     stride = max(1, ceil(sqrt(sum(part.lr_hsi[0].size for part in pool) / MOST_PIXELS)))
     samples = [_sample(free_scene, replace(part, spatial_response=free), taps, stride) for part in pool]
@@ -155,17 +160,20 @@ def _sample(
     own = scene.window_of(part)
     inside = seeing_only(scene, own).relative_to(scene.lr_window(own))
     chosen = np.arange(inside.y0, inside.y1, stride), np.arange(inside.x0, inside.x1, stride)
-    ratio = scene.spatial_response.ratio
+    ratio, shift = scene.spatial_response.ratio, scene.spatial_response.shift
 
-    def shifts(size: int, pixels: NDArray[np.intp]) -> list[tuple[NDArray[np.float64], slice]]:
+    def shifts(
+        size: int, pixels: NDArray[np.intp], displaced: float
+    ) -> list[tuple[NDArray[np.float64], slice]]:
         found = []
         for tap in np.eye(taps):
-            matrix, first = response_rows(size, ratio, pixels, *sampled_kernel(tap), normalise=False)
+            kernel, offset = sampled_kernel(tap), displaced * float(ratio)
+            matrix, first = response_rows(size, ratio, pixels, *kernel, normalise=False, offset=offset)
             found.append((matrix, slice(first, first + matrix.shape[1])))
         return found
 
     filled = filled_observation(part)
-    rows, cols = (shifts(size, pixels) for size, pixels in zip(part.hr_shape, chosen, strict=True))
+    rows, cols = (shifts(*axis) for axis in zip(part.hr_shape, chosen, shift, strict=True))
     shifted = [
         (row @ filled.hr_msi[:, across, along] @ col.T).reshape(len(part.hr_msi), -1)
         for row, across in rows

@@ -48,7 +48,7 @@ class Miae:
 
         An LR pixel under which something is fused has data itself, so that no fill comes from further.
         """
-        return 2
+        return 2 + response.shift_lr
 
     def fit(
         self,
@@ -132,11 +132,10 @@ class FittedMiae(FittedMethod):
             torch.from_numpy(np.ascontiguousarray(image / np.float32(self.scale))).to(self._device)
             for image in (filled.lr_hsi, filled.hr_msi)
         )
-        ratio = observation.spatial_response.ratio
         cube = np.empty((observation.bands, *observation.hr_shape), np.float32)
         with reproducible(self._device, self.settings.threads):
             for strip in _strips(observation.whole):
-                upsampling, around = bilinear(observation.lr_shape, ratio, strip)
+                upsampling, around = bilinear(observation.lr_shape, observation.spatial_response, strip)
                 patch = Patch(
                     lr_hsi[:, *around.slices], upsampling.to(self._device), hr_msi[:, *strip.slices]
                 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from math import sqrt
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from pipeline.core.resampling import response_rows
-from pipeline.core.spatial import SpatialOperator
+from pipeline.core.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
 
 SLOPE = 0.2  # of the LeakyReLU
@@ -132,8 +131,12 @@ def fused_patches(network: MiaeNetwork, patches: Sequence[Patch]) -> list[Tensor
     return [cube.unflatten(1, shape) for cube, shape in zip(cubes, shapes, strict=True)]
 
 
-def bilinear(lr_shape: tuple[int, int], ratio: Fraction, window: Window) -> tuple[SpatialOperator, Window]:
+def bilinear(
+    lr_shape: tuple[int, int], response: SpatialResponse, window: Window
+) -> tuple[SpatialOperator, Window]:
     """Bilinear interpolation of an image of LR pixels to a window of HR pixels, with symmetric borders.
+
+    The LR pixels lie where the response's PSF is centred.
 
     Returns
     -------
@@ -142,13 +145,10 @@ def bilinear(lr_shape: tuple[int, int], ratio: Fraction, window: Window) -> tupl
     window : Window
         The LR pixels that it uses.
     """
-    rows, top = _interpolation(lr_shape[0], ratio, window.y0, window.y1)
-    cols, left = _interpolation(lr_shape[1], ratio, window.x0, window.x1)
+    (dy, dx), inverse = response.shift, 1 / response.ratio
+    rows, top = response_rows(lr_shape[0], inverse, np.arange(window.y0, window.y1), _hat, 2.0, offset=-dy)
+    cols, left = response_rows(lr_shape[1], inverse, np.arange(window.x0, window.x1), _hat, 2.0, offset=-dx)
     return SpatialOperator((rows,), (cols,)), Window(top, top + rows.shape[1], left, left + cols.shape[1])
-
-
-def _interpolation(lr_size: int, ratio: Fraction, low: int, high: int) -> tuple[NDArray[np.float64], int]:
-    return response_rows(lr_size, 1 / ratio, np.arange(low, high), _hat, 2.0)
 
 
 def _hat(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -103,7 +103,7 @@ def patches_of(
         operator, seen = part.spatial_response.window_operator(part.hr_shape, lr)
         core = _under(lr, ratio)
         patch = core.union(seen)
-        upsampling, around = bilinear(part.lr_shape, ratio, patch)
+        upsampling, around = bilinear(part.lr_shape, part.spatial_response, patch)
         found.append(
             TrainingPatch(
                 lr_hsi[:, *around.slices],
