@@ -12,6 +12,7 @@ from rasterio.transform import Affine
 
 import products
 from pipeline.core.window import Window
+from pipeline.data.band_order import OVERLAP
 from pipeline.data.readers import FileScene, read_scene, source_size
 from pipeline.data.scene import Scene
 from pipeline.errors import InputError
@@ -85,6 +86,12 @@ def test_hyperion_reads_the_calibrated_bands(hyperion: tuple[Path, dict[int, np.
     assert image.shape == (198, *SHAPE)
     assert image.detector is not None
     assert (image.detector == "VNIR").sum() == 50
+    scene = FileScene(FileSource(kind="file", path=str(path)))
+    left_out = scene.report["left_out"]
+    assert left_out == [{"reason": OVERLAP, "bands": [49, 50]}]  # B057 (925 nm) and B077 (912 nm)
+    assert scene.report["names"][48:50] == ["B056", "B078"]
+    assert scene.metadata.wavelength is not None
+    assert (np.diff(scene.metadata.wavelength) > 0).all()
     assert "B007, B060 are not calibrated" in refused(path, bands=["B007", "B060", "B100"])
     (path / f"{products.HYPERION}_B100_L1T.TIF").unlink()
     assert "has no file of band B100" in refused(path)

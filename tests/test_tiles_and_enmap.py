@@ -216,8 +216,7 @@ def test_enmap_with_wrong_metadata(tmp_path: Path) -> None:
     text = metadata.read_text()
     for old, new, words in (
         ("<FWHMOfBand>6.10<", "<FWHMOfBand>wide<", "FWHMOfBand of band 1 is 'wide', not a number"),
-        (",64</expectedChannelsList>", ",65</expectedChannelsList>", "lists SWIR channels 31 to 65 for 64"),
-        ("<expectedChannelsList>1,2,", "<expectedChannelsList>2,", "band 1 is in neither list"),
+        (",64</expectedChannelsList>", ",all</expectedChannelsList>", "SWIR channel is 'all', not a number"),
         ("<backgroundValue>-32768</backgroundValue>", "", "backgroundValue is missing"),
     ):
         assert old in text
@@ -230,6 +229,23 @@ def test_enmap_with_wrong_metadata(tmp_path: Path) -> None:
     assert "describes 64 bands" in refused(tmp_path)
     metadata.unlink()
     assert f"has no {metadata.name}" in refused(tmp_path)
+    path.unlink()
+    assert "no such file" in refused(path)
+    with pytest.raises(InputError, match="no such file"):
+        download.describe(source(path))
+    with pytest.raises(InputError, match="no such file"):
+        FileScene(source(path, sha256="0" * 64))
+
+
+def test_enmap_bands_that_were_not_expected_are_bad(tmp_path: Path) -> None:
+    path = products.write_enmap(tmp_path, 1, enmap_numbers(0))
+    metadata = next(tmp_path.glob("*-METADATA.XML"))
+    text = metadata.read_text()
+    metadata.write_text(text.replace("<expectedChannelsList>1,2,", "<expectedChannelsList>2,"))
+    image = open_image(source(path))
+    assert image.bad_bands == (0,)
+    assert image.detector is not None
+    assert image.detector[:2].tolist() == ["", "VNIR"]
 
 
 def test_alpha_is_a_mask_and_no_band(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
