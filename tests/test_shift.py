@@ -273,9 +273,7 @@ def test_sharp_responses_of_ratio_one(landscape: Scene, landscape_srf: NDArray[A
 
 
 def test_miae_and_cucanet_with_a_shift_and_ratio_one(landscape: Scene, landscape_srf: NDArray[Any]) -> None:
-    miae = MiaeSettings.model_validate(
-        {"device": "cpu", "budget": {"constant_iterations": 1, "falling_iterations": 2}}
-    )
+    miae = MiaeSettings.model_validate({"device": "cpu", "budget": {"constant_iterations": 1, "falling_iterations": 2}})
     cucanet = CucanetSettings.model_validate({"device": "cpu", "budget": {"constant": 2, "falling": 1}})
     for ratio in (1, 4):
         response = SpatialResponse.gaussian(ratio=ratio, fwhm=1.0).shifted(*SHIFT)
