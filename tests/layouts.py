@@ -14,9 +14,8 @@ WGS84 = rasterio.CRS.from_epsg(4326).to_wkt()
 
 
 def matlab_class(values: np.ndarray) -> str:
-    return {"float64": "double", "float32": "single", "bool": "logical"}.get(
-        values.dtype.name, values.dtype.name
-    )
+    name = values.dtype.name
+    return {"float64": "double", "float32": "single", "bool": "logical"}.get(name, name)
 
 
 def save_matlab_73(path: Path, **arrays: Any) -> Path:
@@ -29,9 +28,7 @@ def save_matlab_73(path: Path, **arrays: Any) -> Path:
             options = {"chunks": True, "compression": "gzip"} if stored.ndim > 2 else {}
             dataset = file.create_dataset(name, data=stored, **options)
             dataset.attrs["MATLAB_class"] = np.bytes_(matlab_class(array))
-    header = (
-        b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Nov  3 10:00:00 2025 HDF5 schema 1.00 ."
-    )
+    header = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Mon Nov  3 10:00:00 2025 HDF5 schema 1.00"
     with path.open("r+b") as stream:
         stream.write(header.ljust(124) + b"\x00\x02IM")
     return path
@@ -41,7 +38,7 @@ EMIT_NAME = "EMIT_L2A_RFL_001_20230316T045133_2307503_005.nc"
 
 
 class Emit:
-    """An EMIT L2A granule: a swath that lies askew in a grid with an empty border.
+    """An EMIT L2A granule: a swath that lies askew in a grid, three of its lines unused.
 
     `ortho` is the expected image, built pixel by pixel.
     """
@@ -65,7 +62,7 @@ class Emit:
         for y in range(self.height):
             for x in range(self.width):
                 line, sample = round(0.8 * y - 0.4 * x + 12), round(0.35 * y + 0.6 * x - 9)
-                if 0 <= line < self.lines and 0 <= sample < self.samples:
+                if 0 <= line < self.lines and 0 <= sample < self.samples and line not in (20, 21, 22):
                     self.glt_y[y, x], self.glt_x[y, x] = line + 1, sample + 1
                     if (line, sample) != (7, 3):
                         self.ortho[:, y, x] = self.swath[line, sample]
@@ -76,6 +73,10 @@ class Emit:
         with h5py.File(path, "w") as file:
             reflectance = file.create_dataset("reflectance", data=self.swath, **options)
             reflectance.attrs.update({"_FillValue": np.float32([-9999]), "units": "unitless"})
+            for i, name in enumerate(("downtrack", "crosstrack", "bands")):  # as NetCDF-4 has them
+                file[name] = np.zeros(self.swath.shape[i], np.float32)
+                file[name].make_scale(name)
+                reflectance.dims[i].attach_scale(file[name])
             for name, values in (("glt_x", self.glt_x), ("glt_y", self.glt_y)):
                 file.create_dataset(f"location/{name}", data=values, compression="gzip")
             for name in ("lat", "lon", "elev"):
@@ -137,7 +138,8 @@ class Prisma:
                     f"List_Cw_{name}": self.nm[i].astype(np.float32),
                     f"List_Fwhm_{name}": self.fwhm[i].astype(np.float32),
                     f"List_Cw_{name}_Flags": (self.nm[i] > 0).astype(np.int32),
-                    f"L2Scale{name}Min": np.float32(self.low[i]), f"L2Scale{name}Max": np.float32(self.high[i]),
+                    f"L2Scale{name}Min": np.float32(self.low[i]),
+                    f"L2Scale{name}Max": np.float32(self.high[i]),
                 })  # fmt: skip
             file.attrs.update({
                 "Epsg_Code": np.uint32(32633),

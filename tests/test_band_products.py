@@ -12,6 +12,7 @@ from rasterio.transform import Affine
 
 import products
 from pipeline.core.window import Window
+from pipeline.data.band_order import OVERLAP
 from pipeline.data.readers import FileScene, read_scene, source_size
 from pipeline.data.scene import Scene
 from pipeline.errors import InputError
@@ -85,10 +86,25 @@ def test_hyperion_reads_the_calibrated_bands(hyperion: tuple[Path, dict[int, np.
     assert image.shape == (198, *SHAPE)
     assert image.detector is not None
     assert (image.detector == "VNIR").sum() == 50
+    scene = FileScene(FileSource(kind="file", path=str(path)))
+    left_out = scene.report["left_out"]
+    assert left_out == [{"reason": OVERLAP, "bands": [49, 50]}]  # B057 (925 nm) and B077 (912 nm)
+    assert scene.report["names"][48:50] == ["B056", "B078"]
+    assert scene.metadata.wavelength is not None
+    assert (np.diff(scene.metadata.wavelength) > 0).all()
     assert "B007, B060 are not calibrated" in refused(path, bands=["B007", "B060", "B100"])
     (path / f"{products.HYPERION}_B100_L1T.TIF").unlink()
     assert "has no file of band B100" in refused(path)
     assert read(path, bands=["B099", "B101"]).bands == 2
+
+
+def test_hyperion_level_1gst(tmp_path: Path) -> None:
+    bands = {n: products.numbers(SHAPE, n) for n in (20, 30, 100)}
+    path = products.write_hyperion(tmp_path / "scene", bands, level="L1GST")
+    scene = read(path, bands=["B020", "B030", "B100"])
+    np.testing.assert_array_equal(
+        scene.data, expected(np.stack(list(bands.values())), [1 / 40, 1 / 40, 1 / 80])
+    )
 
 
 def test_hyperion_without_metadata(hyperion: tuple[Path, dict[int, np.ndarray]]) -> None:
@@ -220,6 +236,48 @@ def test_landsat_level1(tmp_path: Path) -> None:
     mtl = path / f"{products.LANDSAT[1]}_MTL.txt"
     mtl.write_text(mtl.read_text().replace("SUN_ELEVATION", "SUN_HEIGHT"))
     assert "IMAGE_ATTRIBUTES/SUN_ELEVATION is missing" in refused(path)
+
+
+def test_landsat7_has_no_published_bands_here(tmp_path: Path) -> None:
+    """TM and ETM+ are read, their wavelengths are up to the configuration."""
+    bands = {n: products.numbers(SHAPE, n, "uint16") for n in (1, 2, 3, 4, 5, 7)}
+    path = products.write_landsat(tmp_path / "scene", bands, np.full(SHAPE, 5440, np.uint16))
+    for file in path.iterdir():
+        file.rename(file.with_name(file.name.replace("LC08", "LE07")))
+    scene = read(path)
+    np.testing.assert_allclose(scene.data, expected(np.stack(list(bands.values())), 2.75e-5, -0.2), rtol=1e-6)
+    assert scene.wavelength is None
+    nm = [485.0, 560, 660, 835, 1650, 2220]
+    assert read(path, wavelengths=nm).wavelength.tolist() == nm  # type: ignore[union-attr]
+
+
+def test_nodata_is_compared_with_stored_numbers(tmp_path: Path) -> None:
+    """A reflectance of zero is none, where the stored zero is no data."""
+    data = products.numbers((12, 16), 0, "uint16")
+    data[3, 3] = 1000
+    path = products.write_sentinel2(tmp_path, {("B02", 10): data})
+    scene = read(path, bands=["B02"], nodata=0)
+    assert scene.data[0, 3, 3] == 0
+    assert np.isnan(scene.data).sum() == 1
+
+
+def test_metadata_and_archives_are_no_images(tmp_path: Path) -> None:
+    path = products.write_sentinel2(tmp_path, safe_bands())
+    assert f"is metadata, not an image; give the product's folder, {path}" in refused(path / "MTD_MSIL2A.xml")
+    archive = tmp_path / "product.zip"
+    archive.write_bytes(b"PK")
+    assert "is an archive; unpack it" in refused(archive)
+
+
+def test_report_names_product_and_files(tmp_path: Path) -> None:
+    path = products.write_ali(tmp_path / "ali", {n: products.numbers(SHAPE, n) for n in range(2, 11)})
+    report = FileScene(FileSource(kind="file", path=str(path), bands=["B02", "B10"])).report
+    assert report["product"] == "EO-1 ALI L1T, L1Gst"
+    assert report["files"] == [
+        f"{products.ALI}_{end}" for end in ("B02_L1T.TIF", "B10_L1T.TIF", "MTL_L1T.TXT")
+    ]
+    assert report["names"] == ["B02", "B10"]
+    assert report["units"] == "W m-2 sr-1 um-1"
 
 
 def test_bands_of_one_product_lie_on_one_grid(tmp_path: Path) -> None:

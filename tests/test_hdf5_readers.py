@@ -22,6 +22,7 @@ from pipeline.data import readers
 from pipeline.data.array_image import ArrayImage
 from pipeline.data.products import emit as emit_module
 from pipeline.data.readers import FileScene, source_size
+from pipeline.errors import InputError
 from pipeline.scenes import FileSource
 from test_readers import CUBE, NM, as_axes, raster, read, refused
 
@@ -180,6 +181,11 @@ def test_emit_that_is_not_whole(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         del file.attrs["geotransform"]
     assert "no attribute 'geotransform'" in refused(path)
+    path = Emit().save(tmp_path)
+    with h5py.File(path, "a") as file:
+        del file["sensor_band_parameters/fwhm"]
+        file["sensor_band_parameters/fwhm"] = np.ones(11)
+    assert "lists 12 wavelengths, 11 widths and 12 flags for 12 bands" in refused(path)
     assert "`variable` is for .mat" in refused(Emit().save(tmp_path), variable="reflectance")
 
 
@@ -233,6 +239,10 @@ def test_prisma_that_does_not_fit(tmp_path: Path) -> None:
     assert "its corners are 30x133.833 pixels of 30 m apart, its cube has 30x26" in refused(path)
     path = Prisma().save(tmp_path, Epsg_Code=np.uint32(1))
     assert "its CRS '1' is not understood" in refused(path)
+    product = Prisma()
+    product.errors[1] = product.errors[1][:, :-1]
+    message = refused(product.save(tmp_path))
+    assert "30x66x26, 30x173x26, 30x66x26, 30x172x26, 239 bands listed" in message
 
 
 # DESIS and PCIDSK
@@ -249,9 +259,7 @@ def test_desis(tmp_path: Path) -> None:
     np.testing.assert_allclose(scene.fwhm, product.fwhm)
     assert (scene.crs, scene.units) == ("EPSG:32618", "reflectance")
     metadata = next(tmp_path.glob("*-METADATA.xml"))
-    metadata.write_text(
-        metadata.read_text().replace("<bandNumber>16</bandNumber><wavelengthCenterOfBand>", "<")
-    )
+    metadata.write_text(metadata.read_text().replace("<bandNumber>16</bandNumber>", "<"))
     assert "damaged or not a DESIS metadata file" in refused_naming(path, metadata)
     metadata.write_text("<a><bandCharacterisation/></a>")
     assert "describes 0 bands" in refused_naming(path, metadata)
@@ -266,8 +274,6 @@ def refused_naming(path: Path, other: Path) -> str:
 
 
 def refused_by(path: Path) -> str:
-    from pipeline.errors import InputError
-
     with pytest.raises(InputError) as caught:
         read(path)
     assert "\n" not in str(caught.value)
@@ -333,9 +339,8 @@ def test_a_window_is_a_part_of_the_scene(opened: Any, corners: list[float]) -> N
     scene, whole = opened
     _, height, width = scene.shape
     y0, x0 = int(corners[0] * (height - 1)), int(corners[1] * (width - 1))
-    window = Window(
-        y0, y0 + 1 + int(corners[2] * (height - y0 - 1)), x0, x0 + 1 + int(corners[3] * (width - x0 - 1))
-    )
+    y1, x1 = y0 + 1 + int(corners[2] * (height - y0 - 1)), x0 + 1 + int(corners[3] * (width - x0 - 1))
+    window = Window(y0, y1, x0, x1)
     np.testing.assert_array_equal(scene.read(window), whole[:, *window.slices])
 
 
@@ -405,9 +410,8 @@ def test_a_scene_larger_than_memory_opens(tmp_path: Path) -> None:
         cube[:, 70_000, 40_000] = np.arange(200)
     keys = {"axes": "band,y,x"}
     assert source_size(source(path, **keys)) == (100_000, 50_000)
-    values, _ = ArrayImage(path, source(path, **keys)).read(
-        Window(69_990, 70_010, 39_990, 40_010), [0, 7, 199]
-    )
+    image = ArrayImage(path, source(path, **keys))
+    values, _ = image.read(Window(69_990, 70_010, 39_990, 40_010), [0, 7, 199])
     assert values[:, 10, 10].tolist() == [0, 7, 199]
     assert np.count_nonzero(values) == 2
 

@@ -53,10 +53,11 @@ def uiqi(x: np.ndarray, y: np.ndarray) -> float:
     )
 
 
-def cuts(size: int, ratio: Fraction) -> tuple[list[slice], list[slice]]:
+def cuts(size: int, ratio: Fraction, shift: float) -> tuple[list[slice], list[slice]]:
     """Runs of 8 LR pixels, the rest with the last, and the HR pixels over them."""
     edges = [*range(0, size - 7, 8), size]
-    hr = [int(np.floor(edge * ratio + Fraction(1, 2))) for edge in edges]
+    hr = [int(np.floor((edge + Fraction(shift)) * ratio + Fraction(1, 2))) for edge in edges]
+    hr = np.clip(hr, 0, int(size * ratio)).tolist()
     low, high = ([slice(*ends) for ends in pairwise(run)] for run in (edges, hr))
     return low, high
 
@@ -66,7 +67,10 @@ def brute_force(cube: np.ndarray, seen: Observation, partner: list[int]) -> dict
     forward = seen.operator.forward
     x, z = np.asarray(seen.lr_hsi, np.float64), cube.astype(np.float64)
     y, hy = seen.hr_msi.astype(np.float64), forward(seen.hr_msi.astype(np.float64))
-    rows, cols = (cuts(size, seen.spatial_response.ratio) for size in seen.lr_shape)
+    response = seen.spatial_response
+    rows, cols = (
+        cuts(size, response.ratio, shift) for size, shift in zip(seen.lr_shape, response.shift, strict=True)
+    )
 
     def mean_q(a: np.ndarray, b: np.ndarray, scale: int) -> float:
         return float(np.mean([uiqi(a[r, c], b[r, c]) for r in rows[scale] for c in cols[scale]]))
@@ -93,8 +97,9 @@ def brute_force(cube: np.ndarray, seen: Observation, partner: list[int]) -> dict
         (80, 160, SpatialResponse.gaussian(ratio=2, fwhm=1.2)),
         (100, 75, SpatialResponse.bicubic(ratio="25/3")),
         (36, 44, SpatialResponse.from_psf(np.random.default_rng(2).random((7, 5)), ratio=4)),
+        (64, 96, SpatialResponse.gaussian(ratio=4, fwhm=1).shifted(0.3, -0.6)),
     ],
-    ids=["several blocks", "rational", "psf"],
+    ids=["several blocks", "rational", "psf", "shifted"],
 )
 def test_indices_match_their_definitions(
     height: int, width: int, response: SpatialResponse, monkeypatch: pytest.MonkeyPatch

@@ -400,13 +400,15 @@ def test_configured_scenes(
 
 def test_real_enmap(shared_data: Path) -> None:
     scene = read(shared_data / "enmap_potsdam" / "enmap_potsdam_tile_128_128.tif")
-    assert scene.data.shape == (218, 32, 32)  # six bands are no-data
+    assert scene.data.shape == (207, 32, 32)  # of 224: six are no-data, eleven beyond the detectors' cut
     assert scene.crs == "EPSG:32633"
     assert scene.transform == (30, 0, 366015, 0, -30, 5806125)
     assert scene.wavelength is not None
     assert scene.fwhm is not None
     assert scene.wavelength[0] == 418.24
     assert scene.fwhm[0] == 6.99561
+    assert (np.diff(scene.wavelength) > 0).all()  # VNIR up to 944.2 nm, SWIR from 951.7 nm
+    assert scene.wavelength[84:86].tolist() == [944.217, 951.677]
     assert 0 <= scene.data.min() < scene.data.max() < 1  # the file's own scale makes it reflectance
 
 
@@ -414,7 +416,7 @@ def test_real_envi_pair(shared_data: Path) -> None:
     folder = shared_data / "berlin_urban_gradient"
     hyper = read(folder / "EnMAP02_testData_compressed.bsq", scale=10_000)
     sharp = read(folder / "HighResolution_testData_compressed.bsq", scale=10_000)
-    assert hyper.data.shape == (244, 80, 60)
+    assert hyper.data.shape == (233, 80, 60)  # of 244: VNIR and SWIR overlap from 905 to 994 nm
     assert sharp.data.shape == (4, 660, 494)
     assert sharp.wavelength is not None
     np.testing.assert_allclose(sharp.wavelength, [484.3, 558.4, 646.5, 804.6])

@@ -18,9 +18,12 @@ from pipeline.core.window import Window
 from pipeline.data.bands import detectors_of
 from pipeline.data.readers import FileScene, open_image, read_scene, source_size
 from pipeline.data.scene import Scene
+from pipeline.data.schema import scene_from
+from pipeline.data.store import read_store
 from pipeline.errors import InputError
 from pipeline.scenes import FileSource
-from pipeline.steps import download
+from pipeline.scenes import Scene as SceneConfig
+from pipeline.steps import crop, download
 
 CUBE = np.random.default_rng(0).integers(1, 10_000, (3, 12, 10)).astype(np.int16)
 
@@ -213,8 +216,7 @@ def test_enmap_with_wrong_metadata(tmp_path: Path) -> None:
     text = metadata.read_text()
     for old, new, words in (
         ("<FWHMOfBand>6.10<", "<FWHMOfBand>wide<", "FWHMOfBand of band 1 is 'wide', not a number"),
-        (",64</expectedChannelsList>", ",65</expectedChannelsList>", "lists SWIR channels 31 to 65 for 64"),
-        ("<expectedChannelsList>1,2,", "<expectedChannelsList>2,", "band 1 is in neither list"),
+        (",64</expectedChannelsList>", ",all</expectedChannelsList>", "SWIR channel is 'all', not a number"),
         ("<backgroundValue>-32768</backgroundValue>", "", "backgroundValue is missing"),
     ):
         assert old in text
@@ -227,6 +229,23 @@ def test_enmap_with_wrong_metadata(tmp_path: Path) -> None:
     assert "describes 64 bands" in refused(tmp_path)
     metadata.unlink()
     assert f"has no {metadata.name}" in refused(tmp_path)
+    path.unlink()
+    assert "no such file" in refused(path)
+    with pytest.raises(InputError, match="no such file"):
+        download.describe(source(path))
+    with pytest.raises(InputError, match="no such file"):
+        FileScene(source(path, sha256="0" * 64))
+
+
+def test_enmap_bands_that_were_not_expected_are_bad(tmp_path: Path) -> None:
+    path = products.write_enmap(tmp_path, 1, enmap_numbers(0))
+    metadata = next(tmp_path.glob("*-METADATA.XML"))
+    text = metadata.read_text()
+    metadata.write_text(text.replace("<expectedChannelsList>1,2,", "<expectedChannelsList>2,"))
+    image = open_image(source(path))
+    assert image.bad_bands == (0,)
+    assert image.detector is not None
+    assert image.detector[:2].tolist() == ["", "VNIR"]
 
 
 def test_alpha_is_a_mask_and_no_band(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -254,6 +273,16 @@ def test_mask_band_and_units(tmp_path: Path) -> None:
     expected = CUBE * np.reshape([0.5, 1, 2], (3, 1, 1)) + np.reshape([0, -1, 3], (3, 1, 1))
     np.testing.assert_array_equal(scene.data, np.where(valid, expected, np.nan).astype(np.float32))
     assert scene.units == "W m-2 sr-1 um-1"
+
+
+def test_configured_nodata_is_compared_with_stored_numbers(tmp_path: Path) -> None:
+    data = CUBE.copy()
+    data[:, 2, 3] = -32768
+    path = products.write_tif(tmp_path / "a.tif", data)
+    with rasterio.open(path, "r+") as file:
+        file.scales = (1e-4,) * 3
+    scene = read(path, nodata=-32768)
+    np.testing.assert_array_equal(np.isnan(scene.data), data == -32768)
 
 
 def test_nodata_of_each_band(tmp_path: Path) -> None:
@@ -292,3 +321,16 @@ def test_detectors_of() -> None:
     assert detectors_of(np.array([650.0, 560, 480])) is None  # red, green, blue
     assert detectors_of(vnir) is None
     assert detectors_of(None) is None
+
+
+def test_potsdam_becomes_a_reference(shared_data: Path, tmp_path: Path) -> None:
+    """`download` and `crop` take the four tiles as one scene: monotonic wavelengths, bands left out."""
+    tiles = source(shared_data / "enmap_potsdam" / "*.tif")
+    download.run(source=tiles, out=tmp_path / "source.json")
+    scene = SceneConfig(source=tiles)
+    crop.run(source=tmp_path / "source.json", settings=scene, out=tmp_path / "reference.json")
+    reference = scene_from(read_store(tmp_path / "reference.json"))
+    assert reference.data.shape == (207, 64, 64)
+    assert reference.wavelength is not None
+    assert (np.diff(reference.wavelength) > 0).all()
+    assert np.isfinite(reference.data).all()

@@ -39,12 +39,11 @@ class SyntheticSource(Strict):
 
 
 class FileSource(Strict):
-    """A local file: MATLAB v5 `.mat`, `.npz`, or a raster that rasterio opens (GeoTIFF, ENVI).
+    """A local file: MATLAB, NumPy, HDF5 or NetCDF-4, a raster that rasterio opens, or a sensor's product.
 
-    `path` may also be the folder of a sensor's product, or tiles side by side: a folder of GeoTIFFs, or a
-    pattern such as `tiles/*.tif`.
-
-    What is not given here is read from the file where its format holds it.
+    `path` may also be the folder of a product, or tiles side by side: a folder of GeoTIFFs, or a pattern
+    such as `tiles/*.tif`. What is not given here is read from the file where its format holds it; see
+    `docs/formats.md`.
     """
 
     kind: Literal["file"]
@@ -53,7 +52,9 @@ class FileSource(Strict):
     sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="refuse a file with another digest"
     )
-    variable: str | None = Field(None, description="array in a .mat or .npz; default: the only 3-D one")
+    variable: str | None = Field(
+        None, description="array in a .mat, .npz or HDF5 file; default: the only 3-D one"
+    )
     axes: (
         Literal[
             "band,y,x", "y,x,band", "x,y,band", "band,x,y", "band,yx", "band,xy", "yx,band", "xy,band", "y,x"
@@ -69,8 +70,9 @@ class FileSource(Strict):
     )
     wavelengths: list[float] | str | None = Field(
         None,
-        description="nm; a list of one value per band, a variable of the file, `first:last:count` "
-        "for equal steps, or a known sensor (`hyperion`), which also gives widths and detectors",
+        description="nm; a list of one value per band (those of `bad_bands` may be left out), a variable of "
+        "the file, `first:last:count` for equal steps, or a known sensor (`hyperion`), which also gives "
+        "widths and detectors",
     )
     fwhm: list[float] | float | str | None = Field(
         None, description="nm; a list, one number, or a variable of the file"

@@ -34,7 +34,7 @@ from pipeline.core.window import Window
 Array = NDArray[np.float64]
 
 WINDOW = 8  # side in LR pixels of the windows of UIQI; on the HR grid they cover the same ground
-LEAST_VALID = 0.5  # share of a window's pixels that need data at both scales
+LEAST_VALID = 0.5  # share of a window's pixels; more than it need data at both scales
 SEEN = 0.01  # share of an MSI band's largest weight from which on it sees an HSI band
 
 
@@ -44,8 +44,8 @@ def no_reference(cube: Any, scene: ObservedScene, *, mapped: Mapped = map) -> di
     With ``Q`` the mean of UIQI over windows of 8x8 LR pixels, side by side, and over the same ground
     on the HR grid:
 
-    - d_lambda : mean over all pairs of HSI bands of ``|Q(X_l, X_r) - Q(Z_l, Z_r)|`` (Alparone, eq. 5).
-    - d_s : mean over HSI bands of ``|Q(X_b, H(Y_m)) - Q(Z_b, Y_m)|`` (eq. 6, there with one
+    - d_lambda : mean over all pairs of HSI bands of ``|Q(X_l, X_r) - Q(Z_l, Z_r)|`` (Alparone's, p = 1).
+    - d_s : mean over HSI bands of ``|Q(X_b, H(Y_m)) - Q(Z_b, Y_m)|`` (Alparone's with q = 1, there with one
       panchromatic band). m is the MSI band that sees b most, by its weight in R over the largest of
       its row; where that is below 1 % for all, the one with which X_b correlates most on the LR grid
       (as in the hyper-sharpening of Selva et al. 2015).
@@ -53,7 +53,8 @@ def no_reference(cube: Any, scene: ObservedScene, *, mapped: Mapped = map) -> di
     - qnr : ``(1 - d_lambda) (1 - d_s)``; hqnr : ``(1 - d_lambda_khan) (1 - d_s)``.
 
     All pairs of bands count: their products over a window are one product of matrices. A window
-    counts where half of its pixels have data in all bands at both scales, a block of Q2n where all have.
+    counts where more than half of its pixels have data in all bands at both scales, a block of Q2n where
+    all have.
     What is not defined (no window counts, a single band) is None.
 
     Parameters
@@ -162,9 +163,9 @@ class _Products(NamedTuple):
 
 def _block_sums(cube: Any, scene: ObservedScene, lr: Window) -> _Sums:
     """Sums of a block of LR pixels and of the HR pixels over the same ground."""
-    ratio, bands = scene.spatial_response.ratio, scene.bands
+    bands = scene.bands
     operator, seen = scene.spatial_response.window_operator(scene.hr_shape, lr)
-    ground = _on_hr_grid(lr, ratio)
+    ground = _on_hr_grid(lr, scene)
     read = ground.union(seen)
     images = [np.asarray(image[:, *read.slices]) for image in (cube, scene.hr_msi)]
     forward, inside = Forward(operator), seen.relative_to(read).slices
@@ -180,7 +181,7 @@ def _block_sums(cube: Any, scene: ObservedScene, lr: Window) -> _Sums:
     for window in blocks(lr.shape, WINDOW, WINDOW):
         absolute = Window(lr.y0 + window.y0, lr.y0 + window.y1, lr.x0 + window.x0, lr.x0 + window.x1)
         low = _products(low_images, window)
-        high = _products(high_images, _on_hr_grid(absolute, ratio).relative_to(read))
+        high = _products(high_images, _on_hr_grid(absolute, scene).relative_to(read))
         if low and high:
             sums = added(
                 sums,
@@ -189,17 +190,24 @@ def _block_sums(cube: Any, scene: ObservedScene, lr: Window) -> _Sums:
     return sums
 
 
-def _on_hr_grid(lr: Window, ratio: Any) -> Window:
-    """The HR pixels over a window of LR pixels, its bounds rounded to whole pixels."""
-    return Window(*(floor(bound * ratio + 1 / 2) for bound in (lr.y0, lr.y1, lr.x0, lr.x1)))
+def _on_hr_grid(lr: Window, scene: ObservedScene) -> Window:
+    """The HR pixels over a window of LR pixels, its bounds rounded to whole pixels inside the image."""
+    response = scene.spatial_response
+
+    def bounds(start: int, stop: int, shift: float, size: int) -> tuple[int, int]:
+        first, last = (floor((bound + shift) * float(response.ratio) + 0.5) for bound in (start, stop))
+        return min(max(first, 0), size), min(max(last, 0), size)
+
+    (dy, dx), (height, width) = response.shift, scene.hr_shape
+    return Window(*bounds(lr.y0, lr.y1, dy, height), *bounds(lr.x0, lr.x1, dx, width))
 
 
 def _products(images: Any, window: Window) -> _Products | None:
-    """Sums over a window of an HSI and an MSI image; None where less than half of it has data."""
+    """Sums over a window of an HSI and an MSI image; None where no more than half of it has data."""
     parts = [image[:, *window.slices].astype(np.float64).reshape(len(image), -1) for image in images]
     values = np.concatenate(parts)
     valid: Mask = ~np.isnan(values).any(axis=0)
-    if valid.sum() < LEAST_VALID * valid.size:
+    if valid.sum() <= LEAST_VALID * valid.size:
         return None
     values = values[:, valid]
     power = np.einsum("bp,bp->b", values, values)

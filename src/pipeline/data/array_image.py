@@ -60,11 +60,11 @@ class ArrayImage:
 
     def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values of some bands of a window; an array declares nothing missing."""
+        rows, columns = window.slices
         if "band" not in self._axes:
-            rows, columns = window.slices
             values = self._values[rows, columns][None]
         elif len(self._axes) == 3:
-            part: dict[str, Any] = {"band": bands, "y": window.slices[0], "x": window.slices[1]}
+            part: dict[str, Any] = {"band": bands, "y": rows, "x": columns}
             read = self._values[tuple(part[axis] for axis in self._axes)]
             values = read.transpose([self._axes.index(axis) for axis in ("band", "y", "x")])
         else:
@@ -79,8 +79,8 @@ class ArrayImage:
         along, side = window.slices if row_major else window.slices[::-1]
         pixels = slice(along.start * across, along.stop * across)
         by_band = self._axes[0] == "band"
-        values = self._values[bands, pixels] if by_band else self._values[pixels, bands].T
-        values = values.reshape(len(bands), -1, across)[:, :, side]
+        read = self._values[bands, pixels] if by_band else self._values[pixels, bands].T
+        values = read.reshape(len(bands), -1, across)[:, :, side]
         return values if row_major else values.transpose(0, 2, 1)
 
     def _stored_together(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.window import Window
-from pipeline.data.raster import gdal, open_raster, place
+from pipeline.data.raster import equals_any, gdal, open_raster, place
 from pipeline.data.scene import Transform
 from pipeline.errors import InputError
 
@@ -46,7 +46,7 @@ class BandFile:
 
 
 class BandStack:
-    """Bands of a product as a `StoredImage`, in the order in which they are given.
+    """Bands of a product as a `StoredImage`, in the order in which they are given; `names` lists them.
 
     Parameters
     ----------
@@ -78,7 +78,9 @@ class BandStack:
         filled: Mapping[str, Sequence[BandFile]] | None = None,
         flags: tuple[Path, int] | None = None,
     ) -> None:
-        self._bands, self._nodata, self._filled, self._flags = bands, nodata, filled or {}, flags
+        self._bands, self._filled, self._flags = bands, filled or {}, flags
+        self.nodata = tuple(nodata)
+        self.names = [band.name for band in bands]
         telling = [band.path for group in self._filled.values() for band in group]
         paths = [band.path for band in bands] + telling + ([flags[0]] if flags else [])
         self._files = {path: open_raster(path) for path in paths}
@@ -109,12 +111,12 @@ class BandStack:
             if band.detector in outside:
                 missing[i] |= outside[band.detector]
             else:
-                missing[i] |= np.isin(number.data, self._nodata)
+                missing[i] |= equals_any(number.data, self.nodata)
             missing[i] |= flagged
         return values, missing
 
     def _all_nodata(self, group: Sequence[BandFile], window: Window) -> NDArray[np.bool_]:
-        layers = [np.isin(self._read(band.path, window).data, self._nodata) for band in group]
+        layers = [equals_any(self._read(band.path, window).data, self.nodata) for band in group]
         return np.asarray(np.all(layers, axis=0))
 
     def _flagged(self, window: Window) -> NDArray[np.bool_]:

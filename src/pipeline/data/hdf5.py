@@ -18,6 +18,7 @@ from pipeline.data.arrays import readable
 from pipeline.errors import InputError
 
 Index = tuple[slice | list[int], ...]
+CACHE = 32 * 2**20  # bytes of decoded chunks that are kept for the next window, for each dataset
 
 
 class Dataset:
@@ -83,7 +84,7 @@ def open_hdf5(path: Path) -> h5py.File:
                 f"{path}: not an HDF5 file, or cut off at its beginning; fetch it again, or convert a "
                 "classic NetCDF to NetCDF-4"
             )
-        return h5py.File(path, "r", locking="best-effort")
+        return h5py.File(path, "r", locking="best-effort", rdcc_nbytes=CACHE)
 
 
 def dataset_at(path: Path, file: h5py.File, name: str) -> Dataset:

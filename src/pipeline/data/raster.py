@@ -56,7 +56,7 @@ class RasterImage:
     """
 
     detector: NDArray[np.str_] | None = None
-    nodata: float | None = None  # as stored; a product's metadata may declare it where the file does not
+    nodata: tuple[float, ...] = ()  # stored numbers that mean no data, besides what the file declares
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -86,9 +86,8 @@ class RasterImage:
     def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values of some bands of a window, and where the file declares them missing."""
         masked = self._decoded(window, bands)
-        values, missing = masked.data, np.ma.getmaskarray(masked)
-        if self.nodata is not None:
-            missing = missing | (values == self.nodata)
+        values = masked.data
+        missing = np.ma.getmaskarray(masked) | equals_any(values, self.nodata)
         gain, offset = self.gain[bands, None, None], self.offset[bands, None, None]
         if (gain != 1).any() or offset.any():
             values = values * gain + offset
@@ -131,6 +130,14 @@ def open_raster(path: Path) -> Any:
     first_bytes(path)
     with gdal(path):
         return rasterio.open(path)
+
+
+def equals_any(values: NDArray[Any], numbers: Sequence[float]) -> NDArray[np.bool_]:
+    """Where values are one of some numbers, NaN among them, in the precision of the values."""
+    found = np.zeros(values.shape, bool)
+    for number in numbers:
+        found |= np.isnan(values) if np.isnan(number) else values == number
+    return found
 
 
 def place(file: Any) -> tuple[str | None, Transform | None]:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +21,18 @@ from pipeline.data.band_order import by_wavelength
 from pipeline.data.band_stack import BandStack
 from pipeline.data.bands import configured_bands, configured_sensor, detectors_of, per_band
 from pipeline.data.catalogue import image
-from pipeline.data.products import open_product, product_of
-from pipeline.data.raster import RasterImage, raster_size
+from pipeline.data.products import open_product, product_name, product_of
+from pipeline.data.raster import RasterImage, equals_any, raster_size
 from pipeline.data.scene import Metadata, Scene, StoredImage
-from pipeline.data.source_files import file_digests, joint_digest, source_paths
+from pipeline.data.source_files import file_digests, joint_digest, source_files, source_paths
 from pipeline.data.tiled_image import TiledImage
 from pipeline.errors import InputError
 from pipeline.scenes import DatasetSource, FileSource, Source, SyntheticSource
 
 BLOCK = 2**23  # values that are read at a time when a whole file is looked through
 TALLEST = 512  # rows of such a block
+METADATA = (".xml", ".txt", ".json")
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz")
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +80,10 @@ class FileScene:
     Attributes
     ----------
     report : dict
-        What became of the file, for JSON: `path`, `shape` of the scene, `file_bands` (their number),
-        `bands` (those kept, 0-based in the file, in the scene's order), `left_out` (a list of
+        What became of the file, for JSON: `path`, `product` (its name, or None), `files` (those that are
+        read, metadata included), `shape` of the scene, `file_bands` (their number),
+        `bands` (those kept, 0-based in the file, in the scene's order), `names` (theirs, in a product
+        with a file for each), `left_out` (a list of
         `reason` and `bands`), `nodata_share` (of the kept bands' values), `scale` and `units`.
 
     Raises
@@ -94,6 +97,8 @@ class FileScene:
         _check_digest(source)
         self._source = source
         image = self._image = open_image(source)
+        own = isinstance(image, RasterImage | BandStack | TiledImage)  # compares the numbers it stores
+        self._nodata = () if own or source.nodata is None else (source.nodata,)
         self._kept, left_out, missing = self._usable_bands(path)
         self.shape = (len(self._kept), *image.shape[1:])
         self.metadata = Metadata(
@@ -107,9 +112,12 @@ class FileScene:
         )
         self.report = {
             "path": source.path,
+            "product": product_name(source_paths(source)[0]),
+            "files": list(source_files(source)),
             "shape": list(self.shape),
             "file_bands": image.shape[0],
             "bands": self._kept,
+            "names": [image.names[band] for band in self._kept] if isinstance(image, BandStack) else None,
             "left_out": [{"reason": reason, "bands": bands} for reason, bands in left_out.items()],
             "nodata_share": missing,
             "scale": source.scale,
@@ -124,8 +132,7 @@ class FileScene:
 
     def _read(self, window: Window, bands: list[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         stored, missing = self._image.read(window, bands)
-        if self._source.nodata is not None:
-            missing = missing | _equal(stored, self._source.nodata)
+        missing = missing | equals_any(stored, self._nodata)
         values = np.empty(stored.shape, np.float32)
         np.divide(stored, self._source.scale, out=values, casting="unsafe", dtype=np.float64)
         return values, missing
@@ -215,6 +222,7 @@ def open_image(source: FileSource) -> StoredImage:
 
 
 def _open(path: Path, source: FileSource) -> StoredImage:
+    _refuse_companion(path)
     if not path.is_dir():
         first_bytes(path)
     image = open_product(path, source)
@@ -236,6 +244,8 @@ def _open(path: Path, source: FileSource) -> StoredImage:
     if source.axes not in (None, "band,y,x"):
         raise InputError(f"{path}: a raster's axes are band,y,x, not {source.axes}; leave `axes` out")
     image = image or RasterImage(path)
+    if isinstance(image, RasterImage | BandStack) and source.nodata is not None:
+        image.nodata = (*image.nodata, source.nodata)
     configured = configured_bands(path, source, None)
     wavelength, fwhm = per_band(path, image.shape[0], *configured, tuple(source.bad_bands))
     image.wavelength = image.wavelength if wavelength is None else wavelength
@@ -243,6 +253,15 @@ def _open(path: Path, source: FileSource) -> StoredImage:
     if (sensor := configured_sensor(source, None)) is not None:
         image.detector = sensor.detector
     return image
+
+
+def _refuse_companion(path: Path) -> None:
+    """Refuse what comes with an image but is none."""
+    suffix = path.suffix.lower()
+    if suffix in METADATA:
+        raise InputError(f"{path}: is metadata, not an image; give the product's folder, {path.parent}")
+    if suffix in ARCHIVES:
+        raise InputError(f"{path}: is an archive; unpack it and give the image, or the product's folder")
 
 
 def _where(bands: list[int], chosen: NDArray[np.bool_]) -> list[int]:
@@ -276,7 +295,3 @@ def _check_digest(source: FileSource) -> None:
             f"{source.path}: its sha256 is {found}, expected {source.sha256}; "
             "fetch the file again or correct `sha256`"
         )
-
-
-def _equal(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
-    return np.asarray(np.isnan(values) if np.isnan(nodata) else values == nodata)

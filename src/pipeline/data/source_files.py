@@ -50,7 +50,7 @@ def source_files(source: FileSource) -> dict[str, Path]:
 
 def file_digests(source: FileSource) -> dict[str, str]:
     """SHA-256 of each of the source's files."""
-    return {name: sha256_of(file) for name, file in source_files(source).items()}
+    return {name: _digest(file) for name, file in source_files(source).items()}
 
 
 def joint_digest(digests: dict[str, str]) -> str:
@@ -58,3 +58,12 @@ def joint_digest(digests: dict[str, str]) -> str:
     if len(digests) == 1:
         return next(iter(digests.values()))
     return sha256("".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()).hexdigest()
+
+
+def _digest(file: Path) -> str:
+    try:
+        return sha256_of(file)
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; put it there, or correct `path`") from None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from None

@@ -7,29 +7,22 @@ A module has `matches(path)`, which tells its product by name and content withou
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from pipeline.data.scene import StoredImage
 from pipeline.scenes import FileSource
 
-PRODUCTS: dict[str, str] = {
-    "EnMAP L2A, L1C": "enmap",
-    "EO-1 Hyperion L1T, L1Gst": "hyperion",
-    "EO-1 ALI L1T, L1Gst": "ali",
-    "Sentinel-2 L2A, L1C": "sentinel2",
-    "Landsat Collection 2": "landsat",
-    "EMIT L2A": "emit",
-    "PRISMA L2D": "prisma",
-    "DESIS L2A": "desis",
-}
-"""Name of each product and the module of this package that reads it."""
+
+def product_name(path: Path) -> str | None:
+    """Name of the first product that a path matches, or None."""
+    return next((name for name, module in products().items() if module.matches(path)), None)
 
 
 def product_of(path: Path) -> ModuleType | None:
-    """The module of the first product that a path matches, or None."""
-    return next((module for module in map(_module, PRODUCTS.values()) if module.matches(path)), None)
+    """The module that reads the product that a path matches, or None."""
+    name = product_name(path)
+    return None if name is None else products()[name]
 
 
 def open_product(path: Path, source: FileSource) -> StoredImage | None:
@@ -50,5 +43,18 @@ def product_files(path: Path, source: FileSource) -> list[Path]:
     return found
 
 
-def _module(name: str) -> ModuleType:
-    return import_module(f"{__name__}.{name}")
+def products() -> dict[str, ModuleType]:
+    """Name of each product and the module of this package that reads it."""
+    # here, since the modules themselves import this package; by name, so that `sources` finds their code
+    from pipeline.data.products import ali, desis, emit, enmap, hyperion, landsat, prisma, sentinel2
+
+    return {
+        "EnMAP L2A, L1C": enmap,
+        "EO-1 Hyperion L1T, L1Gst": hyperion,
+        "EO-1 ALI L1T, L1Gst": ali,
+        "Sentinel-2 L2A, L1C": sentinel2,
+        "Landsat Collection 2": landsat,
+        "EMIT L2A": emit,
+        "PRISMA L2D": prisma,
+        "DESIS L2A": desis,
+    }

@@ -58,7 +58,7 @@ class DesisImage(RasterImage):
         if len(table) != self.shape[0]:
             raise InputError(f"{beside}: describes {len(table)} bands, {path.name} has {self.shape[0]}")
         self.wavelength, self.fwhm, self.gain, self.offset = table.T
-        self.nodata, self.units = NODATA, "reflectance"
+        self.nodata, self.units = (NODATA,), "reflectance"
 
 
 def _metadata_of(path: Path) -> Path:

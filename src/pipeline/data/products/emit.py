@@ -23,6 +23,7 @@ from pipeline.scenes import FileSource
 NAME = re.compile(r"EMIT_L2A_RFL_.*\.nc")
 SIDE = 128  # of windows that are best read together: the swath lies askew in the grid
 SLAB = 2**23  # values of the swath that are read at a time
+TALLEST = 512  # lines of a chunk that are read together
 
 
 def matches(path: Path) -> bool:
@@ -60,11 +61,16 @@ class EmitImage:
         self._fill = self._swath.attributes.get("_FillValue", -9999.0)
         height, width = self._sample.shape
         self.shape = (self._swath.shape[2], height, width)
-        self.storage = (min(SIDE, self.shape[1]), min(SIDE, self.shape[2]))
+        self.storage = (min(SIDE, height), min(SIDE, width))
         centres, widths, good = (
             np.asarray(dataset_at(path, file, f"sensor_band_parameters/{name}")[...], np.float64)
             for name in ("wavelengths", "fwhm", "good_wavelengths")
         )
+        if not centres.size == widths.size == good.size == self.shape[0]:
+            raise InputError(
+                f"{path}: lists {centres.size} wavelengths, {widths.size} widths and {good.size} flags for "
+                f"{self.shape[0]} bands; the file is damaged, fetch it again"
+            )
         self.wavelength: NDArray[np.float64] | None = centres
         self.fwhm: NDArray[np.float64] | None = widths
         self.bad_bands = tuple(np.flatnonzero(good == 0).tolist())
@@ -100,7 +106,7 @@ class EmitImage:
 
     def _slabs(self, samples: NDArray[np.intp], lines: NDArray[np.intp]) -> list[tuple[int, int]]:
         """Ranges of lines that hold about `SLAB` values each; whole chunks where the file has them."""
-        rows = self._swath.together[0]
+        rows = min(self._swath.together[0], TALLEST)
         per_line = int(samples.max() - samples.min() + 1) * self.shape[0]
         step = max(1, SLAB // (per_line * rows)) * rows
         first = int(lines.min()) // rows * rows

@@ -28,7 +28,7 @@ DETECTORS = ("VNIR", "SWIR")
 
 def matches(path: Path) -> bool:
     """Whether a path is a spectral image by its name, or a folder that holds one."""
-    return IMAGE.fullmatch(path.name) is not None or has_file(path, IMAGE)
+    return (path.is_file() and IMAGE.fullmatch(path.name) is not None) or has_file(path, IMAGE)
 
 
 def open_image(path: Path, source: FileSource) -> StoredImage:
@@ -64,8 +64,10 @@ class EnmapImage(RasterImage):
         self.offset = _column(metadata, bands, "OffsetOfBand")
         level = re.search(r"L1C|L2A", path.name)
         self.units = UNITS[level[0]] if level else None
-        self.detector = _detectors(metadata, root, self.shape[0])
-        self.nodata = as_number(metadata, "backgroundValue", root.findtext(".//{*}backgroundValue"))
+        self.detector = _detectors(metadata, root, [int(band.get("number", "0")) for band in bands])
+        self.bad_bands = tuple(np.flatnonzero(self.detector == "").tolist())
+        background = root.findtext(".//{*}backgroundValue")
+        self.nodata = (as_number(metadata, "backgroundValue", background),)
 
 
 def _spectral_images(path: Path) -> list[Path]:
@@ -87,21 +89,11 @@ def _column(path: Path, bands: list[Element], name: str) -> NDArray[np.float64]:
     return np.array([as_number(path, f"{name} of band {i}", text) for i, text in enumerate(texts, 1)])
 
 
-def _detectors(path: Path, root: Element, count: int) -> NDArray[np.str_]:
-    """Detector of each band, from the 1-based lists of channels."""
-    detector = np.full(count, "", dtype="U4")
+def _detectors(path: Path, root: Element, bands: list[int]) -> NDArray[np.str_]:
+    """Detector of each band, from the lists of expected channels; empty where neither expects it."""
+    detector = np.full(len(bands), "", dtype="U4")
     for name in DETECTORS:
         listed = root.findtext(f".//{{*}}{name.lower()}ProductQuality/{{*}}expectedChannelsList")
-        numbers = [int(as_number(path, f"{name} channel", text)) for text in (listed or "").split(",")]
-        if min(numbers) < 1 or max(numbers) > count:
-            raise InputError(
-                f"{path}: lists {name} channels {min(numbers)} to {max(numbers)} for {count} bands; "
-                "fetch the product's metadata again"
-            )
-        detector[np.array(numbers) - 1] = name
-    if (detector == "").any():
-        band = int(np.argmax(detector == "")) + 1
-        raise InputError(
-            f"{path}: band {band} is in neither list of expected channels; fetch the product's metadata again"
-        )
+        numbers = [as_number(path, f"{name} channel", text) for text in (listed or "").split(",")]
+        detector[np.isin(bands, numbers)] = name
     return detector

@@ -18,7 +18,7 @@ from pipeline.data.sensors import multispectral_bands
 from pipeline.scenes import FileSource
 
 PATTERN = re.compile(
-    r"(?P<scene>L(?P<sensor>[COTE]\d\d)_L(?P<level>[12])\w+_02_(T1|T2|RT|A1|A2))(_SR)?_(?P<band>B\d)\.tiff?",
+    r"(?P<scene>L(?P<sensor>[COTE]\d\d)_L(?P<level>[12])\w+_02_(T1|T2|RT))(_SR)?_(?P<band>B\d)\.tiff?",
     re.IGNORECASE,
 )
 OLI = {"C08": "landsat8_oli", "O08": "landsat8_oli", "C09": "landsat9_oli2", "O09": "landsat9_oli2"}

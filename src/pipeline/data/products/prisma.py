@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.window import Window
-from pipeline.data.hdf5 import attribute, dataset_at, open_hdf5
+from pipeline.data.hdf5 import Dataset, attribute, dataset_at, open_hdf5
 from pipeline.data.hdf5_image import crs_of
 from pipeline.data.scene import StoredImage, Transform
 from pipeline.errors import InputError
@@ -75,6 +75,7 @@ class PrismaImage:
         )
         self.wavelength: NDArray[np.float64] | None = centres
         self.fwhm: NDArray[np.float64] | None = widths
+        _check(path, [*self._cubes, *self._errors], self.shape, [centres.size, used.size, widths.size])
         self.bad_bands = tuple(np.flatnonzero((centres <= 0) | (used == 0)).tolist())
         self.crs: str | None = crs_of(path, int(told["Epsg_Code"]))
         self.transform: Transform | None = _transform(path, told, height, width)
@@ -98,6 +99,18 @@ def _attributes() -> list[str]:
     lists = ("List_Cw_{}", "List_Cw_{}_Flags", "List_Fwhm_{}", "L2Scale{}Min", "L2Scale{}Max")
     corners = [f"Product_{at}corner_{axis}" for at in ("UL", "LR") for axis in ("easting", "northing")]
     return ["Epsg_Code", *corners, *(name.format(detector) for detector in DETECTORS for name in lists)]
+
+
+def _check(path: Path, parts: list[Dataset], shape: tuple[int, int, int], described: list[int]) -> None:
+    """Whether cubes and error matrices cover the same pixels and bands, and the lists all bands."""
+    pixels = {(part.shape[0], part.shape[2]) for part in parts}
+    cubes, errors = ([part.shape[1] for part in two] for two in (parts[:2], parts[2:]))
+    if len(pixels) > 1 or cubes != errors or set(described) != {shape[0]}:
+        raise InputError(
+            f"{path}: its cubes, error matrices and band lists have different sizes "
+            f"({', '.join('x'.join(map(str, part.shape)) for part in parts)}, {described[0]} bands listed); "
+            "the product is damaged, fetch it again"
+        )
 
 
 def _transform(path: Path, told: dict[str, Any], height: int, width: int) -> Transform:
