@@ -271,7 +271,8 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
         ),
         (
             changed(("products",), {"datetime": "2013-07-20T00:00:00Z/2013-07-19T00:00:00Z"}),
-            "is not a time such as '2013-07-19T10:30:00Z', nor 'start/end' of such",
+            "products.datetime: '2013-07-20T00:00:00Z/2013-07-19T00:00:00Z' is not a time such as "
+            "'2013-07-19T10:30:00Z', nor 'start/end' of such",
         ),
         (without(("experiment",)), "experiment: Field required"),
         (changed(("experiment",), "a b"), "experiment: String should match pattern"),
