@@ -64,28 +64,21 @@ def test_without_the_key_there_is_no_product(finished: Workflow) -> None:
 
 def test_commands_of_the_guide_work(finished: Workflow) -> None:
     text = (ROOT / "docs/products.md").read_text()
-    commands = [line.strip() for line in text.splitlines() if line.startswith("    rio ")]
-    assert len(commands) == 4
-    for command in commands:
-        words = shlex.split(command, comments=True)
-        done = subprocess.run(
-            words,
-            cwd=finished.folder / RUN / "product",
-            env=finished.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.strip(), command
-    snippet = text.split("```python\n")[1].split("```")[0]
+    folder = finished.folder / RUN / "product"
+    commands = [shlex.split(line, comments=True) for line in text.splitlines() if line.startswith("    rio ")]
+    outputs = [said(finished, folder, *words) for words in commands]
+    assert len(outputs) == 3
+    assert "EPSG:32633" in outputs[0]
+    store, bands = (part.split("```")[0] for part in text.split("```python\n")[1:])
+    assert said(finished, folder.parent, "python", "-c", store).startswith("EPSG:32633")
+    line = said(finished, folder, "python", "-c", bands)
+    assert line.startswith("Band 1 (400 nm) {'CENTRAL_WAVELENGTH_UM': '0.4', 'FWHM_UM':")
+
+
+def said(workflow: Workflow, folder: Path, *command: str) -> str:
+    """What a command prints."""
     done = subprocess.run(
-        ["python", "-c", snippet],
-        cwd=finished.folder / RUN,
-        env=finished.environment,
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=folder, env=workflow.environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("EPSG:32633")
+    return done.stdout
