@@ -160,6 +160,16 @@ def test_defaults() -> None:
     assert experiment.methods["args_diff"] == ArgsDiffSettings()
 
 
+def test_products_are_made_on_request_with_the_time_of_their_scene() -> None:
+    assert parse_experiment(EXAMPLE, "x").products is None
+    times = {"field": "2013-07-19T10:30:00Z"}
+    products = parse_experiment(changed(("products",), {"stac": True, "datetime": times}), "x").products
+    assert products is not None
+    assert products.formats == ["cog"]
+    assert products.of_scene("field").datetime == "2013-07-19T10:30:00Z"
+    assert products.of_scene("lake").datetime is None
+
+
 def test_budgets() -> None:
     assert ArgsDiffSettings(budget="quick").training == BUDGETS["quick"]
     content = changed(("methods", "args_diff"), {"budget": {"width": 96, "spatial_iterations": 7}})
@@ -215,7 +225,7 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
         (
             changed(("sceens",), {}),
             "unknown key 'sceens' (did you mean 'scenes'?); accepted: experiment, studies, defaults, scenes, "
-            "responses, noise, estimation, tiling, compute, methods",
+            "responses, noise, estimation, tiling, compute, products, methods",
         ),
         (changed((3,), {}), "unknown key 3; accepted: experiment,"),
         (
@@ -235,6 +245,35 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
         ),
         (changed(("noise", "seeds", 1), -1), "noise.seeds.1: should be greater than or equal to 0, found -1"),
         (changed(("noise", "seeds"), []), "noise.seeds: List should have at least 1 item"),
+        (
+            changed(("products",), {"format": ["cog"]}),
+            "products: unknown key 'format' (did you mean 'formats'?); accepted: formats, dtype, quality",
+        ),
+        (
+            changed(("products",), {"formats": ["png"]}),
+            "products.formats.0: should be 'cog' or 'envi', found \"png\"",
+        ),
+        (
+            changed(("products",), {"stac": True}),
+            "products.stac: needs the time of acquisition; give products.datetime for scenes ['field']",
+        ),
+        (
+            changed(("products",), {"datetime": {"lake": "2013-07-19T10:30:00Z"}}),
+            "products.datetime: ['lake'] are not among the scenes",
+        ),
+        (
+            changed(("products",), {"datetime": datetime.date(2013, 7, 19)}),
+            "products.datetime: put it in quotes, such as '2013-07-19'",
+        ),
+        (
+            changed(("products",), {"datetime": "2013-07-19T10:30:00"}),
+            "products.datetime: '2013-07-19T10:30:00' is not a time such as '2013-07-19T10:30:00Z', nor",
+        ),
+        (
+            changed(("products",), {"datetime": "2013-07-20T00:00:00Z/2013-07-19T00:00:00Z"}),
+            "products.datetime: '2013-07-20T00:00:00Z/2013-07-19T00:00:00Z' is not a time such as "
+            "'2013-07-19T10:30:00Z', nor 'start/end' of such",
+        ),
         (without(("experiment",)), "experiment: Field required"),
         (changed(("experiment",), "a b"), "experiment: String should match pattern"),
         (changed(("scenes",), {}), "scenes: Dictionary should have at least 1 item"),

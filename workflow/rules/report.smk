@@ -16,7 +16,7 @@ rule report:
         "../../envs/pipeline.yaml"
     params:
         code=code("steps.report", "report/template.html"),
-        settings=as_json(EXPERIMENT),
+        settings=as_json(EXPERIMENT, exclude={"products"}),
         results="results/{experiment}",
     shell:
         "pipeline report --settings {params.settings:q} --results {params.results} --out {output.page}"
