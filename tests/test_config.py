@@ -280,7 +280,7 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
         (changed(("scenes", "a/b"), EXAMPLE["scenes"]), "scenes.a/b: String should match pattern"),
         (
             changed((*SCENE, "source", "kind"), "sintetic"),
-            "scenes.field.source: 'kind' should be one of 'synthetic', 'file', found 'sintetic'",
+            "scenes.field.source: 'kind' should be one of 'synthetic', 'file', 'dataset', found 'sintetic'",
         ),
         (without((*SCENE, "source", "kind")), "scenes.field.source: needs the key 'kind'"),
         (

@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from hashlib import md5, sha256
+from multiprocessing import get_context
 from pathlib import Path
 
 import h5py
@@ -36,6 +37,7 @@ from loopback import (
 from pipeline.data.catalogue import Content, Dataset
 from pipeline.data.download import Fetcher, Origin, fetch_file
 from pipeline.data.download.claim import claim
+from pipeline.data.download.lock import record
 from pipeline.data.download.transfer import Patience
 from pipeline.data.download.unpacking import unpack
 from pipeline.data.files import read_json
@@ -113,6 +115,33 @@ def test_a_published_checksum_is_not_recorded(
     content = CUBE.model_copy(update=known)
     fetch(tmp_path, content, server.offer("/cube.mat", good(BODY)))
     assert listing(tmp_path) == ["cube.mat"]
+
+
+def test_progress_is_told_in_megabytes(server: Loopback, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    one = Fetcher(tmp_path, QUICK, lambda *what: told.append(what), "", False)
+    content = Content(path="a.bin", format="raw")
+    path, url = tmp_path / "a.bin", server.offer("/a", good(bytes(3_500_000)))
+    one.ensure(path, content, one.addresses(path, [url]))
+    assert told[-1] == ("a.bin (MB)", 3, 3)
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+
+
+def recorded(folder: Path, job: int) -> None:
+    for number in range(25):
+        record(folder, folder / f"{job}-{number}", folder / "a", Content(path="a", format="raw"))
+
+
+def test_many_processes_record_their_files(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"content")
+    jobs = [get_context("fork").Process(target=recorded, args=(tmp_path, job)) for job in range(4)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert [job.exitcode for job in jobs] == [0] * 4
+    assert len(read_json(tmp_path / LOCK)) == 100
+    assert listing(tmp_path) == ["a", LOCK]
 
 
 def test_redirects_are_followed(server: Loopback, tmp_path: Path) -> None:

@@ -151,20 +151,20 @@ class Resuming:
     verified: bool
     _validator: str | None = field(default=None, init=False)
 
-    def __call__(self, url: str, output_file: str, pooch: Any = None, check_only: bool = False) -> None:
+    def __call__(self, url: str, output_file: str, pooch: Any = None) -> None:
         """Fetch `url`; an `output_file` with content is continued."""
         target = Path(output_file)
         pause = self.patience.pause
         for left in reversed(range(self.patience.attempts)):
             try:
-                return self._attempt(url, target)
+                self._attempt(url, target)
+                return
             except TransferError as error:
                 if not (error.broken and left):
                     raise
                 log.warning("%s: %s; trying again in %g s", url, error, pause)
             time.sleep(pause)
             pause *= 2
-        return None
 
     def _attempt(self, url: str, target: Path) -> None:
         have = target.stat().st_size if self.verified or self._validator else 0
