@@ -34,6 +34,7 @@ from pipeline.data.schema import (
 from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
 from pipeline.report import figures, pictures, published, significance, tables
+from pipeline.report.columns import HEADLINE, METRICS, QUALITY
 from pipeline.report.comparison import common_seed, compare
 from pipeline.report.page import provenance, render
 from pipeline.report.standing import standing
@@ -42,7 +43,7 @@ from pipeline.steps import report
 
 COLUMNS = (
     "scene,method,seed,psnr,psnr_peak1,sam,ergas,ssim,uiqi,q2n,cc,rmse,residual_hsi,residual_msi,"
-    "parameters,device,seconds_estimate,seconds_train,seconds_fuse,seconds_io,peak_mem_mb"
+    "d_lambda,d_s,qnr,hqnr,parameters,device,seconds_estimate,seconds_train,seconds_fuse,seconds_io,peak_mem_mb"
 )
 WAVELENGTH = np.array([440.0, 500, 550, 600, 650, 700, 750, 800, 860, 900])
 HOLE = (slice(4, 8), slice(10, 14))
@@ -224,7 +225,8 @@ def test_quality_table_shows_every_method_its_seeds_and_the_metrics(
     assert [row[:2] for row in rows] == [["smooth", "2 0, 1"], ["sharp", "2 0, 1"], ["twin", "1 1"]]
     assert [row[2] for row in rows] == ["20.50 ±0.71", "31.50 ±2.12", "31.50"]
     assert [row[4] for row in rows] == ["4.500 ±0.707", "6.250 ±0.354", "1.000"]
-    assert [row[8] for row in rows] == ["–"] * 3  # noqa: RUF001
+    assert not any(name.startswith(("Q2n", "QNR")) for name in head)  # no method has a value
+    assert [row[8] for row in rows] == ["0.9900"] * 3
 
 
 def test_best_follows_each_columns_direction(made: tuple[Experiment, Path, str, str]) -> None:
@@ -234,13 +236,12 @@ def test_best_follows_each_columns_direction(made: tuple[Experiment, Path, str, 
     assert {label for label, name in best if name.startswith("PSNR ↑")} == {"sharp"}  # by seed 1
     assert {label for label, name in best if name.startswith("SAM")} == {"twin"}
     assert {label for label, name in best if name.startswith("Residual HSI")} == {"sharp"}
-    assert {label for label, name in best if name.startswith("Q2n")} == set()
     assert all(table == 0 for table, _, _ in page.best)
 
 
 @pytest.mark.parametrize(("key", "best"), [("psnr", 2), ("sam", 0), ("residual_hsi", 1)])
 def test_best_of_three(key: str, best: int) -> None:
-    column = next(c for c in tables.QUALITY if c.key == key)
+    column = next(c for c in QUALITY if c.key == key)
     values = (0.5, 1.1, 2.0)
     groups = {str(i): {0: {key: value}} for i, value in enumerate(values)}
     assert [row.cells[0].best for row in tables.make_table(groups, [column]).rows] == [
@@ -257,8 +258,8 @@ def test_summary_has_the_exact_columns_order_and_numbers(made: tuple[Experiment,
     for row in rows:
         path = folder / "field" / "sensor" / f"seed{row['seed']}" / row["method"] / "metrics.json"
         content = json.loads(path.read_text())
-        for key in tables.METRICS:
-            value = content["metrics"][key]
+        for key in METRICS:
+            value = content["metrics"].get(key)
             assert row[key] == "" if value is None else float(row[key]) == value
         for part in ("estimate", "train", "fuse", "io"):
             assert float(row[f"seconds_{part}"]) == content["seconds"][part]
@@ -500,7 +501,7 @@ def scored(**values: list[float]) -> list[dict[str, Any]]:
     ]
 
 
-PSNR, SAM = tables.HEADLINE
+PSNR, SAM = HEADLINE
 
 
 def by_seed(*values: float) -> dict[int, float]:
