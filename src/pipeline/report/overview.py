@@ -210,4 +210,4 @@ class Sample:
 
 def _spectra(image: Image, pixels: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
     """Spectra of a few pixels, ``(pixel, C)``."""
-    return np.array([np.asarray(image[:, y, x]) for y, x in pixels], np.float32)
+    return np.array([image[:, y : y + 1, x : x + 1][:, 0, 0] for y, x in pixels], np.float32)
