@@ -22,6 +22,7 @@ include: "workflow/rules/plan.smk"
 include: "workflow/rules/fuse.smk"
 include: "workflow/rules/mosaic.smk"
 include: "workflow/rules/trace.smk"
+include: "workflow/rules/export.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
@@ -40,3 +41,4 @@ rule all:
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json"),
         traces("results/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.json"),
+        exported("results/{experiment}/{scene}/{response}/seed{seed}/{label}/product.json"),

@@ -99,7 +99,7 @@ def test_the_stored_schema_is_that_of_the_models() -> None:
         changed((*SCENE, "source", "kind"), "sintetic"),
         changed(("methods", "mine"), {"d": 3}),
         changed(("methods", "bicubic"), {"d": 3}),
-        without(("responses",)),
+        without(("methods",)),
     ],
 )
 def test_the_schema_refuses_what_the_models_refuse(content: Any) -> None:
@@ -365,3 +365,48 @@ def test_unreadable_files(tmp_path: Path) -> None:
     path.write_text("")
     with pytest.raises(InputError, match="found null"):
         load_experiment(path)
+
+
+def a_pair(**changes: Any) -> dict[str, Any]:
+    """An experiment of one pair."""
+    pair = {"hsi": {"kind": "file", "path": "h.bsq"}, "msi": {"kind": "file", "path": "m.tif"}}
+    content = {"experiment": "real", "scenes": {"place": {"pair": pair}}, "methods": {"bicubic": {}}}
+    return content | changes
+
+
+def test_a_pair_needs_no_responses_and_is_estimated() -> None:
+    experiment = parse_experiment(a_pair(), "x")
+    assert list(experiment.observed()) == [("place", "measured")]
+    told = experiment.estimation_of("place")
+    assert (told.spectral_response, told.spatial_response, told.noise) == ("calibrated", "gaussian", "estimated")
+
+
+def test_a_pair_may_be_judged_one_wald_level_down() -> None:
+    content = a_pair()
+    content["scenes"]["below"] = {"wald": "place"}
+    experiment = parse_experiment(content, "x")
+    assert list(experiment.observed()) == [("place", "measured"), ("below", "measured")]
+    assert experiment.estimation_of("below").noise == "given"
+
+
+@pytest.mark.parametrize(
+    ("scene", "message"),
+    [
+        ({}, "a scene has one of source, pair and wald, found none of them"),
+        ({"wald": "nowhere"}, "'nowhere' is no scene with a pair"),
+        ({"source": {"kind": "synthetic"}}, "is simulated and needs `responses`"),
+        ({"wald": "place", "crop": {"height": 8, "width": 8}}, "crop does not belong to a scene with wald"),
+    ],
+)
+def test_scenes_of_mixed_kinds_are_refused(scene: dict[str, Any], message: str) -> None:
+    content = a_pair()
+    content["scenes"]["other"] = scene
+    with pytest.raises(InputError, match=message):
+        parse_experiment(content, "x")
+
+
+def test_the_noise_of_a_pair_cannot_be_given() -> None:
+    content = a_pair()
+    content["scenes"]["place"]["estimation"] = {"noise": "given"}
+    with pytest.raises(InputError, match="a pair's noise is not known"):
+        parse_experiment(content, "x")

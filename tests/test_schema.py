@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from affine import Affine
 from pipeline.core.observation import Observation
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
-from pipeline.data.scene import Scene
+from pipeline.data.scene import Metadata, Scene
 from pipeline.data.schema import (
     cube_dataset,
     metadata_from,
+    msi_metadata_from,
     observation_dataset,
     observation_from,
     reference_dataset,
@@ -169,3 +171,89 @@ def test_scene_refuses_other_shapes() -> None:
         Scene(np.zeros((4, 5), np.float32))
     with pytest.raises(InputError, match="wavelength has 3 values for 4 bands"):
         Scene(np.zeros((4, 5, 5), np.float32), wavelength=np.arange(3.0))
+
+
+def test_units_and_detectors_survive_every_store(small_scene: Scene, tmp_path: Path) -> None:
+    detector = np.array(["VNIR"] * 4 + ["SWIR 1"] * 2)
+    scene = replace(small_scene, units="W m-2 sr-1 um-1", detector=detector)
+    write_store(tmp_path / "reference.zarr", reference_dataset(scene), {})
+    write_store(tmp_path / "observation.zarr", observation_dataset(observe(scene), scene), {})
+    for name in ("reference", "observation"):
+        dataset = read_store(tmp_path / f"{name}.zarr")
+        meta = metadata_from(dataset)
+        assert meta.units == scene.units
+        assert meta.detector is not None
+        assert meta.detector.tolist() == ["VNIR"] * 4 + ["SWIR_1"] * 2
+    assert scene_from(read_store(tmp_path / "reference.zarr")).units == scene.units
+    detectors = dataset.detector
+    assert detectors.attrs["flag_meanings"] == "VNIR SWIR_1"
+    assert detectors.values.tolist() == [0, 0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("units", "scale", "expected"),
+    [
+        (None, 10_000.0, "1"),
+        ("reflectance", 10_000.0, "1"),
+        ("W m-2 sr-1 um-1", 1.0, "W m-2 sr-1 um-1"),
+        ("W m-2 sr-1 um-1", 250.0, "250 W m-2 sr-1 um-1"),
+    ],
+)
+def test_units_of_stored_values_count_the_scale(
+    small_scene: Scene, units: str | None, scale: float, expected: str
+) -> None:
+    dataset = reference_dataset(replace(small_scene, units=units, scale=scale))
+    assert dataset.reference.attrs["units"] == expected
+    assert dataset.attrs.get("units") == units
+
+
+def test_msi_keeps_its_own_bands_and_units(small_scene: Scene, tmp_path: Path) -> None:
+    own = Metadata(
+        wavelength=np.array([500.0, 750.0]), fwhm=np.array([60.0, 90.0]), scale=4.0, units="counts"
+    )
+    write_store(
+        tmp_path / "observation.zarr", observation_dataset(observe(small_scene), small_scene, own), {}
+    )
+    dataset = read_store(tmp_path / "observation.zarr")
+    found = msi_metadata_from(dataset)
+    assert (found.scale, found.units, found.detector) == (4.0, "counts", None)
+    assert (found.crs, found.transform) == (small_scene.crs, small_scene.transform)
+    np.testing.assert_array_equal(found.wavelength, own.wavelength)
+    np.testing.assert_array_equal(found.fwhm, own.fwhm)
+    assert_same_metadata(metadata_from(dataset), small_scene)
+    shared = msi_metadata_from(observation_dataset(observe(small_scene), small_scene))
+    assert (shared.scale, shared.units, shared.wavelength) == (10_000.0, None, None)
+
+
+def test_scenes_without_units_and_detectors_are_stored_as_before(small_scene: Scene) -> None:
+    dataset = observation_dataset(observe(small_scene), small_scene)
+    assert list(dataset.attrs) == ["Conventions", "scale", "spatial_response", "origin"]
+    assert dataset.lr_hsi.attrs == {"long_name": "LR-HSI", "units": "1"}
+    assert set(dataset.coords) == {
+        *("band", "msi_band", "wavelength", "fwhm", "x", "y", "x_lr", "y_lr", "spatial_ref", "spatial_ref_lr")
+    }
+
+
+def test_geozarr_readers_find_the_grid_of_a_fused_cube(small_scene: Scene, tmp_path: Path) -> None:
+    write_store(tmp_path / "fused.zarr", cube_dataset(small_scene.data, small_scene), {})
+    attributes = json.loads((tmp_path / "fused.zarr/zarr.json").read_text())["attributes"]
+    assert [convention["name"] for convention in attributes["zarr_conventions"]] == ["spatial", "proj:"]
+    assert attributes["spatial:dimensions"] == ["y", "x"]
+    assert attributes["spatial:shape"] == [40, 72]
+    assert attributes["spatial:transform"] == [10.0, 0.0, 366015.0, 0.0, -10.0, 5806125.0]
+    assert attributes["spatial:bbox"] == [366015.0, 5805725.0, 366735.0, 5806125.0]
+    assert attributes["proj:code"] == "EPSG:32633"
+    assert "proj:wkt2" not in attributes  # just one of them
+    opened = xr.open_zarr(tmp_path / "fused.zarr", decode_coords="all", consolidated=False)
+    assert opened.rio.crs.to_epsg() == 32633
+    assert opened.fused.rio.transform() == Affine(10, 0, 366015, 0, -10, 5806125)
+    assert np.isnan(opened.fused.encoding["_FillValue"])
+
+
+def test_geozarr_names_a_crs_without_a_code_by_its_text(small_scene: Scene) -> None:
+    local = "+proj=laea +lat_0=51.3 +lon_0=12.1 +ellps=GRS80 +units=m"
+    attributes = cube_dataset(small_scene.data, replace(small_scene, crs=local)).attrs
+    assert attributes["proj:wkt2"].startswith("PROJCRS[")
+    assert "proj:code" not in attributes
+    bare = cube_dataset(small_scene.data, Scene(small_scene.data)).attrs
+    assert set(bare) == {"Conventions", "scale"}

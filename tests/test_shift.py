@@ -39,7 +39,7 @@ SHIFT = (0.4, -0.3)
 QUICK: list[MethodSettings] = [
     BicubicSettings(),
     GaussianSubspaceSettings(),
-    CnmfSettings(),
+    CnmfSettings(endmembers=8, inner_loops=60),
     HysureSettings(iterations=40),
 ]
 
@@ -91,7 +91,7 @@ def test_gaussian_of_a_ramp_reads_its_position() -> None:
 
 @pytest.mark.parametrize("ratio", ["1", "3", "25/3"])
 def test_upsampling_undoes_the_shift_of_a_smooth_image(ratio: str) -> None:
-    response = SpatialResponse.gaussian(ratio=ratio, fwhm=0.5).shifted(0.6, -1.3)
+    response = SpatialResponse.gaussian(ratio=ratio, fwhm=1.0).shifted(0.6, -1.3)
     size = 24 * response.ratio.numerator
     y, x = np.mgrid[:size, :size] / size * 2 * np.pi
     image = np.sin(y) + np.cos(2 * x)
@@ -277,7 +277,7 @@ def test_miae_and_cucanet_with_a_shift_and_ratio_one(landscape: Scene, landscape
     cucanet = CucanetSettings.model_validate({"device": "cpu", "budget": {"constant": 2, "falling": 1}})
     for ratio in (1, 4):
         response = SpatialResponse.gaussian(ratio=ratio, fwhm=1.0).shifted(*SHIFT)
-        seen = observed(landscape, landscape_srf, response)
+        seen = observed(landscape, landscape_srf, response, (16, 16))
         for method in (miae, cucanet):
             assert np.isfinite(build(method).fit(seen).fuse()).all()
     learned = cucanet.model_copy(update={"responses": "learned"})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.methods import methods
-from pipeline.sources import NOT_FOLLOWED, source_files
+from pipeline.sources import NOT_FOLLOWED, _code, code_digest, source_files
 
 ROOT = Path(__file__).resolve().parents[1] / "src"
 
@@ -39,3 +39,16 @@ def test_excluded_modules_exist() -> None:
     for module in NOT_FOLLOWED:
         path = ROOT.joinpath(*module.split("."))
         assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def test_a_comment_does_not_count_as_code(tmp_path: Path) -> None:
+    bare, commented, other = (tmp_path / name for name in ("a.py", "b.py", "c.py"))
+    bare.write_text("x = 1\n")
+    commented.write_text("# why\nx = 1  # one\n")
+    other.write_text("x = 2\n")
+    assert _code(bare) == _code(commented) != _code(other)
+
+
+def test_data_files_count_as_they_are() -> None:
+    page = code_digest("pipeline.steps.report", files=("report/template.html",))
+    assert page != code_digest("pipeline.steps.report") == code_digest("pipeline.steps.report", files=())

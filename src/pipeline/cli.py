@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from pipeline.config import Experiment, json_schema, load_experiment
 from pipeline.errors import InputError
+from pipeline.products import Products
 from pipeline.scenes import Estimation, Scene
 from pipeline.settings import MethodEntry
 from pipeline.validation import parse
@@ -244,28 +245,44 @@ def mosaic(
 
 
 @app.command()
+def export(fused: Ledger, observation: Ledger, estimate: Ledger, settings: Settings, out: Out) -> None:
+    """Write a fused cube as COG or ENVI, with its quality layer and a STAC item."""
+    from pipeline.steps import export
+
+    export.run(
+        fused=fused,
+        observation=observation,
+        estimate=estimate,
+        settings=_settings(Products, settings),
+        out=out,
+    )
+
+
+@app.command()
 def evaluate(
-    reference: Ledger,
     observation: Ledger,
     fused: Ledger,
     settings: Settings,
     seed: Seed,
     out: Out,
+    reference: Annotated[Path | None, typer.Option(help="ledger of the reference, if there is one")] = None,
+    estimate: Annotated[Path | None, typer.Option(help="ledger of what was estimated of a pair")] = None,
     scheduler: Annotated[
         str, typer.Option(help="threads, synchronous, or tcp://host:port of a running Dask scheduler")
     ] = "threads",
     workers: Annotated[int, typer.Option(min=1, help="number of threads")] = 2,
 ) -> None:
-    """Score a fused cube against the reference and the observation."""
+    """Score a fused cube against the observation and, where there is one, the reference."""
     from pipeline.steps import evaluate
 
     evaluate.run(
-        reference=reference,
         observation=observation,
         fused=fused,
         settings=_settings(Method, settings).root,
         seed=seed,
         out=out,
+        reference=reference,
+        estimate=estimate,
         scheduler=scheduler,
         workers=workers,
     )

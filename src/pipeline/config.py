@@ -15,6 +15,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.errors import InputError
+from pipeline.products import Products
 from pipeline.scenes import NAME, Estimation, Name, Positive, Response, Scene
 from pipeline.settings import MethodEntry, Seeds, Strict
 from pipeline.studies import StudyEntry, Trajectory, check_studies, complete
@@ -95,6 +96,7 @@ class Experiment(Strict):
     estimation: Estimation = Estimation()
     tiling: Tiling = Tiling()
     compute: Compute = Compute()
+    products: Products | None = Field(None, description="files made of the fused cubes; default: none")
     methods: dict[Name, MethodEntry] = Field(
         min_length=1,
         description="label: settings; a label that is not a method's name needs the key `method`",
@@ -131,6 +133,19 @@ class Experiment(Strict):
                 raise ValueError(
                     f"scenes.{name}.responses: {unknown} are not among the responses {list(self.responses)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _products_fit(self) -> Experiment:
+        products = self.products or Products()
+        unknown = set(products.datetime) - set(self.scenes) if isinstance(products.datetime, dict) else set()
+        if unknown:
+            raise ValueError(f"products.datetime: {sorted(unknown)} are not among the scenes")
+        timeless = [name for name in self.scenes if products.of_scene(name).datetime is None]
+        if products.stac and timeless:
+            raise ValueError(
+                f"products.stac: needs the time of acquisition; give products.datetime for scenes {timeless}"
+            )
         return self
 
     @model_validator(mode="after")

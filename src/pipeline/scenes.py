@@ -41,6 +41,9 @@ class SyntheticSource(Strict):
 class FileSource(Strict):
     """A local file: MATLAB v5 `.mat`, `.npz`, or a raster that rasterio opens (GeoTIFF, ENVI).
 
+    `path` may also be the folder of a sensor's product, or tiles side by side: a folder of GeoTIFFs, or a
+    pattern such as `tiles/*.tif`.
+
     What is not given here is read from the file where its format holds it.
     """
 
@@ -64,8 +67,8 @@ class FileSource(Strict):
     )
     wavelengths: list[float] | str | None = Field(
         None,
-        description="nm; a list of one value per band, a variable of the file, or `first:last:count` "
-        "for equal steps",
+        description="nm; a list of one value per band, a variable of the file, `first:last:count` "
+        "for equal steps, or a known sensor (`hyperion`), which also gives widths and detectors",
     )
     fwhm: list[float] | float | str | None = Field(
         None, description="nm; a list, one number, or a variable of the file"
@@ -77,6 +80,11 @@ class FileSource(Strict):
     )
     scale: float = Field(1.0, gt=0, description="values are divided by this number on ingest")
     nodata: float | None = None
+    bands: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="names of the bands to read of a product with a file for each (`B02`, `B8A`)",
+    )
     bad_bands: list[int] = Field(default_factory=list, description="0-based band indices to leave out")
 
 
@@ -136,6 +144,8 @@ class Scene(Strict):
                 raise ValueError(f"{key} does not belong to a scene with {given[0]}; leave it out")
         if self.estimation is not None and self.pair is None:
             raise ValueError("estimation of a scene's own is for a pair; use the experiment's `estimation`")
+        if self.estimation is not None and self.estimation.noise == "given":
+            raise ValueError("estimation.noise: a pair's noise is not known; write `noise: estimated`")
         return self
 
 
@@ -227,7 +237,33 @@ class GaussianResponse(Strict):
         return self
 
 
-SpectralConfig = Annotated[TableResponse | MatrixResponse | GaussianResponse, Field(discriminator="kind")]
+class SensorResponse(Strict):
+    """R of a known multispectral sensor; `pipeline.data.sensors` names its bands."""
+
+    kind: Literal["sensor"]
+    sensor: Literal[
+        "sentinel2a",
+        "sentinel2b",
+        "landsat8_oli",
+        "landsat9_oli2",
+        "worldview3",
+        "ikonos",
+        "quickbird",
+        "ali",
+        "rapideye",
+        "pleiades",
+    ]
+    bands: list[str] | None = Field(None, min_length=1, description="bands to use, in order; default: all")
+    tables: Literal["builtin", "py6s"] = Field(
+        "builtin",
+        description="`builtin`: flat tops of the published centres and widths; `py6s`: response tables of "
+        "the package Py6S, where it is installed",
+    )
+
+
+SpectralConfig = Annotated[
+    TableResponse | MatrixResponse | GaussianResponse | SensorResponse, Field(discriminator="kind")
+]
 
 
 class Response(Strict):

@@ -1,7 +1,7 @@
 """The source files on which a step's result depends, found by following imports.
 
-Rules list them as inputs, so that a change of the code reruns the steps it can matter to and no
-others. Nothing is imported here; data files beside the code are not found.
+Rules have a digest of them as a parameter, so that a change of the code reruns the steps it can matter to
+and no others. Nothing is imported here; data files beside the code are not found.
 
 >>> [path.name for path in source_files("pipeline.core.noise", Path(__file__).parents[1])]
 ['noise.py']
@@ -25,6 +25,7 @@ NOT_FOLLOWED = {
     "pipeline.data.verified",
     "pipeline.errors",
     "pipeline.methods",
+    "pipeline.products",
     "pipeline.provenance",
     "pipeline.scenes",
     "pipeline.settings",
@@ -55,21 +56,40 @@ def source_files(module: str, root: Path = Path("src")) -> list[Path]:
 
 
 @cache
-def code_digest(*modules: str) -> str:
-    """SHA-256 over the code of modules and of all that they import; comments do not count."""
+def code_digest(*modules: str, files: tuple[str, ...] = ()) -> str:
+    """SHA-256 over the code of modules and of all that they import; comments do not count.
+
+    Parameters
+    ----------
+    *modules : str
+        Such as `pipeline.steps.crop`.
+    files : tuple of str
+        Data files of the package, such as `report/template.html`, that count as they are.
+    """
     root = Path(__file__).parents[1]
-    files = sorted({path for module in modules for path in source_files(module, root)})
     digest = sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(root).as_posix()}:{ast.dump(ast.parse(path.read_text()))}".encode())
+    for path in sorted({path for module in modules for path in source_files(module, root)}):
+        digest.update(f"{path.relative_to(root).as_posix()}:{_code(path)}".encode())
+    for name in files:
+        digest.update(name.encode() + (root / "pipeline" / name).read_bytes())
     return digest.hexdigest()
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def _code(path: Path) -> str:
+    return ast.dump(_tree(path))
 
 
 @cache
 def _imports(path: Path, root: Path) -> list[str]:
     """Modules of this package that a file imports."""
     names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return [name for name in names if name.startswith("pipeline.") and _file(name, root).is_file()]

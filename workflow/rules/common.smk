@@ -10,7 +10,7 @@ from snakemake.utils import validate
 
 from pipeline.config import MEASURED, parse_experiment
 from pipeline.errors import InputError
-from pipeline.sources import source_files
+from pipeline.sources import code_digest
 from pipeline.studies import Trajectory
 from pipeline.tiling.jobs import batch_minutes, planned_batches
 
@@ -43,9 +43,9 @@ wildcard_constraints:
     label="|".join(map(re.escape, EXPERIMENT.methods)),
 
 
-def code(module):
-    """Source files of the package on which a module's results depend; a change reruns the step."""
-    return [path.as_posix() for path in source_files(f"pipeline.{module}")]
+def code(module, *files):
+    """A digest of all the code on which a module's results depend; a change reruns the step."""
+    return code_digest(f"pipeline.{module}", files=files)
 
 
 def as_json(settings, **without):
@@ -61,6 +61,11 @@ def runs(pattern):
 def traces(pattern):
     """A path of every run whose sampling a study of the report follows."""
     return paths_of(pattern, EXPERIMENT.traced())
+
+
+def exported(pattern):
+    """A path of every run, if the experiment asks for products."""
+    return paths_of(pattern, EXPERIMENT.runs() if EXPERIMENT.products else [])
 
 
 def paths_of(pattern, chosen):
@@ -167,6 +172,10 @@ def simulate_settings(wildcards):
     response = EXPERIMENT.responses[wildcards.response].model_dump(mode="json")
     noise = EXPERIMENT.noise.model_dump(mode="json", exclude={"seeds"})
     return json.dumps({"response": response, "noise": noise})
+
+
+def product_settings(wildcards):
+    return as_json(EXPERIMENT.products.of_scene(wildcards.scene))
 
 
 def plan_settings(wildcards):

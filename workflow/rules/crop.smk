@@ -1,7 +1,6 @@
 rule crop:
     input:
         crop_inputs,
-        code=code("steps.crop"),
     output:
         ledger="results/{experiment}/{scene}/reference.json",
         store="results/{experiment}/{scene}/reference.zarr/zarr.json",
@@ -13,6 +12,7 @@ rule crop:
     conda:
         "../../envs/pipeline.yaml"
     params:
+        code=code("steps.crop"),
         given=crop_options,
         settings=scene_settings,
     shell:

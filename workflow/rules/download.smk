@@ -1,7 +1,6 @@
 rule download:
     input:
         scene_files,
-        code=code("steps.download"),
     output:
         source="results/{experiment}/{scene}/source.json",
         timing="results/{experiment}/{scene}/download.timing.json",
@@ -13,6 +12,7 @@ rule download:
     conda:
         "../../envs/pipeline.yaml"
     params:
+        code=code("steps.download"),
         settings=source_settings,
     shell:
         "pipeline download --settings {params.settings:q} --out {output.source} 2> {log}"

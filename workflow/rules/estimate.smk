@@ -2,7 +2,6 @@ rule estimate:
     input:
         ledger="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
         store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
-        code=code("steps.estimate"),
     output:
         ledger="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
         store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
@@ -14,6 +13,7 @@ rule estimate:
     conda:
         "../../envs/pipeline.yaml"
     params:
+        code=code("steps.estimate"),
         settings=estimation_settings,
     shell:
         "pipeline estimate --observation {input.ledger} --settings {params.settings:q} --out {output.ledger} 2> {log}"

@@ -9,7 +9,6 @@ rule evaluate:
         estimating="results/{experiment}/{scene}/{response}/seed{seed}/estimate.timing.json",
         train="results/{experiment}/{scene}/{response}/seed{seed}/{label}/train.timing.json",
         fuse="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.timing.json",
-        code=code("steps.evaluate"),
     output:
         metrics="results/{experiment}/{scene}/{response}/seed{seed}/{label}/metrics.json",
         timing="results/{experiment}/{scene}/{response}/seed{seed}/{label}/evaluate.timing.json",
@@ -23,6 +22,7 @@ rule evaluate:
     resources:
         scheduler=EXPERIMENT.compute.scheduler,
     params:
+        code=code("steps.evaluate"),
         settings=method_settings,
         judged_by=judged_by,
     shell:

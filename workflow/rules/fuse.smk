@@ -7,8 +7,6 @@ rule fuse:
         fitted="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors",
         plan="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.json",
         plan_store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.zarr/zarr.json",
-        code=code("steps.fuse"),
-        method=method_code,
     output:
         manifest="results/{experiment}/{scene}/{response}/seed{seed}/{label}/tiles/{batch}-of-{batches}.json",
         timing="results/{experiment}/{scene}/{response}/seed{seed}/{label}/tiles/{batch}-of-{batches}.timing.json",
@@ -23,6 +21,8 @@ rule fuse:
         gpu=method_gpus,
         runtime=batch_runtime,
     params:
+        code=code("steps.fuse"),
+        method=method_code,
         settings=method_settings,
     shell:
         "pipeline fuse --observation {input.observation} --estimate {input.estimate} --fitted {input.fitted}"

@@ -8,7 +8,6 @@ rule mosaic:
         fitted="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors",
         plan="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.json",
         plan_store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.zarr/zarr.json",
-        code=code("steps.mosaic"),
     output:
         ledger="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.json",
         store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json",
@@ -20,6 +19,7 @@ rule mosaic:
     conda:
         "../../envs/pipeline.yaml"
     params:
+        code=code("steps.mosaic"),
         settings=method_settings,
     shell:
         "pipeline mosaic {input.manifests} --observation {input.observation} --estimate {input.estimate}"

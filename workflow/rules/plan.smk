@@ -2,8 +2,6 @@ rule plan:
     input:
         observation="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
         observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
-        code=code("steps.plan"),
-        method=method_code,
     output:
         ledger="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.json",
         store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.zarr/zarr.json",
@@ -15,6 +13,8 @@ rule plan:
     conda:
         "../../envs/pipeline.yaml"
     params:
+        code=code("steps.plan"),
+        method=method_code,
         settings=plan_settings,
         batches=batch_number,
     shell:

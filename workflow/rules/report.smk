@@ -5,7 +5,6 @@ rule report:
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/metrics.json"),
         traces("results/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.zarr/zarr.json"),
-        code=[*code("steps.report"), "src/pipeline/report/template.html"],
     output:
         page="results/{experiment}/report.html",
         summary="results/{experiment}/summary.csv",
@@ -16,6 +15,7 @@ rule report:
     conda:
         "../../envs/pipeline.yaml"
     params:
+        code=code("steps.report", "report/template.html"),
         settings=as_json(EXPERIMENT),
         results="results/{experiment}",
     shell:

@@ -5,8 +5,6 @@ rule trace:
         estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
         estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
         fitted="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors",
-        code=code("steps.trace"),
-        method=method_code,
     output:
         ledger="results/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.json",
         store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.zarr/zarr.json",
@@ -20,6 +18,8 @@ rule trace:
     resources:
         gpu=method_gpus,
     params:
+        code=code("steps.trace"),
+        method=method_code,
         settings=method_settings,
         times=trace_times,
     shell:

@@ -5,8 +5,6 @@ rule train:
         estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
         estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
         shared=ancient(trained_by),  # what it gives depends on the other inputs alone
-        code=code("steps.train"),
-        method=method_code,
     output:
         fitted="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors",
         timing="results/{experiment}/{scene}/{response}/seed{seed}/{label}/train.timing.json",
@@ -20,6 +18,8 @@ rule train:
     resources:
         gpu=method_gpus,
     params:
+        code=code("steps.train"),
+        method=method_code,
         settings=method_settings,
         shared=trained_by_option,
     shell:

@@ -121,7 +121,7 @@ def block_totals(pair: CubePair, block: Window) -> Totals:
     norms = np.sqrt(xx * yy)
     cosine = xy[norms > 0] / norms[norms > 0]
     angle = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).sum())
-    q2n = q2n_blocks(_mirrored(x), _mirrored(y))
+    q2n = q2n_blocks(mirrored(x), mirrored(y))
     q2n = q2n[~np.isnan(q2n)]
     return Totals(
         int(valid.sum()), total, low, top, squared_error, angle, cosine.size, float(q2n.sum()), q2n.size
@@ -152,7 +152,7 @@ def block_similarity(pair: CubePair, totals: Totals, block: Window) -> Similarit
     return Similarity(deviations, indices, np.array([mask.sum() for mask in counted]))
 
 
-def _mirrored(image: NDArray[Any]) -> NDArray[Any]:
+def mirrored(image: NDArray[Any]) -> NDArray[Any]:
     """An image that ends with the scene, mirrored at its lower and right border to whole Q2n blocks."""
     missing = [(0, 0), *((0, -size % BLOCK) for size in image.shape[1:])]
     return np.pad(image, missing, mode="symmetric") if np.any(missing) else image

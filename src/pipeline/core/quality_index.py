@@ -93,17 +93,19 @@ def _q2n(x: Array, y: Array) -> float:
     luminance = 2 * np.sqrt(power_x * power_y) / (power_x + power_y)
     if variance <= CONSTANT**2 * (power_x + power_y):
         return float(luminance)
-    covariance = _cross_products(x, y) / freedom / np.outer(scale, scale)
+    covariance = cross_products(x, y) / freedom / np.outer(scale, scale)
     return float(luminance * 2 * _hypercomplex_modulus(covariance) / variance)
 
 
-def _cross_products(x: Array, y: Array) -> Array:
-    """``x y^T`` of two arrays ``(C, pixels)``.
+def cross_products(x: Array, y: Array) -> Array:
+    """``x y^T`` of two arrays of as many pixels, ``(A, pixels)`` and ``(B, pixels)``.
 
     Summed over few pixels at a time: over many, BLAS cuts the sum according to its number of threads.
     """
-    parts = (len(x), -1, SUMMED_AT_ONCE)
-    products: Array = (x.reshape(parts).transpose(1, 0, 2) @ y.reshape(parts).transpose(1, 2, 0)).sum(axis=0)
+    rest = -x.shape[1] % SUMMED_AT_ONCE
+    x, y = (np.pad(z, ((0, 0), (0, rest))) if rest else z for z in (x, y))
+    x, y = (z.reshape(len(z), -1, SUMMED_AT_ONCE) for z in (x, y))
+    products: Array = (x.transpose(1, 0, 2) @ y.transpose(1, 2, 0)).sum(axis=0)
     return products
 
 

@@ -41,14 +41,23 @@ def residuals(cube: Any, scene: ObservedScene, mapped: Mapped = map) -> dict[str
     dict
         residual_hsi, residual_msi
     """
+    check_cube(cube, scene)
+    sums = reduce(added, mapped(partial(block_residuals, cube, scene), residual_blocks(scene)))
+    return {"residual_hsi": _relative(*sums.hsi), "residual_msi": _relative(*sums.msi)}
+
+
+def check_cube(cube: Any, scene: ObservedScene) -> None:
+    """Refuse a cube that has not the observation's bands and HR pixels."""
     expected = (scene.bands, *scene.hr_shape)
     if tuple(cube.shape) != expected:
         raise InputError(f"cube: shape {tuple(cube.shape)} does not match the observation's {expected}")
+
+
+def residual_blocks(scene: ObservedScene) -> list[Window]:
+    """Blocks of whole LR pixels, on the HR grid, that cover the image row by row."""
     step = scene.spatial_response.ratio.numerator
     side = max(1, block_side(scene.bands) // step) * step
-    blocks = list(scene.whole.split(side))
-    sums = reduce(added, mapped(partial(block_residuals, cube, scene), blocks))
-    return {"residual_hsi": _relative(*sums.hsi), "residual_msi": _relative(*sums.msi)}
+    return list(scene.whole.split(side))
 
 
 class Powers(NamedTuple):
@@ -60,26 +69,33 @@ class Powers(NamedTuple):
 
 def block_residuals(cube: Any, scene: ObservedScene, block: Window) -> Powers:
     """Powers of a block of whole LR pixels, band by band."""
+    hsi, msi = (
+        sum((_powers(residual, sigma) for residual, sigma in zip(image, level, strict=True)), np.zeros(2))
+        for image, level in zip(
+            block_differences(cube, scene, block), (scene.sigma_hsi, scene.sigma_msi), strict=True
+        )
+    )
+    return Powers(hsi, msi)
+
+
+def block_differences(cube: Any, scene: ObservedScene, block: Window) -> tuple[Array, Array]:
+    """``X - H(Z)`` (C, h, w) and ``Y - R Z`` (c, H, W) of a block of whole LR pixels."""
     part = scene.crop(block)
     operator, seen = scene.spatial_response.window_operator(scene.hr_shape, scene.lr_window(block))
     read = block.union(seen)
     images = np.asarray(cube[:, *read.slices])
-    forward = _Forward(operator)
-    hsi, msi = np.zeros((2, 2))
-    predicted = np.zeros(part.hr_msi.shape)
-    for band, image in enumerate(images):
+    forward = Forward(operator)
+    hsi, predicted = np.empty(part.lr_hsi.shape), np.zeros(part.hr_msi.shape)
+    for band, image in enumerate(images):  # one at a time in float64
         z = image.astype(np.float64)
-        lr = forward(z[seen.relative_to(read).slices])
-        hsi += _powers(part.lr_hsi[band] - lr, scene.sigma_hsi[band])
+        hsi[band] = part.lr_hsi[band] - forward(z[seen.relative_to(read).slices])
         for msi_band in np.flatnonzero(scene.spectral_response[:, band]):
             weight = scene.spectral_response[msi_band, band]
             predicted[msi_band] += weight * z[block.relative_to(read).slices]
-    for residual, sigma in zip(part.hr_msi - predicted, scene.sigma_msi, strict=True):
-        msi += _powers(residual, sigma)
-    return Powers(hsi, msi)
+    return hsi, part.hr_msi - predicted
 
 
-class _Forward:
+class Forward:
     """H by sparse matrices: fast, and unlike dense products the same with any number of threads."""
 
     def __init__(self, operator: SpatialOperator) -> None:

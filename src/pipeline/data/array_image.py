@@ -1,4 +1,4 @@
-"""The array of a `.mat`, `.npz` or `.npy` file as an image in the order (band, y, x).
+"""The array of a `.mat`, `.npz`, `.npy` or HDF5 file as an image in the order (band, y, x).
 
 Which array, and what its axes are, comes from the configuration; what it leaves out is guessed
 where only one answer fits. Bytes are read in `arrays`, and wavelengths in `bands`.
@@ -7,21 +7,26 @@ where only one answer fits. Bytes are read in `arrays`, and wavelengths in `band
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.window import Window
 from pipeline.data.arrays import ArrayFile, open_arrays
-from pipeline.data.bands import Bands, configured_bands, per_band
+from pipeline.data.bands import Bands, configured_bands, configured_sensor, per_band
 from pipeline.data.scene import Transform
 from pipeline.errors import InputError
 from pipeline.scenes import FileSource
 
+if TYPE_CHECKING:
+    from pipeline.data.hdf5 import Dataset
+
 
 class ArrayImage:
     """An array as a `StoredImage`; its one copy in memory, if any, is in its own type and order.
+
+    An array in an HDF5 file is read window by window.
 
     Parameters
     ----------
@@ -38,25 +43,54 @@ class ArrayImage:
     crs: str | None = None
     transform: Transform | None = None
     units: str | None = None
-    detector: NDArray[np.str_] | None = None
+    _values: NDArray[Any] | Dataset
 
     def __init__(self, path: Path, source: FileSource) -> None:
         file = open_arrays(path)
         name = _name(file, source)
-        values = file.load(name)
-        if np.iscomplexobj(values):
+        values = file.open(name)
+        if values.dtype.kind == "c":
             raise InputError(f"{path}: variable {name!r} is complex; a scene is real")
-        wavelength, fwhm = _described_bands(file, source)
-        what, axes = _axes(file, source, wavelength)
-        self._values = _ordered(what, values, axes, source.shape)
-        self.shape = self._values.shape
-        self.storage = (1, self.shape[2])
-        self.wavelength, self.fwhm = per_band(path, self.shape[0], wavelength, fwhm)
+        wavelength, fwhm, self.detector = _described_bands(file, source)
+        what, self._axes = _axes(file, source, wavelength)
+        self._values = values
+        self.shape = _shape(what, values.shape, self._axes, source.shape)
+        self.storage = self._stored_together()
+        self.wavelength, self.fwhm = per_band(path, self.shape[0], wavelength, fwhm, tuple(source.bad_bands))
 
     def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values of some bands of a window; an array declares nothing missing."""
-        values = np.asarray(self._values[bands, *window.slices])
+        if len(self._axes) == 3:
+            part = {"band": bands, "y": window.slices[0], "x": window.slices[1]}
+            read = self._values[tuple(part[axis] for axis in self._axes)]
+            values = read.transpose([self._axes.index(axis) for axis in ("band", "y", "x")])
+        else:
+            values = self._of_pixels(window, bands)
         return values, np.zeros(values.shape, bool)
+
+    def _of_pixels(self, window: Window, bands: list[int]) -> NDArray[Any]:
+        """A window of an array with one axis of pixels, in row-major (`yx`) or column-major order."""
+        (order,) = set(self._axes) - {"band"}
+        row_major = order == "yx"
+        across = self.shape[2] if row_major else self.shape[1]
+        along, side = window.slices if row_major else window.slices[::-1]
+        pixels = slice(along.start * across, along.stop * across)
+        if self._axes[0] == "band":
+            values = self._values[bands, pixels]
+        else:
+            values = self._values[pixels, bands].T
+        values = values.reshape(len(bands), -1, across)[:, :, side]
+        return values if row_major else values.transpose(0, 2, 1)
+
+    def _stored_together(self) -> tuple[int, int]:
+        """Rows and columns that are best read together."""
+        _, height, width = self.shape
+        if isinstance(self._values, np.ndarray) or "yx" in self._axes:
+            return 1, width
+        if "xy" in self._axes:
+            return height, 1
+        together = dict(zip(self._axes, self._values.together, strict=True))
+        return together["y"], together["x"]
 
 
 def array_size(path: Path, source: FileSource) -> tuple[int, int] | None:
@@ -81,36 +115,39 @@ def _axes(file: ArrayFile, source: FileSource, wavelength: Bands) -> tuple[str, 
     return what, source.axes.split(",") if source.axes else _guessed_axes(what, shape, wavelength)
 
 
-def _described_bands(file: ArrayFile, source: FileSource) -> tuple[Bands, Bands]:
-    """Configured centres and widths of just the bands that the array holds."""
+def _described_bands(file: ArrayFile, source: FileSource) -> tuple[Bands, Bands, NDArray[np.str_] | None]:
+    """Configured centres, widths and detectors of just the bands that the array holds."""
     wavelength, fwhm = configured_bands(file.path, source, file)
+    sensor = configured_sensor(source, file)
+    detector = None if sensor is None else sensor.detector
     if source.band_numbers is not None:
         kept = _band_numbers(file, source.band_numbers, wavelength)
         wavelength = None if wavelength is None else wavelength[kept]
+        detector = None if detector is None else detector[kept]
         fwhm = fwhm[kept] if fwhm is not None and fwhm.size > kept.size else fwhm
-    return wavelength, fwhm
+    return wavelength, fwhm, detector
 
 
-def _ordered(what: str, values: NDArray[Any], axes: list[str], shape: tuple[int, int] | None) -> NDArray[Any]:
-    """`values` in the order (band, y, x)."""
-    if values.ndim != len(axes) or 0 in values.shape:
+def _shape(
+    what: str, stored: tuple[int, ...], axes: list[str], shape: tuple[int, int] | None
+) -> tuple[int, int, int]:
+    """Bands, height and width of an array with these axes."""
+    if len(stored) != len(axes) or 0 in stored:
         raise InputError(
             f"{what} does not fit axes {','.join(axes)}, which need {len(axes)} axes with content"
         )
+    length = dict(zip(axes, stored, strict=True))
     if len(axes) == 3:
-        return values.transpose([axes.index(axis) for axis in ("band", "y", "x")])
+        return length["band"], length["y"], length["x"]
     if shape is None:
         raise InputError(f"{what} has one pixel axis; give `shape: [height, width]`")
     (pixels,) = set(axes) - {"band"}
-    by_band = values if axes[0] == "band" else values.T
-    if by_band.shape[1] != shape[0] * shape[1]:
+    if length[pixels] != shape[0] * shape[1]:
         raise InputError(
-            f"{what} has {by_band.shape[1]} pixels along {pixels}, but shape {list(shape)} has "
+            f"{what} has {length[pixels]} pixels along {pixels}, but shape {list(shape)} has "
             f"{shape[0] * shape[1]}; correct `axes` or `shape`"
         )
-    if pixels == "yx":
-        return by_band.reshape(-1, *shape)
-    return by_band.reshape(-1, shape[1], shape[0]).transpose(0, 2, 1)  # column-major pixels
+    return length["band"], *shape
 
 
 def _guessed_axes(what: str, shape: tuple[int, ...], wavelength: Bands) -> list[str]:

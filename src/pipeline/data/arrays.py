@@ -1,8 +1,8 @@
-"""Named numeric arrays of `.mat`, `.npz` and `.npy` files, listed before they are loaded.
+"""Named numeric arrays of `.mat`, `.npz`, `.npy` and HDF5 files, listed before they are loaded.
 
-Listing reads headers only. A `.npy` is mapped into memory, arrays of the others are loaded whole.
-Nothing is ever unpickled: object, cell and struct arrays are left out. MATLAB files are version 5
-(saved with -v7 or -v6); version 7.3 is HDF5 and not read yet.
+Listing reads headers only. A `.npy` is mapped into memory and HDF5 (MATLAB v7.3 among it) is read
+where it is indexed; arrays of `.npz` and older `.mat` are loaded whole. Nothing is ever unpickled:
+object, cell and struct arrays are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.io
@@ -20,8 +20,12 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 
+if TYPE_CHECKING:
+    from pipeline.data.hdf5 import Dataset
+
 MATLAB_NUMERIC = {"double", "single", "logical"} | {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)}
-SUFFIXES = (".mat", ".npz", ".npy")
+HDF5_SUFFIXES = (".h5", ".hdf5", ".he5", ".nc")
+SUFFIXES = (".mat", ".npz", ".npy", *HDF5_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,14 @@ class ArrayFile:
         Shape of every numeric array by name.
     other : dict
         Type of what is not a numeric array, by name.
+    read : function
+        Gives the array of a name, to be indexed.
     """
 
     path: Path
     shapes: dict[str, tuple[int, ...]]
     other: dict[str, str]
-    read: Callable[[str], NDArray[Any]]
+    read: Callable[[str], NDArray[Any] | Dataset]
 
     def shape_of(self, name: str) -> tuple[int, ...]:
         """Shape of the array called `name`; one that is not there or not numeric is refused."""
@@ -53,11 +59,15 @@ class ArrayFile:
             raise InputError(f"{self.path}: no variable {name!r}; it holds {self.listing()}")
         return self.shapes[name]
 
-    def load(self, name: str) -> NDArray[Any]:
-        """The array called `name`."""
+    def open(self, name: str) -> NDArray[Any] | Dataset:
+        """The array called `name`, to be indexed; what the format lets be is not read yet."""
         self.shape_of(name)
-        with _readable(self.path):
+        with readable(self.path):
             return self.read(name)
+
+    def load(self, name: str) -> NDArray[Any]:
+        """The array called `name`, in memory."""
+        return self.open(name)[...]
 
     def only(self, rank: int) -> str:
         """Name of the only array with `rank` axes."""
@@ -85,11 +95,14 @@ def open_arrays(path: Path) -> ArrayFile:
         The file is missing or is not what its name says.
     """
     start = first_bytes(path)
+    if path.suffix in HDF5_SUFFIXES:
+        return _open_hdf5(path)
     if path.suffix == ".mat":
-        return _open_matlab(path, start)
+        is_hdf5 = start.startswith((b"MATLAB 7.3", b"\x89HDF"))
+        return _open_matlab_hdf5(path) if is_hdf5 else _open_matlab(path, start)
     if start.startswith(b"PK\x03\x04"):
         return _open_archive(path)
-    with _readable(path):
+    with readable(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     shapes, other = _numeric({"array": (array.shape, array.dtype)})
     return ArrayFile(path, shapes, other, lambda _: array)
@@ -112,12 +125,10 @@ def first_bytes(path: Path, count: int = 128) -> bytes:
 
 
 def _open_matlab(path: Path, start: bytes) -> ArrayFile:
-    if start.startswith(b"MATLAB 7.3") or start.startswith(b"\x89HDF"):
-        raise InputError(f"{path}: MATLAB v7.3 (HDF5) is not supported yet; save it with -v7")
     if len(start) < 128 or start[126:128] not in (b"IM", b"MI"):
         raise InputError(f"{path}: not a MATLAB v5 file (it begins with {start[:20]!r})")
     shapes, other = {}, {}
-    with _readable(path):
+    with readable(path):
         for name, shape, kind in scipy.io.whosmat(path):
             if kind in MATLAB_NUMERIC:
                 shapes[name] = tuple(shape)
@@ -131,9 +142,49 @@ def _open_matlab(path: Path, start: bytes) -> ArrayFile:
     return ArrayFile(path, shapes, other, read)
 
 
+def _open_hdf5(path: Path) -> ArrayFile:
+    """All datasets of an HDF5 file, by their paths."""
+    import h5py
+
+    from pipeline.data.hdf5 import Dataset, open_hdf5
+
+    file = open_hdf5(path)
+    headers: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.shape is not None:
+            headers[name] = (item.shape, item.dtype)
+
+    with readable(path):
+        file.visititems(note)
+    shapes, other = _numeric(headers)
+    return ArrayFile(path, shapes, other, lambda name: Dataset(path, file[name]))
+
+
+def _open_matlab_hdf5(path: Path) -> ArrayFile:
+    """The variables of a MATLAB v7.3 file, with the axes that MATLAB shows: stored last to first."""
+    from pipeline.data.hdf5 import Dataset, open_hdf5, plain
+
+    file = open_hdf5(path)
+    shapes, other = {}, {}
+    with readable(path):
+        for name, item in file.items():
+            kind = plain(item.attrs.get("MATLAB_class", "double"))
+            shape = getattr(item, "shape", None)  # a struct is a group
+            if name.startswith("#"):  # MATLAB's own, to which cells and objects refer
+                continue
+            if kind not in MATLAB_NUMERIC or shape is None or item.attrs.get("MATLAB_empty", 0):
+                other[name] = f"empty {kind}" if kind in MATLAB_NUMERIC else kind
+            elif item.dtype.kind not in "biuf":
+                other[name] = f"complex {kind}" if item.dtype.names == ("real", "imag") else str(item.dtype)
+            else:
+                shapes[name] = shape[::-1]
+    return ArrayFile(path, shapes, other, lambda name: Dataset(path, file[name], transposed=True))
+
+
 def _open_archive(path: Path) -> ArrayFile:
     headers = {}
-    with _readable(path), zipfile.ZipFile(path) as archive:
+    with readable(path), zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             with archive.open(member) as stream:
                 headers[member.removesuffix(".npy")] = _header(stream)
@@ -169,7 +220,7 @@ def _numeric(
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Turns whatever a damaged file makes a decoder raise into one line."""
     try:
         yield

@@ -1,7 +1,7 @@
 """Band centres and widths that the configuration gives for a file.
 
-They are numbers in nm, `first:last:count`, or a variable of the file. What formats say about bands
-by themselves is read in `raster`.
+They are numbers in nm, `first:last:count`, a variable of the file, or those of a known sensor. What
+formats say about bands by themselves is read in `raster`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.arrays import ArrayFile
+from pipeline.data.sensors import SpectrometerBands, spectrometer, spectrometers
 from pipeline.errors import InputError
 from pipeline.scenes import FileSource
 
@@ -20,18 +21,40 @@ EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d+)")
 MICROMETRES_BELOW = 100.0  # no band lies at 100 nm, and none of interest at 100 micrometres
 LONGEST_BAND = 1e6  # nm
 
+FEWEST_OF_DETECTOR = 10  # bands
+SILICON_ENDS = (800.0, 1150.0)  # nm
+
 Bands = NDArray[np.float64] | None
 
 
 def configured_bands(path: Path, source: FileSource, file: ArrayFile | None) -> tuple[Bands, Bands]:
-    """Centres and widths that the configuration gives."""
-    return _listed(path, file, "wavelengths", source.wavelengths), _listed(path, file, "fwhm", source.fwhm)
+    """Centres and widths that the configuration gives; a known sensor gives both."""
+    fwhm = _listed(path, file, "fwhm", source.fwhm)
+    if (sensor := configured_sensor(source, file)) is not None:
+        return sensor.wavelength, sensor.fwhm if fwhm is None else fwhm
+    return _listed(path, file, "wavelengths", source.wavelengths), fwhm
 
 
-def per_band(path: Path, bands: int, wavelength: Bands, fwhm: Bands) -> tuple[Bands, Bands]:
-    """Centres and widths, one for each band; a single width holds for all."""
+def configured_sensor(source: FileSource, file: ArrayFile | None) -> SpectrometerBands | None:
+    """The imaging spectrometer that `wavelengths` names, unless a variable of the file has that name."""
+    name = source.wavelengths
+    if not isinstance(name, str) or (file is not None and name in file.shapes):
+        return None
+    return spectrometer(name)
+
+
+def per_band(
+    path: Path, bands: int, wavelength: Bands, fwhm: Bands, bad: tuple[int, ...] = ()
+) -> tuple[Bands, Bands]:
+    """Centres and widths, one for each band; a single width holds for all.
+
+    They may also be one for each band that is not listed as bad, which then have none (NaN): the
+    channels that are no spectral bands.
+    """
     if fwhm is not None and fwhm.size == 1:
         fwhm = np.full(bands, fwhm[0])
+    spectral = np.setdiff1d(np.arange(bands), bad)
+    wavelength, fwhm = (_spread(values, bands, spectral) for values in (wavelength, fwhm))
     for key, values in (("wavelengths", wavelength), ("fwhm", fwhm)):
         if values is not None and values.size != bands:
             raise InputError(
@@ -39,6 +62,14 @@ def per_band(path: Path, bands: int, wavelength: Bands, fwhm: Bands) -> tuple[Ba
                 "band (`band_numbers` picks them), or correct `axes`"
             )
     return wavelength, fwhm
+
+
+def _spread(values: Bands, bands: int, spectral: NDArray[np.intp]) -> Bands:
+    if values is None or values.size != spectral.size:
+        return values
+    spread = np.full(bands, np.nan)
+    spread[spectral] = values
+    return spread
 
 
 def _listed(path: Path, file: ArrayFile | None, key: str, given: list[float] | float | str | None) -> Bands:
@@ -51,7 +82,8 @@ def _listed(path: Path, file: ArrayFile | None, key: str, given: list[float] | f
         values = np.linspace(float(steps[1]), float(steps[2]), int(steps[3]))
     elif file is None:
         raise InputError(
-            f"{path}: {key} {given!r} is neither a list nor first:last:count; a raster has no variables"
+            f"{path}: {key} {given!r} is neither a list, nor first:last:count, nor a known sensor "
+            f"({', '.join(spectrometers())}); a raster has no variables"
         )
     else:
         values = file.load(given).astype(np.float64).ravel()
@@ -63,3 +95,19 @@ def _listed(path: Path, file: ArrayFile | None, key: str, given: list[float] | f
             "give them in nm (1000 for a micrometre)"
         )
     return values
+
+
+def detectors_of(wavelength: Bands) -> NDArray[np.str_] | None:
+    """Names of the detectors of a file whose wavelengths step back where the next one's bands begin.
+
+    Two that meet where silicon ends are a VNIR and a SWIR detector. None where wavelengths only rise,
+    or step back more often than a detector has bands: those are bands in another order.
+    """
+    if wavelength is None:
+        return None
+    runs = np.split(wavelength, np.flatnonzero(np.diff(wavelength) < 0) + 1)
+    if len(runs) == 1 or min(run.size for run in runs) < FEWEST_OF_DETECTOR:
+        return None
+    silicon_ends = len(runs) == 2 and SILICON_ENDS[0] <= runs[1][0] <= runs[0][-1] <= SILICON_ENDS[1]
+    names = ["VNIR", "SWIR"] if silicon_ends else [f"detector {i}" for i in range(1, len(runs) + 1)]
+    return np.repeat(names, [run.size for run in runs])

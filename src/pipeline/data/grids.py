@@ -20,6 +20,7 @@ from pipeline.core.window import Window
 from pipeline.data.scene import Metadata
 from pipeline.errors import InputError
 
+COARSEST_STEP = 10  # LR pixels in which a ratio that is not configured must be whole HR pixels
 LARGEST_DRIFT = 0.25  # HR pixels by which two grids may disagree at the image's far corner
 Shape = tuple[int, int]
 Offset = tuple[float, float]
@@ -103,7 +104,7 @@ def nested_ratio(hsi: Raster, msi: Raster, ratio: int | float | str | None = Non
         return None
     on_msi = _on_msi(hsi, msi)
     found = (on_msi.e * on_msi.a) ** 0.5
-    fraction = as_ratio(found) if ratio is None else as_ratio(ratio)
+    fraction = Fraction(found).limit_denominator(COARSEST_STEP) if ratio is None else as_ratio(ratio)
     if found < 1 - LARGEST_DRIFT / max(msi.shape):
         raise InputError(
             f"{msi.name}: its pixels are {1 / found:.4g} times those of {hsi.name}, coarser than the HSI; "

@@ -69,6 +69,7 @@ class WarpedScene:
 
     def __init__(self, scene: OpenScene, onto: Metadata, shape: tuple[int, int]) -> None:
         self._scene = scene
+        self._crs = str(scene.metadata.crs)
         self._from = _geobox(scene.metadata, scene.shape[1:])
         self._onto = _geobox(onto, shape)
         self.shape = (scene.shape[0], *shape)
@@ -77,7 +78,7 @@ class WarpedScene:
     def read(self, window: Window) -> NDArray[np.float32]:
         """Values of a window (band, y, x); no-data is NaN, and where the scene does not reach."""
         target = self._onto[window.slices]
-        needed = self._from.enclosing(target.extent.to_crs(self._from.crs)).pad(MARGIN)
+        needed = self._from.enclosing(target.extent.to_crs(self._crs)).pad(MARGIN)
         corner = ~self._from.affine * (needed.affine * (0, 0))
         height, width = self._scene.shape[1:]
         x0, y0 = (round(value) for value in corner)
@@ -177,7 +178,7 @@ def _resampled_ratio(grids: tuple[Raster, Raster], ratio: int | float | str | No
     if ratio is not None:
         return as_ratio(ratio)
     hsi, msi = grids
-    fine = _geobox(msi.place, msi.shape).to_crs(hsi.place.crs).resolution
+    fine = _geobox(msi.place, msi.shape).to_crs(str(hsi.place.crs)).resolution
     coarse = _geobox(hsi.place, hsi.shape).resolution
     found = float(np.sqrt(abs(coarse.x * coarse.y / (fine.x * fine.y))))
     if found < 0.75:
@@ -189,4 +190,6 @@ def _resampled_ratio(grids: tuple[Raster, Raster], ratio: int | float | str | No
 
 
 def _geobox(place: Metadata, shape: tuple[int, int]) -> GeoBox:
-    return GeoBox(shape, Affine(*(place.transform or ())), place.crs)
+    assert place.crs is not None
+    assert place.transform is not None
+    return GeoBox(shape, Affine(*place.transform), place.crs)

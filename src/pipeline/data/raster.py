@@ -6,22 +6,29 @@ Band centres and widths are taken from wherever the format keeps them: ENVI head
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
 from pipeline.core.window import Window
+from pipeline.data.arrays import first_bytes
 from pipeline.data.bands import MICROMETRES_BELOW
 from pipeline.data.scene import Transform
 from pipeline.errors import InputError
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 NM_PER_UNIT = {"nanometers": 1.0, "nm": 1.0, "micrometers": 1e3, "um": 1e3, "µm": 1e3}
 AHEAD = 256 * 2**20  # bytes of a strip file that are kept decoded
@@ -31,6 +38,9 @@ DESCRIPTION = re.compile(r"\(([\d.]+) (nanometers|micrometers|nm|um)\)", re.IGNO
 
 class RasterImage:
     """A raster file as a `StoredImage`, with the file's own scale and offset applied.
+
+    A pixel is missing where the band's no-data value, a mask band or an alpha band says so; alpha
+    itself is no band of the image.
 
     A file stored in strips would be decoded again for each of the windows side by side: for it, a
     read continues to the right as far as `AHEAD` allows, and is kept for the next window.
@@ -45,45 +55,56 @@ class RasterImage:
         Here or on reading: rasterio cannot read the file.
     """
 
-    units: str | None = None
     detector: NDArray[np.str_] | None = None
+    nodata: float | None = None  # as stored; a product's metadata may declare it where the file does not
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with _gdal(path):
-            self._file = rasterio.open(path)
+        self._file = open_raster(path)
+        meanings = zip(self._file.indexes, self._file.colorinterp, strict=True)
+        self._indexes = [i for i, meaning in meanings if meaning != ColorInterp.alpha]
+        with gdal(path):
             header = self._file.tags(ns="ENVI")
-            tags = [self._file.tags(i) | self._file.tags(i, ns="IMAGERY") for i in self._file.indexes]
-        self.shape = (self._file.count, self._file.height, self._file.width)
+            tags = [self._file.tags(i) | self._file.tags(i, ns="IMAGERY") for i in self._indexes]
+        if len(self._indexes) < self._file.count:
+            log.warning("%s: its last band is declared to be alpha, which marks missing pixels", path)
+        self.shape = (len(self._indexes), self._file.height, self._file.width)
         self.storage = self._file.block_shapes[0]
         unit = self._file.tags().get("wavelength_units")
-        self.wavelength, self.fwhm = _bands(header, tags, unit, self._file.descriptions)
+        self.wavelength, self.fwhm = _bands(header, tags, unit, self._of_bands(self._file.descriptions))
         good = _envi_list(header.get("bbl")) or [float(tag.get("bbl", 1)) for tag in tags]
         self.bad_bands = tuple(np.flatnonzero(np.array(good) == 0).tolist())
-        self.crs = self._file.crs.to_string() if self._file.crs else None
-        a = self._file.transform
-        self.transform: Transform | None = None if a.is_identity else (a.a, a.b, a.c, a.d, a.e, a.f)
-        self._scaled = any(scale != 1 for scale in self._file.scales) or any(self._file.offsets)
+        self.crs: str | None
+        self.transform: Transform | None
+        self.crs, self.transform = place(self._file)
+        units = set(self._of_bands(self._file.units))
+        self.units = units.pop() if len(units) == 1 else None
+        self.gain = np.array(self._of_bands(self._file.scales))
+        self.offset = np.array(self._of_bands(self._file.offsets))
         self._ahead: tuple[Window, list[int], np.ma.MaskedArray[Any, Any]] | None = None
 
     def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values of some bands of a window, and where the file declares them missing."""
         masked = self._decoded(window, bands)
-        values = masked.data
-        if self._scaled:
-            scales, offsets = (
-                np.array(column)[bands, None, None] for column in (self._file.scales, self._file.offsets)
-            )
-            values = values * scales + offsets
-        return values, np.ma.getmaskarray(masked)
+        values, missing = masked.data, np.ma.getmaskarray(masked)
+        if self.nodata is not None:
+            missing = missing | (values == self.nodata)
+        gain, offset = self.gain[bands, None, None], self.offset[bands, None, None]
+        if (gain != 1).any() or offset.any():
+            values = values * gain + offset
+        return values, missing
+
+    def _of_bands(self, of_file: Sequence[T]) -> tuple[T, ...]:
+        """What the file lists for all of its bands, alpha left out."""
+        return tuple(of_file[i - 1] for i in self._indexes)
 
     def _decoded(self, window: Window, bands: list[int]) -> Any:
         if self._ahead is None or self._ahead[1] != bands or not _holds(self._ahead[0], window):
             self._ahead = None
             longer = self._longer(window, len(bands))
             place = ((longer.y0, longer.y1), (longer.x0, longer.x1))
-            with _gdal(self._path):
-                decoded = self._file.read([band + 1 for band in bands], window=place, masked=True)
+            with gdal(self._path):
+                decoded = self._file.read([self._indexes[band] for band in bands], window=place, masked=True)
             if longer == window:
                 return decoded
             self._ahead = longer, bands, decoded
@@ -101,12 +122,26 @@ class RasterImage:
 
 def raster_size(path: Path) -> tuple[int, int]:
     """Height and width, from the header."""
-    with _gdal(path), rasterio.open(path) as file:
+    with open_raster(path) as file:
         return file.height, file.width
 
 
+def open_raster(path: Path) -> Any:
+    """A raster file opened by rasterio; one that is not there or a web page is refused."""
+    first_bytes(path)
+    with gdal(path):
+        return rasterio.open(path)
+
+
+def place(file: Any) -> tuple[str | None, Transform | None]:
+    """CRS and affine of an open raster, as the file has them: rotated and south-up ones too."""
+    a = file.transform
+    crs = file.crs.to_string() if file.crs else None
+    return crs, None if a.is_identity else (a.a, a.b, a.c, a.d, a.e, a.f)
+
+
 @contextmanager
-def _gdal(path: Path) -> Iterator[None]:
+def gdal(path: Path) -> Iterator[None]:
     """GDAL's options, and its errors in one line."""
     try:
         # gzipped ENVI: GDAL would otherwise leave a .properties file beside the data

@@ -1,4 +1,4 @@
-"""Local files as scenes: MATLAB v5, NumPy, GeoTIFF and ENVI.
+"""Local files as scenes: MATLAB, NumPy, HDF5, rasters and the products of sensors.
 
 The configuration says what a file does not; what it says overrides the file. Pixels are read window
 by window. Every file that cannot be used is refused with one line; nothing is downloaded here.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from numpy.typing import NDArray
 
 from pipeline.core.window import Window
 from pipeline.data.array_image import ArrayImage, array_size
-from pipeline.data.arrays import SUFFIXES, first_bytes
-from pipeline.data.bands import configured_bands, per_band
-from pipeline.data.products import open_product
+from pipeline.data.arrays import HDF5_SUFFIXES, SUFFIXES, first_bytes
+from pipeline.data.band_order import by_wavelength
+from pipeline.data.band_stack import BandStack
+from pipeline.data.bands import configured_bands, configured_sensor, detectors_of, per_band
+from pipeline.data.products import open_product, product_of
 from pipeline.data.raster import RasterImage, raster_size
 from pipeline.data.scene import Metadata, Scene, StoredImage
+from pipeline.data.source_files import file_digests, joint_digest, source_paths
+from pipeline.data.tiled_image import TiledImage
 from pipeline.errors import InputError
-from pipeline.provenance import sha256_of
 from pipeline.scenes import FileSource, Source, SyntheticSource
 
 BLOCK = 2**23  # values that are read at a time when a whole file is looked through
@@ -45,8 +49,12 @@ def source_size(source: Source) -> tuple[int, int] | None:
     """
     if isinstance(source, SyntheticSource):
         return source.height, source.width
-    path = Path(source.path)
     try:
+        paths = source_paths(source)
+        path = paths[0]
+        if len(paths) > 1 or product_of(path) is not None:
+            _, height, width = open_image(source).shape
+            return height, width
         first_bytes(path)
         return array_size(path, source) if path.suffix in SUFFIXES else raster_size(path)
     except InputError:
@@ -56,12 +64,21 @@ def source_size(source: Source) -> tuple[int, int] | None:
 class FileScene:
     """A file as an `OpenScene`.
 
-    Opening looks through the whole file once: bands without any valid value are left out, and so are
-    bands listed as bad, in the configuration or in the file; the log names them.
+    Opening looks through the whole file once. Left out are bands listed as bad, in the configuration
+    or in the file, bands without any valid value, bands that are zero everywhere, and what
+    `by_wavelength` leaves out; the log and `report` name them. Bands are in the order of their
+    wavelengths.
 
     Parameters
     ----------
     source : FileSource
+
+    Attributes
+    ----------
+    report : dict
+        What became of the file, for JSON: `path`, `shape` of the scene, `file_bands` (their number),
+        `bands` (those kept, 0-based in the file, in the scene's order), `left_out` (a list of
+        `reason` and `bands`), `nodata_share` (of the kept bands' values), `scale` and `units`.
 
     Raises
     ------
@@ -71,11 +88,10 @@ class FileScene:
 
     def __init__(self, source: FileSource) -> None:
         path = Path(source.path)
-        first_bytes(path)
-        _check_digest(path, source.sha256)
+        _check_digest(source)
         self._source = source
-        image = self._image = _open(path, source)
-        self._kept = self._usable_bands(path)
+        image = self._image = open_image(source)
+        self._kept, left_out, missing = self._usable_bands(path)
         self.shape = (len(self._kept), *image.shape[1:])
         self.metadata = Metadata(
             wavelength=None if image.wavelength is None else image.wavelength[self._kept],
@@ -86,6 +102,16 @@ class FileScene:
             units=image.units,
             detector=None if image.detector is None else image.detector[self._kept],
         )
+        self.report = {
+            "path": source.path,
+            "shape": list(self.shape),
+            "file_bands": image.shape[0],
+            "bands": self._kept,
+            "left_out": [{"reason": reason, "bands": bands} for reason, bands in left_out.items()],
+            "nodata_share": missing,
+            "scale": source.scale,
+            "units": image.units,
+        }
 
     def read(self, window: Window) -> NDArray[np.float32]:
         """Values of a window, divided by the scale; no-data is NaN."""
@@ -101,66 +127,123 @@ class FileScene:
         np.divide(stored, self._source.scale, out=values, casting="unsafe", dtype=np.float64)
         return values, missing
 
-    def _usable_bands(self, path: Path) -> list[int]:
-        """Bands that are neither listed as bad nor without any valid value."""
+    def _usable_bands(self, path: Path) -> tuple[list[int], dict[str, list[int]], float]:
+        """Bands to keep in their order, those left out by reason, and the share of no-data."""
         count = self._image.shape[0]
         outside = [band for band in self._source.bad_bands if not 0 <= band < count]
         if outside:
             raise InputError(f"{path}: bad_bands {outside} do not exist; bands are 0 to {count - 1}")
         bad = {*self._source.bad_bands, *self._image.bad_bands}
         listed = [band for band in range(count) if band not in bad]
-        filled, wrong, first = self._look_through(listed)
-        empty = {band for band, has_data in zip(listed, filled, strict=True) if not has_data}
-        for reason, group in (("listed as bad", bad), ("without valid values", empty)):
-            if group:
-                log.warning("%s: left out bands %s (0-based), %s", path, sorted(group), reason)
-        if len(empty) == len(listed):
-            raise InputError(f"{path}: no band is left, all are no-data or listed as bad")
-        if wrong.any():
-            at = int(np.argmax(wrong > 0))
-            y, x = divmod(int(first[at]), self._image.shape[2])
-            raise InputError(
-                f"{path}: band {listed[at]} holds {wrong[at]} NaN or infinite values, the first at row {y}, "
-                f"column {x}; declare `nodata: .nan` or leave the band out by `bad_bands`"
-            )
-        return [band for band in listed if band not in empty]
+        seen = self._look_through(listed)
+        left_out = {
+            "listed as bad": sorted(bad),
+            "without valid values": _where(listed, seen.valid == 0),
+            "zero everywhere": _where(listed, (seen.valid > 0) & ~seen.filled),
+        }
+        self._refuse_infinite(path, listed, seen)
+        usable = _where(listed, seen.filled)
+        kept, overlapping = by_wavelength(usable, self._image.wavelength, self._image.detector)
+        left_out = {reason: bands for reason, bands in (left_out | overlapping).items() if bands}
+        for reason, bands in left_out.items():
+            log.warning("%s: left out bands %s (0-based), %s", path, bands, reason)
+        if not kept:
+            raise InputError(f"{path}: no band is left, all are no-data, zero or listed as bad")
+        if kept != sorted(kept):
+            log.warning("%s: its wavelengths do not increase; bands are put in their order", path)
+        valid = seen.valid[np.isin(listed, kept)]
+        return kept, left_out, float(1 - valid.mean() / (self._image.shape[1] * self._image.shape[2]))
 
-    def _look_through(self, bands: list[int]) -> tuple[NDArray[np.bool_], NDArray[np.intp], NDArray[np.intp]]:
-        """Of each band: has it data, how many values are neither finite nor missing, where is the first."""
+    def _refuse_infinite(self, path: Path, bands: list[int], seen: _Seen) -> None:
+        if seen.wrong.any():
+            at = int(np.argmax(seen.wrong > 0))
+            y, x = divmod(int(seen.first[at]), self._image.shape[2])
+            raise InputError(
+                f"{path}: band {bands[at]} holds {seen.wrong[at]} NaN or infinite values, the first at row "
+                f"{y}, column {x}; declare `nodata: .nan` or leave the band out by `bad_bands`"
+            )
+
+    def _look_through(self, bands: list[int]) -> _Seen:
+        """What each of some bands holds; the whole file is read once, in blocks."""
         _, height, width = self._image.shape
-        filled = np.zeros(len(bands), bool)
-        wrong = np.zeros(len(bands), np.intp)
-        first = np.full(len(bands), height * width)
+        zero = np.zeros(len(bands), np.intp)
+        seen = _Seen(zero.copy(), zero.astype(bool), zero.copy(), np.full(len(bands), height * width))
         for window in _blocks(self._image) if bands else ():
             values, missing = self._read(window, bands)
-            filled |= ~missing.all(axis=(1, 2))
+            seen.valid += np.count_nonzero(~missing, axis=(1, 2))
+            seen.filled |= ((values != 0) & ~missing).any(axis=(1, 2))
             faulty = ~np.isfinite(values) & ~missing
             counts = np.count_nonzero(faulty, axis=(1, 2))
-            wrong += counts
+            seen.wrong += counts
             for band in np.flatnonzero(counts):
                 y, x = np.argwhere(faulty[band])[0] + (window.y0, window.x0)
-                first[band] = min(first[band], y * width + x)
-        return filled, wrong, first
+                seen.first[band] = min(seen.first[band], y * width + x)
+        return seen
+
+
+@dataclass
+class _Seen:
+    """What bands hold, one value for each.
+
+    Attributes
+    ----------
+    valid : (C,) int
+        Values that are not missing.
+    filled : (C,) bool
+        Is one of them not zero.
+    wrong, first : (C,) int
+        How many are neither finite nor missing, and where the first is, in row-major order.
+    """
+
+    valid: NDArray[np.intp]
+    filled: NDArray[np.bool_]
+    wrong: NDArray[np.intp]
+    first: NDArray[np.intp]
+
+
+def open_image(source: FileSource) -> StoredImage:
+    """The image that a source's `path` leads to: of a file, a product, or tiles side by side."""
+    paths = source_paths(source)
+    images = [_open(path, source) for path in paths]
+    image = images[0] if len(images) == 1 else TiledImage([str(path) for path in paths], images)
+    if image.detector is None:
+        image.detector = detectors_of(image.wavelength)
+    return image
 
 
 def _open(path: Path, source: FileSource) -> StoredImage:
-    if (product := open_product(path, source)) is not None:
-        return product
-    return ArrayImage(path, source) if path.suffix in SUFFIXES else _raster(path, source)
+    if not path.is_dir():
+        first_bytes(path)
+    image = open_product(path, source)
+    if source.bands is not None and not isinstance(image, BandStack):
+        raise InputError(
+            f"{path}: `bands` chooses among the files of a product; leave bands out by `bad_bands`"
+        )
+    if image is None and path.suffix in HDF5_SUFFIXES:
+        from pipeline.data.hdf5_image import Hdf5Image
 
-
-def _raster(path: Path, source: FileSource) -> RasterImage:
-    """A raster file, with the bands that the configuration gives in place of the file's."""
+        return Hdf5Image(path, source)
+    if image is None and path.suffix in SUFFIXES:
+        return ArrayImage(path, source)
     for key in ("variable", "band_numbers", "shape"):
         if getattr(source, key) is not None:
-            raise InputError(f"{path}: `{key}` is for {', '.join(SUFFIXES)} files; leave it out for a raster")
+            raise InputError(
+                f"{path}: `{key}` is for {', '.join(SUFFIXES)} files; leave it out for a raster or product"
+            )
     if source.axes not in (None, "band,y,x"):
         raise InputError(f"{path}: a raster's axes are band,y,x, not {source.axes}; leave `axes` out")
-    image = RasterImage(path)
-    wavelength, fwhm = per_band(path, image.shape[0], *configured_bands(path, source, None))
+    image = image or RasterImage(path)
+    configured = configured_bands(path, source, None)
+    wavelength, fwhm = per_band(path, image.shape[0], *configured, tuple(source.bad_bands))
     image.wavelength = image.wavelength if wavelength is None else wavelength
     image.fwhm = image.fwhm if fwhm is None else fwhm
+    if (sensor := configured_sensor(source, None)) is not None:
+        image.detector = sensor.detector
     return image
+
+
+def _where(bands: list[int], chosen: NDArray[np.bool_]) -> list[int]:
+    return [band for band, is_chosen in zip(bands, chosen, strict=True) if is_chosen]
 
 
 def _blocks(image: StoredImage) -> Iterator[Window]:
@@ -181,13 +264,14 @@ def _blocks(image: StoredImage) -> Iterator[Window]:
             yield Window(y, min(y + rows, height), x, min(x + columns, width))
 
 
-def _check_digest(path: Path, expected: str | None) -> None:
-    if expected is None:
+def _check_digest(source: FileSource) -> None:
+    if source.sha256 is None:
         return
-    found = sha256_of(path)
-    if found != expected:
+    found = joint_digest(file_digests(source))
+    if found != source.sha256:
         raise InputError(
-            f"{path}: its sha256 is {found}, expected {expected}; fetch the file again or correct `sha256`"
+            f"{source.path}: its sha256 is {found}, expected {source.sha256}; "
+            "fetch the file again or correct `sha256`"
         )
 
 

@@ -1,4 +1,4 @@
-"""Spectral responses from files: tables of relative response, matrices, and Gaussian bands.
+"""Spectral responses from files (tables of relative response, matrices), Gaussian bands, known sensors.
 
 The numerics are in `core.spectral`; here are only files and names.
 """
@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from pipeline.core.observation import check_spectral_response
 from pipeline.core.spectral import gaussian_response, table_response
 from pipeline.data.arrays import first_bytes, open_arrays
+from pipeline.data.sensors import builtin_response, py6s_response
 from pipeline.errors import InputError
-from pipeline.scenes import GaussianResponse, MatrixResponse, TableResponse
+from pipeline.scenes import GaussianResponse, MatrixResponse, SensorResponse, TableResponse
 
 Vector = NDArray[np.float64]
 
 
 def read_response(
-    config: TableResponse | MatrixResponse | GaussianResponse,
+    config: TableResponse | MatrixResponse | GaussianResponse | SensorResponse,
     wavelength: Vector | None,
     fwhm: Vector | None = None,
 ) -> Vector:
@@ -45,6 +46,9 @@ def read_response(
         widths = np.broadcast_to(np.array(config.fwhm, np.float64), centres.shape)
         names = [f"{i} ({centre:g} nm)" for i, centre in enumerate(config.centres)]
         return gaussian_response(centres, widths, wavelength, fwhm, names)
+    if isinstance(config, SensorResponse):
+        response = py6s_response if config.tables == "py6s" else builtin_response
+        return response(config.sensor, config.bands, wavelength, fwhm)
     nm, srf, names = read_table(Path(config.path), config.bands)
     try:
         return table_response(nm, srf, wavelength, fwhm, names)

@@ -123,17 +123,15 @@ class StoredImage(Protocol):
 
 
 class OpenScene(Protocol):
-    """A scene of any size, whose pixels are read window by window.
+    """A scene of any size, whose pixels are read window by window."""
 
-    Attributes
-    ----------
-    metadata : Metadata
-    shape : (int, int, int)
-        Bands, height and width.
-    """
+    @property
+    def metadata(self) -> Metadata:
+        """Bands and place."""
 
-    metadata: Metadata
-    shape: tuple[int, int, int]
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Bands, height and width."""
 
     def read(self, window: Window) -> NDArray[np.float32]:
         """Values of a window (band, y, x), divided by the scale; no-data is NaN."""

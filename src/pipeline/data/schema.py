@@ -8,6 +8,7 @@ describes a store that is filled shard by shard. How bytes lie is in `data.store
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import dask.array
@@ -21,6 +22,7 @@ from rasterio.errors import CRSError
 
 from pipeline.core.observation import Image, Observation, ObservedScene
 from pipeline.core.spatial import SpatialResponse
+from pipeline.data.geozarr import geozarr_attributes
 from pipeline.data.scene import Metadata, Scene, Transform, coarsened
 from pipeline.errors import InputError
 
@@ -30,6 +32,8 @@ WAVELENGTH = {
     "units": "nm",
 }
 FWHM = {"long_name": "full width at half maximum of the band", "units": "nm"}
+DETECTOR = {"long_name": "detector that saw the band"}
+DIMENSIONLESS = (None, "1", "reflectance", "counts", "DN")  # words that are not CF units
 MASK = {"long_name": "validity", "flag_values": [0, 1], "flag_meanings": "no_data valid"}
 
 
@@ -63,26 +67,34 @@ def scene_from(dataset: xr.Dataset, variable: str = "reference") -> Scene:
         scale=meta.scale,
         crs=meta.crs,
         transform=meta.transform,
+        units=meta.units,
+        detector=meta.detector,
     )
 
 
 def cube_dataset(cube: Image, like: Metadata) -> xr.Dataset:
     """Dataset with `fused` (band, y, x), whose pixels and bands are those of `like`.
 
-    `like` comes from `metadata_from` of the observation's dataset.
+    `like` comes from `metadata_from` of the observation's dataset. GeoZarr attributes say where the
+    grid lies, beside those of CF.
     """
-    return _cube(cube, "fused", like, "fused HR-HSI")
+    dataset = _cube(cube, "fused", like, "fused HR-HSI")
+    crs = None if like.crs is None else _crs(like.crs)
+    return dataset.assign_attrs(geozarr_attributes(cube.shape[1:], crs, like.transform))  # type: ignore[arg-type]
 
 
-def observation_dataset(observation: ObservedScene, like: Metadata) -> xr.Dataset:
+def observation_dataset(
+    observation: ObservedScene, like: Metadata, msi: Metadata | None = None
+) -> xr.Dataset:
     """Dataset of all that a method may see.
 
     Variables `lr_hsi` (band, y_lr, x_lr), `hr_msi` (msi_band, y, x), `spectral_response`
     (msi_band, band), `sigma_hsi` (band) and `sigma_msi` (msi_band); `like` describes the HR grid
-    and the bands. The spatial response and the origin are attributes.
+    and the bands, `msi` the bands, scale and units of an HR-MSI that has its own. The spatial
+    response and the origin are attributes.
     """
-    hr_msi = _raster(observation.hr_msi, ("msi_band", "y", "x"), "HR-MSI")
-    lr_hsi = _raster(observation.lr_hsi, ("band", "y_lr", "x_lr"), "LR-HSI")
+    hr_msi = _raster(observation.hr_msi, ("msi_band", "y", "x"), "HR-MSI", like if msi is None else msi)
+    lr_hsi = _raster(observation.lr_hsi, ("band", "y_lr", "x_lr"), "LR-HSI", like)
     dataset = xr.Dataset(
         {
             "lr_hsi": lr_hsi,
@@ -94,10 +106,11 @@ def observation_dataset(observation: ObservedScene, like: Metadata) -> xr.Datase
             "sigma_msi": ("msi_band", observation.sigma_msi),
         },
         coords={"msi_band": np.arange(1, observation.hr_msi.shape[0] + 1)}
-        | _band_coords(observation.bands, like),
-        attrs={
-            "Conventions": "CF-1.11",
-            "scale": float(like.scale),
+        | _band_coords(observation.bands, like)
+        | ({} if msi is None else _spectral_coords("msi_", msi)),
+        attrs=_attributes(like)
+        | ({} if msi is None else _values_attributes("msi_", msi))
+        | {
             "spatial_response": observation.spatial_response.to_dict(),
             "origin": list(observation.origin),
         },
@@ -128,39 +141,78 @@ def observed_scene(dataset: xr.Dataset) -> ObservedScene:
 
 
 def metadata_from(dataset: xr.Dataset) -> Metadata:
-    """Bands, scale and place of the HR grid of any dataset of this module."""
-
-    def values(name: str) -> NDArray[np.float64] | None:
-        return np.asarray(dataset[name], np.float64) if name in dataset.coords else None
-
+    """Bands, scale, units and place of the HR grid of any dataset of this module."""
     place = dataset["spatial_ref"].attrs if "spatial_ref" in dataset.coords else {}
     transform = None
     if "GeoTransform" in place:
         a = Affine.from_gdal(*map(float, place["GeoTransform"].split()))
         transform = (a.a, a.b, a.c, a.d, a.e, a.f)
     return Metadata(
-        wavelength=values("wavelength"),
-        fwhm=values("fwhm"),
+        wavelength=_values_of(dataset, "wavelength"),
+        fwhm=_values_of(dataset, "fwhm"),
         scale=float(dataset.attrs["scale"]),
         crs=CRS.from_wkt(place["crs_wkt"]).to_string() if "crs_wkt" in place else None,
         transform=transform,
+        units=dataset.attrs.get("units"),
+        detector=_detector_of(dataset),
     )
 
 
+def msi_metadata_from(dataset: xr.Dataset) -> Metadata:
+    """Bands, scale, units and place of an observation's HR-MSI; those of the HSI where it has none."""
+    return replace(
+        metadata_from(dataset),
+        wavelength=_values_of(dataset, "msi_wavelength"),
+        fwhm=_values_of(dataset, "msi_fwhm"),
+        scale=float(dataset.attrs.get("msi_scale", dataset.attrs["scale"])),
+        units=dataset.attrs.get("msi_units", dataset.attrs.get("units")),
+        detector=None,
+    )
+
+
+def _values_of(dataset: xr.Dataset, name: str) -> NDArray[np.float64] | None:
+    return np.asarray(dataset[name], np.float64) if name in dataset.coords else None
+
+
+def _detector_of(dataset: xr.Dataset) -> NDArray[np.str_] | None:
+    """The name of each band's detector, from a coordinate of CF flags."""
+    if "detector" not in dataset.coords:
+        return None
+    names = np.array(dataset["detector"].attrs["flag_meanings"].split())
+    return names[np.asarray(dataset["detector"])]
+
+
 def _cube(cube: Image, name: str, like: Metadata, long_name: str) -> xr.Dataset:
-    raster = _raster(cube, ("band", "y", "x"), long_name)
+    raster = _raster(cube, ("band", "y", "x"), long_name, like)
     dataset = xr.Dataset(
         {name: raster, "mask": _mask(raster)},
         coords=_band_coords(cube.shape[0], like),
-        attrs={"Conventions": "CF-1.11", "scale": float(like.scale)},
+        attrs=_attributes(like),
     )
     return _locate(dataset, ("y", "x"), "spatial_ref", like.crs, like.transform)
 
 
-def _raster(values: Image, dims: tuple[str, str, str], long_name: str) -> xr.Variable:
+def _attributes(like: Metadata) -> dict[str, Any]:
+    """Attributes of any dataset; `units` are those of physical values, which were divided by `scale`."""
+    return {"Conventions": "CF-1.11"} | _values_attributes("", like)
+
+
+def _values_attributes(prefix: str, like: Metadata) -> dict[str, Any]:
+    units = {} if like.units is None else {f"{prefix}units": like.units}
+    return {f"{prefix}scale": float(like.scale)} | units
+
+
+def _raster(values: Image, dims: tuple[str, str, str], long_name: str, like: Metadata) -> xr.Variable:
     if isinstance(values, np.ndarray):
         values = values.astype(np.float32, copy=False)
-    return xr.Variable(dims, values, {"long_name": long_name, "units": "1"})
+    return xr.Variable(dims, values, {"long_name": long_name, "units": _cf_units(like)})
+
+
+def _cf_units(like: Metadata) -> str:
+    """Units of stored values, as CF writes them: a factor, where they are scaled, and the unit."""
+    if like.units in DIMENSIONLESS:
+        return "1"
+    return str(like.units) if like.scale == 1 else f"{like.scale:.12g} {like.units}"
 
 
 def _mask(raster: xr.Variable) -> xr.Variable:
@@ -170,11 +222,28 @@ def _mask(raster: xr.Variable) -> xr.Variable:
 
 
 def _band_coords(bands: int, like: Metadata) -> dict[str, xr.Variable]:
-    coords = {"band": xr.Variable("band", np.arange(1, bands + 1))}
-    for name, values, attrs in (("wavelength", like.wavelength, WAVELENGTH), ("fwhm", like.fwhm, FWHM)):
-        if values is not None:
-            coords[name] = xr.Variable("band", np.asarray(values, np.float64), attrs)
+    coords = {"band": xr.Variable("band", np.arange(1, bands + 1))} | _spectral_coords("", like)
+    if like.detector is not None:
+        coords["detector"] = _flags(like.detector)
     return coords
+
+
+def _spectral_coords(prefix: str, like: Metadata) -> dict[str, xr.Variable]:
+    """Coordinates of the bands in nm; `prefix` is that of the dimension `band` too."""
+    described = (("wavelength", like.wavelength, WAVELENGTH), ("fwhm", like.fwhm, FWHM))
+    return {
+        f"{prefix}{name}": xr.Variable(f"{prefix}band", np.asarray(values, np.float64), attrs)
+        for name, values, attrs in described
+        if values is not None
+    }
+
+
+def _flags(detector: NDArray[np.str_]) -> xr.Variable:
+    """The detectors as numbers with the names as CF flags, in which blanks become underscores."""
+    words = ["_".join(name.split()) for name in detector.tolist()]
+    names = list(dict.fromkeys(words))
+    flags = {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
+    return xr.Variable("band", np.array([names.index(word) for word in words], np.uint8), DETECTOR | flags)
 
 
 def _locate(

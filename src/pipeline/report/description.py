@@ -14,6 +14,7 @@ from pipeline.scenes import (
     GaussianResponse,
     Pair,
     Response,
+    SensorResponse,
     SpatialConfig,
     SpectralConfig,
 )
@@ -119,6 +120,8 @@ def _response(response: Response) -> str:
 def _bands(spectral: SpectralConfig) -> str:
     if isinstance(spectral, GaussianResponse):
         return f"{len(spectral.centres)} Gaussian bands"
+    if isinstance(spectral, SensorResponse):
+        return f"{', '.join(spectral.bands or ['all bands'])} of {spectral.sensor} ({spectral.tables})"
     return f"spectral response from {spectral.path}"
 
 

@@ -14,14 +14,14 @@ import requests
 
 from pipeline.data.arrays import first_bytes
 from pipeline.data.files import write_json
+from pipeline.data.source_files import file_digests, joint_digest, source_files
 from pipeline.errors import InputError
-from pipeline.provenance import sha256_of
 from pipeline.scenes import FileSource, Pair, Scene, Source
 from pipeline.steps.timing import Timing
 
 
 def run(*, scene: Scene, out: Path) -> None:
-    """Write `source.json`: parameters of a synthetic scene, or path, size and digest of each file."""
+    """Write `source.json`: parameters of a synthetic scene, or path, size and digest of each image."""
     timing = Timing("download")
     with timing.measure("io"):
         content = describe(scene.source) if scene.source else _describe_pair(scene.pair)
@@ -33,15 +33,18 @@ def describe(source: Source) -> dict[str, Any]:
     """What identifies a source's content."""
     if not isinstance(source, FileSource):
         return source.model_dump(mode="json")
-    path = Path(source.path)
-    if not path.exists():
+    files = source_files(source)
+    if not all(file.exists() for file in files.values()):
         fetch(source)
-    if not path.is_file():
-        raise InputError(f"{path}: is not a file; give the path of the scene's file")
-    digest = sha256_of(path)
+    digests = file_digests(source)
+    digest = joint_digest(digests)
     if source.sha256 not in (None, digest):
-        raise InputError(f"{path}: its sha256 is {digest}, but the configuration asks for {source.sha256}")
-    return {"kind": "file", "path": source.path, "bytes": path.stat().st_size, "sha256": digest}
+        raise InputError(
+            f"{source.path}: its sha256 is {digest}, but the configuration asks for {source.sha256}"
+        )
+    size = sum(file.stat().st_size for file in files.values())
+    content = {"kind": "file", "path": source.path, "bytes": size, "sha256": digest}
+    return content if len(files) == 1 else content | {"files": digests}
 
 
 def _describe_pair(pair: Pair | None) -> dict[str, Any]:

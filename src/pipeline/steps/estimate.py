@@ -1,4 +1,4 @@
-"""Step `estimate`: what the methods are told of the spectral response and the noise.
+"""Step `estimate`: what the methods are told of the responses and the noise.
 
 Given values are passed on; estimated ones come from a sample of the observed pixels alone, read in
 blocks. The result is a store of its own, so that a method sees the estimate and nothing else.
@@ -6,17 +6,18 @@ blocks. The result is a store of its own, so that a method sees the estimate and
 
 from __future__ import annotations
 
-from dataclasses import replace
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from pipeline.core.estimation import (
-    estimate_hsi_noise,
-    estimate_msi_noise,
-    estimate_spectral_response,
-    matched_pixels,
-)
+from pipeline.core.blind import Responses, estimate_responses
+from pipeline.core.calibration import CalibratedImage
+from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise, matched_pixels
 from pipeline.core.observation import ObservedScene, Progress
 from pipeline.data.schema import observed_scene
 from pipeline.data.store import read_store, write_store
@@ -26,40 +27,100 @@ from pipeline.scenes import Estimation
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the methods are told.
+
+    Attributes
+    ----------
+    scene : ObservedScene
+        Its HR-MSI in the units of its LR-HSI.
+    responses : Responses or None
+        How its responses were found, where they were estimated.
+    """
+
+    scene: ObservedScene
+    responses: Responses | None = None
+
 
 def run(*, observation: Path, settings: Estimation, out: Path) -> None:
     """Write `estimate.zarr` and its ledger `out`."""
     timing = Timing("estimate")
     with timing.measure("io"):
-        seen = observed_scene(read_store(observation))
+        dataset = read_store(observation)
+        seen = observed_scene(dataset)
+        settings = possible(settings, dataset)
     with timing.measure("compute"), torch_threads(1), ProgressReport() as progress:
         told = told_to_methods(seen, settings, progress)
     with timing.measure("io"):
         origin = provenance("estimate", settings=settings, inputs=[observation])
-        write_store(out.with_suffix(".zarr"), estimate_dataset(told), origin)
+        write_store(out.with_suffix(".zarr"), estimate_dataset(told, settings), origin)
     timing.write(out.parent)
 
 
-def told_to_methods(scene: ObservedScene, settings: Estimation, progress: Progress) -> ObservedScene:
+def possible(settings: Estimation, observation: xr.Dataset) -> Estimation:
+    """The settings, with R estimated where a pair gives none to calibrate."""
+    known = observation.attrs.get("alignment", {}).get("spectral_known", True)
+    if known or settings.spectral_response == "estimated":
+        return settings
+    return settings.model_copy(update={"spectral_response": "estimated", "support": "all"})
+
+
+def told_to_methods(scene: ObservedScene, settings: Estimation, progress: Progress) -> Told:
     """The scene with the estimates that `settings` asks for in place of the truth."""
-    if "estimated" not in (settings.spectral_response, settings.noise):
-        return scene
-    pixels = matched_pixels(scene, progress=progress)
-    if settings.spectral_response == "estimated":
-        scene = replace(scene, spectral_response=estimate_spectral_response(pixels, progress))
+    found = None
+    if settings.spectral_response != "given" or settings.spatial_response != "given":
+        found = estimate_responses(
+            scene,
+            spectral=settings.spectral_response,
+            spatial=settings.spatial_response,
+            support=scene.spectral_response > 0 if settings.support == "given" else None,
+            offset=settings.offset,
+            progress=progress,
+        )
+        for warning in found.warnings:
+            log.warning("%s", warning)
+        scene = with_responses(scene, found)
     if settings.noise == "estimated":
+        pixels = matched_pixels(scene, progress=progress)
         sigma_hsi = estimate_hsi_noise(pixels)
         sigma_msi = estimate_msi_noise(pixels, scene.spectral_response, sigma_hsi)
         scene = replace(scene, sigma_hsi=sigma_hsi, sigma_msi=sigma_msi)
-    return scene
+    return Told(scene, found)
 
 
-def estimate_dataset(told: ObservedScene) -> xr.Dataset:
-    """Dataset with `spectral_response` (msi_band, band), `sigma_hsi` (band) and `sigma_msi` (msi_band)."""
-    return xr.Dataset(
-        {
-            "spectral_response": (("msi_band", "band"), told.spectral_response),
-            "sigma_hsi": ("band", told.sigma_hsi),
-            "sigma_msi": ("msi_band", told.sigma_msi),
-        }
+def with_responses(scene: ObservedScene, found: Responses) -> ObservedScene:
+    """The scene with estimated responses, its HR-MSI and that image's noise in the LR-HSI's units."""
+    return replace(
+        scene,
+        hr_msi=CalibratedImage(scene.hr_msi, found.gain, found.offset),
+        spectral_response=found.spectral_response,
+        spatial_response=found.spatial_response,
+        sigma_msi=scene.sigma_msi / found.gain,
     )
+
+
+def estimate_dataset(told: Told, settings: Estimation) -> xr.Dataset:
+    """Dataset of what was told.
+
+    Variables `spectral_response` (msi_band, band), `sigma_hsi` (band) and `sigma_msi` (msi_band), the
+    spatial response as an attribute; where responses were estimated, `gain` and `offset` (msi_band) and
+    the attribute `responses`, which says how well they fit.
+    """
+    scene, found = told.scene, told.responses
+    dataset = xr.Dataset(
+        {
+            "spectral_response": (("msi_band", "band"), scene.spectral_response),
+            "sigma_hsi": ("band", scene.sigma_hsi),
+            "sigma_msi": ("msi_band", scene.sigma_msi),
+        },
+        attrs={"spatial_response": scene.spatial_response.to_dict()},
+    )
+    if found is None:
+        return dataset
+    return dataset.assign(
+        gain=("msi_band", found.gain), offset=("msi_band", found.offset)
+    ).assign_attrs(responses=_report(found, settings))

@@ -1,8 +1,9 @@
-"""Step `evaluate`: one run's scores against the reference, its residuals, and what it cost.
+"""Step `evaluate`: one run's scores, with a reference and without, its residuals, and what it cost.
 
 After `simulate`, only this step and the report's pictures open the reference. Scene, response and
 label are the folders in which the run lies: `<scene>/<response>/seed<k>/<label>/`. Residuals are those
-of the model that the methods were told, also where its H is not the true one. No image is loaded whole.
+of the model that the methods were told, also where its H is not the true one. A pair is judged by what
+needs no reference as well, and keeps maps of its residuals. No cube is loaded whole.
 """
 
 from __future__ import annotations
@@ -10,57 +11,76 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from pipeline.core.metrics import evaluate
+from pipeline.core.no_reference import no_reference, residual_maps
 from pipeline.core.residuals import residuals
 from pipeline.data.files import read_json, write_json
-from pipeline.data.schema import metadata_from, observed_scene, variable_of
-from pipeline.data.store import read_store
+from pipeline.data.schema import metadata_from, observed_scene, residual_dataset, variable_of
+from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
 from pipeline.settings import MethodEntry
 from pipeline.steps.compute import reported, scheduled
+from pipeline.steps.observed import read_scene
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
 
 def run(
     *,
-    reference: Path,
     observation: Path,
     fused: Path,
     settings: MethodEntry,
     seed: int,
     out: Path,
+    reference: Path | None = None,
+    estimate: Path | None = None,
     scheduler: str = "threads",
     workers: int = 2,
 ) -> None:
-    """Write `metrics.json`.
+    """Write `metrics.json`, and for a pair `residuals.zarr` beside it.
 
     Parameters
     ----------
-    reference, observation, fused : Path
-        Ledgers of the three stores.
+    observation, fused : Path
+        Ledgers of the two stores.
     settings : MethodEntry
         The method's entry in the experiment.
     seed : int
         Noise seed of the observation.
     out : Path
         The JSON to write, in the run's folder, where `train` and `fuse` left their timings.
+    reference : Path, optional
+        Ledger of the reference, where there is one.
+    estimate : Path, optional
+        Ledger of what was estimated of a pair, of which nothing better is known.
     scheduler, workers : str, int
         Where the blocks are computed (see `pipeline.steps.compute`); the result is the same.
     """
     timing = Timing("evaluate")
     label, seed_folder, response, scene = out.resolve().parents[:4]
     spent = costs(estimate=seed_folder, train=label, fuse=label)
-    with timing.measure("io"):  # absolute paths, since a cluster's workers have their own folder
-        truth, made, observed = (read_store(path.absolute()) for path in (reference, fused, observation))
-        cube, seen = variable_of(made, "fused"), observed_scene(observed)
+    inputs = [path for path in (reference, observation, fused, estimate) if path]
+    with timing.measure("io"):
+        made = _open(fused)
+        cube = variable_of(made, "fused")
+        seen = read_scene(observation.absolute(), estimate.absolute()) if estimate else observed_scene(_open(observation))
     with timing.measure("compute"), ProgressReport() as progress, scheduled(scheduler, workers) as mapped:
-        mapped = reported(mapped, progress, "totals", "windows", "residuals")
-        ratio = seen.spatial_response.ratio
-        scores = evaluate(variable_of(truth, "reference"), cube, ratio=ratio, mapped=mapped)
+        mapped = reported(mapped, progress, "totals", "windows", "residuals", "quality", "maps")
+        scores: dict[str, Any] = {"per_band": {}}
+        if reference:
+            truth = variable_of(_open(reference), "reference")
+            scores = evaluate(truth, cube, ratio=seen.spatial_response.ratio, mapped=mapped)
         scores |= residuals(cube, seen, mapped)
-    wavelength = metadata_from(truth).wavelength
+        if estimate:
+            scores |= no_reference(cube, seen, mapped=mapped)
+            maps = residual_maps(cube, seen, mapped=mapped)
+            scores["per_band"] |= maps.spectra()
+            origin = provenance("evaluate", settings=settings, inputs=inputs, seed=seed)
+            write_store(out.with_name("residuals.zarr"), residual_dataset(maps, made), origin)
+    wavelength = metadata_from(made).wavelength
     per_band = {"wavelength": None if wavelength is None else wavelength.tolist()} | scores.pop("per_band")
     content = {
         "scene": scene.name,
@@ -72,13 +92,16 @@ def run(
         "per_band": per_band,
         **spent,
         "settings": settings.deciding(),
-        "provenance": provenance(
-            "evaluate", settings=settings, inputs=[reference, observation, fused], seed=seed
-        ),
+        "provenance": provenance("evaluate", settings=settings, inputs=inputs, seed=seed),
     }
     with timing.measure("io"):
         write_json(out, content)
     timing.write(out.parent)
+
+
+def _open(ledger: Path) -> xr.Dataset:
+    """A store by its absolute path, since a cluster's workers have their own folder."""
+    return read_store(ledger.absolute())
 
 
 def costs(**folders: Path) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def scene_shape(experiment: Experiment, scene: str) -> tuple[int, int] | None:
         return None
     if described.pair:
         return _file_size(described.pair.files["msi"])
-    return described.size or (described.source and _file_size(described.source))
+    return described.size or (_file_size(described.source) if described.source else None)
 
 
 def speed_of(experiment: Experiment, results: Path, label: str) -> float:

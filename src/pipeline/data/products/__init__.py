@@ -1,7 +1,8 @@
 """Sensor products: files and folders whose layout a sensor's agency fixed, one module for each.
 
 A module has `matches(path)`, which tells its product by name and content without reading pixels, and
-`open_image(path, source)`, which gives a `StoredImage`. Plain arrays and rasters are not products.
+`open_image(path, source)`, which gives a `StoredImage`; one whose products are several files also has
+`files(path, source)`, those that the image is read from. Plain arrays and rasters are not products.
 """
 
 from __future__ import annotations
@@ -13,17 +14,40 @@ from types import ModuleType
 from pipeline.data.scene import StoredImage
 from pipeline.scenes import FileSource
 
-PRODUCTS: dict[str, str] = {}
+PRODUCTS: dict[str, str] = {
+    "EnMAP L2A, L1C": "enmap",
+    "EO-1 Hyperion L1T, L1Gst": "hyperion",
+    "EO-1 ALI L1T, L1Gst": "ali",
+    "Sentinel-2 L2A, L1C": "sentinel2",
+    "Landsat Collection 2": "landsat",
+    "EMIT L2A": "emit",
+    "PRISMA L2D": "prisma",
+    "DESIS L2A": "desis",
+}
 """Name of each product and the module of this package that reads it."""
+
+
+def product_of(path: Path) -> ModuleType | None:
+    """The module of the first product that a path matches, or None."""
+    return next((module for module in map(_module, PRODUCTS.values()) if module.matches(path)), None)
 
 
 def open_product(path: Path, source: FileSource) -> StoredImage | None:
     """The image of the first product that a path matches, or None."""
-    for module in map(_module, PRODUCTS.values()):
-        if module.matches(path):
-            image: StoredImage = module.open_image(path, source)
-            return image
-    return None
+    module = product_of(path)
+    if module is None:
+        return None
+    image: StoredImage = module.open_image(path, source)
+    return image
+
+
+def product_files(path: Path, source: FileSource) -> list[Path]:
+    """Files that the image of a path is read from; a product in one file, or none, is the path itself."""
+    module = product_of(path)
+    if module is None or not hasattr(module, "files"):
+        return [path]
+    found: list[Path] = module.files(path, source)
+    return found
 
 
 def _module(name: str) -> ModuleType:

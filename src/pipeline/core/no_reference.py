@@ -1,0 +1,212 @@
+"""Quality of a fused cube without a reference: D_lambda, D_s, QNR and HQNR.
+
+QNR follows Alparone et al. 2008 (Multispectral and panchromatic data fusion assessment without
+reference), HQNR Aiazzi et al. 2014 with the spectral index of Khan et al. 2009. What noise leaves of
+the observation is measured in `residuals` instead; no index says by itself that a cube is right.
+
+>>> from pipeline.core.observation import Observation
+>>> from pipeline.core.spatial import SpatialResponse
+>>> x = np.random.default_rng(0).random((3, 16, 16))
+>>> z = np.kron(x, np.ones((4, 4)))  # no detail within LR pixels: both scales look the same
+>>> r = np.array([[0.5, 0.5, 0.0]])
+>>> scene = Observation(x, np.tensordot(r, z, 1), r, SpatialResponse.box(ratio=4), np.ones(3), np.ones(1))
+>>> {name: round(value, 9) for name, value in no_reference(z, scene).items()}
+{'d_lambda': 0.0, 'd_s': 0.0, 'qnr': 1.0, 'd_lambda_khan': 0.0, 'hqnr': 1.0}
+"""
+
+from __future__ import annotations
+
+from functools import partial, reduce
+from math import floor
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.blockwise import Mapped, Mask, added, block_side, blocks
+from pipeline.core.observation import ObservedScene
+from pipeline.core.partial_scores import mirrored
+from pipeline.core.quality_index import BLOCK, cross_products, q2n_blocks, uiqi_map
+from pipeline.core.residuals import Forward, check_cube
+from pipeline.core.ssim import Moments
+from pipeline.core.window import Window
+
+Array = NDArray[np.float64]
+
+WINDOW = 8  # side in LR pixels of the windows of UIQI; on the HR grid they cover the same ground
+LEAST_VALID = 0.5  # share of a window's pixels that need data at both scales
+SEEN = 0.01  # share of an MSI band's largest weight from which on it sees an HSI band
+
+
+def no_reference(cube: Any, scene: ObservedScene, *, mapped: Mapped = map) -> dict[str, float | None]:
+    """Distortion and quality indices that need no reference.
+
+    With ``Q`` the mean of UIQI over windows of 8x8 LR pixels, side by side, and over the same ground
+    on the HR grid:
+
+    - d_lambda : mean over all pairs of HSI bands of ``|Q(X_l, X_r) - Q(Z_l, Z_r)|`` (Alparone, eq. 5).
+    - d_s : mean over HSI bands of ``|Q(X_b, H(Y_m)) - Q(Z_b, Y_m)|`` (eq. 6, there with one
+      panchromatic band). m is the MSI band that sees b most, by its weight in R over the largest of
+      its row; where that is below 1 % for all, the one with which X_b correlates most on the LR grid
+      (as in the hyper-sharpening of Selva et al. 2015).
+    - d_lambda_khan : ``1 - Q2n(X, H(Z))``, over blocks of 32x32 LR pixels, mirrored at the border.
+    - qnr : ``(1 - d_lambda) (1 - d_s)``; hqnr : ``(1 - d_lambda_khan) (1 - d_s)``.
+
+    All pairs of bands count: their products over a window are one product of matrices. A window
+    counts where half of its pixels have data in all bands at both scales, a block of Q2n where all have.
+    What is not defined (no window counts, a single band) is None.
+
+    Parameters
+    ----------
+    cube : (C, H, W)
+        Z: a NumPy array, or anything with a shape whose slices NumPy can read.
+    scene : ObservedScene
+    mapped : callable
+        Like `map`, which is the default; computes the blocks wherever and yields them in order.
+    """
+    check_cube(cube, scene)
+    lr_side = int(block_side(scene.bands) / scene.spatial_response.ratio)
+    windows = blocks(scene.lr_shape, max(1, lr_side // BLOCK) * BLOCK, BLOCK)
+    sums = reduce(added, mapped(partial(_block_sums, cube, scene), windows))
+    d_lambda = d_s = None
+    if sums.windows:
+        bands = np.arange(scene.bands)
+        change = np.abs(sums.lr - sums.hr) / sums.windows
+        partner = related_msi_band(scene.spectral_response, sums.correlation)
+        d_s = float(change[bands, scene.bands + partner].mean())
+        if scene.bands > 1:  # a band's Q with itself is 1 at both scales
+            d_lambda = float(change[:, : scene.bands].sum() / (scene.bands * (scene.bands - 1)))
+    d_lambda_khan = 1 - sums.q2n / sums.q2n_blocks if sums.q2n_blocks else None
+    return {
+        "d_lambda": d_lambda,
+        "d_s": d_s,
+        "qnr": _quality(d_lambda, d_s),
+        "d_lambda_khan": d_lambda_khan,
+        "hqnr": _quality(d_lambda_khan, d_s),
+    }
+
+
+def related_msi_band(spectral_response: Array, correlation: Array) -> NDArray[np.intp]:
+    """The MSI band with which each HSI band is compared (C,).
+
+    Parameters
+    ----------
+    spectral_response : (c, C)
+    correlation : (C, c)
+        Of the HSI's with the degraded MSI's bands.
+    """
+    weight = np.abs(spectral_response)
+    weight = weight / weight.max(axis=1, keepdims=True)
+    return np.where(weight.max(axis=0) >= SEEN, weight.argmax(axis=0), correlation.argmax(axis=1))
+
+
+class _Sums(NamedTuple):
+    """Sums over blocks of Q2n, windows of UIQI, and the LR pixels in these.
+
+    Attributes
+    ----------
+    q2n, q2n_blocks : float, int
+    windows : int
+    lr, hr : (C, C + c)
+        UIQI of each HSI band with each HSI and MSI band, on both grids.
+    pixels : int
+    total, power : (C + c,)
+        Of the LR images.
+    mixed : (C, c)
+        Products of HSI and degraded MSI bands.
+    """
+
+    q2n: float
+    q2n_blocks: int
+    windows: int
+    lr: Array
+    hr: Array
+    pixels: int
+    total: Array
+    power: Array
+    mixed: Array
+
+    @classmethod
+    def zero(cls, bands: int, msi_bands: int) -> _Sums:
+        pairs, levels = np.zeros((bands, bands + msi_bands)), np.zeros(bands + msi_bands)
+        return cls(0.0, 0, 0, pairs, pairs, 0, levels, levels, np.zeros((bands, msi_bands)))
+
+    @property
+    def correlation(self) -> Array:
+        """Pearson's correlation of HSI and degraded MSI bands (C, c), 0 where one is constant."""
+        mean = self.total / self.pixels
+        deviation = np.sqrt(np.maximum(self.power / self.pixels - mean**2, 0))
+        bands = len(self.mixed)
+        covariance = self.mixed / self.pixels - np.outer(mean[:bands], mean[bands:])
+        norms = np.outer(deviation[:bands], deviation[bands:])
+        return np.divide(covariance, norms, out=np.zeros_like(covariance), where=norms > 0)
+
+
+class _Products(NamedTuple):
+    """Sums over the valid pixels of a window: of C + c bands, and products of the first C with all."""
+
+    pixels: int
+    total: Array
+    power: Array
+    mixed: Array
+
+    @property
+    def uiqi(self) -> Array:
+        """UIQI of the first C bands with all (C, C + c)."""
+        mean, power = self.total / self.pixels, self.power / self.pixels
+        bands = len(self.mixed)
+        return uiqi_map(
+            Moments(mean[:bands, None], mean, power[:bands, None] + power, self.mixed / self.pixels)
+        )
+
+
+def _block_sums(cube: Any, scene: ObservedScene, lr: Window) -> _Sums:
+    """Sums of a block of LR pixels and of the HR pixels over the same ground."""
+    ratio, bands = scene.spatial_response.ratio, scene.bands
+    operator, seen = scene.spatial_response.window_operator(scene.hr_shape, lr)
+    ground = _on_hr_grid(lr, ratio)
+    read = ground.union(seen)
+    images = [np.asarray(image[:, *read.slices]) for image in (cube, scene.hr_msi)]
+    forward, inside = Forward(operator), seen.relative_to(read).slices
+    degraded_cube, degraded_msi = (
+        np.stack([forward(band[inside].astype(np.float64)) for band in image]) for image in images
+    )
+    observed = np.asarray(scene.lr_hsi[:, *lr.slices], np.float64)
+    q2n = q2n_blocks(mirrored(observed), mirrored(degraded_cube))
+    q2n = q2n[~np.isnan(q2n)]
+
+    sums = _Sums.zero(bands, len(degraded_msi))._replace(q2n=float(q2n.sum()), q2n_blocks=q2n.size)
+    low_images, high_images = (observed, degraded_msi), images
+    for window in blocks(lr.shape, WINDOW, WINDOW):
+        absolute = Window(lr.y0 + window.y0, lr.y0 + window.y1, lr.x0 + window.x0, lr.x0 + window.x1)
+        low = _products(low_images, window)
+        high = _products(high_images, _on_hr_grid(absolute, ratio).relative_to(read))
+        if low and high:
+            sums = added(
+                sums,
+                _Sums(0, 0, 1, low.uiqi, high.uiqi, low.pixels, low.total, low.power, low.mixed[:, bands:]),
+            )
+    return sums
+
+
+def _on_hr_grid(lr: Window, ratio: Any) -> Window:
+    """The HR pixels over a window of LR pixels, its bounds rounded to whole pixels."""
+    return Window(*(floor(bound * ratio + 1 / 2) for bound in (lr.y0, lr.y1, lr.x0, lr.x1)))
+
+
+def _products(images: Any, window: Window) -> _Products | None:
+    """Sums over a window of an HSI and an MSI image; None where less than half of it has data."""
+    parts = [image[:, *window.slices].astype(np.float64).reshape(len(image), -1) for image in images]
+    values = np.concatenate(parts)
+    valid: Mask = ~np.isnan(values).any(axis=0)
+    if valid.sum() < LEAST_VALID * valid.size:
+        return None
+    values = values[:, valid]
+    power = np.einsum("bp,bp->b", values, values)
+    return _Products(
+        values.shape[1], values.sum(axis=1), power, cross_products(values[: len(parts[0])], values)
+    )
+
+
+def _quality(spectral: float | None, spatial: float | None) -> float | None:
+    return None if spectral is None or spatial is None else (1 - spectral) * (1 - spatial)

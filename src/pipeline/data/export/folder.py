@@ -1,0 +1,60 @@
+"""A folder of products with a ledger beside it: a folder is what its ledger says, or it has none.
+
+`X/` is filled aside, synced and renamed; then the ledger `X.json`, with size and SHA-256 of every file,
+is. What the files are is not known here. Stores are in `data.store`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.data.files import sync, write_json
+from pipeline.provenance import sha256_of
+
+
+def write_folder(
+    ledger: Path, fill: Callable[[Path], Mapping[str, Any]], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Fill the folder `X` of a ledger `X.json`; an earlier one is replaced, and nothing is left of a failure.
+
+    Parameters
+    ----------
+    ledger : Path
+    fill : callable
+        Writes files into an empty folder and says what else the ledger shall hold.
+    provenance : dict
+        JSON-ready; nothing that differs between equal runs.
+
+    Returns
+    -------
+    dict
+        The ledger's content.
+    """
+    folder = ledger.with_suffix("")
+    aside = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
+    try:
+        aside.mkdir(parents=True)
+        extra = fill(aside)
+        files = {path.name: _described(path) for path in sorted(aside.iterdir())}
+        for path in [*sorted(aside.iterdir()), aside]:
+            sync(path)
+
+        # from here to the last rename there is no ledger: an interruption leaves a folder without one
+        ledger.unlink(missing_ok=True)
+        sync(folder.parent)
+        if folder.exists():
+            shutil.rmtree(folder)
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    content = {"folder": folder.name, "files": files, "provenance": dict(provenance), **extra}
+    write_json(ledger, content)
+    return content
+
+
+def _described(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}

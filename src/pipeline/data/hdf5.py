@@ -1,0 +1,122 @@
+"""HDF5 files and their datasets, which are read where they are indexed.
+
+MATLAB v7.3, NetCDF-4 and HDF-EOS5 are HDF5; what is in their groups is known elsewhere, in `arrays`,
+`hdf5_image` and `products`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import EllipsisType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.arrays import readable
+from pipeline.errors import InputError
+
+Index = tuple[slice | list[int], ...]
+
+
+class Dataset:
+    """A dataset as an array that is read where it is indexed, by slices and at most one list.
+
+    Attributes
+    ----------
+    name : str
+        Path inside the file.
+    shape : tuple of int
+    dtype : dtype
+    attributes : dict
+    together : tuple of int
+        Elements along each axis that the file stores, and is best read, together.
+    """
+
+    def __init__(self, path: Path, dataset: h5py.Dataset, *, transposed: bool = False) -> None:
+        self._path, self._dataset, self._step = path, dataset, -1 if transposed else 1
+        self.name: str = dataset.name
+        self.shape: tuple[int, ...] = dataset.shape[:: self._step]
+        self.ndim = len(self.shape)
+        self.dtype: np.dtype[Any] = dataset.dtype
+        with readable(path):
+            self.attributes = {name: plain(value) for name, value in dataset.attrs.items()}
+        contiguous = (1,) * (self.ndim - 1) + dataset.shape[-1:]
+        self.together: tuple[int, ...] = (dataset.chunks or contiguous)[:: self._step]
+
+    def __getitem__(self, index: Index | EllipsisType) -> NDArray[Any]:
+        if index is Ellipsis:
+            index = (slice(None),) * self.ndim
+        index = index[:: self._step]
+        with readable(self._path):
+            values = self._read(index)
+        return values if self._step == 1 else values.T
+
+    def _read(self, index: Index) -> NDArray[Any]:
+        axis = next((i for i, part in enumerate(index) if isinstance(part, list)), None)
+        if axis is None:
+            return np.asarray(self._dataset[index])
+        listed = np.array(index[axis], np.intp)
+        wanted = np.unique(listed)
+        stretches = _stretches(wanted)
+        count = self.shape[:: self._step][axis]
+        parts = [self._dataset[(*index[:axis], slice(*stretch), *index[axis + 1 :])] for stretch in stretches]
+        held = np.concatenate([np.arange(count)[slice(*stretch)] for stretch in stretches])
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
+        if np.array_equal(held, listed):
+            return np.asarray(whole)
+        return np.asarray(np.take(whole, np.searchsorted(held, listed), axis=axis))
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open a file for reading.
+
+    Raises
+    ------
+    InputError
+        The file is not HDF5, or damaged.
+    """
+    with readable(path):
+        if not h5py.is_hdf5(path):
+            raise InputError(
+                f"{path}: not an HDF5 file, or cut off at its beginning; fetch it again, or convert a "
+                "classic NetCDF to NetCDF-4"
+            )
+        return h5py.File(path, "r", locking="best-effort")
+
+
+def dataset_at(path: Path, file: h5py.File, name: str) -> Dataset:
+    """A product's dataset; one that is not there is refused."""
+    with readable(path):
+        found = file.get(name)
+    if not isinstance(found, h5py.Dataset):
+        raise InputError(f"{path}: no dataset {name!r}; the product is not complete, fetch it again")
+    return Dataset(path, found)
+
+
+def attribute(path: Path, file: h5py.File, name: str) -> Any:
+    """A product's global attribute; one that is not there is refused."""
+    with readable(path):
+        found = file.attrs.get(name)
+    if found is None:
+        raise InputError(f"{path}: no attribute {name!r}; the product is not complete, fetch it again")
+    return plain(found)
+
+
+def plain(value: Any) -> Any:
+    """An attribute without the wrappers of its format: text, a number, or an array."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.ravel()[0]
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _stretches(wanted: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """Ranges that cover sorted indices: one where little is read in vain, else those without gaps."""
+    first, last = int(wanted[0]), int(wanted[-1])
+    if last - first < 2 * wanted.size:
+        return [(first, last + 1)]
+    parts = np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1)
+    return [(int(part[0]), int(part[-1]) + 1) for part in parts]

@@ -1,0 +1,76 @@
+"""EO-1 Hyperion L1T and L1Gst: a folder of one GeoTIFF for each of 242 bands, and an MTL.
+
+Of the bands, 8 to 57 (VNIR) and 77 to 224 (SWIR) are calibrated (EO-1 User Guide 2.3, USGS); radiance is
+the number divided by 40 or 80, as the MTL says. Outside the swath all bands are zero.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.data.band_stack import BandFile, BandStack
+from pipeline.data.products.band_files import band_paths, chosen, has_file
+from pipeline.data.products.eo1 import SCALING, UNITS, band_pattern, read_scaling
+from pipeline.data.products.metadata import number
+from pipeline.data.sensors import spectrometer
+from pipeline.errors import InputError
+from pipeline.scenes import FileSource
+
+PATTERN = band_pattern("H")
+CALIBRATED = [f"B{n:03}" for n in (*range(8, 58), *range(77, 225))]
+BRIGHT = {"VNIR": (15, 25, 35, 45), "SWIR": (81, 95, 110, 145)}
+"""Bands, by detector, that are all zero outside the swath alone: in a dark band zero is a radiance."""
+
+
+def matches(path: Path) -> bool:
+    """Whether a folder holds Hyperion bands."""
+    return has_file(path, PATTERN)
+
+
+def open_image(path: Path, source: FileSource) -> BandStack:
+    """The calibrated bands, or those that `bands` names."""
+    scene, paths = band_paths(path, PATTERN)
+    mtl, groups = read_scaling(path, scene)
+    factors = {detector: number(mtl, groups, SCALING, f"SCALING_FACTOR_{detector}") for detector in BRIGHT}
+    table = spectrometer("hyperion")
+    assert table is not None
+
+    def band(name: str) -> BandFile:
+        index = int(name[1:]) - 1
+        detector = str(table.detector[index])
+        return BandFile(
+            name=name,
+            path=paths[name],
+            gain=1 / factors[detector],
+            wavelength=float(table.wavelength[index]),
+            fwhm=float(table.fwhm[index]),
+            detector=detector,
+        )
+
+    bands = [band(name) for name in _names(path, source, paths)]
+    seen = {band.detector for band in bands}
+    filled = {
+        detector: [band(f"B{n:03}") for n in numbers if f"B{n:03}" in paths]
+        or [band for band in bands if band.detector == detector]
+        for detector, numbers in BRIGHT.items()
+        if detector in seen
+    }
+    return BandStack(bands, units=UNITS, nodata=[0], filled=filled)
+
+
+def files(path: Path, source: FileSource) -> list[Path]:
+    """Band files that are read, and the MTL."""
+    scene, paths = band_paths(path, PATTERN)
+    telling = [f"B{n:03}" for numbers in BRIGHT.values() for n in numbers]
+    names = {*_names(path, source, paths), *(name for name in telling if name in paths)}
+    return [*(paths[name] for name in names), read_scaling(path, scene)[0]]
+
+
+def _names(path: Path, source: FileSource, paths: dict[str, Path]) -> list[str]:
+    names = chosen(path, source.bands or CALIBRATED, paths)
+    dead = [name for name in names if name not in CALIBRATED]
+    if dead:
+        raise InputError(
+            f"{path}: bands {', '.join(dead)} are not calibrated; choose among B008-B057 and B077-B224"
+        )
+    return names

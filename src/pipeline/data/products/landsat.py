@@ -1,0 +1,89 @@
+"""Landsat Collection 2, Level 1 and Level 2: a folder of one GeoTIFF for each band, QA_PIXEL and an MTL.
+
+Reflectance is REFLECTANCE_MULT times the number plus REFLECTANCE_ADD, at Level 1 divided by the sine of the
+sun's elevation (Landsat 8-9 Collection 2 data format control book and product guide, USGS LSDS-1822 and
+LSDS-1619). Thermal bands are not read.
+"""
+
+from __future__ import annotations
+
+import re
+from math import radians, sin
+from pathlib import Path
+
+from pipeline.data.band_stack import BandFile, BandStack
+from pipeline.data.products.band_files import band_paths, chosen, has_file, metadata_file, mtl_file
+from pipeline.data.products.metadata import Groups, number
+from pipeline.data.sensors import multispectral_bands
+from pipeline.scenes import FileSource
+
+PATTERN = re.compile(
+    r"(?P<scene>L(?P<sensor>[COTE]\d\d)_L(?P<level>[12])\w+_02_(T1|T2|RT|A1|A2))(_SR)?_(?P<band>B\d)\.tiff?",
+    re.IGNORECASE,
+)
+OLI = {"C08": "landsat8_oli", "O08": "landsat8_oli", "C09": "landsat9_oli2", "O09": "landsat9_oli2"}
+PAN = "B8"
+FILL = 1  # bit 0 of QA_PIXEL
+USUAL = {True: [f"B{n}" for n in range(1, 8)], False: [f"B{n}" for n in (1, 2, 3, 4, 5, 7)]}
+"""Bands of OLI, and of TM and ETM+, that are read unless `bands` says otherwise."""
+
+
+def matches(path: Path) -> bool:
+    """Whether a folder holds bands of a Collection 2 product."""
+    return has_file(path, PATTERN)
+
+
+def open_image(path: Path, source: FileSource) -> BandStack:
+    """The reflective bands of 30 m, or those that `bands` names."""
+    scene, paths = band_paths(path, PATTERN)
+    mtl, groups = _mtl(path, scene)
+    sensor = OLI.get(scene[1:4].upper())
+    published = multispectral_bands(sensor) if sensor else {}
+    surface = scene[6] == "2"
+    names = _names(path, source, scene, paths)
+
+    def band(name: str) -> BandFile:
+        gain, offset = _calibration(mtl, groups, name[1:], surface)
+        wavelength, fwhm = published.get(name, (None, None))
+        return BandFile(
+            name=name, path=paths[name], gain=gain, offset=offset, wavelength=wavelength, fwhm=fwhm
+        )
+
+    quality = _quality(path, scene, names)
+    return BandStack(
+        [band(name) for name in names],
+        units="reflectance" if surface else "reflectance at the top of the atmosphere",
+        nodata=[0],
+        flags=(quality[0], FILL) if quality else None,
+    )
+
+
+def files(path: Path, source: FileSource) -> list[Path]:
+    """Band files that are read, the quality raster and the MTL."""
+    scene, paths = band_paths(path, PATTERN)
+    names = _names(path, source, scene, paths)
+    return [*(paths[name] for name in names), *_quality(path, scene, names), _mtl(path, scene)[0]]
+
+
+def _names(path: Path, source: FileSource, scene: str, paths: dict[str, Path]) -> list[str]:
+    return chosen(path, source.bands or USUAL[scene[1:4].upper() in OLI], paths)
+
+
+def _mtl(path: Path, scene: str) -> tuple[Path, Groups]:
+    return mtl_file(path, [f"{scene}_MTL.{suffix}" for suffix in ("txt", "json", "xml")])
+
+
+def _quality(path: Path, scene: str, names: list[str]) -> list[Path]:
+    """The quality raster, which has the pixels of all bands but the pan's."""
+    return [] if names == [PAN] else [metadata_file(path, [f"{scene}_QA_PIXEL.TIF"])]
+
+
+def _calibration(mtl: Path, groups: Groups, n: str, surface: bool) -> tuple[float, float]:
+    """Gain and offset from numbers to reflectance."""
+    group = "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS" if surface else "LEVEL1_RADIOMETRIC_RESCALING"
+    gain = number(mtl, groups, group, f"REFLECTANCE_MULT_BAND_{n}")
+    offset = number(mtl, groups, group, f"REFLECTANCE_ADD_BAND_{n}")
+    if surface:
+        return gain, offset
+    height = sin(radians(number(mtl, groups, "IMAGE_ATTRIBUTES", "SUN_ELEVATION")))
+    return gain / height, offset / height

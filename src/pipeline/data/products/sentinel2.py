@@ -1,0 +1,154 @@
+"""Sentinel-2 L2A and L1C: a SAFE folder, or loose band files in a folder.
+
+Layout and elements follow the Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD, 14 and 15):
+reflectance is (number + offset) / quantification value, the offset being there from baseline 04.00 on. Zero
+is no data and 65535 saturated. Loose bands have no metadata: their numbers stay as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from pipeline.data.band_stack import BandFile, BandStack
+from pipeline.data.products.band_files import chosen, metadata_file
+from pipeline.data.products.metadata import as_number, read_xml
+from pipeline.data.sensors import multispectral_bands
+from pipeline.errors import InputError
+from pipeline.scenes import FileSource
+
+BAND = re.compile(
+    r"(?P<scene>(L2A_)?T\d\d[A-Z]{3}_\d{8}T\d{6})_(?P<band>B\d[\dA])(_(?P<gsd>\d\d)m)?\.(jp2|tiff?)",
+    re.IGNORECASE,
+)
+METADATA = ("MTD_MSIL2A.xml", "MTD_MSIL1C.xml")
+USUAL = ["B02", "B03", "B04", "B08"]
+NATIVE = {10: USUAL, 20: ["B05", "B06", "B07", "B8A", "B11", "B12"], 60: ["B01", "B09", "B10"]}
+NODATA, SATURATED = 0, 65535
+
+log = logging.getLogger(__name__)
+
+Grids = dict[int, dict[str, Path]]
+
+
+def matches(path: Path) -> bool:
+    """Whether a path is a SAFE folder, or a folder of band files with names of the agency."""
+    if not path.is_dir():
+        return False
+    names = {file.name for file in path.iterdir()}
+    return (
+        path.suffix == ".SAFE"
+        or any(name in names for name in METADATA)
+        or any(BAND.fullmatch(name) for name in names)
+    )
+
+
+def open_image(path: Path, source: FileSource) -> BandStack:
+    """The bands of 10 m, or those that `bands` names, at the finest GSD that all of them are stored at."""
+    files_of = _chosen(path, source)
+    if not _is_product(path):
+        log.warning(
+            "%s: no %s; bands %s stay digital numbers, with the centres of Sentinel-2A",
+            path,
+            METADATA[0],
+            ", ".join(files_of),
+        )
+        table = multispectral_bands("sentinel2a")
+        loose = [
+            BandFile(name=name, path=file, wavelength=table[_short(name)][0], fwhm=table[_short(name)][1])
+            for name, file in files_of.items()
+        ]
+        return BandStack(loose, nodata=[NODATA, SATURATED])
+    metadata = metadata_file(path, METADATA)
+    root = read_xml(metadata)
+    bands = [_band(metadata, root, name, file) for name, file in files_of.items()]
+    surface = metadata.name.lower() == METADATA[0].lower()
+    units = "reflectance" if surface else "reflectance at the top of the atmosphere"
+    return BandStack(bands, units=units, nodata=[NODATA, SATURATED])
+
+
+def files(path: Path, source: FileSource) -> list[Path]:
+    """Band files that are read, and the metadata if there are."""
+    metadata = [metadata_file(path, METADATA)] if _is_product(path) else []
+    return [*_chosen(path, source).values(), *metadata]
+
+
+def _is_product(path: Path) -> bool:
+    return path.suffix == ".SAFE" or any((path / name).exists() for name in METADATA)
+
+
+def _chosen(path: Path, source: FileSource) -> dict[str, Path]:
+    """The wanted bands and their files."""
+    grids = _grids(path)
+    wanted = source.bands or USUAL
+    common = [gsd for gsd, bands in sorted(grids.items()) if set(wanted) <= set(bands)]
+    if common:
+        bands = grids[common[0]]
+        return {name: bands[name] for name in chosen(path, wanted, bands)}
+    chosen(path, wanted, {name: file for bands in grids.values() for name, file in bands.items()})
+    listing = "; ".join(f"{gsd} m: {', '.join(bands)}" for gsd, bands in sorted(grids.items()))
+    raise InputError(
+        f"{path}: bands {', '.join(wanted)} are not stored at one pixel size; choose `bands` of one "
+        f"({listing})"
+    )
+
+
+def _grids(path: Path) -> Grids:
+    """Files by pixel size and band."""
+    where = path.glob("GRANULE/*/IMG_DATA/**/*") if _is_product(path) else path.iterdir()
+    matches = [(match, file) for file in sorted(where) if (match := BAND.fullmatch(file.name))]
+    if not matches:
+        raise InputError(f"{path}: has no band files in GRANULE/*/IMG_DATA; fetch the product again")
+    tiles = sorted({match["scene"] for match, _ in matches})
+    if len(tiles) > 1:
+        raise InputError(
+            f"{path}: holds bands of {len(tiles)} tiles, {', '.join(tiles[:2])} among them; give one by one"
+        )
+    grids: Grids = {}
+    for match, file in matches:
+        name = match["band"].upper()
+        gsd = int(match["gsd"] or next(gsd for gsd, bands in NATIVE.items() if name in bands))
+        grids.setdefault(gsd, {})[name] = file
+    return grids
+
+
+def _band(metadata: Path, root: Element, name: str, file: Path) -> BandFile:
+    """A band with its calibration and wavelengths from the product's metadata."""
+    found = root.find(f".//{{*}}Spectral_Information[@physicalBand='{_short(name)}']")
+    if found is None:
+        raise InputError(f"{metadata}: has no Spectral_Information of {name}; fetch the product again")
+    quantification, offset = "QUANTIFICATION_VALUE", "RADIO_ADD_OFFSET"
+    if metadata.name.lower() == METADATA[0].lower():
+        quantification, offset = "BOA_QUANTIFICATION_VALUE", "BOA_ADD_OFFSET"
+    divisor = as_number(metadata, quantification, root.findtext(f".//{{*}}{quantification}"))
+    added = root.findtext(f".//{{*}}{offset}[@band_id='{found.get('bandId')}']") or "0"
+    return BandFile(
+        name=name,
+        path=file,
+        gain=1 / divisor,
+        offset=as_number(metadata, offset, added) / divisor,
+        wavelength=as_number(metadata, f"CENTRAL of {name}", found.findtext(".//{*}CENTRAL")),
+        fwhm=_width(metadata, name, found),
+    )
+
+
+def _width(metadata: Path, name: str, band: Element) -> float:
+    """Full width at half maximum of the response that the metadata holds, or else what it spans."""
+    ends = [
+        as_number(metadata, f"{end} of {name}", band.findtext(f".//{{*}}{end}")) for end in ("MIN", "MAX")
+    ]
+    response = np.array((band.findtext(".//{*}VALUES") or "").split(), np.float64)
+    if response.size == 0:
+        return ends[1] - ends[0]
+    step = as_number(metadata, f"STEP of {name}", band.findtext(".//{*}STEP"))
+    high = np.flatnonzero(response >= response.max() / 2)
+    return step * float(high[-1] - high[0] + 1)
+
+
+def _short(name: str) -> str:
+    """B02 as the metadata writes it: B2."""
+    return name.replace("B0", "B")

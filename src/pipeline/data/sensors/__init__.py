@@ -1,0 +1,163 @@
+"""Published bands of known sensors: multispectral ones and imaging spectrometers.
+
+The numbers lie in the JSON files beside this module, each sensor with its source and with what its
+widths mean. These are no response tables: a multispectral band is a flat top of its published width.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.spectral import table_response
+from pipeline.errors import InputError
+
+Vector = NDArray[np.float64]
+
+FLANK = 0.2
+"""Share of a band's width over which each of its flanks rises. Of 0.02 to 0.5, and against Gaussians, it
+meets measured responses of nine sensors best."""
+PY6S_STEP = 2.5  # nm between the samples of Py6S's tables
+
+
+@dataclass(frozen=True)
+class SpectrometerBands:
+    """All bands of an imaging spectrometer in the order of their numbers.
+
+    Attributes
+    ----------
+    wavelength, fwhm : (C,) float64
+        In nm.
+    detector : (C,) str
+    """
+
+    wavelength: Vector
+    fwhm: Vector
+    detector: NDArray[np.str_]
+
+
+def spectrometer(name: str) -> SpectrometerBands | None:
+    """The bands of an imaging spectrometer, or None where none is called `name`.
+
+    >>> bands = spectrometer("hyperion")
+    >>> bands.wavelength[[0, 69, 70, 241]].tolist(), bands.detector[[69, 70]].tolist()
+    ([355.59, 1057.68, 851.92, 2577.08], ['VNIR', 'SWIR'])
+    """
+    sensor = _listed("hyperspectral").get(name)
+    if sensor is None:
+        return None
+    detectors = sensor["detectors"]
+    wavelength, fwhm = (
+        np.concatenate([np.array(bands[key]) for bands in detectors.values()])
+        for key in ("wavelength", "fwhm")
+    )
+    names = [name for name, bands in detectors.items() for _ in bands["wavelength"]]
+    return SpectrometerBands(wavelength, fwhm, np.array(names))
+
+
+def spectrometers() -> list[str]:
+    """Names of the imaging spectrometers."""
+    return list(_listed("hyperspectral"))
+
+
+def multispectral_sensors() -> dict[str, list[str]]:
+    """Names of the multispectral sensors, each with those of its bands."""
+    return {
+        sensor: [band["name"] for band in entry["bands"]]
+        for sensor, entry in _listed("multispectral").items()
+    }
+
+
+def multispectral_bands(sensor: str) -> dict[str, tuple[float, float]]:
+    """Centre and width in nm of each band of a multispectral sensor.
+
+    >>> multispectral_bands("ali")["Pan"]
+    (585.0, 210.0)
+    """
+    return {band["name"]: (band["centre"], band["width"]) for band in _chosen(sensor, None)}
+
+
+def builtin_response(
+    sensor: str, bands: Sequence[str] | None, wavelength: Vector, fwhm: Vector | None = None
+) -> Vector:
+    """R (c, C) from published centres and widths, for HSI bands in nm; see `table_response`.
+
+    Parameters
+    ----------
+    sensor : str
+        One of `multispectral_sensors`.
+    bands : sequence of str or None
+        Names of the bands in the wanted order; None for all.
+    wavelength, fwhm : (C,)
+    """
+    rows = [
+        table_response(*flat_top(band["centre"], band["width"]), wavelength, fwhm, [_full_name(sensor, band)])
+        for band in _chosen(sensor, bands)
+    ]
+    return np.concatenate(rows)
+
+
+def flat_top(centre: float, width: float) -> tuple[Vector, Vector]:
+    """Wavelengths and responses of a trapezoid of the given width at half its height."""
+    inner, outer = (1 - FLANK) / 2 * width, (1 + FLANK) / 2 * width
+    return centre + np.array([-outer, -inner, inner, outer]), np.array([0.0, 1.0, 1.0, 0.0])
+
+
+def py6s_response(
+    sensor: str, bands: Sequence[str] | None, wavelength: Vector, fwhm: Vector | None = None
+) -> Vector:
+    """R (c, C) from the response tables that the package Py6S carries; see `builtin_response`.
+
+    Raises
+    ------
+    InputError
+        Py6S is not installed, or has no table of a band.
+    """
+    chosen = _chosen(sensor, bands)
+    without = [band["name"] for band in chosen if "py6s" not in band]
+    if without:
+        raise InputError(
+            f"spectral response: Py6S has no tables of {sensor}'s bands {', '.join(without)}; "
+            "use `tables: builtin`"
+        )
+    try:
+        from Py6S import PredefinedWavelengths  # an optional package
+    except ImportError:
+        raise InputError(
+            "spectral response: `tables: py6s` needs the package Py6S, which is not installed; "
+            "install it (pip install Py6S) or use `tables: builtin`"
+        ) from None
+    rows = []
+    for band in chosen:
+        _, start, _, srf = getattr(PredefinedWavelengths, band["py6s"])  # from `start` in micrometres
+        nm = 1e3 * start + PY6S_STEP * np.arange(len(srf))
+        rows.append(table_response(nm, np.array(srf), wavelength, fwhm, [_full_name(sensor, band)]))
+    return np.concatenate(rows)
+
+
+def _chosen(sensor: str, bands: Sequence[str] | None) -> list[dict[str, Any]]:
+    entries = {band["name"]: band for band in _listed("multispectral")[sensor]["bands"]}
+    unknown = [name for name in bands or () if name not in entries]
+    if unknown:
+        raise InputError(
+            f"spectral response: {sensor} has no band {unknown[0]!r}; its bands are {', '.join(entries)}"
+        )
+    return list(entries.values()) if bands is None else [entries[name] for name in bands]
+
+
+def _full_name(sensor: str, band: dict[str, Any]) -> str:
+    return f"{band['name']} of {sensor} ({band['centre']:g} nm)"
+
+
+@cache
+def _listed(kind: str) -> dict[str, Any]:
+    text = files(__package__).joinpath(f"{kind}.json").read_text(encoding="utf-8")
+    listed: dict[str, Any] = json.loads(text)
+    return listed

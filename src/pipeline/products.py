@@ -1,0 +1,58 @@
+"""The files that an experiment asks for of its fused cubes.
+
+Nothing is written here; see `pipeline.steps.export`.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from pipeline.scenes import Name
+from pipeline.settings import Strict
+
+
+class Products(Strict):
+    """The files that are made of every fused cube, in `product/` beside its store."""
+
+    formats: list[Literal["cog", "envi"]] = Field(["cog"], min_length=1, description="of the fused cube")
+    dtype: Literal["float32", "int16"] = Field(
+        "float32",
+        description="of the cube's physical values; int16 rounds them and clips what it cannot hold",
+    )
+    quality: bool = Field(True, description="quality.tif: residuals in units of the noise, and the mask")
+    msi: bool = Field(False, description="msi.tif: the HR-MSI in its own units")
+    stac: bool = Field(False, description="item.json: a STAC item; needs a CRS and `datetime`")
+    datetime: str | dict[Name, str] | None = Field(
+        None,
+        description="when the images were taken, as '2013-07-19T10:30:00Z' or 'start/end', for all scenes or "
+        "by scene",
+    )
+
+    @field_validator("datetime", mode="before")
+    @classmethod
+    def _times(cls, times: Any) -> Any:
+        for text in times.values() if isinstance(times, dict) else [times]:
+            if isinstance(text, date):  # as YAML reads it without quotes
+                raise ValueError(f"put it in quotes, such as '{text.isoformat()}'")
+            if isinstance(text, str):
+                _check_times(text)
+        return times
+
+    def of_scene(self, scene: str) -> Products:
+        """The products of one scene, with its own `datetime`."""
+        times = self.datetime.get(scene) if isinstance(self.datetime, dict) else self.datetime
+        return self.model_copy(update={"datetime": times})
+
+
+def _check_times(text: str) -> None:
+    """Refuse what is not an RFC 3339 time with an offset, or two of them as `start/end`."""
+    try:
+        moments = [datetime.fromisoformat(part) for part in text.split("/")]
+    except ValueError:
+        moments = []
+    with_offset = all(moment.tzinfo for moment in moments)
+    if len(moments) not in (1, 2) or not with_offset or moments != sorted(moments):
+        raise ValueError(f"{text!r} is not a time such as '2013-07-19T10:30:00Z', nor 'start/end' of such")

@@ -1,0 +1,121 @@
+"""Step `export`: a fused cube as the files that the configuration asks for, in a folder of its own.
+
+Scene, response and label are the folders in which the run lies: `<scene>/<response>/seed<k>/<label>/`.
+The cube and the observation are read block by block; the reference is not an input.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from pipeline.core.residual_maps import residual_maps
+from pipeline.data.export.cog import write_cog
+from pipeline.data.export.envi import write_envi
+from pipeline.data.export.folder import write_folder
+from pipeline.data.export.layer import Layer, Tally, image_layer
+from pipeline.data.export.quality import quality_layer
+from pipeline.data.export.stac import Product, required_crs, stac_item
+from pipeline.data.files import write_json
+from pipeline.data.schema import metadata_from, msi_metadata_from, variable_of
+from pipeline.data.store import read_store
+from pipeline.errors import InputError
+from pipeline.products import Products
+from pipeline.provenance import code_version, provenance
+from pipeline.steps.observed import read_scene
+
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+FEWEST_LEVELS = 100  # of an int16 product; with fewer, rounding is a loss that nobody wants
+
+log = logging.getLogger(__name__)
+
+
+def run(*, fused: Path, observation: Path, estimate: Path, settings: Products, out: Path) -> None:
+    """Write the folder `product/` and its ledger `out`.
+
+    Parameters
+    ----------
+    fused, observation, estimate : Path
+        Ledgers of the three stores.
+    settings : Products
+        With one `datetime`, that of the scene.
+    out : Path
+        `product.json` in the run's folder.
+
+    Raises
+    ------
+    InputError
+        A STAC item is asked for and there is no CRS, or int16 would hold next to nothing.
+    """
+    label, seed, response, scene = out.resolve().parents[:4]
+    name = "-".join((scene.name, response.name, seed.name, label.name))
+    cube = read_store(fused)
+    like = metadata_from(cube)
+    if settings.stac:
+        required_crs(name, like)
+    origin = provenance("export", settings=settings, inputs=[fused, observation, estimate])
+
+    def fill(folder: Path) -> dict[str, Any]:
+        layer = image_layer(variable_of(cube, "fused"), like, settings.dtype)
+        products, clipped = _write_cube(folder, layer, settings)
+        if settings.quality:
+            products.append(_write_quality(folder, cube, observation, estimate))
+        if settings.msi:
+            products.append(_write_msi(folder, observation))
+        if settings.stac:
+            assert isinstance(settings.datetime, str)
+            shape = (cube.sizes["y"], cube.sizes["x"])
+            history = _processing(cube.attrs["provenance"], label.name)
+            item = stac_item(name, shape, like, settings.datetime, products, history)
+            write_json(folder / "item.json", item)
+        return {"clipped": clipped}
+
+    write_folder(out, fill, origin)
+
+
+def _write_cube(folder: Path, layer: Layer, settings: Products) -> tuple[list[Product], int]:
+    """The cube in every wanted format, and how many of its values were clipped."""
+    products, tally = [], Tally()
+    if "cog" in settings.formats:
+        tally = write_cog(folder / "cube.tif", layer)
+        products.append(Product(folder / "cube.tif", "fused cube", COG, ["data"], layer))
+    if "envi" in settings.formats:
+        tally = write_envi(folder / "cube.bsq", layer)
+        octets = "application/octet-stream"
+        products.append(Product(folder / "cube.bsq", "fused cube, ENVI", octets, ["data"], layer))
+        products.append(Product(folder / "cube.hdr", "header of cube.bsq", "text/plain", ["metadata"]))
+    if layer.dtype == "int16" and 0 <= tally.highest - tally.lowest < FEWEST_LEVELS:
+        raise InputError(
+            f"products.dtype: int16 would round values from {tally.lowest:g} to {tally.highest:g} to fewer "
+            f"than {FEWEST_LEVELS} levels; use float32"
+        )
+    if tally.clipped:
+        log.warning("%s: %d values were clipped to the range of int16", folder.parent.name, tally.clipped)
+    return products, tally.clipped
+
+
+def _write_quality(folder: Path, cube: xr.Dataset, observation: Path, estimate: Path) -> Product:
+    seen = read_scene(observation, estimate)
+    maps = residual_maps(variable_of(cube, "fused"), seen)
+    layer = quality_layer(maps.msi_map, maps.hsi_map, variable_of(cube, "mask"), seen, metadata_from(cube))
+    write_cog(folder / "quality.tif", layer, categories=True)
+    return Product(folder / "quality.tif", "residuals and mask", COG, ["metadata"], layer)
+
+
+def _write_msi(folder: Path, observation: Path) -> Product:
+    dataset = read_store(observation)
+    layer = image_layer(variable_of(dataset, "hr_msi"), msi_metadata_from(dataset))
+    write_cog(folder / "msi.tif", layer)
+    return Product(folder / "msi.tif", "HR-MSI", COG, ["data"], layer)
+
+
+def _processing(history: dict[str, Any], label: str) -> dict[str, Any]:
+    """How the cube was made, as properties of a STAC item."""
+    return {
+        "processing:lineage": f"hyperspectral-multispectral fusion by the method {label!r} of the experiment",
+        "processing:software": {"pipeline": code_version()},
+        "pipeline:fused": history,
+    }
