@@ -109,12 +109,11 @@ def _aligned(name: str, found: Mapping[str, Any], metres: float | None) -> list[
 
 def _too_far(found: Mapping[str, Any]) -> list[str]:
     """A warning where the images are further apart than the limit."""
-    limit, largest = found.get("limit"), max(map(abs, found["shift"]))
+    limit, largest = found.get("limit"), hypot(*found["shift"])
     if limit is None or largest <= limit:
         return []
-    return [
-        f"The images are {largest:.2f} LR pixels apart, beyond the limit of {limit:g}: check georeferences."
-    ]
+    far = f"{largest:.2f} LR pixels apart, beyond the limit of {limit:g}"
+    return [f"The images are {far}: check the georeferences."]
 
 
 def with_error(value: Any, error: Any, digits: int) -> str:

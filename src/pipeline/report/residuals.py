@@ -176,7 +176,7 @@ def _bands_in_words(level: float, bands: Floats, names: Sequence[str]) -> list[s
     if level > HIGH:
         most = "in all bands" if above == len(bands) else f"in {above} of {len(bands)} bands"
         return [f"{most}, most in {listed}"]
-    return [f"though not in {above} of {len(bands)} bands, of which {listed} are the worst"]
+    return [f"though not in {above} of {len(bands)} bands: {listed}{' …' if above > WORST else ''}"]
 
 
 def _bias_in_words(bands: Floats, bias: Floats) -> list[str]:
