@@ -29,22 +29,21 @@ TOLD = {
 
 
 def introduction(experiment: Experiment) -> str:
-    """The first sentence: what is fused, and what it is compared with."""
+    """What is fused, and what it is compared with."""
     scenes = experiment.scenes.values()
-    inputs, references = [], []
+    fused = "An HR-HSI is fused from an LR-HSI and an HR-MSI"
+    if all(scene.source for scene in scenes):
+        return f"{fused}, both simulated from a reference, and compared with that reference."
+    said = [f"{fused}."]
     if any(scene.source for scene in scenes):
-        inputs.append("simulated from a reference")
-        references.append("that reference")
-    if any(scene.pair for scene in scenes):
-        inputs.append("taken by two sensors")
-        references.append("the two images alone, where there is no reference")
+        said.append("Where these are simulated from a reference, it is compared with that.")
+    if any(scene.pair and scene.pair.reference for scene in scenes):
+        said.append("Where a pair of real images comes with a reference, it is compared with that.")
+    if any(scene.pair and not scene.pair.reference for scene in scenes):
+        said.append("Of a pair of real images alone, it is judged by whether it explains them.")
     if any(scene.wald for scene in scenes):
-        inputs.append("degraded from a real pair (Wald's protocol)")
-        references.append("the pair's LR-HSI")
-    return (
-        f"An HR-HSI is fused from an LR-HSI and an HR-MSI, both {' or '.join(inputs)}, and compared with "
-        f"{' or '.join(references)}."
-    )
+        said.append("One Wald level down, both images of a pair are degraded and its LR-HSI is the reference.")
+    return " ".join(said)
 
 
 def what_was_done(experiment: Experiment) -> dict[str, str]:

@@ -132,6 +132,11 @@ def with_error(value: Any, error: Any, digits: int) -> str:
     )
 
 
+def _digits(value: float | None) -> str:
+    """A number of any size to four digits."""
+    return NO_VALUE if value is None else f"{value:.4g}"
+
+
 def responses(records: Records, observation: ObservedScene, wavelength: Wavelengths) -> Responses | None:
     """What the methods were told of R and H, with the fit of each MSI band."""
     found = records.responses
@@ -183,8 +188,8 @@ def _fit_table(bands: Sequence[Mapping[str, Any]]) -> TextTable:
         rows.append(
             [
                 str(band["name"]),
-                with_error(band.get("gain"), None, 4),
-                with_error(band.get("offset"), None, 4),
+                _digits(band.get("gain")),
+                _digits(band.get("offset")),
                 with_error(band.get("correlation"), None, 4),
                 with_error(band.get("residual"), None, 2),
                 with_error(None if covered is None else 100 * covered, None, 0),

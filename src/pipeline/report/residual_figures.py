@@ -1,6 +1,6 @@
 """Maps and curves of residuals in noise levels; 1, what noise alone leaves, is the middle of the scale.
 
-The scale is logarithmic, from 1/u to u, and the same for both images and all methods.
+The scale is logarithmic on both sides of 1, and the same for both images and all methods.
 """
 
 from __future__ import annotations
@@ -10,29 +10,35 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import LogNorm
+from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from pipeline.report import pictures
 from pipeline.report.figures import STYLE, Look, legend, level_line, log_axis, svg
 from pipeline.report.pictures import Floats, Pixels
 
 COLOUR_MAP = "RdBu_r"
-LEAST_UPPER = 4.0
-"""The scale spans at least a fourth of the noise level to four times it."""
+LOWER = 0.25
+UPPERS = 4.0, 16.0
+"""The scale ends between these: further up, what is twice the noise could not be told from it."""
 
 
 def common_upper(maps: Sequence[Floats]) -> float:
-    """Upper end u of one scale for several maps, rounded so that its ends can be read."""
-    needed = pictures.common_upper(list(maps))
-    return float(max(LEAST_UPPER, 2 ** np.ceil(np.log2(needed))))
+    """Upper end of one scale for several maps, a power of two."""
+    least, most = UPPERS
+    return float(np.clip(2 ** np.ceil(np.log2(pictures.common_upper(list(maps)))), least, most))
+
+
+def _norm(upper: float) -> TwoSlopeNorm:
+    """From logarithms to base 2 to the colour map, 1 in its middle."""
+    return TwoSlopeNorm(0, np.log2(LOWER), np.log2(upper))
 
 
 def map_picture(values: Floats, upper: float) -> Pixels:
     """A map as ``(H, W, 4)``: white at 1, red above and blue below; no-data is transparent."""
     valid = np.isfinite(values)
-    scaled = np.log(np.clip(np.where(valid, values, 1), 1 / upper, upper)) / (2 * np.log(upper)) + 0.5
+    scaled = _norm(upper)(np.log2(np.clip(np.where(valid, values, 1), LOWER, upper)))
     return pictures.with_alpha(matplotlib.colormaps[COLOUR_MAP](scaled)[..., :3], valid)
 
 
@@ -43,17 +49,16 @@ def colour_bar(upper: float) -> str:
         bar = Colorbar(
             figure.subplots(),
             cmap=matplotlib.colormaps[COLOUR_MAP],
-            norm=LogNorm(1 / upper, upper),
+            norm=_norm(upper),
             orientation="horizontal",
             extend="both",
         )
         assert bar.solids is not None
         bar.solids.set_rasterized(True)
         bar.set_label("Residual [noise levels]")
-        bar.ax.xaxis.set_major_locator(LogLocator(base=2, numticks=12))
-        bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        bar.ax.xaxis.set_minor_formatter(NullFormatter())
-        return svg(figure, f"Colour scale: residual from {1 / upper:g} to {upper:g} noise levels, 1 in white")
+        bar.ax.xaxis.set_major_locator(MultipleLocator(1))
+        bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{2**value:g}"))
+        return svg(figure, f"Colour scale: residual from {LOWER:g} to {upper:g} noise levels, 1 in white")
 
 
 def named_bands(
