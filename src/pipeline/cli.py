@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from typer.core import TyperGroup
 
 from pipeline.config import Experiment, json_schema, load_experiment
+from pipeline.datasets_cli import datasets
 from pipeline.errors import InputError
 from pipeline.products import Products
 from pipeline.scenes import Estimation, Scene
@@ -52,6 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Hyperspectral-multispectral image fusion, step by step.",
 )
+app.add_typer(datasets, name="datasets")
 Settings = Annotated[str, typer.Option(help="JSON text of the step's part of the configuration")]
 Seed = Annotated[int, typer.Option(min=0, help="seed of the random draws")]
 Ledger = Annotated[Path, typer.Option(help="ledger (X.json) of the store X.zarr")]

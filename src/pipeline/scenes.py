@@ -55,12 +55,14 @@ class FileSource(Strict):
     )
     variable: str | None = Field(None, description="array in a .mat or .npz; default: the only 3-D one")
     axes: (
-        Literal["band,y,x", "y,x,band", "x,y,band", "band,x,y", "band,yx", "band,xy", "yx,band", "xy,band"]
+        Literal[
+            "band,y,x", "y,x,band", "x,y,band", "band,x,y", "band,yx", "band,xy", "yx,band", "xy,band", "y,x"
+        ]
         | None
     ) = Field(
         None,
         description="order of the array's axes; `xy` is one axis of pixels in column-major (MATLAB) order, "
-        "`yx` in row-major",
+        "`yx` in row-major; `y,x` is a single band",
     )
     shape: tuple[int, int] | None = Field(
         None, description="height and width, for arrays with one pixel axis"
@@ -88,7 +90,31 @@ class FileSource(Strict):
     bad_bands: list[int] = Field(default_factory=list, description="0-based band indices to leave out")
 
 
-Source = Annotated[SyntheticSource | FileSource, Field(discriminator="kind")]
+DatasetName = Literal[
+    "pavia_university",
+    "pavia_centre",
+    "chikusei",
+    "chikusei_matlab",
+    "ksc",
+    "houston_2018",
+    "cave",
+    "mdas_augsburg",
+]
+
+
+class DatasetSource(Strict):
+    """An image of the catalogue, which says how it is read; fetched where it is not there."""
+
+    kind: Literal["dataset"]
+    name: DatasetName = Field(description="see `pipeline datasets list`")
+    image: str | None = Field(None, description="which of its images; default: the first")
+    folder: str | None = Field(
+        None, description="holds a sub-folder for each data set; default: $PIPELINE_DATA, or `data`"
+    )
+
+
+StoredSource = Annotated[FileSource | DatasetSource, Field(discriminator="kind")]
+Source = Annotated[SyntheticSource | FileSource | DatasetSource, Field(discriminator="kind")]
 
 
 class Crop(Strict):
@@ -290,7 +316,7 @@ class BandsOf(Strict):
     """The image that an MSI of the given bands would take of a hyperspectral file."""
 
     kind: Literal["bands_of"]
-    source: FileSource
+    source: StoredSource
     spectral: SpectralConfig
 
 
@@ -314,9 +340,9 @@ class Alignment(Strict):
 class Pair(Strict):
     """A real LR-HSI and HR-MSI of the same place."""
 
-    hsi: FileSource
-    msi: Annotated[FileSource | BandsOf, Field(discriminator="kind")]
-    reference: FileSource | None = Field(
+    hsi: StoredSource
+    msi: Annotated[FileSource | DatasetSource | BandsOf, Field(discriminator="kind")]
+    reference: StoredSource | None = Field(
         None, description="HR-HSI on the MSI's grid, opened by no step before `evaluate`"
     )
     ratio: int | float | str | None = Field(
@@ -332,7 +358,7 @@ class Pair(Strict):
     alignment: Alignment = Alignment()
 
     @property
-    def files(self) -> dict[str, FileSource]:
+    def files(self) -> dict[str, StoredSource]:
         """The files by their role: `hsi`, `msi` and, where there is one, `reference`."""
         msi = self.msi.source if isinstance(self.msi, BandsOf) else self.msi
         found = {"hsi": self.hsi, "msi": msi}

@@ -92,9 +92,18 @@ def sources(pattern):
 def scene_files(wildcards):
     """The scene's local files, and ENVI headers; one that is fetched, or missing, is up to the step."""
     scene = EXPERIMENT.scenes[wildcards.scene]
-    given = list(scene.pair.files.values()) if scene.pair else [scene.source]
-    paths = [Path(source.path) for source in given if source.kind == "file" and not source.url]
-    return [str(file) for path in paths for file in (path, path.with_suffix(".hdr")) if file.exists()]
+    given = scene.pair.files.values() if scene.pair else [scene.source]
+    return [file for source in given for file in source_files(source)]
+
+
+def source_files(source):
+    """The files of a source; of a scene in the catalogue, its entry."""
+    if source.kind == "dataset":
+        return [f"src/pipeline/data/catalogue/{source.name}.yaml"]
+    if source.kind != "file" or source.url:
+        return []
+    path = Path(source.path)
+    return [str(file) for file in (path, path.with_suffix(".hdr")) if file.exists()]
 
 
 def response_file(wildcards):

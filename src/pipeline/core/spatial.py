@@ -39,6 +39,7 @@ Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
 KINDS = ("bicubic", "gaussian", "box", "psf")
 FWHM_PER_SIGMA = 2 * sqrt(2 * log(2))
 GAUSSIAN_CUT = 4.0  # standard deviations at which the Gaussian ends: 3e-5 of its peak
+INTERPOLATIONS = 65  # positions on which a Gaussian is sampled at ratio 1
 ROWS_AT_ONCE = 1024
 PSF_RANK_TOLERANCE = 1e-7  # a free PSF's singular values below this share of the first are dropped
 
@@ -49,7 +50,8 @@ class SpatialResponse:
 
     Build it with `bicubic`, `gaussian`, `box` or `from_psf`. An LR pixel covers exactly `ratio`
     HR pixels; the PSF of LR pixel i is centred on the HR position ``(i + 1/2 + shift) ratio``, in
-    HR pixels from the image's corner.
+    HR pixels from the image's corner. At ratio 1, where PSFs may be narrower than a pixel, the HR
+    image is that interpolated by Keys' cubic between its pixels.
 
     Attributes
     ----------
@@ -270,7 +272,16 @@ class SpatialResponse:
         def gaussian(x: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.where(np.abs(x) <= reach, np.exp(-0.5 * (x / sigma) ** 2), 0.0)
 
-        return gaussian, 2 * reach, True
+        if self.ratio > 1:
+            return gaussian, 2 * reach, True
+        # a Gaussian of a pixel's width is not told by samples at the pixels: it averages interpolations
+        within = np.linspace(-reach, reach, INTERPOLATIONS)
+        weights = gaussian(within) / gaussian(within).sum()
+
+        def of_interpolated(x: NDArray[np.float64]) -> NDArray[np.float64]:
+            return keys_cubic(x[..., None] + within) @ weights
+
+        return of_interpolated, 2 * reach + 4, True
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,11 @@ class ArrayImage:
 
     def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values of some bands of a window; an array declares nothing missing."""
-        if len(self._axes) == 3:
-            part = {"band": bands, "y": window.slices[0], "x": window.slices[1]}
+        if "band" not in self._axes:
+            rows, columns = window.slices
+            values = self._values[rows, columns][None]
+        elif len(self._axes) == 3:
+            part: dict[str, Any] = {"band": bands, "y": window.slices[0], "x": window.slices[1]}
             read = self._values[tuple(part[axis] for axis in self._axes)]
             values = read.transpose([self._axes.index(axis) for axis in ("band", "y", "x")])
         else:
@@ -75,10 +78,8 @@ class ArrayImage:
         across = self.shape[2] if row_major else self.shape[1]
         along, side = window.slices if row_major else window.slices[::-1]
         pixels = slice(along.start * across, along.stop * across)
-        if self._axes[0] == "band":
-            values = self._values[bands, pixels]
-        else:
-            values = self._values[pixels, bands].T
+        by_band = self._axes[0] == "band"
+        values = self._values[bands, pixels] if by_band else self._values[pixels, bands].T
         values = values.reshape(len(bands), -1, across)[:, :, side]
         return values if row_major else values.transpose(0, 2, 1)
 
@@ -100,7 +101,7 @@ def array_size(path: Path, source: FileSource) -> tuple[int, int] | None:
     shape = file.shape_of(_name(file, source))
     if len(axes) != len(shape):
         return None
-    return (shape[axes.index("y")], shape[axes.index("x")]) if len(axes) == 3 else source.shape
+    return (shape[axes.index("y")], shape[axes.index("x")]) if "y" in axes else source.shape
 
 
 def _name(file: ArrayFile, source: FileSource) -> str:
@@ -137,8 +138,8 @@ def _shape(
             f"{what} does not fit axes {','.join(axes)}, which need {len(axes)} axes with content"
         )
     length = dict(zip(axes, stored, strict=True))
-    if len(axes) == 3:
-        return length["band"], length["y"], length["x"]
+    if "y" in axes:
+        return length.get("band", 1), length["y"], length["x"]
     if shape is None:
         raise InputError(f"{what} has one pixel axis; give `shape: [height, width]`")
     (pixels,) = set(axes) - {"band"}

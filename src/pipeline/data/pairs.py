@@ -19,11 +19,12 @@ from odc.geo.warp import rio_reproject
 from pipeline.core.spatial import as_ratio
 from pipeline.core.window import Window
 from pipeline.data.bands_of import BandsImage
+from pipeline.data.catalogue import located, path_of
 from pipeline.data.grids import Nesting, Raster, nest, nested_ratio
 from pipeline.data.readers import FileScene
 from pipeline.data.scene import Metadata, OpenScene
 from pipeline.errors import InputError
-from pipeline.scenes import BandsOf, FileSource, Pair
+from pipeline.scenes import BandsOf, FileSource, Pair, StoredSource
 
 MARGIN = 4  # pixels of the source around what a warped window needs
 RESAMPLING = "cubic"
@@ -144,7 +145,7 @@ def open_pair(pair: Pair, digests: dict[str, str | None]) -> OpenPair:
     """
     hsi = FileScene(recorded(pair.hsi, digests["hsi"]))
     msi = open_msi(pair.msi, digests["msi"])
-    names = pair.hsi.path, pair.files["msi"].path
+    names = path_of(pair.hsi), path_of(pair.files["msi"])
     grids = (
         Raster(names[0], (hsi.shape[1], hsi.shape[2]), hsi.metadata),
         Raster(names[1], (msi.shape[1], msi.shape[2]), msi.metadata),
@@ -161,16 +162,16 @@ def open_pair(pair: Pair, digests: dict[str, str | None]) -> OpenPair:
     return OpenPair(hsi, warped, (grids[0], Raster(names[1], shape, onto)), ratio, True)
 
 
-def open_msi(msi: FileSource | BandsOf, digest: str | None) -> OpenScene:
+def open_msi(msi: StoredSource | BandsOf, digest: str | None) -> OpenScene:
     """The MSI's file, or the bands that it would have of a hyperspectral one."""
     if isinstance(msi, BandsOf):
         return BandsImage(FileScene(recorded(msi.source, digest)), msi.spectral)
     return FileScene(recorded(msi, digest))
 
 
-def recorded(source: FileSource, digest: str | None) -> FileSource:
+def recorded(source: StoredSource, digest: str | None) -> FileSource:
     """The source of a file that must have the digest that was recorded."""
-    return source.model_copy(update={"sha256": digest})
+    return located(source).model_copy(update={"sha256": digest})
 
 
 def _resampled_ratio(grids: tuple[Raster, Raster], ratio: int | float | str | None) -> Fraction:

@@ -21,13 +21,14 @@ from pipeline.data.arrays import HDF5_SUFFIXES, SUFFIXES, first_bytes
 from pipeline.data.band_order import by_wavelength
 from pipeline.data.band_stack import BandStack
 from pipeline.data.bands import configured_bands, configured_sensor, detectors_of, per_band
+from pipeline.data.catalogue import image
 from pipeline.data.products import open_product, product_of
 from pipeline.data.raster import RasterImage, raster_size
 from pipeline.data.scene import Metadata, Scene, StoredImage
 from pipeline.data.source_files import file_digests, joint_digest, source_paths
 from pipeline.data.tiled_image import TiledImage
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource, Source, SyntheticSource
+from pipeline.scenes import DatasetSource, FileSource, Source, SyntheticSource
 
 BLOCK = 2**23  # values that are read at a time when a whole file is looked through
 TALLEST = 512  # rows of such a block
@@ -49,6 +50,8 @@ def source_size(source: Source) -> tuple[int, int] | None:
     """
     if isinstance(source, SyntheticSource):
         return source.height, source.width
+    if isinstance(source, DatasetSource):
+        return image(source.name, source.image).size
     try:
         paths = source_paths(source)
         path = paths[0]

@@ -140,6 +140,18 @@ def observed_scene(dataset: xr.Dataset) -> ObservedScene:
     return ObservedScene(lr_hsi, hr_msi, response, spatial_response, sigma_hsi, sigma_msi, (y, x))
 
 
+def residual_dataset(hsi: NDArray[Any], msi: NDArray[Any], observation: xr.Dataset) -> xr.Dataset:
+    """Dataset with the residual maps `hsi` (y_lr, x_lr) and `msi` (y, x) of a cube of an observation."""
+    dataset = xr.Dataset()
+    for name, values, like in (("hsi", hsi, observation["mask_lr"]), ("msi", msi, observation["mask"])):
+        attrs = {"long_name": f"RMS residual of the {name.upper()} over its bands", "units": "noise levels"}
+        dataset[name] = (like.dims, values, attrs)
+        dataset = dataset.assign_coords({key: like.coords[key] for key in like.coords})
+        if "grid_mapping" in like.encoding:
+            dataset[name].encoding["grid_mapping"] = like.encoding["grid_mapping"]
+    return dataset.assign_attrs(Conventions=observation.attrs["Conventions"])
+
+
 def metadata_from(dataset: xr.Dataset) -> Metadata:
     """Bands, scale, units and place of the HR grid of any dataset of this module."""
     place = dataset["spatial_ref"].attrs if "spatial_ref" in dataset.coords else {}

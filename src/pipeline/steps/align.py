@@ -19,14 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.alignment import Alignment, Alignments, DetectorImage, estimate_alignment
-from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise, matched_pixels
-from pipeline.core.observation import Image, ObservedScene, Progress
+from pipeline.core.alignment import Alignments, estimate_alignment, most_precise, resampled_bands
+from pipeline.core.estimation import estimate_hsi_noise, matched_pixels
+from pipeline.core.observation import ObservedScene, Progress
 from pipeline.core.spatial import SpatialResponse
-from pipeline.core.spectral import gaussian_response
+from pipeline.core.spectral import band_spacing, gaussian_response
 from pipeline.core.window import Window
+from pipeline.data.catalogue import path_of
 from pipeline.data.files import json_digest, read_json
-from pipeline.data.grids import Nesting, cropped
+from pipeline.data.grids import Nesting, Offset, cropped
 from pipeline.data.pairs import OpenPair, ScenePart, open_pair
 from pipeline.data.response_files import read_response
 from pipeline.data.scene import Metadata, crop_window, shifted
@@ -41,6 +42,7 @@ from pipeline.steps.timing import Timing
 
 log = logging.getLogger(__name__)
 START_FWHM = 1.0  # LR pixels, of the Gaussian PSF from which the estimate starts
+MSI_NOISE = 0.01  # of the RMS of each MSI band, until `estimate` knows better
 
 
 def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
@@ -123,33 +125,71 @@ def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -
         The images do not overlap, or lie further apart than the configuration allows.
     """
     response, known = first_response(pair, images)
-    detectors = images.hsi.metadata.detector
-    coarse = images.nesting()
-    start = pair.spatial.build() if pair.spatial else SpatialResponse.gaussian(ratio=images.ratio, fwhm=START_FWHM)
-    found = None
-    shift = pair.alignment.shift
-    if shift == "estimated":
-        scene = _scene(images, coarse, start, response)
-        found = estimate_alignment(scene, detectors, spectral_known=known, progress=progress)
-        placed = _placement(found, pair)
-        shift = tuple(value - left for value, left in zip(placed.shift, coarse.shift, strict=True))
-        _check_distance(shift, placed, pair, images)
-        if pair.spatial is None:
-            start = SpatialResponse.gaussian(ratio=images.ratio, fwhm=placed.fwhm)
-    nesting = images.nesting(shift)
+    detector = images.hsi.metadata.detector if pair.alignment.detectors == "each" else None
+    blur = pair.spatial.build() if pair.spatial else None
+    start = blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=START_FWHM)
+    placed, found = _placement(pair, images, start, response, detector, known, progress)
+    nesting = images.nesting(placed.shift)
     if crop is not None:
         nesting = cropped(nesting, _whole_pixels(crop, nesting))
-    scene = _scene(images, nesting, start, response)
-    if found and pair.alignment.detectors == "each":
-        scene = replace(scene, lr_hsi=_detectors_together(images, nesting, found, detectors))
-    scene = _with_noise(scene, known, progress)
+    fitted = found.overall.fwhm if found else START_FWHM
+    scene = _scene(
+        images, nesting, blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=fitted), response
+    )
+    if found and detector is not None and placed.detector:
+        bands = resampled_bands(scene.lr_hsi, detector, found.detectors, placed.detector)
+        scene = replace(scene, lr_hsi=bands)
+    scene = _with_noise(scene, progress)
     transform = shifted(images.msi.metadata.transform, nesting.hr.y0, nesting.hr.x0)
     like = replace(images.hsi.metadata, crs=images.msi.metadata.crs, transform=transform)
-    return Aligned(scene, like, _report(pair, images, nesting, shift, found, known))
+    report = _report(pair, images, nesting, placed, found)
+    return Aligned(scene, like, report | {"spectral_known": known})
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the HSI lies on the MSI, beyond what the georeferences say.
+
+    Attributes
+    ----------
+    shift : (float, float)
+        Rows and columns in LR pixels.
+    error : (float, float) or None
+        Standard errors, of a shift that was estimated.
+    detector : str
+        The detector that it is of; empty where it is of all bands.
+    """
+
+    shift: Offset
+    error: Offset | None = None
+    detector: str = ""
+
+
+def _placement(
+    pair: Pair,
+    images: OpenPair,
+    start: SpatialResponse,
+    response: NDArray[np.float64],
+    detector: NDArray[np.str_] | None,
+    known: bool,
+    progress: Progress,
+) -> tuple[Placement, Alignments | None]:
+    """The configured shift, or the estimated one with all that was found."""
+    given = pair.alignment.shift
+    if given != "estimated":
+        return Placement(given), None
+    coarse = images.nesting()
+    scene = _scene(images, coarse, start, response)
+    found = estimate_alignment(scene, detector, progress, spectral_known=known)
+    name = most_precise(found.detectors) if found.detectors else ""
+    best = found.detectors[name] if name else found.overall
+    dy, dx = (value - left for value, left in zip(best.shift, coarse.shift, strict=True))
+    _check_distance((dy, dx), pair)
+    return Placement((dy, dx), best.shift_error, name), found
 
 
 def first_response(pair: Pair, images: OpenPair) -> tuple[NDArray[np.float64], bool]:
-    """R ``(c, C)`` as the configuration or the MSI's own bands tell, else a flat one, and whether it is told."""
+    """R ``(c, C)`` as the configuration or the MSI's own bands tell, else a flat one; whether it is told."""
     hsi, msi = images.hsi.metadata, images.msi.metadata
     bands = images.msi.shape[0], images.hsi.shape[0]
     spectral = pair.msi.spectral if isinstance(pair.msi, BandsOf) else pair.spectral
@@ -157,8 +197,8 @@ def first_response(pair: Pair, images: OpenPair) -> tuple[NDArray[np.float64], b
         response = read_response(spectral, hsi.wavelength, hsi.fwhm)
         if len(response) != bands[0]:
             raise InputError(
-                f"{pair.files['msi'].path}: has {bands[0]} bands, but `spectral` describes {len(response)}; "
-                "name the bands of both in the same order"
+                f"{path_of(pair.files['msi'])}: has {bands[0]} bands, but `spectral` describes "
+                f"{len(response)}; name the bands of both in the same order"
             )
         return response, True
     if hsi.wavelength is None or msi.wavelength is None:
@@ -201,12 +241,67 @@ def _whole_pixels(crop: Crop, nesting: Nesting) -> Window:
     return Window(y0, y0 + crop.height, x0, x0 + crop.width)
 
 
-def _check_distance(shift: Offset, pair: Pair, images: OpenPair) -> None:
+def _check_distance(shift: Offset, pair: Pair) -> None:
     """Refuse images that lie further apart than the configuration allows."""
     limit = pair.alignment.largest_shift
     if hypot(*shift) > limit:
         raise InputError(
-            f"{pair.hsi.path}: is displaced against {pair.files['msi'].path} by {shift[0]:+.2f} rows and "
-            f"{shift[1]:+.2f} columns of LR pixels, beyond alignment.largest_shift {limit:g}; register the "
-            "images first, or raise the limit if that is right"
+            f"{path_of(pair.hsi)}: is displaced against {path_of(pair.files['msi'])} by {shift[0]:+.2f} rows "
+            f"and {shift[1]:+.2f} columns of LR pixels, beyond alignment.largest_shift {limit:g}; register "
+            "the images first, or raise the limit if that is right"
         )
+
+
+def _report(
+    pair: Pair, images: OpenPair, nesting: Nesting, placed: Placement, found: Alignments | None
+) -> dict[str, Any]:
+    """What was found, JSON-ready; shifts are those beyond the georeferences, in LR pixels and in metres."""
+    left = images.nesting().shift
+    content: dict[str, Any] = {
+        "ratio": str(images.ratio),
+        "shift": list(placed.shift),
+        "shift_error": placed.error and list(placed.error),
+        "shift_metres": _metres(placed.shift, images),
+        "limit": pair.alignment.largest_shift,
+        "detectors": {},
+        "notes": [],
+        "resampled": images.resampled,
+        "lr_window": list(vars(nesting.lr).values()),
+        "hr_window": list(vars(nesting.hr).values()),
+        "msi_shape": list(images.msi.shape[1:]),
+    }
+    if images.resampled:
+        content["notes"].append("The MSI was resampled (cubic convolution) onto the HSI's grid.")
+    if found is None:
+        return content
+    content |= {
+        "fwhm": found.overall.fwhm,
+        "fwhm_error": found.overall.fwhm_error,
+        "correlation": list(found.overall.correlation),
+        "pixels": found.overall.pixels,
+        "detectors": {
+            name: {
+                "shift": [value - start for value, start in zip(one.shift, left, strict=True)],
+                "shift_error": list(one.shift_error),
+                "correlation": list(one.correlation),
+                "resampled": name != placed.detector,
+            }
+            for name, one in found.detectors.items()
+        },
+    }
+    if found.overall.ambiguous:
+        content["notes"].append(
+            "Another shift explains the images nearly as well: check this one, or give `alignment.shift`."
+        )
+    for note in content["notes"]:
+        log.warning("%s", note)
+    return content
+
+
+def _metres(shift: Offset, images: OpenPair) -> list[float] | None:
+    """A shift in the units of the CRS, down and right along the grid's axes."""
+    place = images.hsi.metadata.transform
+    if place is None:
+        return None
+    a, b, _, d, e, _ = place
+    return [shift[0] * hypot(b, e), shift[1] * hypot(a, d)]

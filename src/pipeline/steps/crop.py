@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.observation import Image
 from pipeline.core.window import Window
+from pipeline.data.catalogue import path_of
 from pipeline.data.files import json_digest, read_json
 from pipeline.data.pairs import recorded
 from pipeline.data.readers import FileScene
@@ -27,7 +28,7 @@ from pipeline.data.store import read_store
 from pipeline.data.synthetic import SyntheticScene
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
-from pipeline.scenes import FileSource, Pair, Source, SyntheticSource
+from pipeline.scenes import Pair, Source, StoredSource, SyntheticSource
 from pipeline.scenes import Scene as SceneConfig
 from pipeline.steps.degrade import metadata_level_down, shape_level_down
 from pipeline.steps.progress import ProgressReport
@@ -80,15 +81,15 @@ def _reference(
 
 
 def _of_pair(
-    pair: Pair, reference: FileSource, record: dict[str, Any], observation: Path
+    pair: Pair, reference: StoredSource, record: dict[str, Any], observation: Path
 ) -> tuple[OpenScene, Window]:
     """A pair's reference, which has the MSI's grid, and the pair's footprint on it."""
     found = read_store(observation).attrs["alignment"]
     scene = FileScene(recorded(reference, record["reference"]["sha256"]))
     if list(scene.shape[1:]) != found["msi_shape"] or found["resampled"]:
         raise InputError(
-            f"{reference.path}: {scene.shape[1]}x{scene.shape[2]} pixels are not the grid of "
-            f"{pair.files['msi'].path}; bring the reference to the MSI's grid, and both to the HSI's CRS"
+            f"{path_of(reference)}: {scene.shape[1]}x{scene.shape[2]} pixels are not the grid of "
+            f"{path_of(pair.files['msi'])}; bring the reference to the MSI's grid, and both to the HSI's CRS"
         )
     return scene, Window(*found["hr_window"])
 
@@ -124,7 +125,7 @@ def open_source(record: Path, source: Source) -> OpenScene:
     """The whole scene; a file must still be the one that `download` recorded."""
     if isinstance(source, SyntheticSource):
         return SyntheticScene(source)
-    return FileScene(source.model_copy(update={"sha256": read_json(record)["sha256"]}))
+    return FileScene(recorded(source, read_json(record)["sha256"]))
 
 
 def _parts(scene: OpenScene, crop: Window, window: Window) -> Iterator[Part]:

@@ -1,7 +1,7 @@
 """Step `download`: make sure that a scene's source is there and record what it is.
 
-A file that is missing is fetched where the configuration has its `url`. The file itself stays
-where the configuration says; the recorded digest ties the results to it.
+A file that is missing is fetched where the configuration has its `url`, or where the catalogue has it.
+The file itself stays in its folder; the recorded digest ties the results to it.
 """
 
 from __future__ import annotations
@@ -9,33 +9,53 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pooch
-import requests
-
-from pipeline.data.arrays import first_bytes
+from pipeline.data.catalogue import data_folder, image
+from pipeline.data.download import fetch_file, fetch_image
 from pipeline.data.files import write_json
 from pipeline.data.source_files import file_digests, joint_digest, source_files
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource, Pair, Scene, Source
+from pipeline.provenance import sha256_of
+from pipeline.scenes import DatasetSource, Pair, Scene, Source, SyntheticSource
+from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
 
 def run(*, scene: Scene, out: Path) -> None:
     """Write `source.json`: parameters of a synthetic scene, or path, size and digest of each image."""
     timing = Timing("download")
-    with timing.measure("io"):
-        content = describe(scene.source) if scene.source else _describe_pair(scene.pair)
+    with timing.measure("io"), ProgressReport() as progress:
+        if scene.source:
+            content = describe(scene.source, progress)
+        elif scene.pair:
+            content = _describe_pair(scene.pair, progress)
+        else:
+            raise InputError("download: a scene one Wald level down has no source of its own")
     write_json(out, content)
     timing.write(out.parent)
 
 
-def describe(source: Source) -> dict[str, Any]:
-    """What identifies a source's content."""
-    if not isinstance(source, FileSource):
+def describe(source: Source, progress: ProgressReport) -> dict[str, Any]:
+    """What identifies a source's content; a file of the catalogue by its path among the data sets."""
+    if isinstance(source, SyntheticSource):
         return source.model_dump(mode="json")
+    if isinstance(source, DatasetSource):
+        folder = data_folder(source.folder)
+        path = fetch_image(source.name, source.image, folder=folder, progress=progress)
+        reading = image(source.name, source.image).reading  # the entry may change, the result with it
+        return {
+            "kind": "dataset",
+            "path": path.relative_to(folder).as_posix(),
+            "reading": reading,
+            "bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
+        }
+    if source.url is not None:
+        fetch_file(source, progress=progress)
     files = source_files(source)
     if not all(file.exists() for file in files.values()):
-        fetch(source)
+        raise InputError(
+            f"{source.path}: no such file; put the scene there, correct `path`, or give its `url`"
+        )
     digests = file_digests(source)
     digest = joint_digest(digests)
     if source.sha256 not in (None, digest):
@@ -47,31 +67,6 @@ def describe(source: Source) -> dict[str, Any]:
     return content if len(files) == 1 else content | {"files": digests}
 
 
-def _describe_pair(pair: Pair | None) -> dict[str, Any]:
-    assert pair is not None  # a scene one Wald level down has no files
-    return {"kind": "pair"} | {role: describe(source) for role, source in pair.files.items()}
-
-
-def fetch(source: FileSource) -> None:
-    """Fetch a missing file; it appears complete and verified or not at all."""
-    if source.url is None:
-        raise InputError(
-            f"{source.path}: no such file; put the scene there, correct `path`, or give its `url`"
-        )
-    path = Path(source.path)
-    known_hash = source.sha256 and f"sha256:{source.sha256}"
-    pooch.get_logger().setLevel("WARNING")
-    try:
-        pooch.retrieve(source.url, known_hash, fname=path.name, path=path.parent)
-    except (requests.RequestException, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{source.url}: could not be fetched ({reason}); fetch it by other means and put it at {path}"
-        ) from None
-    try:
-        first_bytes(path)
-    except InputError:  # a web page under the file's name would pass for the file next time
-        path.unlink()
-        raise InputError(
-            f"{source.url}: answered by a web page, not data; fetch it by other means and put it at {path}"
-        ) from None
+def _describe_pair(pair: Pair, progress: ProgressReport) -> dict[str, Any]:
+    """The record of each of a pair's files, by its role."""
+    return {"kind": "pair"} | {role: describe(source, progress) for role, source in pair.files.items()}

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from pipeline.core.blind import Responses, estimate_responses
 from pipeline.core.calibration import CalibratedImage
@@ -121,6 +120,37 @@ def estimate_dataset(told: Told, settings: Estimation) -> xr.Dataset:
     )
     if found is None:
         return dataset
-    return dataset.assign(
-        gain=("msi_band", found.gain), offset=("msi_band", found.offset)
-    ).assign_attrs(responses=_report(found, settings))
+    return dataset.assign(gain=("msi_band", found.gain), offset=("msi_band", found.offset)).assign_attrs(
+        responses=_report(found, settings)
+    )
+
+
+def _report(found: Responses, settings: Estimation) -> dict[str, Any]:
+    """How the responses were found and how well they fit, JSON-ready."""
+    coverage = found.coverage if found.coverage is not None else np.full(len(found.gain), np.nan)
+    columns = {
+        "gain": found.gain,
+        "gain_error": found.gain_error,
+        "offset": found.offset,
+        "correlation": found.correlation,
+        "residual": found.excess,
+        "coverage": coverage,
+    }
+    return {
+        "spectral": settings.spectral_response,
+        "spatial": settings.spatial_response,
+        "fwhm": found.fwhm.tolist(),
+        "fwhm_error": found.fwhm_error.tolist(),
+        "shift": found.centre.tolist(),
+        "shift_error": found.centre_error.tolist(),
+        "bands": [
+            {"name": f"{i + 1}"} | {key: _number(values[i]) for key, values in columns.items()}
+            for i in range(len(found.gain))
+        ],
+        "warnings": list(found.warnings),
+    }
+
+
+def _number(value: float) -> float | None:
+    """A number that JSON can hold."""
+    return float(value) if np.isfinite(value) else None

@@ -14,7 +14,9 @@ from typing import Any
 import xarray as xr
 
 from pipeline.core.metrics import evaluate
-from pipeline.core.no_reference import no_reference, residual_maps
+from pipeline.core.no_reference import no_reference
+from pipeline.core.observation import ObservedScene
+from pipeline.core.residual_maps import residual_maps
 from pipeline.core.residuals import residuals
 from pipeline.data.files import read_json, write_json
 from pipeline.data.schema import metadata_from, observed_scene, residual_dataset, variable_of
@@ -66,7 +68,11 @@ def run(
     with timing.measure("io"):
         made = _open(fused)
         cube = variable_of(made, "fused")
-        seen = read_scene(observation.absolute(), estimate.absolute()) if estimate else observed_scene(_open(observation))
+        seen = (
+            read_scene(observation.absolute(), estimate.absolute())
+            if estimate
+            else observed_scene(_open(observation))
+        )
     with timing.measure("compute"), ProgressReport() as progress, scheduled(scheduler, workers) as mapped:
         mapped = reported(mapped, progress, "totals", "windows", "residuals", "quality", "maps")
         scores: dict[str, Any] = {"per_band": {}}
@@ -77,9 +83,18 @@ def run(
         if estimate:
             scores |= no_reference(cube, seen, mapped=mapped)
             maps = residual_maps(cube, seen, mapped=mapped)
-            scores["per_band"] |= maps.spectra()
+            scores["per_band"] |= {
+                "residual_hsi": maps.hsi_spectrum.tolist(),
+                "bias_hsi": maps.hsi_bias.tolist(),
+                "residual_msi": maps.msi_spectrum.tolist(),
+                "bias_msi": maps.msi_bias.tolist(),
+            }
             origin = provenance("evaluate", settings=settings, inputs=inputs, seed=seed)
-            write_store(out.with_name("residuals.zarr"), residual_dataset(maps, made), origin)
+            write_store(
+                out.with_name("residuals.zarr"),
+                residual_dataset(maps.hsi_map, maps.msi_map, _open(observation)),
+                origin,
+            )
     wavelength = metadata_from(made).wavelength
     per_band = {"wavelength": None if wavelength is None else wavelength.tolist()} | scores.pop("per_band")
     content = {
@@ -97,6 +112,13 @@ def run(
     with timing.measure("io"):
         write_json(out, content)
     timing.write(out.parent)
+
+
+def _seen(observation: Path, estimate: Path | None) -> ObservedScene:
+    """The scene as the methods were told of it, of a pair, or else as it truly is."""
+    if estimate:
+        return read_scene(observation.absolute(), estimate.absolute())
+    return observed_scene(_open(observation))
 
 
 def _open(ledger: Path) -> xr.Dataset:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.core.window import Window
 from pipeline.data.hdf5 import attribute, dataset_at, open_hdf5
 from pipeline.data.hdf5_image import crs_of, from_gdal
-from pipeline.data.scene import StoredImage
+from pipeline.data.scene import StoredImage, Transform
 from pipeline.errors import InputError
 from pipeline.scenes import FileSource
 
@@ -58,7 +58,8 @@ class EmitImage:
         self._sample = dataset_at(path, file, "location/glt_x")
         self._line = dataset_at(path, file, "location/glt_y")
         self._fill = self._swath.attributes.get("_FillValue", -9999.0)
-        self.shape = (self._swath.shape[2], *self._sample.shape)
+        height, width = self._sample.shape
+        self.shape = (self._swath.shape[2], height, width)
         self.storage = (min(SIDE, self.shape[1]), min(SIDE, self.shape[2]))
         centres, widths, good = (
             np.asarray(dataset_at(path, file, f"sensor_band_parameters/{name}")[...], np.float64)
@@ -68,7 +69,7 @@ class EmitImage:
         self.fwhm: NDArray[np.float64] | None = widths
         self.bad_bands = tuple(np.flatnonzero(good == 0).tolist())
         self.crs: str | None = crs_of(path, attribute(path, file, "spatial_ref"))
-        self.transform = from_gdal(attribute(path, file, "geotransform"))
+        self.transform: Transform | None = from_gdal(attribute(path, file, "geotransform"))
 
     def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values of some bands of a window; nothing is there where the table has no pixel."""

@@ -1,0 +1,78 @@
+"""The shift between two images to a fraction of a pixel, however many pixels it is, by phase correlation.
+
+Kuglin and Hines 1975: the normalised cross-power spectrum of two shifted images is a plane wave, its
+transform a peak. High frequencies, where noise prevails, are damped. Precision comes with `refinement`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
+
+Plane = NDArray[np.float64]
+
+REACH = 4  # the shift is sought up to this fraction of the image's size
+DAMPING = 0.6  # standard deviation in pixels of the Gaussian with which the peak is smoothed
+PEAKS = 4
+
+
+def phase_correlation(first: Plane, second: Plane, peaks: int = PEAKS) -> list[tuple[float, float]]:
+    """Shifts, the most likely first, at which ``first[i] = second[i + shift]``.
+
+    Parameters
+    ----------
+    first, second : (n, h, w)
+        Pairs of images that show the same but for gain and offset; no-data is NaN. Their spectra are added.
+    peaks : int
+        How many local maxima to return at most.
+    """
+    height, width = first.shape[1:]
+    taper = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
+    cross = np.zeros((height, width), complex)
+    for one, other in zip(first, second, strict=True):
+        known = np.isfinite(one) & np.isfinite(other)
+        if known.any():
+            product = np.conj(_spectrum(one, known, taper)) * _spectrum(other, known, taper)
+            cross += product / np.maximum(np.abs(product), np.finfo(float).tiny)
+    damping = np.exp(-2 * (np.pi * DAMPING) ** 2 * _squared_frequency(height, width))
+    surface = np.fft.ifft2(cross * damping).real
+    rows, cols = (np.abs(_signed(np.arange(n), n)) <= max(1, n // REACH) for n in (height, width))
+    is_peak = (surface == maximum_filter(surface, size=3, mode="wrap")) & np.outer(rows, cols)
+    places = np.argwhere(is_peak)
+    order = np.argsort(-surface[is_peak], kind="stable")[:peaks]
+    return [_refined(surface, int(y), int(x)) for y, x in places[order]]
+
+
+def _spectrum(image: Plane, known: NDArray[np.bool_], taper: Plane) -> NDArray[np.complex128]:
+    mean = np.average(image[known], weights=taper[known])
+    return np.asarray(np.fft.fft2(taper * np.where(known, image - mean, 0.0)))
+
+
+def _squared_frequency(height: int, width: int) -> Plane:
+    """In cycles per pixel, squared."""
+    return np.add.outer(np.fft.fftfreq(height) ** 2, np.fft.fftfreq(width) ** 2)
+
+
+def _signed(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+    """Indices of a periodic axis about zero."""
+    return (index + size // 2) % size - size // 2
+
+
+def _refined(surface: Plane, y: int, x: int) -> tuple[float, float]:
+    """A maximum's place by parabolas through its neighbours along both axes."""
+    height, width = surface.shape
+    down = surface[[(y - 1) % height, y, (y + 1) % height], x]
+    right = surface[y, [(x - 1) % width, x, (x + 1) % width]]
+    place = np.array([y, x])
+    dy, dx = (
+        float(_signed(place[axis : axis + 1], size)[0]) + _vertex(values)
+        for axis, size, values in ((0, height, down), (1, width, right))
+    )
+    return dy, dx
+
+
+def _vertex(values: Plane) -> float:
+    """Of the parabola through three values at -1, 0 and 1 of which the middle one is the largest."""
+    curvature = values[0] - 2 * values[1] + values[2]
+    return float(0.5 * (values[0] - values[2]) / curvature) if curvature < 0 else 0.0

@@ -1,0 +1,166 @@
+"""A free or separable PSF at HR pixel spacing, from MSI bands and the HSI bands that match them.
+
+One quadratic form in the kernel's values: the squared residuals, with a ridge on first differences
+(as HySure's blur, Simoes et al. 2015) and a sum of one; its minimiser without negative values is the
+free kernel, that of rank one the separable kernel. Centre and extent of the kernel are given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, isqrt
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
+from scipy.optimize import nnls
+
+from pipeline.core.blind.sample import FOLDS, PairSample, Part
+from pipeline.core.resampling import response_matrix, sampled_kernel
+from pipeline.core.spatial import SpatialResponse
+
+Array = NDArray[np.float64]
+WEIGHTS = np.logspace(-5, 0, 6)  # of the differences, in units of the quadratic form's mean diagonal
+SUM = 1e6  # weight of a sum of one, in the same units
+EXTENT = 3.0  # side of the kernel in FWHM of the Gaussian that fits best: 3.5 standard deviations from the centre
+WIDEST = 4.0  # side in LR pixels, at most
+ALTERNATIONS = 20  # between the two profiles of a separable kernel
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """``k^T A k - 2 b^T k`` of a kernel's values, row by row.
+
+    Attributes
+    ----------
+    a : (side^2, side^2) float64
+    b : (side^2,) float64
+    """
+
+    a: Array
+    b: Array
+
+    def __add__(self, other: Quadratic) -> Quadratic:
+        return Quadratic(self.a + other.a, self.b + other.b)
+
+    def __sub__(self, other: Quadratic) -> Quadratic:
+        return Quadratic(self.a - other.a, self.b - other.b)
+
+    @property
+    def side(self) -> int:
+        """Of the kernel, in HR pixels."""
+        return isqrt(len(self.b))
+
+    def __call__(self, kernel: Array) -> float:
+        """Its value."""
+        values = kernel.ravel()
+        return float(values @ self.a @ values - 2 * self.b @ values)
+
+    def regularised(self, weight: float) -> Quadratic:
+        """With the squared differences of neighbours, outside of the kernel zero, and the sum of one."""
+        side = self.side
+        scale = np.trace(self.a) / len(self.b)
+        differences = np.diff(np.eye(side + 2), axis=0)[:, 1:-1]
+        rough = differences.T @ differences
+        smooth = np.kron(rough, np.eye(side)) + np.kron(np.eye(side), rough)
+        return Quadratic(self.a + scale * (weight * smooth + SUM), self.b + scale * SUM)
+
+
+def choose_weight(forms: list[Quadratic], separable: bool) -> float:
+    """The weight of the differences that predicts held-out quarters of the folds best."""
+    whole = sum(forms[1:], start=forms[0])
+    quarters = [one + other for one, other in zip(forms[: FOLDS // 2], forms[FOLDS // 2 :], strict=True)]
+    errors = [
+        sum(quarter(_minimised(whole - quarter, weight, separable)) for quarter in quarters)
+        for weight in WEIGHTS
+    ]
+    return float(WEIGHTS[int(np.argmin(errors))])
+
+
+def fit_kernel(forms: list[Quadratic], weight: float, separable: bool) -> Array:
+    """The kernel (side, side) that fits all folds best, or the best of rank one."""
+    return _minimised(sum(forms[1:], start=forms[0]), weight, separable)
+
+
+def _minimised(form: Quadratic, weight: float, separable: bool) -> Array:
+    regularised = form.regularised(weight)
+    return _separable(regularised) if separable else _free(regularised)
+
+
+def kernel_side(gaussian: SpatialResponse) -> int:
+    """Side of the kernel in HR pixels, even where the LR pixel's is, so that both have one centre."""
+    ratio = gaussian.ratio
+    side = ceil(min(EXTENT * (gaussian.fwhm or 1.0), WIDEST) * ratio)
+    return side + (side - ceil(ratio)) % 2
+
+
+def _free(form: Quadratic) -> Array:
+    return _minimiser(form.a, form.b).reshape(form.side, form.side)
+
+
+def _separable(form: Quadratic) -> Array:
+    """Alternately the row and the column profile, each exactly."""
+    side = form.side
+    a, b = form.a.reshape(side, side, side, side), form.b.reshape(side, side)
+    columns = np.full(side, 1 / side)
+    for _ in range(ALTERNATIONS):
+        rows = _minimiser(np.einsum("klmn,l,n->km", a, columns, columns, optimize=True), b @ columns)
+        rows /= rows.sum()
+        columns = _minimiser(np.einsum("klmn,k,m->ln", a, rows, rows, optimize=True), rows @ b)
+    return np.outer(rows, columns)
+
+
+def _minimiser(a: Array, b: Array) -> Array:
+    """The minimiser of ``x^T a x - 2 b^T x`` over ``x >= 0``."""
+    factor = cholesky(a, lower=True)
+    x, _ = nnls(factor.T, solve_triangular(factor, b, lower=True))
+    return x / x.sum()
+
+
+def quadratics(
+    sample: PairSample, target: Array, variance: Array, gaussian: SpatialResponse
+) -> list[Quadratic]:
+    """The squared residuals of each fold, divided by the variances, of kernels centred like a Gaussian.
+
+    Parameters
+    ----------
+    sample : PairSample
+    target : (c, n)
+        H(Y) as the HSI tells it, in the units of Y.
+    variance : (c,)
+        Of the target's errors.
+    gaussian : SpatialResponse
+        The Gaussian PSF that fits best.
+    """
+    side = kernel_side(gaussian)
+    a, b = np.zeros((FOLDS, side**2, side**2)), np.zeros((FOLDS, side**2))
+    start = 0
+    for part in sample.parts:
+        stop = start + np.count_nonzero(part.used)
+        fold = sample.fold[start:stop]
+        for band, values, of_band in zip(part.msi, target[:, start:stop], variance, strict=True):
+            seen = neighbourhoods(band, part, gaussian, side)
+            for f in np.unique(fold):
+                near = seen[:, fold == f]
+                a[f] += near @ near.T / of_band
+                b[f] += near @ values[fold == f] / of_band
+        start = stop
+    return [Quadratic(*pair) for pair in zip(a, b, strict=True)]
+
+
+def neighbourhoods(
+    band: NDArray[np.float32], part: Part, gaussian: SpatialResponse, side: int
+) -> Array:
+    """What each value of a kernel sees of a band (side^2, n): H is their sum weighted by the kernel."""
+    ratio = float(gaussian.ratio)
+    rows, cols = (
+        np.stack(
+            [
+                response_matrix(size, gaussian.ratio, out, *sampled_kernel(value), False, s * ratio)
+                for value in np.eye(side)
+            ]
+        )
+        for size, out, s in zip(band.shape, part.used.shape, gaussian.shift, strict=True)
+    )
+    seen = (rows @ band.astype(np.float64))[:, None] @ cols.transpose(0, 2, 1)
+    return np.asarray(seen[:, :, part.used].reshape(side**2, -1))

@@ -1,0 +1,74 @@
+"""The catalogue of public scenes: titles, licences, addresses, checksums and how each is read.
+
+One YAML file for each data set; the facts are those of the publishers and of public code, named in
+each entry. `pipeline.data.download` fetches what an entry describes.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import get_args
+
+import yaml
+
+from pipeline.data.catalogue.models import Content, Dataset, File, Image
+from pipeline.errors import InputError
+from pipeline.scenes import DatasetName, DatasetSource, FileSource
+from pipeline.validation import parse
+
+__all__ = ["Content", "Dataset", "File", "Image", "data_folder", "dataset", "file_source", "image", "names"]
+
+
+def names() -> tuple[str, ...]:
+    """Names of all data sets."""
+    return get_args(DatasetName)
+
+
+@cache
+def dataset(name: str) -> Dataset:
+    """The entry of a data set.
+
+    Raises
+    ------
+    InputError
+        The catalogue has no such entry.
+    """
+    if name not in names():
+        raise InputError(f"{name}: no such data set; the catalogue has {', '.join(names())}")
+    entry = files(__name__).joinpath(f"{name}.yaml")
+    return parse(Dataset, yaml.safe_load(entry.read_text()), f"{name}.yaml")
+
+
+def image(name: str, which: str | None = None) -> Image:
+    """An image of a data set, by default its first."""
+    images = dataset(name).images
+    if which is None:
+        return next(iter(images.values()))
+    if which not in images:
+        raise InputError(f"{name}: has no image {which!r}; it has {', '.join(images)}")
+    return images[which]
+
+
+def data_folder(given: str | Path | None = None) -> Path:
+    """The folder with a sub-folder for each data set: the one given, `$PIPELINE_DATA`, or `data`."""
+    return Path(given or os.environ.get("PIPELINE_DATA") or "data")
+
+
+def located(source: FileSource | DatasetSource) -> FileSource:
+    """The file of a source, which a catalogued one names by its data set."""
+    return file_source(source) if isinstance(source, DatasetSource) else source
+
+
+def path_of(source: FileSource | DatasetSource) -> str:
+    """Where a source's file lies, for messages."""
+    return located(source).path
+
+
+def file_source(source: DatasetSource) -> FileSource:
+    """Where an image of the catalogue lies and how it is read; nothing is fetched."""
+    entry = image(source.name, source.image)
+    path = data_folder(source.folder) / source.name / entry.file.path
+    return FileSource.model_validate({"kind": "file", "path": str(path), **entry.reading})

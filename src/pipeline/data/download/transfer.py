@@ -1,0 +1,243 @@
+"""One address to one local file: HTTP with retries and resumption, local paths, what else pooch takes.
+
+`Resuming` follows the downloader protocol of pooch, whose own HTTP downloader starts over after
+every break. What arrives is not looked at here; see `verification`.
+"""
+
+from __future__ import annotations
+
+import ftplib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pooch
+import requests
+from urllib3.exceptions import HTTPError
+
+from pipeline.errors import InputError
+
+log = logging.getLogger(__name__)
+Progress = Callable[[str, int, int], None]
+
+BLOCK = 2**18  # bytes
+MEGABYTE = 1_000_000
+AGENT = "Mozilla/5.0 (compatible; pipeline, hyperspectral image fusion)"  # some hosts refuse others
+PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP states after which another try may succeed
+
+
+class TransferError(Exception):
+    """An address did not deliver; the text says why.
+
+    Parameters
+    ----------
+    reason : str
+    broken : bool
+        It may be worth another try, from where it stopped.
+    """
+
+    def __init__(self, reason: str, broken: bool = False) -> None:
+        super().__init__(reason)
+        self.broken = broken
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for.
+
+    Attributes
+    ----------
+    seconds : float
+        To connect, to the next byte, and for each piece of `bytes`.
+    bytes : int
+        Least that must arrive in that time.
+    attempts : int
+    pause : float
+        Seconds before the second attempt; doubled before each further one.
+    """
+
+    seconds: float = 30.0
+    bytes: int = 2**14
+    attempts: int = 4
+    pause: float = 1.0
+
+
+def configured_patience() -> Patience:
+    """The default, with the seconds of `$PIPELINE_TIMEOUT`."""
+    text = os.environ.get("PIPELINE_TIMEOUT")
+    if text is None:
+        return Patience()
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise InputError(f"PIPELINE_TIMEOUT: {text!r} is not a number of seconds above 0")
+    return Patience(seconds=seconds)
+
+
+def transfer(
+    address: str, target: Path, *, name: str, resume: bool, patience: Patience, progress: Progress
+) -> None:
+    """Write what an address offers to `target`.
+
+    Parameters
+    ----------
+    address : str
+        A URL or a local path.
+    target : Path
+    name : str
+        Of the file, for the progress.
+    resume : bool
+        Go on where the content of `target` ends. Only with a known checksum is it safe that the rest
+        comes from another server or day.
+    patience : Patience
+    progress : callable
+        Called with the name and megabytes done and to come.
+
+    Raises
+    ------
+    TransferError
+    """
+    protocol = address.partition("://")[0] if "://" in address else ""
+    if not resume:
+        target.write_bytes(b"")
+    if not protocol:
+        _copied(Path(address), target)
+        return
+    downloader: Any = Resuming(name, patience, progress, verified=resume)
+    try:
+        if protocol not in ("http", "https"):
+            downloader = pooch.choose_downloader(address)
+        downloader(address, str(target), None)
+    except TransferError:
+        raise
+    except (ValueError, ftplib.Error, *TROUBLE) as error:
+        raise TransferError(_in_one_line(error)) from None
+
+
+def _copied(source: Path, target: Path) -> None:
+    try:
+        with source.open("rb") as stream, target.open("r+b") as sink:
+            shutil.copyfileobj(stream, sink)
+            sink.truncate()
+    except FileNotFoundError:
+        raise TransferError("no such file") from None
+
+
+@dataclass
+class Resuming:
+    """Fetches over HTTP, again and from where it stopped when a connection breaks.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, for the progress.
+    patience : Patience
+    progress : callable
+    verified : bool
+        The whole is compared with a checksum later. Else a transfer goes on only where the server can
+        tell that it still has the same file (RFC 9110, `If-Range`).
+    """
+
+    name: str
+    patience: Patience
+    progress: Progress
+    verified: bool
+    _validator: str | None = field(default=None, init=False)
+
+    def __call__(self, url: str, output_file: str, pooch: Any = None, check_only: bool = False) -> None:
+        """Fetch `url`; an `output_file` with content is continued."""
+        target = Path(output_file)
+        pause = self.patience.pause
+        for left in reversed(range(self.patience.attempts)):
+            try:
+                return self._attempt(url, target)
+            except TransferError as error:
+                if not (error.broken and left):
+                    raise
+                log.warning("%s: %s; trying again in %g s", url, error, pause)
+            time.sleep(pause)
+            pause *= 2
+        return None
+
+    def _attempt(self, url: str, target: Path) -> None:
+        have = target.stat().st_size if self.verified or self._validator else 0
+        headers = {"User-Agent": AGENT, "Accept-Encoding": "identity"}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+            if self._validator:
+                headers["If-Range"] = self._validator
+        try:
+            with requests.get(url, headers=headers, stream=True, timeout=self.patience.seconds) as response:
+                self._receive(response, target, have)
+        except requests.TooManyRedirects as error:
+            raise TransferError(f"redirects without end ({_in_one_line(error)})") from None
+        except (requests.Timeout, TimeoutError):
+            raise TransferError(f"no answer for {self.patience.seconds:g} s", broken=True) from None
+        except TROUBLE as error:
+            permanent = isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema)
+            raise TransferError(f"connection failed ({_in_one_line(error)})", broken=not permanent) from None
+
+    def _receive(self, response: requests.Response, target: Path, have: int) -> None:
+        """Write the body behind the first `have` bytes, or from the start if that is what was sent."""
+        status = response.status_code
+        if status == 416 and have:
+            if response.headers.get("Content-Range", "").endswith(f"/{have}"):
+                return  # nothing is missing
+            target.write_bytes(b"")
+            raise TransferError("cannot be continued", broken=True)
+        if not response.ok:
+            raise TransferError(f"HTTP status {status} {response.reason}", broken=status in PASSING)
+        start = have if status == 206 else 0
+        if status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            target.write_bytes(b"")
+            raise TransferError("continued at another place than asked", broken=True)
+        if status == 200:
+            etag = response.headers.get("ETag", "")  # a weak one says nothing about bytes
+            self._validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length else None
+        with target.open("r+b") as sink:
+            sink.truncate(start)
+            sink.seek(start)
+            done = self._stream(response, sink, start, total)
+        if total is not None and done != total:
+            raise TransferError(f"broke off after {done} of {total} bytes", broken=True)
+
+    def _stream(self, response: requests.Response, sink: Any, done: int, total: int | None) -> int:
+        """Copy the body piece by piece as it arrives; the number of bytes that are there then."""
+        until, mark = time.monotonic() + self.patience.seconds, done
+        try:
+            while piece := response.raw.read1(BLOCK):
+                sink.write(piece)
+                done += len(piece)
+                if total:
+                    self.progress(f"{self.name} (MB)", done // MEGABYTE, max(1, total // MEGABYTE))
+                if done - mark >= self.patience.bytes:
+                    until, mark = time.monotonic() + self.patience.seconds, done
+                elif time.monotonic() > until:
+                    raise TransferError(
+                        f"too slow ({done - mark} bytes in {self.patience.seconds:g} s, {done} in all)",
+                        broken=True,
+                    )
+        except HTTPError as error:
+            if "timed out" in str(error):
+                raise TransferError(
+                    f"no byte for {self.patience.seconds:g} s after {done}", broken=True
+                ) from None
+            of = "" if total is None else f" of {total}"
+            raise TransferError(f"broke off after {done}{of} bytes", broken=True) from None
+        return done
+
+
+TROUBLE = (requests.RequestException, HTTPError, ConnectionError, EOFError)
+
+
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

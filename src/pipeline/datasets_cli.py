@@ -1,0 +1,123 @@
+"""The commands `pipeline datasets list | info | fetch`: the catalogue for people.
+
+What the rule `download` does for an experiment, by hand and beforehand. Errors end as in `cli`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.data.catalogue import Content, Image
+
+datasets = typer.Typer(no_args_is_help=True, help="Public scenes: what there is, and fetching it.")
+Name = Annotated[str, typer.Argument(help="name in `pipeline datasets list`")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(help="holds a sub-folder for each data set; default: $PIPELINE_DATA, or data"),
+]
+
+
+@datasets.command("list")
+def list_all(folder: Folder = None) -> None:
+    """List the data sets."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipeline.data import catalogue
+
+    place = catalogue.data_folder(folder)
+    table = Table("name", "title", "images", "bands", "size", "GSD", "licence", "here", box=box.SIMPLE)
+    for name in catalogue.names():
+        entry, image = catalogue.dataset(name), catalogue.image(name)
+        here = sum((place / name / each.file.path).is_file() for each in entry.images.values())
+        table.add_row(
+            name,
+            entry.title,
+            str(len(entry.images)),
+            str(image.bands),
+            _size(image),
+            _gsd(image),
+            entry.licence.partition(";")[0],
+            str(here) if here else "no",
+        )
+    Console().print(table)
+
+
+@datasets.command()
+def info(name: Name, folder: Folder = None) -> None:
+    """Say what a data set is, what to cite, where it comes from and what to beware of."""
+    from pipeline.data import catalogue
+
+    entry = catalogue.dataset(name)
+    lines = [
+        entry.title,
+        f"sensor    {entry.sensor}",
+        f"licence   {entry.licence}",
+        f"citation  {entry.citation}",
+        f"page      {entry.page}",
+        *(f"beware    {trap}" for trap in entry.traps),
+    ]
+    if entry.archive:
+        lines += _addresses(entry.archive)
+    for label, image in entry.images.items():
+        wavelengths = image.wavelengths
+        lines.append(
+            f"image     {label}: {image.bands} bands, {_size(image)}, GSD {_gsd(image)}, {wavelengths}; "
+            f"{_state(catalogue.data_folder(folder) / name, image)}"
+        )
+        for file in (image.file, *image.beside):
+            lines += _addresses(file) if file.urls else []
+    typer.echo("\n".join(lines))
+
+
+@datasets.command()
+def fetch(
+    name: Name,
+    image: Annotated[
+        list[str] | None, typer.Option(help="image of the data set, may be repeated; default: all")
+    ] = None,
+    folder: Folder = None,
+    accept_change: Annotated[
+        bool, typer.Option("--accept-change", help="record the checksums anew, whatever was recorded before")
+    ] = False,
+) -> None:
+    """Fetch what is missing of a data set, and verify it all."""
+    from pipeline.data import catalogue
+    from pipeline.data.download import fetch_image
+    from pipeline.steps.progress import ProgressReport
+
+    place = catalogue.data_folder(folder)
+    with ProgressReport() as progress:
+        for label in image or catalogue.dataset(name).images:
+            path = fetch_image(name, label, folder=place, accept_change=accept_change, progress=progress)
+            typer.echo(path)
+
+
+def _state(folder: Path, image: Image) -> str:
+    path = folder / image.file.path
+    missing = [file.path for file in (image.file, *image.beside) if not (folder / file.path).is_file()]
+    if missing:
+        return f"not here ({folder / missing[0]})"
+    from pipeline.data.download import fault
+
+    return f"here ({path}{', but it ' + wrong if (wrong := fault(path, image.file)) else ''})"
+
+
+def _addresses(file: Content) -> list[str]:
+    size = f", {file.bytes} bytes" if file.bytes else ""
+    digest = next((f"{kind} {value}" for kind in ("sha256", "md5") if (value := getattr(file, kind))), None)
+    head = f"file      {file.path}{size}, {digest or 'no published checksum'}"
+    return [head, *(f"          {url}" for url in file.urls)]
+
+
+def _size(image: Image) -> str:
+    return "x".join(map(str, image.size))
+
+
+def _gsd(image: Image) -> str:
+    return "-" if image.gsd is None else f"{image.gsd:g} m"
