@@ -44,8 +44,15 @@ ALIGNMENT = {
     "limit": 3.0,
     "detectors": {
         "VNIR": {"shift": [0.4, -0.3], "shift_error": [0.01, 0.02], "correlation": 0.97, "resampled": False},
-        "SWIR": {"shift": [0.6, 0.1], "shift_error": [0.03, 0.04], "correlation": 0.91, "resampled": True},
+        "SWIR": {
+            "shift": [0.6, 0.1],
+            "shift_error": [0.03, 0.04],
+            "correlation": [0.91, None, 0.95],
+            "resampled": True,
+        },
     },
+    "correlation": None,
+    "resampled": False,
     "notes": ["the CRS of the <HSI> was used"],
 }
 RESPONSES = {
@@ -229,9 +236,36 @@ def test_alignment_by_detector_in_pixels_and_metres(made: tuple[Experiment, Path
         "FWHM LR pixels",
     ]
     assert table[1:] == [  # an LR pixel is 30 m
-        ["all", "0.400 ± 0.010", "-0.300 ± 0.020", "12.00 ± 0.30", "-9.00 ± 0.60", "1.08 ± 0.03", "–", "–"],  # noqa: RUF001
-        ["VNIR", "0.400 ± 0.010", "-0.300 ± 0.020", "12.00 ± 0.30", "-9.00 ± 0.60", "–", "0.970", "no"],  # noqa: RUF001
-        ["SWIR", "0.600 ± 0.030", "0.100 ± 0.040", "18.00 ± 0.90", "3.00 ± 1.20", "–", "0.910", "yes"],  # noqa: RUF001
+        [
+            "all",
+            "0.400 ± 0.010",
+            "-0.300 ± 0.020",
+            "12.00 ± 0.30",
+            "-9.00 ± 0.60",
+            "1.08 ± 0.03",
+            tables.NO_VALUE,
+            tables.NO_VALUE,
+        ],
+        [
+            "VNIR",
+            "0.400 ± 0.010",
+            "-0.300 ± 0.020",
+            "12.00 ± 0.30",
+            "-9.00 ± 0.60",
+            tables.NO_VALUE,
+            "0.970",
+            "no",
+        ],
+        [
+            "SWIR",
+            "0.600 ± 0.030",
+            "0.100 ± 0.040",
+            "18.00 ± 0.90",
+            "3.00 ± 1.20",
+            tables.NO_VALUE,
+            "0.910 to 0.950",
+            "yes",
+        ],
     ]
     assert "the CRS of the &lt;HSI&gt; was used" in made[2]
     lost = pair.alignment(
@@ -250,7 +284,7 @@ def test_responses_with_their_fit_and_warnings(made: tuple[Experiment, Path, str
     assert table[1:] == [
         ["B2", "2", "0.1", "0.9800", "1.10", "100"],
         ["B3", "0.5", "0", "0.9800", "1.10", "62"],
-        ["B4", "1", "-0.2", "0.9800", "1.10", "–"],  # noqa: RUF001
+        ["B4", "1", "-0.2", "0.9800", "1.10", tables.NO_VALUE],
     ]
     text = text_of(made[2])
     assert (
@@ -261,6 +295,16 @@ def test_responses_with_their_fit_and_warnings(made: tuple[Experiment, Path, str
     scene = simulate(town().data, spectral_response=MATRIX, spatial_response=SpatialResponse.box(ratio=4))
     assert pair.responses(given_only, scene, WAVELENGTH) is None
     assert given_only.msi_names(2) == ["band 1", "band 2"]
+    assert pair.Records(responses={"bands": [{"name": "2"}, {"name": "B8A"}]}).msi_names(2) == [
+        "band 2",
+        "B8A",
+    ]
+    vague = RESPONSES | {"fwhm": [1.0, None], "fwhm_error": None, "shift_error": [None, 0.1]}
+    told = pair.responses(pair.Records(responses=vague), scene, WAVELENGTH)
+    assert told is not None
+    assert told.facts.endswith(
+        "FWHM 1.00 LR pixels, shifted by 0.400 rows and -0.300 ± 0.100 columns (LR pixels, down and right)."
+    )
 
 
 def test_sentences_on_residuals(made: tuple[Experiment, Path, str, str]) -> None:
@@ -335,7 +379,7 @@ def test_pixel_of_a_shifted_response_is_the_nearest() -> None:
         response = SpatialResponse.box(ratio="5/2").shifted(*shift)
         seen = simulate(cube, spectral_response=matrix, spatial_response=response)
         assert isinstance(seen, ObservedScene)
-        for pixel in ((20, 20), (14, 28)):
+        for pixel in ((20, 20), (15, 28)):
             centres = [(np.arange(16) + 0.5 + s) * 2.5 for s in shift]
             nearest = tuple(
                 int(np.argmin(np.abs(c - at - 0.5))) for c, at in zip(centres, pixel, strict=True)

@@ -10,7 +10,9 @@ from pathlib import PurePath
 from pipeline.config import Experiment
 from pipeline.scenes import (
     BandsOf,
+    DatasetSource,
     Estimation,
+    FileSource,
     GaussianResponse,
     Pair,
     Response,
@@ -42,7 +44,9 @@ def introduction(experiment: Experiment) -> str:
     if any(scene.pair and not scene.pair.reference for scene in scenes):
         said.append("Of a pair of real images alone, it is judged by whether it explains them.")
     if any(scene.wald for scene in scenes):
-        said.append("One Wald level down, both images of a pair are degraded and its LR-HSI is the reference.")
+        said.append(
+            "One Wald level down, both images of a pair are degraded and its LR-HSI is the reference."
+        )
     return " ".join(said)
 
 
@@ -86,7 +90,7 @@ def _scene(experiment: Experiment, name: str) -> str:
 
 def _pair(pair: Pair) -> str:
     """Files, bands and grid of two real images."""
-    files = {role: PurePath(source.path).name for role, source in pair.files.items()}
+    files = {role: _file(source) for role, source in pair.files.items()}
     if isinstance(pair.msi, BandsOf):
         files["msi"] = f"{_bands(pair.msi.spectral)} of {files['msi']}"
     roles = {"hsi": "LR-HSI", "msi": "HR-MSI", "reference": "reference"}
@@ -100,6 +104,13 @@ def _pair(pair: Pair) -> str:
     shift = pair.alignment.shift
     said.append("shift estimated" if shift == "estimated" else f"shift {shift[0]:g}, {shift[1]:g} LR pixels")
     return ", ".join(said)
+
+
+def _file(source: FileSource | DatasetSource) -> str:
+    """What a source is known by; folders are left out."""
+    if isinstance(source, DatasetSource):
+        return " ".join(filter(None, (source.name, source.image)))
+    return PurePath(source.path).name
 
 
 def _told(told: Estimation) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from pipeline.core.observation import ObservedScene
 from pipeline.report import pair_figures
@@ -39,8 +40,14 @@ class Records:
     def msi_names(self, count: int) -> list[str]:
         """Names of the MSI's bands; their numbers where nothing is known."""
         bands = (self.responses or {}).get("bands") or []
-        names = [str(band["name"]) for band in bands]
+        names = [_name(band) for band in bands]
         return names if len(names) == count else [f"band {n}" for n in range(1, count + 1)]
+
+
+def _name(band: Mapping[str, Any]) -> str:
+    """What an MSI band is called; some have a number alone."""
+    name = str(band["name"])
+    return f"band {name}" if name.isdigit() else name
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,9 @@ def alignment(records: Records) -> Alignment | None:
     if metres is not None:
         columns += [("Shift, rows", "m"), ("Shift, columns", "m")]
     columns += [("FWHM", "LR pixels"), ("Correlation", ""), ("Resampled", "")]
-    rows = [_aligned("all", found, metres)]
-    rows += [_aligned(name, own, metres) for name, own in (found.get("detectors") or {}).items()]
+    rows = [[*_aligned("all", found, metres), NO_VALUE]]
+    for name, own in (found.get("detectors") or {}).items():
+        rows.append([*_aligned(name, own, metres), "yes" if own.get("resampled") else "no"])
     return Alignment(TextTable(columns, rows), _too_far(found), list(found.get("notes") or []))
 
 
@@ -92,19 +100,26 @@ def _metres_per_pixel(found: Mapping[str, Any]) -> float | None:
 
 
 def _aligned(name: str, found: Mapping[str, Any], metres: float | None) -> list[str]:
-    """A line: the shift of some bands, their width and whether they were resampled."""
-    errors = found.get("shift_error")
-    errors = [None, None] if errors is None else np.broadcast_to(errors, 2).tolist()
-    shifts = list(zip(found["shift"], errors, strict=True))
+    """A line: the shift of some bands, their width and how well they fit the MSI's."""
+    shifts = list(zip(_numbers(found["shift"], 2), _numbers(found.get("shift_error"), 2), strict=True))
     cells = [with_error(value, error, 3) for value, error in shifts]
     if metres is not None:
-        cells += [
-            with_error(metres * value, None if error is None else metres * error, 2)
-            for value, error in shifts
-        ]
-    resampled = {True: "yes", False: "no", None: NO_VALUE}[found.get("resampled")]
+        cells += [with_error(metres * value, metres * error, 2) for value, error in shifts]
     width = with_error(found.get("fwhm"), found.get("fwhm_error"), 2)
-    return [name, *cells, width, with_error(found.get("correlation"), None, 3), resampled]
+    return [name, *cells, width, _span(found.get("correlation"))]
+
+
+def _span(values: Any) -> str:
+    """The least and the largest of several numbers."""
+    found = _numbers(values)
+    found = np.sort(found[np.isfinite(found)])
+    return " to ".join(dict.fromkeys(f"{end:.3f}" for end in (*found[:1], *found[-1:]))) or NO_VALUE
+
+
+def _numbers(values: Any, count: int = 1) -> NDArray[np.float64]:
+    """One number or several as `count` or more; what is None in JSON is NaN."""
+    found = np.atleast_1d(np.asarray(values, np.float64))
+    return np.broadcast_to(found, max(count, len(found)))
 
 
 def _too_far(found: Mapping[str, Any]) -> list[str]:
@@ -122,19 +137,18 @@ def with_error(value: Any, error: Any, digits: int) -> str:
     >>> with_error(0.5, 0.012, 2), with_error([1.0, 1.25], None, 2)
     ('0.50 ± 0.01', '1.00 and 1.25')
     """
-    if value is None:
-        return NO_VALUE
-    values = np.atleast_1d(value)
-    errors = [None] * len(values) if error is None else np.broadcast_to(error, len(values)).tolist()
-    return " and ".join(
-        f"{v:.{digits}f}" + ("" if e is None else f" ± {e:.{digits}f}")
-        for v, e in zip(values, errors, strict=True)
-    )
+    values = _numbers(value)
+    known = [
+        f"{v:.{digits}f}" + (f" ± {e:.{digits}f}" if np.isfinite(e) else "")
+        for v, e in zip(values, _numbers(error, len(values)), strict=True)
+        if np.isfinite(v)
+    ]
+    return " and ".join(known) or NO_VALUE
 
 
-def _digits(value: float | None) -> str:
-    """A number of any size to four digits."""
-    return NO_VALUE if value is None else f"{value:.4g}"
+def _digits(value: float | None, error: float | None = None) -> str:
+    """A number of any size to four digits, its error to two."""
+    return NO_VALUE if value is None else f"{value:.4g}" + ("" if error is None else f" ± {error:.2g}")
 
 
 def responses(records: Records, observation: ObservedScene, wavelength: Wavelengths) -> Responses | None:
@@ -159,16 +173,11 @@ def _told(found: Mapping[str, Any], observation: ObservedScene) -> str:
         KINDS.get(str(found.get(key)), str(found.get(key))) for key in ("spectral", "spatial")
     )
     width = found.get("fwhm", observation.spatial_response.fwhm)
-    told = "" if width is None else f", FWHM {with_error(width, found.get('fwhm_error'), 2)} LR pixels"
-    shift = found.get("shift", observation.spatial_response.shift)
-    if shift is not None:
-        rows, columns = np.broadcast_to(shift, 2)
-        errors = found.get("shift_error")
-        both = [None, None] if errors is None else np.broadcast_to(errors, 2)
-        told += (
-            f", shifted by {with_error(rows, both[0], 3)} rows and {with_error(columns, both[1], 3)} columns "
-            "(LR pixels, down and right)"
-        )
+    width = with_error(width, found.get("fwhm_error"), 2)
+    told = "" if width == NO_VALUE else f", FWHM {width} LR pixels"
+    shift = _numbers(found.get("shift", observation.spatial_response.shift), 2)
+    rows, columns = map(with_error, shift, _numbers(found.get("shift_error"), 2), (3, 3))
+    told += f", shifted by {rows} rows and {columns} columns (LR pixels, down and right)"
     return f"Spectral response: {spectral}. Spatial response: {spatial}{told}."
 
 
@@ -187,8 +196,8 @@ def _fit_table(bands: Sequence[Mapping[str, Any]]) -> TextTable:
         covered = band.get("coverage")
         rows.append(
             [
-                str(band["name"]),
-                _digits(band.get("gain")),
+                _name(band),
+                _digits(band.get("gain"), band.get("gain_error")),
                 _digits(band.get("offset")),
                 with_error(band.get("correlation"), None, 4),
                 with_error(band.get("residual"), None, 2),
