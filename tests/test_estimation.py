@@ -7,12 +7,13 @@ import pytest
 
 from pipeline.core.estimation import (
     MatchedPixels,
+    estimate_detail_noise,
     estimate_hsi_noise,
     estimate_msi_noise,
     estimate_spectral_response,
     matched_pixels,
 )
-from pipeline.core.observation import Observation
+from pipeline.core.observation import Observation, ObservedScene
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
@@ -162,3 +163,18 @@ def test_spectral_response_predicts_the_msi():
     error = np.tensordot(estimate - pair.spectral_response, fresh.lr_hsi, axes=1)
     assert (np.sqrt(np.mean(error**2, axis=(1, 2))) < pair.sigma_msi).all()
     assert replace(pair, spectral_response=estimate).spectral_response.shape == (4, 40)
+
+
+def test_the_finest_details_bound_the_noise_of_the_msi_from_above(landscape, landscape_srf) -> None:
+    """White noise alone is met within two percent; a scene's texture adds to it."""
+    rng = np.random.default_rng(0)
+    blur = SpatialResponse.bicubic(ratio=4)
+    noise = rng.normal(0, [[[0.01]], [[0.03]]], (2, 200, 200)).astype(np.float32)
+    flat = ObservedScene(
+        np.ones((3, 50, 50), np.float32), 0.5 + noise, np.ones((2, 3)) / 3, blur, np.ones(3), np.ones(2)
+    )
+    np.testing.assert_allclose(estimate_detail_noise(flat), [0.01, 0.03], rtol=0.02)
+    noise[:, :40] = np.nan
+    np.testing.assert_allclose(estimate_detail_noise(flat), [0.01, 0.03], rtol=0.03)
+    seen = simulate(landscape.data, spectral_response=landscape_srf, spatial_response=blur, snr_db=30)
+    assert (estimate_detail_noise(seen) >= 0.95 * seen.sigma_msi).all()

@@ -9,8 +9,8 @@ first guess, which `estimate` settles.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import hypot
 from pathlib import Path
@@ -19,7 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.alignment import Alignments, estimate_alignment, most_precise, resampled_bands
+from pipeline.core.alignment import (
+    Alignment,
+    Alignments,
+    estimate_alignment,
+    most_precise,
+    resampled_bands,
+)
 from pipeline.core.estimation import estimate_hsi_noise, matched_pixels
 from pipeline.core.observation import ObservedScene, Progress
 from pipeline.core.spatial import SpatialResponse
@@ -42,6 +48,7 @@ from pipeline.steps.timing import Timing
 
 log = logging.getLogger(__name__)
 START_FWHM = 1.0  # LR pixels, of the Gaussian PSF from which the estimate starts
+CERTAIN = 2.0  # standard errors beyond which two detectors are taken to be displaced
 MSI_NOISE = 0.01  # of the RMS of each MSI band, until `estimate` knows better
 
 
@@ -136,8 +143,8 @@ def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -
     scene = _scene(
         images, nesting, blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=fitted), response
     )
-    if found and detector is not None and placed.detector:
-        bands = resampled_bands(scene.lr_hsi, detector, found.detectors, placed.detector)
+    if detector is not None and placed.moved:
+        bands = resampled_bands(scene.lr_hsi, detector, placed.moved, placed.detector)
         scene = replace(scene, lr_hsi=bands)
     scene = _with_noise(scene, progress)
     transform = shifted(images.msi.metadata.transform, nesting.hr.y0, nesting.hr.x0)
@@ -158,11 +165,14 @@ class Placement:
         Standard errors, of a shift that was estimated.
     detector : str
         The detector that it is of; empty where it is of all bands.
+    moved : mapping of str to Alignment
+        That detector and those whose bands are resampled to its shift; empty where there are none.
     """
 
     shift: Offset
     error: Offset | None = None
     detector: str = ""
+    moved: Mapping[str, Alignment] = field(default_factory=dict)
 
 
 def _placement(
@@ -181,11 +191,24 @@ def _placement(
     coarse = images.nesting()
     scene = _scene(images, coarse, start, response)
     found = estimate_alignment(scene, detector, progress, spectral_known=known)
-    name = most_precise(found.detectors) if found.detectors else ""
-    best = found.detectors[name] if name else found.overall
+    trusted = {name: one for name, one in found.detectors.items() if one.by_response} or found.detectors
+    name = most_precise(trusted) if trusted else ""
+    best = trusted[name] if name else found.overall
     dy, dx = (value - left for value, left in zip(best.shift, coarse.shift, strict=True))
     _check_distance((dy, dx), pair)
-    return Placement((dy, dx), best.shift_error, name), found
+    displaced = {other: one for other, one in trusted.items() if _displaced(one, best)}
+    moved = {name: best} | displaced if displaced else {}
+    return Placement((dy, dx), best.shift_error, name, moved), found
+
+
+def _displaced(one: Alignment, other: Alignment) -> bool:
+    """Whether two detectors lie further apart than their errors explain."""
+    return any(
+        abs(a - b) > CERTAIN * hypot(error_a, error_b)
+        for a, b, error_a, error_b in zip(
+            one.shift, other.shift, one.shift_error, other.shift_error, strict=True
+        )
+    )
 
 
 def first_response(pair: Pair, images: OpenPair) -> tuple[NDArray[np.float64], bool]:
@@ -284,7 +307,8 @@ def _report(
                 "shift": [value - start for value, start in zip(one.shift, left, strict=True)],
                 "shift_error": list(one.shift_error),
                 "correlation": list(one.correlation),
-                "resampled": name != placed.detector,
+                "resampled": name in placed.moved and name != placed.detector,
+                "matched_by": "response" if one.by_response else "correlation",
             }
             for name, one in found.detectors.items()
         },

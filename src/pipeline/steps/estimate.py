@@ -16,7 +16,12 @@ import xarray as xr
 
 from pipeline.core.blind import Responses, estimate_responses
 from pipeline.core.calibration import CalibratedImage
-from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise, matched_pixels
+from pipeline.core.estimation import (
+    estimate_detail_noise,
+    estimate_hsi_noise,
+    estimate_msi_noise,
+    matched_pixels,
+)
 from pipeline.core.observation import ObservedScene, Progress
 from pipeline.data.schema import observed_scene
 from pipeline.data.store import read_store, write_store
@@ -86,7 +91,9 @@ def told_to_methods(scene: ObservedScene, settings: Estimation, progress: Progre
     if settings.noise == "estimated":
         pixels = matched_pixels(scene, progress=progress)
         sigma_hsi = estimate_hsi_noise(pixels)
-        sigma_msi = estimate_msi_noise(pixels, scene.spectral_response, sigma_hsi)
+        # the images' disagreement holds errors of the responses, the finest details hold texture
+        disagreement = estimate_msi_noise(pixels, scene.spectral_response, sigma_hsi)
+        sigma_msi = np.minimum(disagreement, estimate_detail_noise(scene))
         scene = replace(scene, sigma_hsi=sigma_hsi, sigma_msi=sigma_msi)
     return Told(scene, found)
 

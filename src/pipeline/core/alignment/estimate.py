@@ -91,24 +91,24 @@ def estimate_alignment(
     progress("align", 1, 1 + len(names))
     found, at = {}, np.array([*overall.shift, overall.fwhm])
     for done, name in enumerate(names, start=2):
-        own = _detector_pairs(_placed(scene, at), windows, detector == name, spectral_known)
+        own, by_response = _detector_pairs(_placed(scene, at), windows, detector == name, spectral_known)
         if own.msi:
             matched = _matched(scene, windows, own)
             alignment = refined(matched, scene.spatial_response.ratio, own.msi, at)
-            found[name] = replace(alignment, ambiguous=ambiguous)
+            found[name] = replace(alignment, ambiguous=ambiguous, by_response=by_response)
         progress("align", done, 1 + len(names))
-    return Alignments(replace(overall, ambiguous=ambiguous), found)
+    return Alignments(replace(overall, ambiguous=ambiguous, by_response=spectral_known), found)
 
 
 def _detector_pairs(
     scene: ObservedScene, windows: list[Window], bands: NDArray[np.bool_], spectral_known: bool
-) -> Pairs:
-    """Of a detector's bands, by R where it holds enough of an MSI band's response; maybe none."""
+) -> tuple[Pairs, bool]:
+    """Of a detector's bands, maybe none; and whether R matched them: it does if it holds enough of them."""
     if spectral_known:
         pairs = response_pairs(scene.spectral_response, bands)
         if pairs.msi:
-            return pairs
-    return correlated_pairs(scene, windows, bands)
+            return pairs, True
+    return correlated_pairs(scene, windows, bands), False
 
 
 def _placed(scene: ObservedScene, at: NDArray[np.float64]) -> ObservedScene:

@@ -55,6 +55,8 @@ class Alignment:
         LR pixels that were compared.
     ambiguous : bool
         Another shift, more than a pixel away, explains the images nearly as well.
+    by_response : bool
+        The bands were matched by R; those that merely correlate best may see other things.
     """
 
     shift: tuple[float, float]
@@ -66,6 +68,7 @@ class Alignment:
     pair_shift: tuple[tuple[float, float], ...]
     pixels: int
     ambiguous: bool = False
+    by_response: bool = True
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-
 from scipy.ndimage import convolve
 
 from pipeline.core.blind.sample import PairSample

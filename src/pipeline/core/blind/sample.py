@@ -112,7 +112,9 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
         fold.append(_fold(y, x, scene.lr_shape)[used])
         parts.append(Part(fill_nearest(seen.hr_msi), used))
         progress("sample", done, len(windows))
-    sample = PairSample(np.concatenate(hsi, axis=1), np.concatenate(fold), tuple(parts), scene.spatial_response.ratio)
+    sample = PairSample(
+        np.concatenate(hsi, axis=1), np.concatenate(fold), tuple(parts), scene.spatial_response.ratio
+    )
     count = len(sample.fold)
     if count < FEWEST_PIXELS or len(np.unique(sample.fold)) < FOLDS:
         raise InputError(
