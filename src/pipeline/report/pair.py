@@ -86,10 +86,11 @@ def alignment(records: Records) -> Alignment | None:
     columns = [("Bands", ""), ("Shift, rows", "LR pixels"), ("Shift, columns", "LR pixels")]
     if metres is not None:
         columns += [("Shift, rows", "m"), ("Shift, columns", "m")]
-    columns += [("FWHM", "LR pixels"), ("Correlation", ""), ("Resampled", "")]
-    rows = [[*_aligned("all", found, metres), NO_VALUE]]
+    columns += [("FWHM", "LR pixels"), ("Correlation", ""), ("Matched by", ""), ("Resampled", "")]
+    rows = [[*_aligned("all", found, metres), NO_VALUE, NO_VALUE]]
     for name, own in (found.get("detectors") or {}).items():
-        rows.append([*_aligned(name, own, metres), "yes" if own.get("resampled") else "no"])
+        way, resampled = own.get("matched_by", NO_VALUE), "yes" if own.get("resampled") else "no"
+        rows.append([*_aligned(name, own, metres), way, resampled])
     return Alignment(TextTable(columns, rows), _too_far(found), list(found.get("notes") or []))
 
 
