@@ -78,24 +78,25 @@ def test_scene_on_disk_is_seen_as_in_memory(tmp_path: Path, height: int, width: 
         shown,
         no_progress,
     )
-    view = kept.views["a"]
+    view, errors = kept.views["a"], kept.errors["a"]
 
     def assert_shrunk(values: np.ndarray, whole: np.ndarray) -> None:
         expected = pictures.shrink(whole, pictures.reduction(*whole.shape[-2:]))
         np.testing.assert_allclose(values, expected, rtol=0 if step == 1 else 1e-6)
 
     assert pictures.reduction(height, width) == step
+    assert kept.reference is not None
     for index, composite in enumerate(shown):
         bands = list(composite.bands)
         assert_shrunk(kept.reference[index], reference[bands])
         assert_shrunk(kept.lr_hsi[index], seen.lr_hsi[bands])
         assert_shrunk(view.planes[index], fused[bands])
     assert_shrunk(kept.hr_msi, seen.hr_msi)
-    assert_shrunk(view.error, pictures.rms_error_map(reference, fused))
+    assert_shrunk(errors.rms, pictures.rms_error_map(reference, fused))
     sam = pictures.sam_map(reference, fused)
-    assert_shrunk(view.sam, sam)
+    assert_shrunk(errors.sam, sam)
     shares = np.quantile(sam[np.isfinite(sam)], np.linspace(0, 1, SHARES))
-    np.testing.assert_array_equal(view.sam_shares, shares)
+    np.testing.assert_array_equal(errors.sam_shares, shares)
 
     assert kept.pixels == whole_typical_pixels(reference)
     at = ([row for row, _ in kept.pixels], [column for _, column in kept.pixels])

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
 import math
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
+from page_parser import Page
 from pipeline.cli import app
 from pipeline.config import Experiment, parse_experiment
 from pipeline.core.simulation import simulate
@@ -34,6 +32,7 @@ from pipeline.data.schema import (
 from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
 from pipeline.report import figures, pictures, published, significance, tables
+from pipeline.report.columns import HEADLINE, METRICS, QUALITY
 from pipeline.report.comparison import common_seed, compare
 from pipeline.report.page import provenance, render
 from pipeline.report.standing import standing
@@ -42,7 +41,7 @@ from pipeline.steps import report
 
 COLUMNS = (
     "scene,method,seed,psnr,psnr_peak1,sam,ergas,ssim,uiqi,q2n,cc,rmse,residual_hsi,residual_msi,"
-    "parameters,device,seconds_estimate,seconds_train,seconds_fuse,seconds_io,peak_mem_mb"
+    "d_lambda,d_s,qnr,hqnr,parameters,device,seconds_estimate,seconds_train,seconds_fuse,seconds_io,peak_mem_mb"
 )
 WAVELENGTH = np.array([440.0, 500, 550, 600, 650, 700, 750, 800, 860, 900])
 HOLE = (slice(4, 8), slice(10, 14))
@@ -145,64 +144,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, Path, st
     return experiment, folder, *write_report(experiment, folder)
 
 
-class Page(HTMLParser):
-    """Tables, images and addresses of a page; fails on tags that do not match."""
-
-    VOID = frozenset({"meta", "img", "br", "link", "wbr"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tables: list[list[list[str]]] = []
-        self.best: list[tuple[int, int, int]] = []
-        self.images: dict[str, np.ndarray] = {}
-        self.addresses: list[str] = []
-        self.tags: list[str] = []
-        self.ids: list[str | None] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
-        given = dict(attrs)
-        self.tags.append(tag)
-        self.ids += [given["id"]] if "id" in given else []
-        self.addresses += [given[name] or "" for name in ("src", "href", "xlink:href") if name in given]
-        if tag == "img":
-            assert given["alt"]
-            png = base64.b64decode((given["src"] or "").removeprefix("data:image/png;base64,"))
-            self.images[given["alt"] or ""] = np.asarray(Image.open(io.BytesIO(png)))
-        if tag == "table":
-            self.tables.append([])
-        if tag == "tr":
-            self.tables[-1].append([])
-        if tag in ("td", "th"):
-            assert tag == "td" or given["scope"] in ("row", "col")
-            self.tables[-1][-1].append("")
-            if given.get("class") == "best":
-                self.best.append(
-                    (len(self.tables) - 1, len(self.tables[-1]) - 1, len(self.tables[-1][-1]) - 1)
-                )
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag without content."""
-        self.handle_starttag(tag, attrs)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        """Close the tag that is open."""
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        """Gather the text of a cell."""
-        if {"td", "th"} & set(self.open):
-            self.tables[-1][-1][-1] += (" " if self.tables[-1][-1][-1] else "") + data.strip()
-
-
 def test_page_is_well_formed_and_needs_no_network(made: tuple[Experiment, Path, str, str]) -> None:
     page = Page(made[2])
     # true colour, colour infrared (in which the MSI has no band), two error maps, the located pixels
@@ -224,7 +165,8 @@ def test_quality_table_shows_every_method_its_seeds_and_the_metrics(
     assert [row[:2] for row in rows] == [["smooth", "2 0, 1"], ["sharp", "2 0, 1"], ["twin", "1 1"]]
     assert [row[2] for row in rows] == ["20.50 ±0.71", "31.50 ±2.12", "31.50"]
     assert [row[4] for row in rows] == ["4.500 ±0.707", "6.250 ±0.354", "1.000"]
-    assert [row[8] for row in rows] == ["–"] * 3  # noqa: RUF001
+    assert not any(name.startswith(("Q2n", "QNR")) for name in head)  # no method has a value
+    assert [row[8] for row in rows] == ["0.9900"] * 3
 
 
 def test_best_follows_each_columns_direction(made: tuple[Experiment, Path, str, str]) -> None:
@@ -234,13 +176,12 @@ def test_best_follows_each_columns_direction(made: tuple[Experiment, Path, str, 
     assert {label for label, name in best if name.startswith("PSNR ↑")} == {"sharp"}  # by seed 1
     assert {label for label, name in best if name.startswith("SAM")} == {"twin"}
     assert {label for label, name in best if name.startswith("Residual HSI")} == {"sharp"}
-    assert {label for label, name in best if name.startswith("Q2n")} == set()
     assert all(table == 0 for table, _, _ in page.best)
 
 
 @pytest.mark.parametrize(("key", "best"), [("psnr", 2), ("sam", 0), ("residual_hsi", 1)])
 def test_best_of_three(key: str, best: int) -> None:
-    column = next(c for c in tables.QUALITY if c.key == key)
+    column = next(c for c in QUALITY if c.key == key)
     values = (0.5, 1.1, 2.0)
     groups = {str(i): {0: {key: value}} for i, value in enumerate(values)}
     assert [row.cells[0].best for row in tables.make_table(groups, [column]).rows] == [
@@ -257,8 +198,8 @@ def test_summary_has_the_exact_columns_order_and_numbers(made: tuple[Experiment,
     for row in rows:
         path = folder / "field" / "sensor" / f"seed{row['seed']}" / row["method"] / "metrics.json"
         content = json.loads(path.read_text())
-        for key in tables.METRICS:
-            value = content["metrics"][key]
+        for key in METRICS:
+            value = content["metrics"].get(key)
             assert row[key] == "" if value is None else float(row[key]) == value
         for part in ("estimate", "train", "fuse", "io"):
             assert float(row[f"seconds_{part}"]) == content["seconds"][part]
@@ -500,7 +441,7 @@ def scored(**values: list[float]) -> list[dict[str, Any]]:
     ]
 
 
-PSNR, SAM = tables.HEADLINE
+PSNR, SAM = HEADLINE
 
 
 def by_seed(*values: float) -> dict[int, float]:

@@ -15,7 +15,7 @@ rule report:
     conda:
         "../../envs/pipeline.yaml"
     params:
-        code=code("steps.report", "report/template.html"),
+        code=code("steps.report", "report/template.html", "report/pair.html"),
         settings=as_json(EXPERIMENT, exclude={"products"}),
         results="results/{experiment}",
     shell:

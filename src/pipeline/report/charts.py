@@ -39,12 +39,12 @@ def charts(
     wavelength: Wavelengths,
     look: figures.Look,
 ) -> list[tuple[Markup, str]]:
-    """SVG and caption of each chart; `sam_shares` are quantiles of the spectral angle at equal steps."""
+    """SVG and caption of each chart; `sam_shares` are quantiles of the spectral angle at equal steps.
+
+    Where no run was compared with a reference, no chart needs one.
+    """
     groups = {label: [run for run in runs if run["label"] == label] for label in labels}
-    psnr, rmse, ssim = (
-        {label: _mean_curve(group, key) for label, group in groups.items()}
-        for key in ("psnr", "rmse", "ssim")
-    )
+    psnr, rmse, ssim = (mean_curves(groups, key) for key in ("psnr", "rmse", "ssim"))
     residuals = {
         label: (_values(group, "metrics", "residual_hsi"), _values(group, "metrics", "residual_msi"))
         for label, group in groups.items()
@@ -56,14 +56,16 @@ def charts(
         }
         for label, group in groups.items()
     }
-    drawn = [
-        (figures.band_curves(psnr, wavelength, "PSNR [dB]", look), PSNR),
-        (figures.band_curves(rmse, wavelength, "RMSE [scene values]", look, log=True), RMSE),
-        (figures.band_curves(ssim, wavelength, "SSIM", look), SSIM),
-        (figures.sam_distribution(sam_shares, look), SAM),
-        (figures.residuals(residuals, look), RESIDUALS),
-        (figures.times(seconds, look), TIMES),
-    ]
+    drawn = []
+    if psnr:  # else there is no reference
+        drawn = [
+            (figures.band_curves(psnr, wavelength, "PSNR [dB]", look), PSNR),
+            (figures.band_curves(rmse, wavelength, "RMSE [scene values]", look, log=True), RMSE),
+            (figures.band_curves(ssim, wavelength, "SSIM", look), SSIM),
+            (figures.sam_distribution(sam_shares, look), SAM),
+        ]
+    drawn.append((figures.residuals(residuals, look), RESIDUALS))
+    drawn.append((figures.times(seconds, look), TIMES))
     return [(Markup(svg), caption) for svg, caption in drawn]
 
 
@@ -71,7 +73,14 @@ def _values(group: Sequence[Run], part: str, key: str) -> list[float]:
     return [number(run[part].get(key)) for run in group]
 
 
-def _mean_curve(group: Sequence[Run], key: str) -> Floats:
-    curves = np.array([[number(value) for value in run["per_band"][key]] for run in group])
-    mean: Floats = curves.mean(axis=0)
-    return mean
+def mean_curves(groups: Mapping[str, Sequence[Run]], key: str) -> dict[str, Floats]:
+    """A measure of each band, mean over each method's runs; a method without it is left out."""
+    found = {
+        label: [run["per_band"][key] for run in group if key in run["per_band"]]
+        for label, group in groups.items()
+    }
+    return {
+        label: np.mean([[number(value) for value in curve] for curve in curves], axis=0)
+        for label, curves in found.items()
+        if curves
+    }

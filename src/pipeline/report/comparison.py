@@ -1,53 +1,34 @@
 """One scene under one response: all methods' pictures, maps, charts and tables, ready for the page.
 
-Images may lie on disk and have any size: what `overview` keeps of them is all that is shown. No
-number of the tables is computed here; they come from the runs.
+Images may lie on disk and have any size: what `overview` keeps of them is all that is shown. A scene of
+two real images may have no reference. No number of the tables is computed here; they come from the runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 
 from pipeline.core.observation import Image, ObservedScene, Progress, no_progress
-from pipeline.report import figures, pictures, significance, tables
+from pipeline.report import figures, pair, pictures, significance, tables
 from pipeline.report.charts import charts
-from pipeline.report.overview import Overview, Views, overview
-from pipeline.report.pictures import Composite, Floats, Pixels, Wavelengths
+from pipeline.report.columns import COST, HEADLINE, QUALITY
+from pipeline.report.galleries import (
+    Gallery,
+    Marker,
+    Picture,
+    composite_gallery,
+    error_galleries,
+    location_picture,
+    markers,
+)
+from pipeline.report.overview import Overview, overview
+from pipeline.report.pictures import Wavelengths
 from pipeline.report.published import Line, side_by_side
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image with its caption and reduction, or the reason why there is none."""
-
-    caption: str
-    alt: str = ""
-    uri: str = ""
-    note: str = ""
-    reduction: str = ""
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """Pictures that share one stretch or one colour scale."""
-
-    title: str
-    note: str
-    pictures: list[Picture]
-    scale: Markup = field(default_factory=Markup)
-
-
-@dataclass(frozen=True)
-class Marker:
-    """A numbered pixel on a picture, in percent of its width and height."""
-
-    number: int
-    left: float
-    top: float
+from pipeline.report.residuals import Plane, Residuals, residuals
 
 
 @dataclass(frozen=True)
@@ -58,6 +39,7 @@ class Comparison:
     anchor: str
     facts: str
     seed: int
+    has_reference: bool
     without: list[str]
     unseen: list[str]
     quality: tables.Table
@@ -65,11 +47,15 @@ class Comparison:
     cost: tables.Table
     devices: dict[str, str]
     published: list[Line]
+    alignment: pair.Alignment | None
+    responses: pair.Responses | None
     galleries: list[Gallery]
     maps: list[Gallery]
     locations: Picture
     markers: list[Marker]
     spectra: Markup
+    spectra_note: str
+    residuals: Residuals | None
     charts: list[tuple[Markup, str]]
 
 
@@ -81,7 +67,7 @@ def common_seed(runs: Sequence[tables.Run]) -> int:
 
 def compare(
     title: str,
-    reference: Image,
+    reference: Image | None,
     wavelength: Wavelengths,
     observation: ObservedScene,
     cubes: Mapping[str, Image],
@@ -90,6 +76,8 @@ def compare(
     dataset: str | None = None,
     progress: Progress = no_progress,
     unseen: Sequence[str] = (),
+    records: pair.Records | None = None,
+    residual_maps: Mapping[str, tuple[Plane, Plane]] | None = None,
 ) -> Comparison:
     """Put all methods side by side.
 
@@ -97,12 +85,13 @@ def compare(
     ----------
     title : str
         Scene, or scene and response.
-    reference : (C, H, W)
+    reference : (C, H, W) or None
         In memory, or anything whose slices NumPy can read; so are all other images.
     wavelength : (C,) or None
         In nm.
     observation : ObservedScene
-        Of the seed that `common_seed` names.
+        Of the seed that `common_seed` names; of two real images as the methods were told of it, with the
+        HR-MSI in the LR-HSI's units.
     cubes : dict of (C, H, W)
         Fused from that observation, by label.
     runs : sequence of dict
@@ -114,39 +103,56 @@ def compare(
     progress : callable
     unseen : sequence of str
         Methods that are in the tables alone, although they ran.
+    records : Records, optional
+        What `align` and `estimate` found.
+    residual_maps : dict of (h, w) and (H, W), optional
+        Residuals of LR-HSI and HR-MSI of each fused cube in noise levels, by label.
     """
     look = figures.looks([label for label in labels if label not in unseen])
-    shown = pictures.composites(wavelength, reference.shape[0])
+    shown = pictures.composites(wavelength, observation.bands)
     kept = overview(reference, observation, cubes, shown, progress)
+    seed, found = common_seed(runs), records or pair.Records()
+    names = {
+        "hsi": pictures.band_names(wavelength, observation.bands),
+        "msi": found.msi_names(observation.hr_msi.shape[0]),
+    }
     return Comparison(
         title=title,
         anchor="scene-" + "-".join(title.split("/")),
         facts=_facts(wavelength, observation),
-        seed=common_seed(runs),
+        seed=seed,
+        has_reference=reference is not None,
         without=[label for label in labels if label not in cubes and label not in unseen],
         unseen=list(unseen),
-        quality=tables.table(runs, labels, tables.QUALITY),
-        differences=significance.contrasts(runs, labels, tables.HEADLINE),
-        cost=tables.table(runs, labels, tables.COST),
+        quality=tables.table(runs, labels, tables.filled(runs, QUALITY)),
+        differences=significance.contrasts(runs, labels, HEADLINE),
+        cost=tables.table(runs, labels, COST),
         devices=tables.devices(runs, labels),
         published=side_by_side(dataset, runs, labels) if dataset else [],
+        alignment=pair.alignment(found),
+        responses=pair.responses(found, observation, wavelength),
         galleries=[
-            _gallery(title, composite, index, wavelength, observation, kept)
+            composite_gallery(title, composite, index, wavelength, observation, kept)
             for index, composite in enumerate(shown)
         ],
-        maps=_maps(title, kept.views, observation.hr_shape),
-        locations=_picture(
-            pictures.colour_picture(kept.reference[0], pictures.stretch(kept.reference[0])),
-            "Location of the pixels",
-            f"Reference of {title} with numbered pixels",
-            observation.hr_shape,
+        maps=error_galleries(title, kept.errors, observation.hr_shape),
+        locations=location_picture(title, kept, observation.hr_shape),
+        markers=markers(kept.pixels, observation.hr_shape),
+        spectra=_spectra(kept, wavelength, observation, look),
+        spectra_note=_spectra_note(kept),
+        residuals=residuals(
+            title,
+            {run["label"]: run for run in runs if run["seed"] == seed and run["label"] in look},
+            residual_maps or {},
+            wavelength,
+            names,
+            kept,
+            look,
         ),
-        markers=_markers(kept.pixels, observation.hr_shape),
-        spectra=_spectra(kept, wavelength, look),
         charts=charts(
             runs,
             list(look),
-            {label: view.sam_shares for label, view in kept.views.items()},
+            {label: errors.sam_shares for label, errors in kept.errors.items()},
             wavelength,
             look,
         ),
@@ -163,77 +169,27 @@ def _facts(wavelength: Wavelengths, observation: ObservedScene) -> str:
     )
 
 
-def _markers(pixels: Sequence[tuple[int, int]], shape: tuple[int, int]) -> list[Marker]:
-    """Markers on a picture of an image of that shape, whose last picture pixels may reach beyond it."""
-    step = pictures.reduction(*shape)
-    height, width = (-(-side // step) * step for side in shape)
-    return [
-        Marker(n, round(100 * (x + 0.5) / width, 2), round(100 * (y + 0.5) / height, 2))
-        for n, (y, x) in enumerate(pixels, 1)
-    ]
-
-
-def _spectra(kept: Overview, wavelength: Wavelengths, look: figures.Look) -> Markup:
+def _spectra(
+    kept: Overview, wavelength: Wavelengths, observation: ObservedScene, look: figures.Look
+) -> Markup:
+    """The fused spectra upon the reference's, or else upon what the two images saw there."""
     if not kept.pixels:
         return Markup()
     titles = [f"Pixel {n}: row {y}, column {x}" for n, (y, x) in enumerate(kept.pixels, 1)]
     fused = {label: view.spectra for label, view in kept.views.items()}
-    return Markup(figures.spectra(kept.spectra, fused, wavelength, titles, look))
+    if kept.reference is not None:
+        return Markup(figures.spectra(kept.spectra, fused, wavelength, titles, look))
+    response = observation.spectral_response
+    seen = pictures.msi_centres(response, wavelength), kept.msi_values / response.sum(axis=1)
+    return Markup(figures.spectra(kept.spectra, fused, wavelength, titles, look, "LR-HSI", seen))
 
 
-def _picture(pixels: Pixels, caption: str, alt: str, shape: tuple[int, int]) -> Picture:
-    """A picture of an image of that shape."""
-    return Picture(caption, alt, pictures.png_uri(pixels), reduction=pictures.reduction_in_words(*shape))
-
-
-def _gallery(
-    title: str,
-    composite: Composite,
-    index: int,
-    wavelength: Wavelengths,
-    observation: ObservedScene,
-    kept: Overview,
-) -> Gallery:
-    limits = pictures.stretch(kept.reference[index])
-
-    def show(planes: Floats, caption: str, shape: tuple[int, int] = observation.hr_shape) -> Picture:
-        alt = f"{composite.name} picture of {title}: {caption}"
-        return _picture(pictures.colour_picture(planes, limits), caption, alt, shape)
-
-    msi = pictures.msi_planes(kept.hr_msi, observation.spectral_response, wavelength, composite)
-    return Gallery(
-        composite.name,
-        _bands_in_words(composite, wavelength),
-        [
-            show(kept.lr_hsi[index], "LR-HSI", observation.lr_shape),
-            Picture("HR-MSI", note="has no band near one of the three wavelengths")
-            if msi is None
-            else show(msi, "HR-MSI"),
-            *(show(view.planes[index], label) for label, view in kept.views.items()),
-            show(kept.reference[index], "Reference"),
-        ],
+def _spectra_note(kept: Overview) -> str:
+    if kept.reference is not None or not kept.views:
+        return ""
+    return (
+        f"The pixels were chosen on the cube of {next(iter(kept.views))}. Grey: the LR-HSI's spectrum of the "
+        "LR pixel around each; diamonds: the HR-MSI at the pixel itself, in the HSI's units at its bands' "
+        "centres. The LR pixel holds other materials as well, so shapes should agree rather than levels; "
+        "fused spectra should pass the diamonds."
     )
-
-
-def _bands_in_words(composite: Composite, wavelength: Wavelengths) -> str:
-    if wavelength is None:
-        used = ", ".join(str(band + 1) for band in composite.bands)
-        return f"Red, green and blue are the HSI's bands {used}."
-    used = ", ".join(f"{wavelength[band]:.0f}" for band in composite.bands)
-    return f"Red, green and blue are the HSI's bands at {used} nm and the MSI's nearest ones."
-
-
-def _maps(title: str, views: Mapping[str, Views], shape: tuple[int, int]) -> list[Gallery]:
-    galleries = []
-    for name, scale_name, maps in (
-        ("RMS error over bands", "RMS error [scene values]", {k: v.error for k, v in views.items()}),
-        ("Spectral angle (SAM)", "SAM [°]", {k: v.sam for k, v in views.items()}),
-    ):
-        upper = pictures.common_upper(list(maps.values()))
-        shown = [
-            _picture(pictures.map_picture(values, upper), label, f"{name} of {label} for {title}", shape)
-            for label, values in maps.items()
-        ]
-        note = "One colour scale, linear in the square root, for all methods."
-        galleries.append(Gallery(name, note, shown, Markup(figures.colour_bar(upper, scale_name))))
-    return galleries

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from pipeline.report.pictures import COLOUR_MAP, GAMMA, Floats, Wavelengths
+from pipeline.report.pictures import COLOUR_MAP, GAMMA, Floats, Wavelengths, band_axis
 
 PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 DASHES = ["-", "--", "-.", ":"]
@@ -79,47 +79,72 @@ def with_gaps(x: Floats, y: Floats) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 
 def spectra(
-    reference: Floats,
+    base: Floats,
     fused: Mapping[str, Floats],
     wavelength: Wavelengths,
     titles: Sequence[str],
     look: Look,
+    name: str = "reference",
+    points: tuple[Floats, Floats] | None = None,
 ) -> str:
-    """Spectra of a few pixels: reference ``(pixels, C)`` and each method's."""
+    """Spectra of a few pixels, each method's upon a broad grey one.
+
+    Parameters
+    ----------
+    base : (pixels, C)
+    fused : dict of (pixels, C)
+    wavelength : (C,) or None
+    titles : sequence of str
+        Of the pixels.
+    look : dict
+    name : str
+        Of `base`.
+    points : (c,) and (pixels, c), optional
+        Centres and values of the HR-MSI's bands.
+    """
     with matplotlib.rc_context(STYLE):
-        columns = min(3, len(reference))
-        rows = -(-len(reference) // columns)
+        columns = min(3, len(base))
+        rows = -(-len(base) // columns)
         figure = Figure(figsize=(10, 2.45 * rows + 0.45), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
         for index, axes in enumerate(panels):
-            if index >= len(reference):
+            if index >= len(base):
                 axes.set_visible(False)
                 continue
-            axes.plot(*_curve(wavelength, reference[index]), color=INK, lw=3.4, alpha=0.3, label="reference")
+            axes.plot(*_curve(wavelength, base[index]), color=INK, lw=3.4, alpha=0.3, label=name)
             for label, values in fused.items():
                 axes.plot(*_curve(wavelength, values[index]), **_line(look, label), lw=1.1)
+            if points is not None:
+                axes.plot(points[0], points[1][index], "D", color=INK, ms=4.5, mfc="none", label="HR-MSI")
             axes.set_title(titles[index], loc="left")
             axes.xaxis.set_major_locator(MaxNLocator(6))
-            if index + columns >= len(reference):
-                axes.set_xlabel(_band_axis(wavelength))
+            if index + columns >= len(base):
+                axes.set_xlabel(band_axis_name(wavelength))
                 axes.tick_params(labelbottom=True)
             if index % columns == 0:
                 axes.set_ylabel("Scene value")
         legend(figure, panels[0])
-        return svg(figure, "Spectra of the numbered pixels, reference and fused cubes")
+        return svg(figure, f"Spectra of the numbered pixels, {name} and fused cubes")
 
 
 def band_curves(
-    curves: Mapping[str, Floats], wavelength: Wavelengths, name: str, look: Look, log: bool = False
+    curves: Mapping[str, Floats],
+    wavelength: Wavelengths,
+    name: str,
+    look: Look,
+    log: bool = False,
+    level: float | None = None,
 ) -> str:
-    """A measure of each band, one curve per method."""
+    """A measure of each band, one curve per method, and a dashed line at `level`."""
     with matplotlib.rc_context(STYLE):
         figure, axes = _single()
         for label, values in curves.items():
             axes.plot(*_curve(wavelength, values), **_line(look, label))
+        if level is not None:
+            level_line(axes, level)
         if log and any((np.asarray(values) > 0).any() for values in curves.values()):
             log_axis(axes, "y")
-        axes.set(xlabel=_band_axis(wavelength), ylabel=name)
+        axes.set(xlabel=band_axis_name(wavelength), ylabel=name)
         legend(figure, axes)
         return svg(figure, f"{name} of each band, one curve per method")
 
@@ -227,12 +252,17 @@ def log_axis(axes: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def level_line(axes: Axes, level: float) -> None:
+    """A dashed line where a measure should be."""
+    axes.axhline(level, color=INK, lw=1.2, dashes=(4, 3))
+
+
 def _curve(wavelength: Wavelengths, values: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x = np.arange(1, len(values) + 1, dtype=np.float64) if wavelength is None else wavelength
-    return with_gaps(x, values)
+    return with_gaps(band_axis(wavelength, len(values)), values)
 
 
-def _band_axis(wavelength: Wavelengths) -> str:
+def band_axis_name(wavelength: Wavelengths) -> str:
+    """What an axis of HSI bands is called."""
     return "Band number" if wavelength is None else "Wavelength [nm]"
 
 

@@ -1,13 +1,14 @@
 """What the page keeps of a scene's images: thumbnails, error maps, spectral angles, a few spectra.
 
-One pass over fixed windows reads the reference and all fused cubes side by side, so that memory holds
-a window of the reference and one of a cube, whatever the scene's size. Nothing is drawn here.
+One pass over fixed windows reads the reference, if there is one, and all fused cubes side by side, so that
+memory holds a window of the reference and one of a cube, whatever the scene's size. Nothing is drawn here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,25 +28,35 @@ SAMPLE = 2**20
 
 @dataclass(frozen=True)
 class Views:
-    """What is kept of a fused cube; ``(h, w)`` is the size of its pictures.
+    """What is kept of a fused cube.
 
     Attributes
     ----------
     planes : (composite, 3, h, w)
-    error : (h, w)
+    spectra : (pixel, C)
+    """
+
+    planes: Floats
+    spectra: Floats
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What is kept of a fused cube's differences from the reference.
+
+    Attributes
+    ----------
+    rms : (h, w)
         RMS over the bands, averaged over a picture pixel.
     sam : (h, w)
         Spectral angle in degrees, averaged likewise.
     sam_shares : (SHARES,)
         Quantiles of the spectral angle at equal steps; empty if no pixel has one.
-    spectra : (pixel, C)
     """
 
-    planes: Floats
-    error: Floats
+    rms: Floats
     sam: Floats
     sam_shares: Floats
-    spectra: Floats
 
 
 @dataclass(frozen=True)
@@ -54,26 +65,33 @@ class Overview:
 
     Attributes
     ----------
-    lr_hsi, reference : (composite, 3, h, w)
+    lr_hsi : (composite, 3, h, w)
     hr_msi : (c, h, w)
+    reference : (composite, 3, h, w) or None
     pixels : list of (int, int)
-        Row and column of the typical pixels.
+        Row and column of the typical pixels: of the reference, or else of the first fused cube.
     spectra : (pixel, C)
-        The reference's.
+        The reference's, or else those of the LR pixels around them.
+    msi_values : (pixel, c)
+        The HR-MSI's.
     views : dict
         Of each fused cube, by label.
+    errors : dict
+        Of each fused cube, by label; empty without a reference.
     """
 
     lr_hsi: Floats
     hr_msi: Floats
-    reference: Floats
+    reference: Floats | None
     pixels: list[tuple[int, int]]
     spectra: Floats
+    msi_values: Floats
     views: dict[str, Views]
+    errors: dict[str, Errors]
 
 
 def overview(
-    reference: Image,
+    reference: Image | None,
     observation: ObservedScene,
     cubes: Mapping[str, Image],
     shown: Sequence[Composite],
@@ -83,64 +101,81 @@ def overview(
 
     Parameters
     ----------
-    reference : (C, H, W)
+    reference : (C, H, W) or None
         In memory, or anything whose slices NumPy can read; so are all other images.
     observation : ObservedScene
     cubes : dict of (C, H, W)
     shown : sequence of Composite
     progress : callable
     """
-    for label, cube in cubes.items():
-        if tuple(cube.shape) != tuple(reference.shape):
+    shape = (observation.bands, *observation.hr_shape)
+    named = {f"fused cube of {label}": cube for label, cube in cubes.items()}
+    for name, image in (named if reference is None else {"reference": reference} | named).items():
+        if tuple(image.shape) != shape:
             raise InputError(
-                f"fused cube of {label}: shape {tuple(cube.shape)} does not match the reference's "
-                f"{tuple(reference.shape)}; run the workflow again"
+                f"{name}: shape {tuple(image.shape)} does not match the observation's {shape}; "
+                "run the workflow again"
             )
     bands = np.array([composite.bands for composite in shown])
-    candidates = Candidates(*reference.shape)
-    planes = Thumbnail(*bands.shape, *reference.shape[1:])
-    gathered = {label: _Gathering(bands, *reference.shape[1:]) for label in cubes}
-    parts = list(windows(*reference.shape[1:]))
+    candidates = Candidates(*shape)
+    truth = Thumbnail(*bands.shape, *shape[1:])
+    planes = {label: Thumbnail(*bands.shape, *shape[1:]) for label in cubes}
+    errors = {} if reference is None else {label: _Differences(*shape[1:]) for label in cubes}
+    parts = list(windows(*shape[1:]))
     for done, window in enumerate(parts, start=1):
-        block = read(reference, window)
-        candidates.add(window, block)
-        planes.add(window, block[bands])
-        for label, cube in cubes.items():
-            gathered[label].add(window, block, read(cube, window))
+        block = None if reference is None else read(reference, window)
+        if block is not None:
+            candidates.add(window, block)
+            truth.add(window, block[bands])
+        for index, (label, cube) in enumerate(cubes.items()):
+            own = read(cube, window)
+            planes[label].add(window, own[bands])
+            if block is not None:
+                errors[label].add(window, block, own)
+            elif index == 0:
+                candidates.add(window, own)
         progress("pictures", done, len(parts))
     pixels = candidates.typical()
+    around = [lr_pixel_around(observation, pixel) for pixel in pixels]
     return Overview(
         lr_hsi=thumbnail(observation.lr_hsi, bands),
         hr_msi=thumbnail(observation.hr_msi, np.arange(observation.hr_msi.shape[0])),
-        reference=planes.values,
+        reference=None if reference is None else truth.values,
         pixels=pixels,
-        spectra=_spectra(reference, pixels),
-        views={label: gathered[label].views(_spectra(cube, pixels)) for label, cube in cubes.items()},
+        spectra=_spectra(observation.lr_hsi, around) if reference is None else _spectra(reference, pixels),
+        msi_values=_spectra(observation.hr_msi, pixels),
+        views={label: Views(planes[label].values, _spectra(cube, pixels)) for label, cube in cubes.items()},
+        errors={label: found.errors() for label, found in errors.items()},
     )
 
 
-class _Gathering:
-    """The views of one fused cube in the making."""
+def lr_pixel_around(observation: ObservedScene, pixel: tuple[int, int]) -> tuple[int, int]:
+    """Row and column of the LR pixel in which an HR pixel's centre lies, by the grids and H's shift."""
+    response = observation.spatial_response
+    places = zip(pixel, response.shift, observation.lr_shape, strict=True)
+    row, column = (
+        min(max(floor((at + 0.5) / float(response.ratio) - shift), 0), size - 1) for at, shift, size in places
+    )
+    return row, column
 
-    def __init__(self, bands: NDArray[np.intp], height: int, width: int) -> None:
-        self.bands = bands
-        self.planes = Thumbnail(*bands.shape, height, width)
-        self.error, self.sam = Thumbnail(height, width), Thumbnail(height, width)
+
+class _Differences:
+    """The differences of one fused cube from the reference in the making."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.rms, self.sam = Thumbnail(height, width), Thumbnail(height, width)
         self.angles = Sample(height * width)
 
     def add(self, window: Window, reference: Floats, cube: Floats) -> None:
         """Take a window of the reference and of the cube."""
         angles = sam_map(reference, cube)
-        self.planes.add(window, cube[self.bands])
-        self.error.add(window, rms_error_map(reference, cube))
+        self.rms.add(window, rms_error_map(reference, cube))
         self.sam.add(window, angles)
         self.angles.add(angles)
 
-    def views(self, spectra: Floats) -> Views:
+    def errors(self) -> Errors:
         """What came together."""
-        return Views(
-            self.planes.values, self.error.values, self.sam.values, self.angles.quantiles(SHARES), spectra
-        )
+        return Errors(self.rms.values, self.sam.values, self.angles.quantiles(SHARES))
 
 
 class Sample:
@@ -175,4 +210,4 @@ class Sample:
 
 def _spectra(image: Image, pixels: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
     """Spectra of a few pixels, ``(pixel, C)``."""
-    return np.array([np.asarray(image[:, y, x]) for y, x in pixels], np.float32)
+    return np.array([image[:, y : y + 1, x : x + 1][:, 0, 0] for y, x in pixels], np.float32)

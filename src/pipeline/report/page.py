@@ -8,19 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.config import Experiment
 from pipeline.report.comparison import Comparison
+from pipeline.report.description import introduction, what_was_done
 from pipeline.report.published import COLUMNS, SOURCE, TITLES, Line, has_peers, published
 from pipeline.report.standing import Standing
 from pipeline.report.studies import Section
 from pipeline.report.tables import Run
-from pipeline.scenes import GaussianResponse, Response, SensorResponse, SpatialConfig
 
 
 @dataclass(frozen=True)
@@ -89,13 +88,17 @@ def render(
     studies: Sequence[Section] = (),
 ) -> str:
     """The report as HTML text; `overview` of all scenes, a metric each, where there are several."""
-    text = files("pipeline.report").joinpath("template.html").read_text(encoding="utf-8")
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("pipeline.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.from_string(text).render(
+    return environment.get_template("template.html").render(
         experiment=experiment.experiment,
-        what=_what_was_done(experiment),
+        introduction=introduction(experiment),
+        what=what_was_done(experiment),
         comparisons=comparisons,
         studies=studies,
         overview=overview,
@@ -110,46 +113,3 @@ def _published(experiment: Experiment) -> list[tuple[str, list[Line]]]:
     """All printed results by data set, for an experiment with several of the methods they are of."""
     peers = has_peers([entry.method for entry in experiment.methods.values()])
     return [(title, published(dataset)) for dataset, title in TITLES.items()] if peers else []
-
-
-def _what_was_done(experiment: Experiment) -> dict[str, str]:
-    """The experiment in a few lines."""
-    noise, told = experiment.noise, experiment.estimation
-    level = "each band" if noise.per_band else "one level for each image"
-    trained = noise.trained_seeds
-    fewer = f" (methods that train: {', '.join(map(str, trained))})" if trained else ""
-    return {
-        "Scenes": ", ".join(_scene(experiment, name) for name in experiment.scenes),
-        "Responses": "; ".join(f"{name}: {_response(r)}" for name, r in experiment.responses.items()),
-        "Noise": f"white, SNR {noise.snr_db:g} dB ({level}), seeds {', '.join(map(str, noise.seeds))}{fewer}",
-        "Told to the methods": f"spectral response {told.spectral_response}, noise levels {told.noise}",
-        "Methods": ", ".join(
-            label if label == entry.method else f"{label} ({entry.method})"
-            for label, entry in experiment.methods.items()
-        ),
-    }
-
-
-def _scene(experiment: Experiment, name: str) -> str:
-    responses = experiment.scenes[name].responses
-    return f"{name} ({', '.join(responses)})" if responses else name
-
-
-def _response(response: Response) -> str:
-    spatial = response.spatial
-    spectral = response.spectral
-    if isinstance(spectral, GaussianResponse):
-        bands = f"{len(spectral.centres)} Gaussian bands"
-    elif isinstance(spectral, SensorResponse):
-        bands = f"{', '.join(spectral.bands or ['all bands'])} of {spectral.sensor} ({spectral.tables})"
-    else:
-        bands = f"spectral response from {spectral.path}"
-    level = "" if response.snr_db is None else f", SNR {response.snr_db:g} dB"
-    told = f" (told to the methods: {_blur(response.told)})" if response.told else ""
-    return f"{_blur(spatial)}{told}, ratio {spatial.ratio}, {bands}{level}"
-
-
-def _blur(spatial: SpatialConfig) -> str:
-    shape = f", FWHM {spatial.fwhm:g} LR pixels" if spatial.fwhm else ""
-    shape = f", MTF {spatial.mtf:g} at the LR Nyquist frequency" if spatial.mtf else shape
-    return f"{spatial.kind} blur{shape}"

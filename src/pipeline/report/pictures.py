@@ -69,6 +69,25 @@ def nearest_bands(
     return (red, green, blue) if gap <= tolerance else None
 
 
+def band_axis(wavelength: Wavelengths, bands: int) -> NDArray[np.float64]:
+    """Where the HSI's bands stand on an axis: at their wavelengths, else at their numbers."""
+    return np.arange(1.0, bands + 1) if wavelength is None else wavelength
+
+
+def band_names(wavelength: Wavelengths, bands: int) -> list[str]:
+    """What the HSI's bands are called in a sentence."""
+    if wavelength is None:
+        return [f"band {n}" for n in range(1, bands + 1)]
+    return [f"{value:.0f} nm" for value in wavelength]
+
+
+def msi_centres(response: Floats, wavelength: Wavelengths) -> NDArray[np.float64]:
+    """Where the MSI's bands stand on the HSI's axis: the means of R's rows ``(c, C)``."""
+    weight = np.abs(response)
+    centres: NDArray[np.float64] = weight @ band_axis(wavelength, response.shape[1]) / weight.sum(axis=1)
+    return centres
+
+
 def msi_planes(
     hr_msi: Floats, response: Floats, wavelength: Wavelengths, composite: Composite
 ) -> Floats | None:
@@ -90,10 +109,9 @@ def msi_planes(
     (3, H, W) or None
         None if the MSI has no band near one of the composite's wavelengths.
     """
-    weight = np.abs(response)
-    axis = np.arange(response.shape[1], dtype=np.float64) if wavelength is None else wavelength
-    centres = weight @ axis / weight.sum(axis=1)
+    centres = msi_centres(response, wavelength)
     if composite.wavelengths is None:
+        axis = band_axis(wavelength, response.shape[1])
         red, green, blue = composite.bands
         bands = nearest_bands(centres, (axis[red], axis[green], axis[blue]), np.inf)
     else:
@@ -119,17 +137,18 @@ def colour_picture(planes: Floats, limits: Floats) -> Pixels:
     """Three planes as ``(H, W, 4)`` on a given stretch; pixels with no-data are transparent."""
     low, high = limits[:, 0, None, None], limits[:, 1, None, None]
     scaled = np.moveaxis(np.clip((planes - low) / (high - low), 0, 1), 0, -1)
-    return _with_alpha(scaled, np.asarray(np.isfinite(planes).all(axis=0)))
+    return with_alpha(scaled, np.asarray(np.isfinite(planes).all(axis=0)))
 
 
 def map_picture(values: Floats, upper: float) -> Pixels:
     """A map as ``(H, W, 4)`` in the report's colour map, from 0 to `upper`; no-data is transparent."""
     valid = np.isfinite(values)
     scaled = np.clip(np.where(valid, values, 0) / upper, 0, 1) ** GAMMA
-    return _with_alpha(matplotlib.colormaps[COLOUR_MAP](scaled)[..., :3], valid)
+    return with_alpha(matplotlib.colormaps[COLOUR_MAP](scaled)[..., :3], valid)
 
 
-def _with_alpha(colours: Floats, valid: NDArray[np.bool_]) -> Pixels:
+def with_alpha(colours: Floats, valid: NDArray[np.bool_]) -> Pixels:
+    """Colours ``(H, W, 3)`` from 0 to 1 as 8-bit RGBA, transparent where not valid."""
     picture = np.zeros((*valid.shape, 4), np.uint8)
     picture[..., :3] = np.rint(255 * np.where(valid[..., None], colours, 0)).astype(np.uint8)
     picture[..., 3] = np.where(valid, 255, 0)

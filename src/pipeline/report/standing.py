@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, rankdata
 
+from pipeline.report.columns import HEADLINE, WITHOUT_REFERENCE, Column, fixed
 from pipeline.report.significance import p_in_words
-from pipeline.report.tables import Column, Row, Run, Table, TableRow, fixed, make_table
+from pipeline.report.tables import Row, Run, Table, TableRow, filled, make_table
 
 FEWEST_SCENES = 6  # a convention: the p-value is from the chi-squared limit, rough for few scenes
 MEAN_RANK = Column("rank", "Mean rank", "", "down", fixed(2))
@@ -30,8 +31,23 @@ class Standing:
     test: str
 
 
+def standings(scenes: Mapping[str, Sequence[Run]], labels: Sequence[str]) -> list[Standing]:
+    """What can be said across scenes: of those with a reference by PSNR and SAM, of the others by HQNR.
+
+    A metric that fewer than two scenes have has no standing.
+    """
+    scored = {title: runs for title, runs in scenes.items() if filled(runs, HEADLINE)}
+    others = {title: runs for title, runs in scenes.items() if title not in scored}
+    found = []
+    for metric, titles in [*((metric, scored) for metric in HEADLINE), (WITHOUT_REFERENCE, others)]:
+        known = {title: runs for title, runs in titles.items() if filled(runs, [metric])}
+        if len(known) > 1:
+            found.append(standing(metric, known, labels))
+    return found
+
+
 def standing(metric: Column, scenes: Mapping[str, Sequence[Run]], labels: Sequence[str]) -> Standing:
-    """Put every method's metric on every scene side by side.
+    """Put every method's metric on every scene side by side; each scene has a value of some method.
 
     Parameters
     ----------

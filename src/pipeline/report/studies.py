@@ -12,8 +12,8 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.report import pictures, study_figures
-from pipeline.report.comparison import Gallery, Picture
 from pipeline.report.figures import looks
+from pipeline.report.galleries import Gallery, Picture
 from pipeline.report.pictures import Floats
 from pipeline.report.study_figures import MEASURES, Point, Values
 from pipeline.report.tables import Run, number
@@ -50,7 +50,7 @@ def sections(
     labels: Sequence[str],
     traces: Mapping[tuple[str, str, str], Planes],
 ) -> list[Section]:
-    """The sections of an experiment's studies.
+    """The sections of an experiment's studies; scenes without a reference are in none of their figures.
 
     Parameters
     ----------
@@ -63,6 +63,7 @@ def sections(
         What `trace` kept, by scene, response and label.
     """
     made = []
+    runs = [run for run in runs if "psnr" in run["metrics"]]
     for name, study in studies.items():
         section = Section(f"study-{name}", study.title, study.note)
         if isinstance(study, Sweep):

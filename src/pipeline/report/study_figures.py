@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
+from pipeline.report.columns import large_count
 from pipeline.report.figures import INK, PALETTE, STYLE, Look, legend, log_axis, svg
-from pipeline.report.tables import large_count
 
 Values = NDArray[np.float64]
 LOG_SPAN = 10  # largest over smallest value of a setting, from which its axis is logarithmic

@@ -9,10 +9,11 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from pipeline.report.columns import COST, HEADLINE, METRICS, QUALITY, SUMMARY_COLUMNS, Column, significant
 from pipeline.report.seeds import basis_in_words, comparable_means, mean
 
 Run = Mapping[str, Any]
@@ -20,100 +21,12 @@ Run = Mapping[str, Any]
 Row = dict[str, Any]
 """One row of `summary.csv`."""
 
-METRICS = [
-    "psnr",
-    "psnr_peak1",
-    "sam",
-    "ergas",
-    "ssim",
-    "uiqi",
-    "q2n",
-    "cc",
-    "rmse",
-    "residual_hsi",
-    "residual_msi",
-]
-SUMMARY_COLUMNS = [
-    *("scene", "method", "seed"),
-    *METRICS,
-    *("parameters", "device"),
-    *("seconds_estimate", "seconds_train", "seconds_fuse", "seconds_io", "peak_mem_mb"),
-]
 SHORT = {"residual_hsi": "Res. HSI", "residual_msi": "Res. MSI", "peak_mem_mb": "Host MB"}
 """Headings for the terminal."""
+TERMINAL = ("psnr", "sam", "ergas", "ssim", "residual_hsi", "residual_msi", "peak_mem_mb")
+STAND_INS = ("d_lambda", "d_s", "qnr", "hqnr")
+"""What the terminal shows of a scene without a reference in addition."""
 NO_VALUE = "–"  # noqa: RUF001 - an en dash, as in printed tables
-
-
-def fixed(digits: int) -> Callable[[float], str]:
-    """A format with a fixed number of decimals."""
-    return lambda value: f"{value:.{digits}f}"
-
-
-def significant(value: float) -> str:
-    """Three significant digits, never an exponent for everyday sizes."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def large_count(value: float) -> str:
-    """A count in thousands or millions.
-
-    >>> large_count(20_710_000)
-    '20.71 M'
-    """
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.2f} {unit}"
-    return f"{value:.0f}"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A number of a run: where it stands, how it is headed and which value is best."""
-
-    key: str
-    label: str
-    unit: str
-    best: Literal["up", "down", "one"] | None
-    text: Callable[[float], str]
-
-    @property
-    def arrow(self) -> str:
-        """Direction of the better values."""
-        return {"up": "↑", "down": "↓", "one": "→ 1", None: ""}[self.best]
-
-    @property
-    def hint(self) -> str:
-        """The arrow in words."""
-        words = {"up": "higher is better", "down": "lower is better", "one": "closest to 1 is best"}
-        return words[self.best] if self.best else ""
-
-    def rank(self, value: float) -> float:
-        """A number that is smaller for better values."""
-        return {"up": -value, "down": value, "one": abs(value - 1)}[self.best or "down"]
-
-
-QUALITY = [
-    Column("psnr", "PSNR", "dB", "up", fixed(2)),
-    Column("psnr_peak1", "PSNR peak 1", "dB", "up", fixed(2)),
-    Column("sam", "SAM", "°", "down", fixed(3)),
-    Column("ergas", "ERGAS", "", "down", fixed(3)),
-    Column("ssim", "SSIM", "", "up", fixed(4)),
-    Column("uiqi", "UIQI", "", "up", fixed(4)),
-    Column("q2n", "Q2n", "", "up", fixed(4)),
-    Column("cc", "CC", "", "up", fixed(4)),
-    Column("rmse", "RMSE", "scene values", "down", lambda value: f"{value:#.3g}"),
-    Column("residual_hsi", "Residual HSI", "noise levels", "one", fixed(2)),
-    Column("residual_msi", "Residual MSI", "noise levels", "one", fixed(2)),
-]
-HEADLINE = [column for column in QUALITY if column.key in ("psnr", "sam")]
-COST = [
-    Column("seconds_estimate", "Estimate", "s", None, significant),
-    Column("seconds_train", "Train", "s", None, significant),
-    Column("seconds_fuse", "Fuse", "s", None, significant),
-    Column("seconds_io", "I/O", "s", None, significant),
-    Column("peak_mem_mb", "Peak host memory", "MB", None, significant),
-    Column("parameters", "Trained parameters", "", None, large_count),
-]
 
 
 @dataclass(frozen=True)
@@ -203,6 +116,12 @@ def table(runs: Sequence[Run], labels: Sequence[str], columns: Sequence[Column])
     return make_table(groups, columns)
 
 
+def filled(runs: Sequence[Run], columns: Sequence[Column]) -> list[Column]:
+    """The columns for which some run has a value: a scene without a reference has no PSNR."""
+    values = [_value(run, columns) for run in runs]
+    return [c for c in columns if any(not math.isnan(number(row[c.key])) for row in values)]
+
+
 def devices(runs: Sequence[Run], labels: Sequence[str]) -> dict[str, str]:
     """Where each method computed."""
     return {
@@ -263,16 +182,14 @@ def format_table(rows: Sequence[Row]) -> str:
     """The rows of `summary.csv` as text for the terminal: means over each method's seeds.
 
     `*` marks the best over the seeds that all methods share; a line says so where some ran with others.
-    The headline's metrics have their ± sd; the page has those of all.
+    The headline's metrics have their ± sd; the page has those of all. A scene has the columns for which
+    it has values, and those of `STAND_INS` if it has no reference.
 
     Parameters
     ----------
     rows : sequence of dict
         As `summary_row` makes them, or as `csv.DictReader` reads them.
     """
-    keys = ("psnr", "sam", "ergas", "ssim", "residual_hsi", "residual_msi", "peak_mem_mb")
-    seconds = Column("seconds", "Seconds", "", None, significant)
-    columns = [*(column for column in [*QUALITY, *COST] if column.key in keys), seconds]
     blocks = []
     for scene in dict.fromkeys(row["scene"] for row in rows):
         groups: dict[str, dict[int, Row]] = {}
@@ -280,8 +197,17 @@ def format_table(rows: Sequence[Row]) -> str:
             parts = [number(row[f"seconds_{part}"]) for part in ("estimate", "train", "fuse")]
             total = sum(part for part in parts if not math.isnan(part))
             groups.setdefault(row["method"], {})[int(row["seed"])] = row | {"seconds": total}
-        blocks.append(_text_block(scene, make_table(groups, columns)))
+        blocks.append(_text_block(scene, make_table(groups, _terminal_columns(groups))))
     return "\n\n".join(blocks)
+
+
+def _terminal_columns(groups: Mapping[str, Mapping[int, Row]]) -> list[Column]:
+    """Those that the terminal has room for and the scene has values of."""
+    seconds = Column("seconds", "Seconds", "", None, significant)
+    rows = [row for group in groups.values() for row in group.values()]
+    known = [c for c in [*QUALITY, *COST] if any(not math.isnan(number(row.get(c.key))) for row in rows)]
+    keys = TERMINAL if HEADLINE[0] in known else (*TERMINAL, *STAND_INS)
+    return [*(column for column in known if column.key in keys), seconds]
 
 
 def _text_block(scene: str, content: Table) -> str:

@@ -8,17 +8,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from pipeline.config import Experiment
+from pipeline.core.observation import ObservedScene
 from pipeline.data.files import read_json, write_text
 from pipeline.data.schema import metadata_from, observed_scene, variable_of
 from pipeline.data.store import read_store
 from pipeline.provenance import sha256_of
 from pipeline.report.comparison import Comparison, common_seed, compare
 from pipeline.report.page import provenance, render
-from pipeline.report.standing import standing
+from pipeline.report.pair import Records
+from pipeline.report.residuals import Plane
+from pipeline.report.standing import standings
 from pipeline.report.studies import Planes, pictured, sections
-from pipeline.report.tables import HEADLINE, Run, format_table, summary_csv, summary_row
+from pipeline.report.tables import Run, format_table, summary_csv, summary_row
 from pipeline.steps.compare import read_summary
+from pipeline.steps.observed import read_scene
 from pipeline.steps.progress import ProgressReport
 
 
@@ -42,8 +48,7 @@ def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> N
         scenes[experiment.title(scene, response)] = here
         comparisons.append(_compare(experiment, results, scene, response, here))
     runs = [run for here in scenes.values() for run in here]
-    metrics = HEADLINE if len(scenes) > 1 else []
-    overview = [standing(metric, scenes, list(experiment.methods)) for metric in metrics]
+    overview = standings(scenes, list(experiment.methods))
     origin = provenance(experiment, runs, _digests(results, experiment))
     studies = sections(experiment.studies, runs, list(experiment.methods), _traces(experiment, results))
     page = render(experiment, comparisons, origin, overview, studies)
@@ -69,7 +74,8 @@ def _read_runs(experiment: Experiment, folder: Path) -> list[Run]:
 def _compare(experiment: Experiment, results: Path, scene: str, response: str, runs: list[Run]) -> Comparison:
     seed = common_seed(runs)
     folder = results / scene / response / f"seed{seed}"
-    truth = read_store(results / scene / "reference.zarr")
+    observed = read_store(folder / "observation.zarr")
+    truth = _reference(experiment, results, scene)
     drawn = pictured(experiment.studies, list(experiment.methods))
     cubes = {
         label: variable_of(read_store(folder / label / "fused.zarr"), "fused")
@@ -79,16 +85,45 @@ def _compare(experiment: Experiment, results: Path, scene: str, response: str, r
     with ProgressReport() as progress:
         return compare(
             experiment.title(scene, response),
-            variable_of(truth, "reference"),
-            metadata_from(truth).wavelength,
-            observed_scene(read_store(folder / "observation.zarr")),
+            None if truth is None else variable_of(truth, "reference"),
+            metadata_from(observed if truth is None else truth).wavelength,
+            _scene(experiment, scene, folder, observed),
             cubes,
             runs,
             list(experiment.methods),
             experiment.scenes[scene].dataset,
             progress,
             unseen=[label for label in experiment.methods if label not in drawn],
+            records=_records(folder, observed),
+            residual_maps=_residual_maps(folder, list(cubes)),
         )
+
+
+def _reference(experiment: Experiment, results: Path, scene: str) -> xr.Dataset | None:
+    """A scene's reference; most pairs have none."""
+    pair = experiment.scenes[scene].pair
+    return None if pair and not pair.reference else read_store(results / scene / "reference.zarr")
+
+
+def _scene(experiment: Experiment, scene: str, folder: Path, observed: xr.Dataset) -> ObservedScene:
+    """The observation; of a pair as the methods were told of it, in the LR-HSI's units."""
+    if experiment.scenes[scene].pair is None:
+        return observed_scene(observed)
+    return read_scene(folder / "observation.json", folder / "estimate.json")
+
+
+def _records(folder: Path, observed: xr.Dataset) -> Records:
+    """What `align` and `estimate` recorded of a pair."""
+    ledger = folder / "estimate.json"
+    told = read_store(ledger).attrs if ledger.exists() else {}
+    return Records(observed.attrs.get("alignment"), told.get("responses"))
+
+
+def _residual_maps(folder: Path, labels: list[str]) -> dict[str, tuple[Plane, Plane]]:
+    """Maps of the residuals of both images, where `evaluate` left them."""
+    stores = {label: folder / label / "residuals.json" for label in labels}
+    found = {label: read_store(ledger) for label, ledger in stores.items() if ledger.exists()}
+    return {label: (variable_of(maps, "hsi"), variable_of(maps, "msi")) for label, maps in found.items()}
 
 
 def _traces(experiment: Experiment, results: Path) -> dict[tuple[str, str, str], Planes]:

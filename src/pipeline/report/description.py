@@ -1,0 +1,141 @@
+"""What an experiment did, in a few lines for the head of the page.
+
+Words alone, from the configuration; no result is looked at.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from pipeline.config import Experiment
+from pipeline.scenes import (
+    BandsOf,
+    DatasetSource,
+    Estimation,
+    FileSource,
+    GaussianResponse,
+    Pair,
+    Response,
+    SensorResponse,
+    SpatialConfig,
+    SpectralConfig,
+)
+
+TOLD = {
+    "given": "given",
+    "calibrated": "given, with estimated gains of the MSI's bands",
+    "gaussian": "an estimated Gaussian",
+    "separable": "an estimated separable kernel",
+    "free": "an estimated free kernel",
+}
+
+
+def introduction(experiment: Experiment) -> str:
+    """What is fused, and what it is compared with."""
+    scenes = experiment.scenes.values()
+    fused = "An HR-HSI is fused from an LR-HSI and an HR-MSI"
+    if all(scene.source for scene in scenes):
+        return f"{fused}, both simulated from a reference, and compared with that reference."
+    said = [f"{fused}."]
+    if any(scene.source for scene in scenes):
+        said.append("Where these are simulated from a reference, it is compared with that.")
+    if any(scene.pair and scene.pair.reference for scene in scenes):
+        said.append("Where a pair of real images comes with a reference, it is compared with that.")
+    if any(scene.pair and not scene.pair.reference for scene in scenes):
+        said.append("Of a pair of real images alone, it is judged by whether it explains them.")
+    if any(scene.wald for scene in scenes):
+        said.append(
+            "One Wald level down, both images of a pair are degraded and its LR-HSI is the reference."
+        )
+    return " ".join(said)
+
+
+def what_was_done(experiment: Experiment) -> dict[str, str]:
+    """The experiment in a few lines."""
+    noise, told = experiment.noise, experiment.estimation
+    lines = {"Scenes": ", ".join(_scene(experiment, name) for name in experiment.scenes)}
+    pairs = {name: scene.pair for name, scene in experiment.scenes.items() if scene.pair}
+    if pairs:
+        lines["Pairs"] = "; ".join(f"{name}: {_pair(pair)}" for name, pair in pairs.items())
+    trained = noise.trained_seeds
+    seeds = f"seeds {', '.join(map(str, noise.seeds))}" + (
+        f" (methods that train: {', '.join(map(str, trained))})" if trained else ""
+    )
+    if any(scene.source for scene in experiment.scenes.values()):
+        level = "each band" if noise.per_band else "one level for each image"
+        lines["Responses"] = "; ".join(f"{name}: {_response(r)}" for name, r in experiment.responses.items())
+        lines["Noise"] = f"white, SNR {noise.snr_db:g} dB ({level}), {seeds}"
+        lines["Told to the methods"] = _told(told)
+    else:
+        lines["Noise"] = f"that of the images; {seeds} for methods that draw at random"
+    if pairs:
+        lines["Told of pairs"] = "; ".join(
+            f"{name}: {_told(experiment.estimation_of(name))}" for name in pairs
+        )
+    lines["Methods"] = ", ".join(
+        label if label == entry.method else f"{label} ({entry.method})"
+        for label, entry in experiment.methods.items()
+    )
+    return lines
+
+
+def _scene(experiment: Experiment, name: str) -> str:
+    scene = experiment.scenes[name]
+    if scene.pair:
+        return f"{name} (two real images{', with a reference' if scene.pair.reference else ''})"
+    if scene.wald:
+        return f"{name} ({scene.wald} one Wald level down)"
+    return f"{name} ({', '.join(scene.responses)})" if scene.responses else name
+
+
+def _pair(pair: Pair) -> str:
+    """Files, bands and grid of two real images."""
+    files = {role: _file(source) for role, source in pair.files.items()}
+    if isinstance(pair.msi, BandsOf):
+        files["msi"] = f"{_bands(pair.msi.spectral)} of {files['msi']}"
+    roles = {"hsi": "LR-HSI", "msi": "HR-MSI", "reference": "reference"}
+    said = [f"{roles[role]} {file}" for role, file in files.items()]
+    if pair.ratio is not None:
+        said.append(f"ratio {pair.ratio}")
+    if pair.spectral is not None:
+        said.append(_bands(pair.spectral))
+    if pair.spatial is not None:
+        said.append(_blur(pair.spatial))
+    shift = pair.alignment.shift
+    said.append("shift estimated" if shift == "estimated" else f"shift {shift[0]:g}, {shift[1]:g} LR pixels")
+    return ", ".join(said)
+
+
+def _file(source: FileSource | DatasetSource) -> str:
+    """What a source is known by; folders are left out."""
+    if isinstance(source, DatasetSource):
+        return " ".join(filter(None, (source.name, source.image)))
+    return PurePath(source.path).name
+
+
+def _told(told: Estimation) -> str:
+    spatial = TOLD.get(told.spatial_response, told.spatial_response)
+    spectral = TOLD.get(told.spectral_response, told.spectral_response)
+    blur = "" if told.spatial_response == "given" else f", spatial response {spatial}"
+    return f"spectral response {spectral}{blur}, noise levels {told.noise}"
+
+
+def _response(response: Response) -> str:
+    spatial = response.spatial
+    level = "" if response.snr_db is None else f", SNR {response.snr_db:g} dB"
+    told = f" (told to the methods: {_blur(response.told)})" if response.told else ""
+    return f"{_blur(spatial)}{told}, ratio {spatial.ratio}, {_bands(response.spectral)}{level}"
+
+
+def _bands(spectral: SpectralConfig) -> str:
+    if isinstance(spectral, GaussianResponse):
+        return f"{len(spectral.centres)} Gaussian bands"
+    if isinstance(spectral, SensorResponse):
+        return f"{', '.join(spectral.bands or ['all bands'])} of {spectral.sensor} ({spectral.tables})"
+    return f"spectral response from {spectral.path}"
+
+
+def _blur(spatial: SpatialConfig) -> str:
+    shape = f", FWHM {spatial.fwhm:g} LR pixels" if spatial.fwhm else ""
+    shape = f", MTF {spatial.mtf:g} at the LR Nyquist frequency" if spatial.mtf else shape
+    return f"{spatial.kind} blur{shape}"
