@@ -1,26 +1,29 @@
 """Bands of one detector brought to the shift of another, so that one H holds for all bands.
 
-Fusion in a subspace needs ``H(A) E = H(A E)``. Keys' cubic convolution (Keys 1981), by the small
-difference between detectors. The scene as a whole is not resampled: its shift stays in H.
+Fusion in a subspace needs ``H(A) E = H(A E)``. Interpolation by a sinc under Lanczos' window of three
+pixels (Duchon 1979), by the small difference between detectors; what was sampled too coarsely cannot
+be moved exactly. The scene as a whole is not resampled: its shift stays in H.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
-from math import hypot, sqrt
+from math import ceil, hypot
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.alignment.refinement import Alignment
+from pipeline.core.nodata import fill_nearest
 from pipeline.core.observation import Image
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.resampling import response_matrix
 from pipeline.core.window import Window
 
-KERNEL_REACH = 2  # pixels
+REACH = 3  # pixels to either side
 
 
 def most_precise(detectors: Mapping[str, Alignment]) -> str:
@@ -53,7 +56,8 @@ class ResampledBands:
     """An image seen at displaced positions; its slices are float32 arrays.
 
     Pixel i of band b is the image at ``i + moves[b]``: bands of shift s then have the shift
-    ``s + moves[b]``. NaN spreads over the kernel's support, 2 pixels; the image is read with a margin.
+    ``s + moves[b]``. It is NaN where the nearest pixel there is; other gaps in the kernel's support are
+    filled from their nearest pixels. The image is read with a margin of three kernels and the move.
 
     Attributes
     ----------
@@ -74,8 +78,7 @@ class ResampledBands:
     @cached_property
     def noise_factors(self) -> NDArray[np.float64]:
         """What white noise's standard deviation is multiplied by in each band, ``(C,)``."""
-        found = {move: noise_factor(move) for move in set(map(tuple, self.moves.tolist()))}
-        return np.array([found[dy, dx] for dy, dx in self.moves.tolist()])
+        return np.array([noise_factor((dy, dx)) for dy, dx in self.moves.tolist()])
 
     def __getitem__(self, key: Any) -> NDArray[np.float32]:
         """The values of a window, given by three slices."""
@@ -83,22 +86,41 @@ class ResampledBands:
         whole = Window(0, self.shape[1], 0, self.shape[2])
         window = Window(*rows.indices(whole.y1)[:2], *cols.indices(whole.x1)[:2])
         own = self.moves[bands]
-        margin = KERNEL_REACH + int(np.ceil(np.abs(own).max(initial=0)))
+        margin = 3 * REACH + ceil(
+            np.abs(own).max(initial=0)
+        )  # a gap under the kernel may be filled from there
         read = window.grown(margin, whole)
-        values = np.asarray(self.image[bands, *read.slices], np.float32)
-        inner = window.relative_to(read).slices
-        for move in np.unique(own[own.any(axis=1)], axis=0):
-            same = (own == move).all(axis=1)
-            operator = _interpolation(*move).operator(*read.shape)
-            values[same] = operator.forward_with_nodata(values[same].astype(np.float64))
-        return values[:, *inner][:, :: rows.step or 1, :: cols.step or 1]
+        values = np.array(self.image[bands, *read.slices], np.float32)
+        for band in np.flatnonzero(own.any(axis=1)):
+            values[band] = moved(values[band], *own[band].tolist())
+        return values[:, *window.relative_to(read).slices][:, :: rows.step or 1, :: cols.step or 1]
+
+
+def moved(image: NDArray[np.float32], dy: float, dx: float) -> NDArray[np.float32]:
+    """The image ``(h, w)`` at positions displaced by (dy, dx) pixels, symmetric at the borders."""
+    missing = np.isnan(image)
+    rows, cols = (_interpolation(size, move) for size, move in zip(image.shape, (dy, dx), strict=True))
+    result: NDArray[np.float32] = (rows @ fill_nearest(image[None])[0] @ cols.T).astype(np.float32)
+    if missing.any():
+        nearest = (
+            np.clip(np.rint(np.arange(size) + move), 0, size - 1).astype(int)
+            for size, move in zip(image.shape, (dy, dx), strict=True)
+        )
+        result[missing[np.ix_(*nearest)]] = np.nan
+    return result
 
 
 def noise_factor(move: tuple[float, float]) -> float:
     """What the interpolation multiplies the standard deviation of white noise by, away from borders."""
-    side = 64  # pixels, among which those at the border hardly count
-    return sqrt(_interpolation(*move).noise_gain(side, side))
+    size = 4 * REACH
+    rows, cols = (_interpolation(size, shift - round(shift))[size // 2] for shift in move)
+    return float(np.linalg.norm(rows) * np.linalg.norm(cols))
 
 
-def _interpolation(dy: float, dx: float) -> SpatialResponse:
-    return SpatialResponse.bicubic(ratio=1).shifted(dy, dx)
+def _interpolation(size: int, move: float) -> NDArray[np.float64]:
+    """Matrix ``(size, size)``, rows summing to one."""
+    return response_matrix(size, Fraction(1), size, _lanczos, 2.0 * REACH, offset=move)
+
+
+def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.abs(x) < REACH, np.sinc(x) * np.sinc(x / REACH), 0.0)
