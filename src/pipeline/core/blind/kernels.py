@@ -22,7 +22,9 @@ from pipeline.core.spatial import SpatialResponse
 Array = NDArray[np.float64]
 WEIGHTS = np.logspace(-5, 0, 6)  # of the differences, in units of the quadratic form's mean diagonal
 SUM = 1e6  # weight of a sum of one, in the same units
-EXTENT = 3.0  # side of the kernel in FWHM of the Gaussian that fits best: 3.5 standard deviations from the centre
+EXTENT = (
+    3.0  # side of the kernel in FWHM of the Gaussian that fits best: 3.5 standard deviations from the centre
+)
 WIDEST = 4.0  # side in LR pixels, at most
 ALTERNATIONS = 20  # between the two profiles of a separable kernel
 
@@ -136,7 +138,7 @@ def quadratics(
     a, b = np.zeros((FOLDS, side**2, side**2)), np.zeros((FOLDS, side**2))
     start = 0
     for part in sample.parts:
-        stop = start + np.count_nonzero(part.used)
+        stop = start + part.count
         fold = sample.fold[start:stop]
         for band, values, of_band in zip(part.msi, target[:, start:stop], variance, strict=True):
             seen = neighbourhoods(band, part, gaussian, side)
@@ -148,9 +150,7 @@ def quadratics(
     return [Quadratic(*pair) for pair in zip(a, b, strict=True)]
 
 
-def neighbourhoods(
-    band: NDArray[np.float32], part: Part, gaussian: SpatialResponse, side: int
-) -> Array:
+def neighbourhoods(band: NDArray[np.float32], part: Part, gaussian: SpatialResponse, side: int) -> Array:
     """What each value of a kernel sees of a band (side^2, n): H is their sum weighted by the kernel."""
     ratio = float(gaussian.ratio)
     rows, cols = (

@@ -110,7 +110,9 @@ def fit_rows(
     return rows, of_msi - rows @ of_hsi if offset else np.zeros(len(rows))
 
 
-def choose_weights(hsi: Matrix, msi: Matrix, fold: NDArray[np.intp], support: NDArray[np.bool_], offset: bool) -> Matrix:
+def choose_weights(
+    hsi: Matrix, msi: Matrix, fold: NDArray[np.intp], support: NDArray[np.bool_], offset: bool
+) -> Matrix:
     """The weight (c,) of each band's differences that predicts held-out folds of the pixels best."""
     folds = [moments_of(hsi[:, fold == f], msi[:, fold == f]) for f in range(FOLDS)]
     total = sum(folds[1:], start=folds[0])
