@@ -93,17 +93,23 @@ def scene_files(wildcards):
     """The scene's local files, and ENVI headers; one that is fetched, or missing, is up to the step."""
     scene = EXPERIMENT.scenes[wildcards.scene]
     given = scene.pair.files.values() if scene.pair else [scene.source]
-    return [file for source in given for file in source_files(source)]
+    return [file for source in given for file in files_of(source)]
 
 
-def source_files(source):
+def files_of(source):
     """The files of a source; of a scene in the catalogue, its entry."""
     if source.kind == "dataset":
         return [f"src/pipeline/data/catalogue/{source.name}.yaml"]
     if source.kind != "file" or source.url:
         return []
-    path = Path(source.path)
-    return [str(file) for file in (path, path.with_suffix(".hdr")) if file.exists()]
+    from pipeline.data.source_files import source_files  # only here: it loads the libraries of all formats
+
+    try:
+        found = source_files(source).values()
+    except InputError:
+        return []
+    headers = [path.with_suffix(".hdr") for path in found]
+    return sorted({str(file) for file in [*found, *headers] if file.exists()})
 
 
 def response_file(wildcards):

@@ -6,7 +6,6 @@ rule export:
         observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
         estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
         estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
-        code=code("steps.export"),
     output:
         ledger="results/{experiment}/{scene}/{response}/seed{seed}/{label}/product.json",
     log:
@@ -16,6 +15,7 @@ rule export:
     conda:
         "../../envs/pipeline.yaml"
     params:
+        code=code("steps.export"),
         settings=product_settings,
     shell:
         "pipeline export --fused {input.fused} --observation {input.observation} --estimate {input.estimate}"

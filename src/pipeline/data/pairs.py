@@ -116,13 +116,16 @@ class OpenPair:
     ratio : Fraction
     resampled : bool
         Whether the MSI was warped onto the HSI's grid.
+    msi_names : list of str or None
+        Names of the MSI's bands, where its file has them.
     """
 
     hsi: OpenScene
     msi: OpenScene
     grids: tuple[Raster, Raster]
     ratio: Fraction
-    resampled: bool
+    resampled: bool = False
+    msi_names: list[str] | None = None
 
     def nesting(self, shift: tuple[float, float] = (0.0, 0.0)) -> Nesting:
         """The common footprint, with the HSI moved by some LR pixels."""
@@ -152,14 +155,15 @@ def open_pair(pair: Pair, digests: dict[str, str | None]) -> OpenPair:
     )
     ratio = nested_ratio(*grids, pair.ratio)
     if ratio is not None:
-        return OpenPair(hsi, msi, grids, ratio, False)
+        return OpenPair(hsi, msi, grids, ratio, msi_names=names_of(msi))
     ratio = _resampled_ratio(grids, pair.ratio)
     rows, columns = (side // ratio.denominator * ratio.denominator for side in hsi.shape[1:])
     shape = int(rows * ratio), int(columns * ratio)
     fine = Affine(*(hsi.metadata.transform or ())) * Affine.scale(1 / float(ratio))
     onto = replace(hsi.metadata, transform=(fine.a, fine.b, fine.c, fine.d, fine.e, fine.f))
     warped = WarpedScene(msi, onto, shape)
-    return OpenPair(hsi, warped, (grids[0], Raster(names[1], shape, onto)), ratio, True)
+    placed = grids[0], Raster(names[1], shape, onto)
+    return OpenPair(hsi, warped, placed, ratio, resampled=True, msi_names=names_of(msi))
 
 
 def open_msi(msi: StoredSource | BandsOf, digest: str | None) -> OpenScene:
@@ -167,6 +171,11 @@ def open_msi(msi: StoredSource | BandsOf, digest: str | None) -> OpenScene:
     if isinstance(msi, BandsOf):
         return BandsImage(FileScene(recorded(msi.source, digest)), msi.spectral)
     return FileScene(recorded(msi, digest))
+
+
+def names_of(scene: OpenScene) -> list[str] | None:
+    """Names of a file's bands, where it has them."""
+    return scene.report["names"] if isinstance(scene, FileScene) else None
 
 
 def recorded(source: StoredSource, digest: str | None) -> FileSource:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 
 from pipeline.core.alignment import (
     Alignment,
@@ -48,6 +49,7 @@ from pipeline.steps.timing import Timing
 
 log = logging.getLogger(__name__)
 START_FWHM = 1.0  # LR pixels, of the Gaussian PSF from which the estimate starts
+SAME_BAND = 0.1  # of a wavelength, that a row of R may lie away from its MSI band
 CERTAIN = 2.0  # standard errors beyond which two detectors are taken to be displaced
 MSI_NOISE = 0.01  # of the RMS of each MSI band, until `estimate` knows better
 
@@ -74,7 +76,7 @@ def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
     with timing.measure("compute"), ProgressReport() as progress:
         aligned = align(pair, settings.crop, images, progress)
         like = aligned.metadata
-        template = observation_dataset(aligned.without_images(), like)
+        template = observation_dataset(aligned.without_images(), like, images.msi.metadata)
         template.attrs["alignment"] = aligned.report
         step = aligned.scene.spatial_response.ratio.numerator
         side = shard_side(aligned.scene.bands, step)
@@ -231,6 +233,33 @@ def first_response(pair: Pair, images: OpenPair) -> tuple[NDArray[np.float64], b
     return gaussian_response(msi.wavelength, widths, hsi.wavelength, hsi.fwhm, names), True
 
 
+def _check_order(response: NDArray[np.float64], pair: Pair, images: OpenPair) -> None:
+    """Refuse an R whose rows do not lie at the wavelengths that the MSI's file has for its bands."""
+    hsi, msi = images.hsi.metadata.wavelength, images.msi.metadata.wavelength
+    if hsi is None or msi is None:
+        return
+    centres = response @ hsi / response.sum(axis=1)
+    apart = np.flatnonzero(np.abs(centres - msi) > SAME_BAND * msi)
+    for band in apart.tolist():
+        raise InputError(
+            f"{path_of(pair.files['msi'])}: its band {band + 1} lies at {msi[band]:.0f} nm, row {band + 1} of "
+            f"`spectral` at {centres[band]:.0f} nm; name the bands of `spectral` in the order of the file, which "
+            "is that of its wavelengths"
+        )
+
+
+def band_names(pair: Pair, images: OpenPair) -> list[str]:
+    """The MSI's bands for people: by the file's names, those of R, the wavelengths, or numbers."""
+    wavelength = images.msi.metadata.wavelength
+    spectral = pair.msi.spectral if isinstance(pair.msi, BandsOf) else pair.spectral
+    count = images.msi.shape[0]
+    candidates = [images.msi_names, getattr(spectral, "bands", None)]
+    if wavelength is not None:
+        candidates.append([f"{centre:.0f} nm" for centre in wavelength])
+    numbers = [str(band) for band in range(1, count + 1)]
+    return next((names for names in candidates if names and len(names) == count), numbers)
+
+
 def _scene(
     images: OpenPair, nesting: Nesting, blur: SpatialResponse, response: NDArray[np.float64]
 ) -> ObservedScene:
@@ -292,6 +321,7 @@ def _report(
         "lr_window": list(vars(nesting.lr).values()),
         "hr_window": list(vars(nesting.hr).values()),
         "msi_shape": list(images.msi.shape[1:]),
+        "msi_bands": band_names(pair, images),
     }
     if images.resampled:
         content["notes"].append("The MSI was resampled (cubic convolution) onto the HSI's grid.")
@@ -323,9 +353,10 @@ def _report(
 
 
 def _metres(shift: Offset, images: OpenPair) -> list[float] | None:
-    """A shift in the units of the CRS, down and right along the grid's axes."""
-    place = images.hsi.metadata.transform
-    if place is None:
+    """A shift in metres, down and right along the grid's axes; None where the CRS does not have them."""
+    place, crs = images.hsi.metadata.transform, images.hsi.metadata.crs
+    if place is None or crs is None or not CRS.from_user_input(crs).is_projected:
         return None
+    metre = CRS.from_user_input(crs).linear_units_factor[1]
     a, b, _, d, e, _ = place
-    return [shift[0] * hypot(b, e), shift[1] * hypot(a, d)]
+    return [shift[0] * hypot(b, e) * metre, shift[1] * hypot(a, d) * metre]

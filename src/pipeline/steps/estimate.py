@@ -61,7 +61,8 @@ def run(*, observation: Path, settings: Estimation, out: Path) -> None:
         told = told_to_methods(seen, settings, progress)
     with timing.measure("io"):
         origin = provenance("estimate", settings=settings, inputs=[observation])
-        write_store(out.with_suffix(".zarr"), estimate_dataset(told, settings), origin)
+        names = dataset.attrs.get("alignment", {}).get("msi_bands")
+        write_store(out.with_suffix(".zarr"), estimate_dataset(told, settings, names), origin)
     timing.write(out.parent)
 
 
@@ -109,7 +110,7 @@ def with_responses(scene: ObservedScene, found: Responses) -> ObservedScene:
     )
 
 
-def estimate_dataset(told: Told, settings: Estimation) -> xr.Dataset:
+def estimate_dataset(told: Told, settings: Estimation, names: list[str] | None = None) -> xr.Dataset:
     """Dataset of what was told.
 
     Variables `spectral_response` (msi_band, band), `sigma_hsi` (band) and `sigma_msi` (msi_band), the
@@ -128,11 +129,11 @@ def estimate_dataset(told: Told, settings: Estimation) -> xr.Dataset:
     if found is None:
         return dataset
     return dataset.assign(gain=("msi_band", found.gain), offset=("msi_band", found.offset)).assign_attrs(
-        responses=_report(found, settings)
+        responses=_report(found, settings, names)
     )
 
 
-def _report(found: Responses, settings: Estimation) -> dict[str, Any]:
+def _report(found: Responses, settings: Estimation, names: list[str] | None) -> dict[str, Any]:
     """How the responses were found and how well they fit, JSON-ready."""
     coverage = found.coverage if found.coverage is not None else np.full(len(found.gain), np.nan)
     columns = {
@@ -151,7 +152,8 @@ def _report(found: Responses, settings: Estimation) -> dict[str, Any]:
         "shift": found.centre.tolist(),
         "shift_error": found.centre_error.tolist(),
         "bands": [
-            {"name": f"{i + 1}"} | {key: _number(values[i]) for key, values in columns.items()}
+            {"name": names[i] if names else f"{i + 1}"}
+            | {key: _number(values[i]) for key, values in columns.items()}
             for i in range(len(found.gain))
         ],
         "warnings": list(found.warnings),

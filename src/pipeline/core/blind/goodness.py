@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 LOWEST_CORRELATION = 0.9
 LOWEST_COVERAGE = 0.95
 HIGHEST_EXCESS = 2.0
+FINEST = 0.5  # nm, or a tenth of the table's distances, between the points of an SRF's area
 # second differences in both directions, which leave noise of six times its deviation (Immerkaer 1996)
 LAPLACIAN = np.outer([1, -2, 1], [1, -2, 1])
 SMOOTH_SHARE = 25  # per cent of the LR pixels, the smoothest, whose HR pixels show the noise
@@ -46,10 +47,11 @@ def srf_coverage(nm: Array, srf: Array, wavelength: Array, fwhm: Array | None = 
     """
     spacing = band_spacing(wavelength)
     half = (spacing if fwhm is None else np.maximum(fwhm, spacing)) / 2
-    fine = np.arange(nm[0], nm[-1], np.diff(nm).min() / 10)
+    step = min(FINEST, float(np.diff(nm).min()) / 10)
+    fine = np.arange(nm[0] + step / 2, nm[-1], step)
     seen = (np.abs(fine[:, None] - wavelength) <= half).any(axis=1)
-    shares = [np.sum(row[seen]) / np.sum(row) for row in (np.interp(fine, nm, r) for r in np.atleast_2d(srf))]
-    return np.array(shares)
+    rows = np.array([np.interp(fine, nm, row) for row in np.atleast_2d(srf)])
+    return np.asarray(rows[:, seen].sum(axis=1) / rows.sum(axis=1))
 
 
 def hr_noise(sample: PairSample) -> Array:

@@ -138,7 +138,7 @@ def quadratics(
     a, b = np.zeros((FOLDS, side**2, side**2)), np.zeros((FOLDS, side**2))
     start = 0
     for part in sample.parts:
-        stop = start + np.count_nonzero(part.used)
+        stop = start + part.count
         fold = sample.fold[start:stop]
         for band, values, of_band in zip(part.msi, target[:, start:stop], variance, strict=True):
             seen = neighbourhoods(band, part, gaussian, side)

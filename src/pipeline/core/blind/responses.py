@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.core.blind.alternation import Spatial, Spectral, State, Task, alternate, start_from
 from pipeline.core.blind.gaussian import HIGHEST, LOWEST
 from pipeline.core.blind.goodness import hr_noise, warnings_of
-from pipeline.core.blind.sample import FOLDS, PairSample, read_sample
+from pipeline.core.blind.sample import PairSample, read_sample
 from pipeline.core.blind.shape import centre_of, width_of
 from pipeline.core.estimation import MatchedPixels, estimate_hsi_noise
 from pipeline.core.observation import ObservedScene, Progress, no_progress
@@ -134,13 +134,13 @@ def _judged(
 ) -> Responses:
     """The state with its errors and goodness of fit."""
     seen, predicted, figures = [], [], []
-    for fold in range(FOLDS):
+    for done, fold in enumerate(sample.folds, start=1):
         fitted, held = sample.split(fold)
         refit = alternate(fitted, task, state, no_progress)
         seen.append(held.degraded(refit.spatial))
         predicted.append(refit.predict(held.hsi))
         figures.append(_figures(refit))
-        progress("held out", fold + 1, FOLDS)
+        progress("held out", done, len(sample.folds))
     msi, told = np.concatenate(seen, axis=1), np.concatenate(predicted, axis=1)
     bands = len(msi)
     correlation = np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(msi, told, strict=True)])
@@ -149,7 +149,7 @@ def _judged(
     of_msi = noise_gain * hr_noise(sample) ** 2
     excess = residual / np.sqrt(state.gain**2 * (np.square(state.spectral) @ sigma**2) + of_msi)
     whole = np.split(_figures(state), [2, 4, 4 + bands])
-    errors = np.split(np.sqrt((FOLDS - 1) * np.var(figures, axis=0)), [2, 4, 4 + bands])
+    errors = np.split(np.sqrt((len(figures) - 1) * np.var(figures, axis=0)), [2, 4, 4 + bands])
     return Responses(
         state.spectral,
         state.spatial,
@@ -176,8 +176,8 @@ def _bounds_reached(task: Task, state: State) -> Iterator[str]:
         for name, value, low, high in zip(names, state.theta, LOWEST, HIGHEST, strict=True):
             if min(value - low, high - value) < BOUND:
                 yield (
-                    f"PSF: {name} of {value:.2f} LR pixels is at the bounds of the search, {low:g} to {high:g}; "
-                    "align the images first"
+                    f"PSF: {name} of {value:.2f} LR pixels is at the bounds of the search, "
+                    f"{low:g} to {high:g}; align the images first"
                 )
 
 

@@ -7,10 +7,9 @@ response is estimated here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import ceil
+from math import ceil, isqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,9 @@ REACH = 2  # whole LR pixels around an LR pixel that its response may reach into
 SIDE = 32  # LR pixels of a window
 MOST_LR_PIXELS = 2**15
 MOST_HR_PIXELS = 2**22
-BLOCKS = 4  # along an axis of the scene
 FOLDS = 8
 FEWEST_PIXELS = 50
+FEWEST_FOLDS = 4
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,11 @@ class Part:
     msi: NDArray[np.float32]
     used: NDArray[np.bool_]
 
+    @property
+    def count(self) -> int:
+        """Number of pixels used."""
+        return int(self.used.sum())
+
     def forward(self, operator: SpatialOperator) -> NDArray[np.float64]:
         """The HR-MSI through an operator ``(c, n)`` at the pixels used."""
         return operator.forward(self.msi.astype(np.float64))[:, self.used]
@@ -60,7 +64,8 @@ class PairSample:
     hsi : (C, n) float64
         X at the pixels.
     fold : (n,) int
-        Which of `FOLDS` a pixel belongs to, each two of the 16 rectangles that make up the scene.
+        Which of `FOLDS` a pixel belongs to: of the 4x4 blocks that make up the scene or, of a large
+        scene, a window, each fold has two.
     parts : tuple of Part
         In the order of the pixels.
     ratio : Fraction
@@ -71,6 +76,11 @@ class PairSample:
     parts: tuple[Part, ...]
     ratio: Fraction
 
+    @property
+    def folds(self) -> list[int]:
+        """The folds that have pixels."""
+        return np.unique(self.fold).tolist()
+
     def split(self, fold: int) -> tuple[PairSample, PairSample]:
         """The sample without a fold, and the fold."""
         held = self.fold == fold
@@ -80,8 +90,8 @@ class PairSample:
         parts, start = [], 0
         for part in self.parts:
             used = part.used.copy()
-            used[part.used] = chosen[start : start + np.count_nonzero(part.used)]
-            start += np.count_nonzero(part.used)
+            used[part.used] = chosen[start : start + part.count]
+            start += part.count
             parts.append(replace(part, used=used))
         return replace(self, hsi=self.hsi[:, chosen], fold=self.fold[chosen], parts=tuple(parts))
 
@@ -98,9 +108,9 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
     Raises
     ------
     InputError
-        Fewer than `FEWEST_PIXELS` pixels, or a fold without any.
+        Fewer than `FEWEST_PIXELS` pixels, or than `FEWEST_FOLDS` folds with any.
     """
-    windows = list(_windows(scene))
+    windows, block = _windows(scene)
     hsi, fold, parts = [], [], []
     for done, window in enumerate(windows, start=1):
         read = scene.padded_window(window, REACH)
@@ -109,14 +119,13 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
         y, x = np.mgrid[rows, cols]
         used = _complete(seen) & _inside(y, x, scene, scene.lr_window(window))
         hsi.append(seen.lr_hsi[:, used].astype(np.float64))
-        fold.append(_fold(y, x, scene.lr_shape)[used])
+        fold.append(_fold(y, x, block)[used])
         parts.append(Part(fill_nearest(seen.hr_msi), used))
         progress("sample", done, len(windows))
-    sample = PairSample(
-        np.concatenate(hsi, axis=1), np.concatenate(fold), tuple(parts), scene.spatial_response.ratio
-    )
+    ratio = scene.spatial_response.ratio
+    sample = PairSample(np.concatenate(hsi, axis=1), np.concatenate(fold), tuple(parts), ratio)
     count = len(sample.fold)
-    if count < FEWEST_PIXELS or len(np.unique(sample.fold)) < FOLDS:
+    if count < FEWEST_PIXELS or len(sample.folds) < FEWEST_FOLDS:
         raise InputError(
             f"lr_hsi and hr_msi: {count} LR pixels are valid in both with all that lies within "
             f"{REACH} pixels of them, of which an estimation of responses needs {FEWEST_PIXELS} spread over "
@@ -125,18 +134,30 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
     return sample
 
 
-def _windows(scene: ObservedScene) -> Iterator[Window]:
-    """Windows of whole LR pixels that cover the scene, or as many as the sample may hold of these."""
+def _windows(scene: ObservedScene) -> tuple[list[Window], tuple[int, int]]:
+    """Windows of whole LR pixels, and height and width of a block in LR pixels.
+
+    The windows cover the scene, or are an even grid of as many as memory allows. A covered scene has
+    4x4 blocks, and so has each window of another.
+    """
     ratio = scene.spatial_response.ratio
-    whole = ceil(SIDE / ratio.denominator) * ratio.numerator  # HR pixels
-    windows = list(scene.whole.split(whole))
-    lr_pixels = (whole / ratio) ** 2
-    most = max(1, int(min(MOST_LR_PIXELS // lr_pixels, MOST_HR_PIXELS // whole**2)))
+    side = ceil(SIDE / ratio.denominator) * ratio.numerator  # HR pixels
+    windows = list(scene.whole.split(side))
+    most = max(1, int(min(MOST_LR_PIXELS // (side / ratio) ** 2, MOST_HR_PIXELS // side**2)))
     if len(windows) <= most:
-        yield from windows
-        return
-    for k in range(most):
-        yield windows[(2 * k + 1) * len(windows) // (2 * most)]
+        height, width = scene.lr_shape
+        return windows, (ceil(height / 4), ceil(width / 4))
+    rows, columns = (ceil(n / side) for n in scene.hr_shape)
+    down = min(rows, isqrt(most))
+    across = min(columns, most // down)
+    down = min(rows, most // across)
+    chosen = [windows[y * columns + x] for y in _even(rows, down) for x in _even(columns, across)]
+    return chosen, (SIDE // 4, SIDE // 4)
+
+
+def _even(count: int, chosen: int) -> list[int]:
+    """So many of a number of places, evenly spread."""
+    return [(2 * k + 1) * count // (2 * chosen) for k in range(chosen)]
 
 
 def _complete(seen: Observation) -> NDArray[np.bool_]:
@@ -160,7 +181,7 @@ def _inside(
     )
 
 
-def _fold(y: NDArray[np.intp], x: NDArray[np.intp], shape: tuple[int, int]) -> NDArray[np.intp]:
-    """A fold's rectangles lie two rows and two columns of rectangles apart."""
-    row, column = y * BLOCKS // shape[0], x * BLOCKS // shape[1]
-    return np.asarray(row % 2 * BLOCKS + (column + 2 * (row // 2)) % BLOCKS)
+def _fold(y: NDArray[np.intp], x: NDArray[np.intp], block: tuple[int, int]) -> NDArray[np.intp]:
+    """The fold of a pixel's block; two blocks of a fold lie two rows and two columns of blocks apart."""
+    row, column = y // block[0], x // block[1]
+    return np.asarray(row % 2 * 4 + (column + 2 * (row // 2)) % 4)
