@@ -34,7 +34,7 @@ def test_the_berlin_grids_nest_at_25_thirds():
     found = nest(BERLIN_HSI, BERLIN_MSI, Fraction(25, 3))
     assert found.lr == Window(0, 78, 0, 57)
     assert found.hr == Window(0, 650, 1, 476)
-    # 0.333 HR pixels lie below the corner of pixel 0, 0.667 right of that of pixel 0, so 0.333 left of pixel 1
+    # the HSI's corner lies 0.333 HR pixels below pixel 0, and 0.667 right of it, so 0.333 left of pixel 1
     np.testing.assert_allclose(found.shift, (0.04, -0.04), atol=1e-6)
 
 

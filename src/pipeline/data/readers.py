@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +111,7 @@ class FileScene:
             units=image.units,
             detector=None if image.detector is None else image.detector[self._kept],
         )
-        self.report = {
+        self.report: dict[str, Any] = {
             "path": source.path,
             "product": product_name(source_paths(source)[0]),
             "files": list(source_files(source)),

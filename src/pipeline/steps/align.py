@@ -225,6 +225,7 @@ def first_response(pair: Pair, images: OpenPair) -> tuple[NDArray[np.float64], b
                 f"{path_of(pair.files['msi'])}: has {bands[0]} bands, but `spectral` describes "
                 f"{len(response)}; name the bands of both in the same order"
             )
+        _check_order(response, pair, images)
         return response, True
     if hsi.wavelength is None or msi.wavelength is None:
         return np.full(bands, 1 / bands[1]), False
@@ -242,9 +243,9 @@ def _check_order(response: NDArray[np.float64], pair: Pair, images: OpenPair) ->
     apart = np.flatnonzero(np.abs(centres - msi) > SAME_BAND * msi)
     for band in apart.tolist():
         raise InputError(
-            f"{path_of(pair.files['msi'])}: its band {band + 1} lies at {msi[band]:.0f} nm, row {band + 1} of "
-            f"`spectral` at {centres[band]:.0f} nm; name the bands of `spectral` in the order of the file, which "
-            "is that of its wavelengths"
+            f"{path_of(pair.files['msi'])}: its band {band + 1} lies at {msi[band]:.0f} nm, but that of "
+            f"`spectral` at {centres[band]:.0f} nm; name the bands of `spectral` in the order of the file, "
+            "by wavelength"
         )
 
 
