@@ -296,9 +296,11 @@ def test_networks_with_a_shift(landscape: Scene, landscape_srf: NDArray[Any], ra
     budget = {"width": 32, "spatial_iterations": 2, "spectral_iterations": 2, "crop": 16, "spatial_batch": 1}
     short = {"constant_iterations": 1, "falling_iterations": 1}
     for method in (
-        MiaeSettings.model_validate({"device": "cpu", "budget": short}),
-        CucanetSettings.model_validate({"device": "cpu", "budget": {"constant": 1, "falling": 1}}),
-        ArgsDiffSettings.model_validate({"device": "cpu", "budget": budget, "steps": 3}),
+        MiaeSettings.model_validate({"device": "cpu", "threads": 1, "budget": short}),
+        CucanetSettings.model_validate(
+            {"device": "cpu", "threads": 1, "budget": {"constant": 1, "falling": 1}}
+        ),
+        ArgsDiffSettings.model_validate({"device": "cpu", "threads": 1, "budget": budget, "steps": 3}),
     ):
         assert np.isfinite(build(method).fit(seen).fuse()).all()
 
