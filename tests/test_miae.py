@@ -1,7 +1,6 @@
 """MIAE: its network and loss as published, its constraints, training, blind mode and windows."""
 
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +67,7 @@ def test_network_is_the_published_one_on_upsampled_spectra():
         s = convolved(network.joint[k], convolved(network.own[k], s), y1, z1)
     expected = torch.einsum("be,eyx->byx", network.endmembers, s.clamp(0, 1)).clamp(0, 1)
 
-    upsampling, around = bilinear((6, 5), Fraction(3), Window(0, 18, 0, 15))
+    upsampling, around = bilinear((6, 5), SpatialResponse.box(ratio=3), Window(0, 18, 0, 15))
     assert around == Window(0, 6, 0, 5)
     (fused,) = fused_patches(network, [Patch(lr_hsi, upsampling.to(CPU), hr_msi)])
     assert torch.allclose(fused, expected, atol=1e-5)
@@ -77,10 +76,10 @@ def test_network_is_the_published_one_on_upsampled_spectra():
 
 def test_part_of_an_upsampled_image_is_as_in_the_whole():
     image = np.random.default_rng(0).random((2, 12, 10))
-    ratio = Fraction(5, 2)
-    whole, _ = bilinear((12, 10), ratio, Window(0, 30, 0, 25))
+    response = SpatialResponse.box(ratio="5/2").shifted(0.7, -1.2)
+    whole, _ = bilinear((12, 10), response, Window(0, 30, 0, 25))
     window = Window(7, 19, 3, 25)
-    part, around = bilinear((12, 10), ratio, window)
+    part, around = bilinear((12, 10), response, window)
     inside = part.forward(image[:, *around.slices])
     assert np.allclose(inside, whole.forward(image)[:, *window.slices], atol=1e-12)
 
@@ -117,6 +116,7 @@ def test_loss_has_the_hand_worked_value():
     [
         SpatialResponse.bicubic(ratio=4),
         SpatialResponse.gaussian(ratio="5/2", fwhm=1),
+        SpatialResponse.gaussian(ratio="5/2", fwhm=1).shifted(0.7, -1.2),
         SpatialResponse.from_psf([[0, 1, 2], [1, 3, 1], [2, 0, 0]], ratio=2),
         SpatialResponse.from_psf([[1.0]], ratio=3),
     ],

@@ -288,27 +288,19 @@ def test_sharp_responses_of_ratio_one(landscape: Scene, landscape_srf: NDArray[A
     assert psnr(cube, landscape.data) > psnr(seen.lr_hsi, landscape.data)
 
 
-@pytest.mark.parametrize("ratio", [1, 4])
-def test_miae_with_a_shift(landscape: Scene, landscape_srf: NDArray[Any], ratio: int) -> None:
-    settings = MiaeSettings.model_validate(
-        {"device": "cpu", "budget": {"constant_iterations": 1, "falling_iterations": 2}}
-    )
-    response = SpatialResponse.gaussian(ratio=ratio, fwhm=1.0).shifted(*SHIFT)
-    seen = observed(landscape, landscape_srf, response, (16, 16))
-    assert np.isfinite(build(settings).fit(seen).fuse()).all()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("ratio", [1, 4])
-def test_cucanet_and_args_diff_with_a_shift(
-    landscape: Scene, landscape_srf: NDArray[Any], ratio: int
-) -> None:
+def test_networks_with_a_shift(landscape: Scene, landscape_srf: NDArray[Any], ratio: int) -> None:
     response = SpatialResponse.gaussian(ratio=ratio, fwhm=1.0).shifted(*SHIFT)
     seen = observed(landscape, landscape_srf, response)
     budget = {"width": 32, "spatial_iterations": 2, "spectral_iterations": 2, "crop": 16, "spatial_batch": 1}
+    short = {"constant_iterations": 1, "falling_iterations": 1}
     for method in (
-        CucanetSettings.model_validate({"device": "cpu", "budget": {"constant": 1, "falling": 1}}),
-        ArgsDiffSettings.model_validate({"device": "cpu", "budget": budget, "steps": 3}),
+        MiaeSettings.model_validate({"device": "cpu", "threads": 1, "budget": short}),
+        CucanetSettings.model_validate(
+            {"device": "cpu", "threads": 1, "budget": {"constant": 1, "falling": 1}}
+        ),
+        ArgsDiffSettings.model_validate({"device": "cpu", "threads": 1, "budget": budget, "steps": 3}),
     ):
         assert np.isfinite(build(method).fit(seen).fuse()).all()
 
