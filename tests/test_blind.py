@@ -271,6 +271,12 @@ def test_too_little_data_is_one_clear_line(textile):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["lr_hsi", "hr_msi"])
+def test_an_image_of_zeros_is_refused(textile, name):
+    with pytest.raises(InputError, match=f"{name}: every valid value is 0"):
+        estimate_responses(replace(textile, **{name: np.zeros_like(getattr(textile, name))}))
+
+
 def test_a_reversed_band_and_a_wrong_support_are_refused(textile):
     scene = replace(textile, hr_msi=(textile.hr_msi.max() - textile.hr_msi).astype(np.float32))
     with pytest.raises(InputError, match=r"hr_msi: band \d falls where the HSI bands"):

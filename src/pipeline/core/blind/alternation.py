@@ -28,7 +28,7 @@ TURNS = 40
 TOLERANCE = 2e-4  # LR pixels that FWHM and shift move in a turn
 CHOICES = 2  # turns in which the smoothness of R is chosen anew
 RELAXATION = (0.5, 6.0)  # bounds of Aitken's factor
-KERNEL_TURNS = 2
+KERNEL_TURNS = 3
 
 
 @dataclass(frozen=True)
