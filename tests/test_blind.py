@@ -271,6 +271,12 @@ def test_too_little_data_is_one_clear_line(textile):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["lr_hsi", "hr_msi"])
+def test_an_image_of_zeros_is_refused(textile, name):
+    with pytest.raises(InputError, match=f"{name}: every valid value is 0"):
+        estimate_responses(replace(textile, **{name: np.zeros_like(getattr(textile, name))}))
+
+
 def test_a_reversed_band_and_a_wrong_support_are_refused(textile):
     scene = replace(textile, hr_msi=(textile.hr_msi.max() - textile.hr_msi).astype(np.float32))
     with pytest.raises(InputError, match=r"hr_msi: band \d falls where the HSI bands"):
@@ -423,6 +429,14 @@ def test_width_and_centre_of_responses():
     assert width_of(response) == pytest.approx([1.0, 1.5])
     assert centre_of(response) == pytest.approx([0.1, 0])
     assert centre_of(SpatialResponse.from_psf(psf[1:], ratio=4)) == pytest.approx([-0.125, 0])
+    for ratio in (2, 5, "25/3"):
+        assert centre_of(SpatialResponse.gaussian(ratio=ratio, fwhm=1.3).shifted(0.3, -0.7)) == pytest.approx(
+            [0.3, -0.7], abs=0.002
+        )
+    sampled = np.exp(-0.5 * ((np.array([0, 1]) - 0.3) / (0.75 / 2.354820)) ** 2)
+    assert centre_of(SpatialResponse.gaussian(ratio=1, fwhm=0.75).shifted(0.3, 0)) == pytest.approx(
+        [sampled[1] / sampled.sum(), 0], abs=1e-6
+    )
     position = np.arange(21) - 10.0
     bell = np.exp(-0.5 * (position / 3) ** 2)
     assert width_of(SpatialResponse.from_psf(np.outer(bell, bell), ratio=4)) == pytest.approx(

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.blind.gaussian import HIGHEST, LOWEST, fit_gaussian, gaussian
+from pipeline.core.blind.gaussian import bounds, fit_gaussian, gaussian
 from pipeline.core.blind.kernels import choose_weight, fit_kernel, quadratics
 from pipeline.core.blind.sample import PairSample
 from pipeline.core.blind.spectral import calibrate, choose_weights, fit_rows, moments_of, unexplained
@@ -85,7 +85,7 @@ class State:
 def start_from(spectral: Array, spatial: SpatialResponse) -> State:
     """The state before anything is estimated."""
     bands = len(spectral)
-    theta = np.clip([spatial.fwhm or 1.0, *spatial.shift], LOWEST, HIGHEST)
+    theta = np.clip([spatial.fwhm or 1.0, *spatial.shift], *bounds(spatial.ratio))
     return State(spectral, np.ones(bands), np.zeros(bands), spatial, theta)
 
 
@@ -117,7 +117,7 @@ def _gaussian_turns(sample: PairSample, task: Task, state: State, progress: Prog
         if turn > choices + 1:
             bend = moved - before
             factor = float(np.clip(-factor * (before @ bend) / (bend @ bend), *RELAXATION))
-        state = replace(state, theta=np.clip(state.theta + factor * moved, LOWEST, HIGHEST))
+        state = replace(state, theta=np.clip(state.theta + factor * moved, *bounds(sample.ratio)))
         before = moved
     state = replace(state, spatial=gaussian(state.theta, sample))
     return spectral_turn(sample, task, state)

@@ -7,6 +7,8 @@ what is to be explained. R is taken as known.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
@@ -18,8 +20,9 @@ from pipeline.core.spatial import SpatialResponse
 Vector = NDArray[np.float64]
 DIFFERENCE = 0.01  # LR pixels on either side in the Jacobian's differences
 PASSES = 2  # the second with the bands' variances of the first
-LOWEST = np.array([0.2, -1.5, -1.5])  # FWHM, rows and columns in LR pixels; the sample
-HIGHEST = np.array([3.0, 1.5, 1.5])  # holds what lies within 2.5 of a pixel's centre
+NARROWEST, WIDEST = 0.2, 3.0  # FWHM in LR pixels
+NARROWEST_HR = 0.5  # in HR pixels: below, a shifted Gaussian may fall between the samples
+FARTHEST = 1.5  # LR pixels of shift; the sample holds what lies within 2.5 of a pixel's centre
 
 
 def fit_gaussian(sample: PairSample, matched: Vector, theta: Vector, offset: bool) -> Vector:
@@ -56,7 +59,7 @@ def fit_gaussian(sample: PairSample, matched: Vector, theta: Vector, offset: boo
             lambda theta, w=weight: (w * residual(theta)).ravel(),
             theta,
             lambda theta, w=weight: (w * jacobian(theta)).reshape(3, -1).T,
-            bounds=(LOWEST, HIGHEST),
+            bounds=bounds(sample.ratio),
             xtol=1e-6,
         )
         theta = found.x
@@ -67,3 +70,9 @@ def gaussian(theta: Vector, sample: PairSample) -> SpatialResponse:
     """The Gaussian of a FWHM and a shift (rows, columns)."""
     fwhm, dy, dx = map(float, theta)
     return SpatialResponse.gaussian(ratio=sample.ratio, fwhm=fwhm).shifted(dy, dx)
+
+
+def bounds(ratio: Fraction) -> tuple[Vector, Vector]:
+    """Lowest and highest FWHM and shift (rows, columns) of the search, in LR pixels."""
+    narrowest = max(NARROWEST, NARROWEST_HR / float(ratio))
+    return np.array([narrowest, -FARTHEST, -FARTHEST]), np.array([WIDEST, FARTHEST, FARTHEST])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.blind.alternation import Spatial, Spectral, State, Task, alternate, start_from
-from pipeline.core.blind.gaussian import HIGHEST, LOWEST
+from pipeline.core.blind.gaussian import bounds
 from pipeline.core.blind.goodness import hr_noise, warnings_of
 from pipeline.core.blind.sample import PairSample, read_sample
 from pipeline.core.blind.shape import centre_of, width_of
@@ -173,7 +173,7 @@ def _bounds_reached(task: Task, state: State) -> Iterator[str]:
     """One line for each of the PSF's parameters that the search did not find inside its bounds."""
     if task.spatial != "given":
         names = ("FWHM", "shift along rows", "shift along columns")
-        for name, value, low, high in zip(names, state.theta, LOWEST, HIGHEST, strict=True):
+        for name, value, low, high in zip(names, state.theta, *bounds(state.spatial.ratio), strict=True):
             if min(value - low, high - value) < BOUND:
                 yield (
                     f"PSF: {name} of {value:.2f} LR pixels is at the bounds of the search, "

@@ -108,7 +108,7 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
     Raises
     ------
     InputError
-        Fewer than `FEWEST_PIXELS` pixels, or than `FEWEST_FOLDS` folds with any.
+        Fewer than `FEWEST_PIXELS` pixels, or than `FEWEST_FOLDS` folds with any; an image of zeros.
     """
     windows, block = _windows(scene)
     hsi, fold, parts = [], [], []
@@ -131,6 +131,9 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
             f"{REACH} pixels of them, of which an estimation of responses needs {FEWEST_PIXELS} spread over "
             "the scene; use a larger scene with less no-data, or give the responses"
         )
+    for name, empty in (("lr_hsi", not sample.hsi.any()), ("hr_msi", not any(p.msi.any() for p in parts))):
+        if empty:
+            raise InputError(f"{name}: every valid value is 0, expected radiance or reflectance above 0")
     return sample
 
 

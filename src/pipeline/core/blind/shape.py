@@ -1,7 +1,8 @@
 """Width and centre of a PSF along rows and columns.
 
-A kernel's are those of its marginal profiles: the width at half the maximum, linear between the
-samples, and the centroid. Nothing is estimated here.
+A kernel's width is that of its marginal profiles at half their maximum, linear between the samples.
+The centre is the centroid of the weights as they are sampled on the HR grid: of a Gaussian narrower
+than an HR pixel it is not the nominal one. Nothing is estimated here.
 """
 
 from __future__ import annotations
@@ -23,11 +24,21 @@ def width_of(response: SpatialResponse) -> Array:
 
 
 def centre_of(response: SpatialResponse) -> Array:
-    """Where the PSF is centred against the LR pixel's place on the grid (2,), in LR pixels."""
-    if response.psf is None:
-        return np.array(response.shift)
-    centroids = [p @ (np.arange(p.size) - (p.size - 1) / 2) for p in _profiles(response)]
-    return np.array(response.shift) + np.array(centroids) / float(response.ratio)
+    """Where the PSF is centred against the LR pixel's place on the grid (2,), in LR pixels.
+
+    The mean over all positions of LR pixels on the HR grid, which repeat where the ratio is not whole.
+    """
+    ratio, margin = response.ratio, response.support_lr + 1
+    around = -(-2 * margin // ratio.denominator) + 1  # whole periods of the positions
+    size = around * ratio.numerator
+    operator = response.operator(size, size)
+    lr = np.arange(margin, margin + ratio.denominator)
+    places = (lr + 0.5) * float(ratio) - 0.5
+    centroids = []
+    for factors, others in ((operator.rows, operator.cols), (operator.cols, operator.rows)):
+        weights = sum(f[lr] * o[lr].sum(axis=1, keepdims=True) for f, o in zip(factors, others, strict=True))
+        centroids.append(np.mean((weights @ np.arange(size)) / weights.sum(axis=1) - places))
+    return np.array(centroids) / float(ratio)
 
 
 def _profiles(response: SpatialResponse) -> tuple[Array, Array]:
