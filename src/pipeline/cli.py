@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from pipeline.config import Experiment, json_schema, load_experiment
 from pipeline.datasets_cli import datasets
 from pipeline.errors import InputError
+from pipeline.pairs_cli import inspect, pair
 from pipeline.products import Products
 from pipeline.scenes import Estimation, Scene
 from pipeline.settings import MethodEntry
@@ -54,6 +55,8 @@ app = typer.Typer(
     help="Hyperspectral-multispectral image fusion, step by step.",
 )
 app.add_typer(datasets, name="datasets")
+app.command()(inspect)
+app.command()(pair)
 Settings = Annotated[str, typer.Option(help="JSON text of the step's part of the configuration")]
 Seed = Annotated[int, typer.Option(min=0, help="seed of the random draws")]
 Ledger = Annotated[Path, typer.Option(help="ledger (X.json) of the store X.zarr")]

@@ -147,7 +147,17 @@ def open_pair(pair: Pair, digests: dict[str, str | None]) -> OpenPair:
         A file cannot be used or the two do not belong together.
     """
     hsi = FileScene(recorded(pair.hsi, digests["hsi"]))
-    msi = open_msi(pair.msi, digests["msi"])
+    return on_nested_grids(pair, hsi, open_msi(pair.msi, digests["msi"]))
+
+
+def on_nested_grids(pair: Pair, hsi: FileScene, msi: OpenScene) -> OpenPair:
+    """The images of a pair, the MSI resampled where its grid does not nest.
+
+    Raises
+    ------
+    InputError
+        The two do not belong together.
+    """
     names = path_of(pair.hsi), path_of(pair.files["msi"])
     grids = (
         Raster(names[0], (hsi.shape[1], hsi.shape[2]), hsi.metadata),

@@ -1,0 +1,72 @@
+"""The commands `pipeline inspect` and `pipeline pair`: from two files to an experiment, for people.
+
+Errors end as in `cli`. Nothing of the workflow runs here.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PATH = "file, folder of a product or pattern of tiles; file::variable where a file holds several arrays"
+
+
+def inspect(paths: Annotated[list[str], typer.Argument(metavar="PATH...", help=PATH)]) -> None:
+    """Say what files hold and, of two (first the HSI), how their grids nest."""
+    from pipeline.steps import inspect as files
+
+    logging.getLogger("pipeline.data.readers").setLevel(logging.ERROR)  # the table names bands left out
+    seen = []
+    for path in paths:
+        seen.append(files.inspect(files.source_of(path)))
+        _print(path, seen[-1].lines())
+    if len(seen) == 2:
+        _print("HSI on MSI", files.pair_lines(files.paired(seen[0], seen[1])))
+
+
+def pair(
+    hsi: Annotated[str, typer.Argument(help=PATH)],
+    msi: Annotated[str, typer.Argument(help="the same of the sharp image")],
+    out: Annotated[Path, typer.Option(help="experiment to write, such as config/my_pair.yaml")],
+    name: Annotated[str | None, typer.Option(help="of the scene; default: the experiment's")] = None,
+    scale_hsi: Annotated[
+        float | None, typer.Option(help="HSI's values are divided by it; 10000 for reflectance x 10000")
+    ] = None,
+    scale_msi: Annotated[float | None, typer.Option(help="the same of the MSI")] = None,
+    sensor: Annotated[
+        str | None, typer.Option(help="multispectral sensor whose published bands give R, such as sentinel2a")
+    ] = None,
+    bands: Annotated[
+        str | None, typer.Option(help="its bands in the order of the file, such as B2,B3,B4,B8")
+    ] = None,
+    ratio: Annotated[
+        str | None, typer.Option(help="LR pixel size over HR pixel size, where the files do not tell")
+    ] = None,
+    products: Annotated[
+        bool, typer.Option("--products/--no-products", help="export fused cubes as COG with a quality layer")
+    ] = True,
+) -> None:
+    """Write the experiment of a real pair, after checking that both files can be read and overlap."""
+    from pipeline.steps import pair as step
+
+    request = step.Request(
+        hsi=hsi,
+        msi=msi,
+        out=out,
+        scene=name,
+        scale_hsi=scale_hsi,
+        scale_msi=scale_msi,
+        sensor=sensor,
+        bands=[band.strip() for band in bands.split(",")] if bands else None,
+        ratio=ratio,
+        products=products,
+    )
+    typer.echo(step.run(request))
+    typer.echo(f"  next       pipeline check {out}")
+
+
+def _print(title: str, lines: list[tuple[str, str]]) -> None:
+    typer.echo("\n".join([title, *(f"  {label:12} {text}" for label, text in lines)]))

@@ -1,0 +1,249 @@
+"""What files hold and how the grids of two nest, in lines for people.
+
+Not a step of the workflow: `pipeline inspect` and `pipeline pair` ask before an experiment is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import hypot
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.crs import CRS
+from rasterio.errors import RasterioError
+
+from pipeline.core.window import Window
+from pipeline.data.grids import Nesting
+from pipeline.data.pairs import OpenPair, on_nested_grids
+from pipeline.data.readers import FileScene
+from pipeline.data.scene import Metadata
+from pipeline.data.source_files import source_paths
+from pipeline.scenes import FileSource, Pair
+
+SAMPLE = 128  # pixels, side of the window in the middle of which values are told
+LARGEST_REFLECTANCE = 10.0  # values beyond it are in other units, or scaled
+LARGEST_SCALED = 20_000.0  # of reflectance times 10000
+ARRAYS = {".mat": "MATLAB", ".npz": "NumPy", ".npy": "NumPy"}
+HDF5 = (".h5", ".hdf5", ".he5", ".nc")
+Line = tuple[str, str]
+
+
+def source_of(text: str) -> FileSource:
+    """A source as people write it: a path, or `path::variable` for a file of several arrays."""
+    path, _, variable = text.partition("::")
+    return FileSource(kind="file", path=path, variable=variable or None)
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A file and what a look into it tells.
+
+    Attributes
+    ----------
+    source : FileSource
+    scene : FileScene
+    values : (float, float) or None
+        2 % and 98 % of the values in the middle of the scene; None where it holds none.
+    """
+
+    source: FileSource
+    scene: FileScene
+    values: tuple[float, float] | None
+
+    @property
+    def unit_unknown(self) -> bool:
+        """Whether values are too large for reflectance and the file does not say what they are."""
+        return (
+            self.scene.metadata.units is None
+            and self.values is not None
+            and self.values[1] > LARGEST_REFLECTANCE
+        )
+
+    @property
+    def guess(self) -> str:
+        """What values of an unknown unit may be."""
+        assert self.values is not None
+        return "reflectance x 10000" if self.values[1] <= LARGEST_SCALED else "scaled by some number"
+
+    def lines(self) -> list[Line]:
+        """Label and text of what is known of the file."""
+        scene, place = self.scene, self.scene.metadata
+        bands, height, width = scene.shape
+        found = [
+            ("format", format_of(self.source)),
+            ("size", f"{height} rows x {width} columns"),
+            ("bands", f"{bands} of {scene.report['file_bands']}{_names(scene)}"),
+            ("wavelengths", _spectral(place)),
+            ("detectors", _detectors(place)),
+            *_place(place),
+            ("units", place.units or "not told"),
+            ("values", self._values()),
+            ("no data", f"{100 * scene.report['nodata_share']:.2g} % of the values"),
+        ]
+        left_out = [
+            ("left out", f"bands {_ranges(one['bands'])} (0-based): {one['reason']}")
+            for one in scene.report["left_out"]
+        ]
+        return found + (left_out or [("left out", "no band")])
+
+    def summary(self) -> str:
+        """Bands, wavelengths and pixels in one line."""
+        place, (bands, height, width) = self.scene.metadata, self.scene.shape
+        size = _pixel(place) if place.transform else "without a place"
+        return f"{bands} bands, {_spectral(place)}, {height} x {width} pixels, {size}"
+
+    def _values(self) -> str:
+        if self.values is None:
+            return "none in the middle of the scene"
+        text = (
+            f"{self.values[0]:.4g} to {self.values[1]:.4g} (2 and 98 % of those in the middle of the scene)"
+        )
+        return f"{text}; {self.guess}?" if self.unit_unknown else text
+
+
+def inspect(source: FileSource) -> Inspected:
+    """Open a file and look at it.
+
+    Raises
+    ------
+    InputError
+        The file cannot be used.
+    """
+    scene = FileScene(source)
+    (y0, y1), (x0, x1) = (
+        (max(0, (side - SAMPLE) // 2), min(side, (side + SAMPLE) // 2)) for side in scene.shape[1:]
+    )
+    sample = scene.read(Window(y0, y1, x0, x1))
+    seen = sample[np.isfinite(sample)]
+    values = None if seen.size == 0 else np.percentile(seen, (2, 98)).tolist()
+    return Inspected(source, scene, values and (values[0], values[1]))
+
+
+def paired(hsi: Inspected, msi: Inspected, pair: Pair | None = None) -> OpenPair:
+    """Two files as the images of a pair.
+
+    Raises
+    ------
+    InputError
+        They do not belong together.
+    """
+    return on_nested_grids(pair or Pair(hsi=hsi.source, msi=msi.source), hsi.scene, msi.scene)
+
+
+def pair_lines(images: OpenPair) -> list[Line]:
+    """Label and text of how the grids of two images lie on each other.
+
+    Raises
+    ------
+    InputError
+        They do not overlap.
+    """
+    nesting, ratio = images.nesting(), images.ratio
+    y, x = (value * float(ratio) for value in nesting.shift)
+    how = "the MSI is resampled onto the HSI's grid" if images.resampled else "the grids nest"
+    exact = "" if ratio.denominator == 1 else f" = {float(ratio):.4g}"
+    return [
+        ("ratio", f"{ratio}{exact} HR pixels in an LR pixel; {how}"),
+        ("in common", f"{common(nesting)} ({_share(nesting, images):.0f} % of the HSI)"),
+        ("rest", f"{y:+.3f} rows, {x:+.3f} columns of HR pixels between their corners, taken up by the PSF"),
+    ]
+
+
+def common(nesting: Nesting) -> str:
+    """The footprint that two images have in common."""
+    (rows, columns), (height, width) = nesting.lr.shape, nesting.hr.shape
+    return f"{rows} x {columns} LR pixels = {height} x {width} HR pixels"
+
+
+def format_of(source: FileSource) -> str:
+    """Name of a source's product or file format."""
+    from pipeline.data.products import product_name
+
+    paths = source_paths(source)
+    path = paths[0]
+    tiles = f"{len(paths)} tiles of " if len(paths) > 1 else ""
+    known = product_name(path) or ARRAYS.get(path.suffix) or ("HDF5" if path.suffix in HDF5 else None)
+    return tiles + (known or _driver(path))
+
+
+def _driver(path: Path) -> str:
+    try:
+        with rasterio.open(path) as file:
+            return str(file.driver)
+    except RasterioError:
+        return path.suffix
+
+
+def _names(scene: FileScene) -> str:
+    return f": {', '.join(names)}" if (names := scene.report["names"]) else ""
+
+
+def _spectral(place: Metadata) -> str:
+    if place.wavelength is None:
+        return "no wavelengths"
+    text = _range(place.wavelength)
+    return f"{text} nm" + ("" if place.fwhm is None else f", FWHM {_range(place.fwhm)} nm")
+
+
+def _detectors(place: Metadata) -> str:
+    if place.detector is None:
+        return "one, or not told"
+    names = list(dict.fromkeys(place.detector.tolist()))
+    counts = [f"{name} {np.count_nonzero(place.detector == name)} bands" for name in names]
+    if place.wavelength is None:
+        return ", ".join(counts)
+    return ", ".join(
+        f"{text} {_range(place.wavelength[place.detector == name])} nm"
+        for name, text in zip(names, counts, strict=True)
+    )
+
+
+def _place(place: Metadata) -> list[Line]:
+    if place.crs is None or place.transform is None:
+        return [("CRS", "none: its place on Earth is not known")]
+    crs = CRS.from_user_input(place.crs)
+    name = crs.to_wkt().split('"')[1]
+    code = f"EPSG:{epsg}, " if (epsg := crs.to_epsg()) else ""
+    a, b, c, d, e, f = place.transform
+    turned = "" if b == d == 0 and a > 0 > e else f"; not north-up: affine {a:g}, {b:g}, {d:g}, {e:g}"
+    return [
+        ("CRS", f"{code}{name}"),
+        ("pixel", _pixel(place)),
+        ("corner", f"x {c:.10g}, y {f:.10g} (of the first pixel){turned}"),
+    ]
+
+
+def _pixel(place: Metadata) -> str:
+    assert place.transform is not None
+    a, b, _, d, e, _ = place.transform
+    unit = "" if place.crs is None else f" {CRS.from_user_input(place.crs).units_factor[0]}"
+    return f"{hypot(b, e):.6g} x {hypot(a, d):.6g}{unit}"
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = f"{values.min():.6g}", f"{values.max():.6g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _ranges(bands: list[int]) -> str:
+    """Band numbers with those in a row as first-last.
+
+    >>> _ranges([3, 4, 5, 9])
+    '3-5, 9'
+    """
+    rows: list[list[int]] = []
+    for band in sorted(bands):
+        if rows and band == rows[-1][-1] + 1:
+            rows[-1].append(band)
+        else:
+            rows.append([band])
+    return ", ".join(str(row[0]) if len(row) == 1 else f"{row[0]}-{row[-1]}" for row in rows)
+
+
+def _share(nesting: Nesting, images: OpenPair) -> float:
+    """Percentage of the HSI's pixels that both images have."""
+    rows, columns = nesting.lr.shape
+    height, width = images.hsi.shape[1:]
+    return 100 * rows * columns / (height * width)
