@@ -145,7 +145,7 @@ def pair_lines(images: OpenPair) -> list[Line]:
     how = "the MSI is resampled onto the HSI's grid" if images.resampled else "the grids nest"
     exact = "" if ratio.denominator == 1 else f" = {float(ratio):.4g}"
     return [
-        ("ratio", f"{ratio}{exact} HR pixels in an LR pixel; {how}"),
+        ("ratio", f"an LR pixel is {ratio}{exact} HR pixels wide; {how}"),
         ("in common", f"{common(nesting)} ({_share(nesting, images):.0f} % of the HSI)"),
         ("rest", f"{y:+.3f} rows, {x:+.3f} columns of HR pixels between their corners, taken up by the PSF"),
     ]

@@ -163,7 +163,7 @@ def _text(
     nesting = images.nesting()
     lines = [
         "# Written by `pipeline pair`, to be edited. docs/real-data.md says what to look at; every key",
-        "# with its default is in config/schema.json. Paths are seen from the folder in which snakemake runs.",
+        "# with its default is in config/schema.json. Paths are seen from the folder where snakemake runs.",
         f"experiment: {experiment}",
         "scenes:",
         f"  {scene}:",
@@ -214,8 +214,8 @@ def _spectral(pair: Pair, known: bool) -> list[str]:
     if isinstance(pair.spectral, SensorResponse):
         bands = json.dumps(pair.spectral.bands)
         return [f"      spectral: {{kind: sensor, sensor: {pair.spectral.sensor}, bands: {bands}}}"]
-    origin = "the MSI's own band centres and widths" if known else "nothing, so it is estimated"
-    return [f"      # spectral: {{kind: table, path: ...}}   here R comes from {origin}"]
+    origin = "comes from the MSI's own band centres and widths" if known else "is not told and is estimated"
+    return [f"      # spectral: {{kind: table, path: ...}}   here R {origin}"]
 
 
 def _ratio(pair: Pair, nesting: Nesting) -> list[str]:
@@ -237,9 +237,7 @@ def _estimation(hsi: Inspected, msi: Inspected, known: bool) -> list[str]:
     units = [one.scene.metadata.units for one in (hsi, msi)]
     offset = "true" if units[0] != units[1] and None not in units else "false"
     spectral = (
-        "calibrated   # R as above, times a gain of each band"
-        if known
-        else "estimated   # R from both images"
+        "calibrated   # R as above, times a gain of each band" if known else "estimated   # from both images"
     )
     return [
         f"      spectral_response: {spectral}",
@@ -258,8 +256,8 @@ def _dtype(hsi: Inspected) -> str:
 def _wald(scene: str, nesting: Nesting) -> list[str]:
     """The scene one Wald level down, where the images are large enough for it."""
     least = nesting.ratio.numerator + nesting.ratio.denominator  # the shift may cost pixels
-    if nesting.ratio == 1 or min(nesting.lr.shape) < least:
-        return [
-            f"  # {scene}_wald: {{wald: {scene}}}   the images are too small for another level of this ratio"
-        ]
+    if nesting.ratio == 1:
+        return []
+    if min(nesting.lr.shape) < least:
+        return [f"  # {scene}_wald: {{wald: {scene}}}   too small for another level of this ratio"]
     return [f"  {scene}_wald: {{wald: {scene}}}   # judged one level down, with the HSI as reference"]
