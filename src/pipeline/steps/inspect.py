@@ -10,13 +10,12 @@ from math import hypot
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
 
 from pipeline.core.window import Window
 from pipeline.data.grids import Nesting
 from pipeline.data.pairs import OpenPair, on_nested_grids
+from pipeline.data.raster import open_raster
 from pipeline.data.readers import FileScene
 from pipeline.data.scene import Metadata
 from pipeline.data.source_files import source_paths
@@ -169,11 +168,8 @@ def format_of(source: FileSource) -> str:
 
 
 def _driver(path: Path) -> str:
-    try:
-        with rasterio.open(path) as file:
-            return str(file.driver)
-    except RasterioError:
-        return path.suffix
+    with open_raster(path) as file:
+        return str(file.driver)
 
 
 def _names(scene: FileScene) -> str:
