@@ -27,22 +27,23 @@ from pipeline.core.alignment import (
     most_precise,
     resampled_bands,
 )
+from pipeline.core.blind.goodness import srf_coverage
 from pipeline.core.estimation import estimate_hsi_noise, matched_pixels
 from pipeline.core.observation import ObservedScene, Progress
 from pipeline.core.spatial import SpatialResponse
-from pipeline.core.spectral import band_spacing, gaussian_response
+from pipeline.core.spectral import band_spacing
 from pipeline.core.window import Window
 from pipeline.data.catalogue import path_of
 from pipeline.data.files import json_digest, read_json
 from pipeline.data.grids import Nesting, Offset, cropped
 from pipeline.data.pairs import OpenPair, ScenePart, open_pair
-from pipeline.data.response_files import read_response
+from pipeline.data.response_files import read_response, srf_curves
 from pipeline.data.scene import Metadata, crop_window, shifted
 from pipeline.data.schema import observation_dataset, placeholder, valid_pixels
 from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
-from pipeline.scenes import BandsOf, Crop, Pair
+from pipeline.scenes import BandsOf, Crop, GaussianResponse, Pair, SpectralConfig
 from pipeline.scenes import Scene as SceneConfig
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
@@ -133,26 +134,30 @@ def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -
     InputError
         The images do not overlap, or lie further apart than the configuration allows.
     """
-    response, known = first_response(pair, images)
+    bands = told_bands(pair, images)
     detector = images.hsi.metadata.detector if pair.alignment.detectors == "each" else None
     blur = pair.spatial.build() if pair.spatial else None
     start = blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=START_FWHM)
-    placed, found = _placement(pair, images, start, response, detector, known, progress)
+    placed, found = _placement(pair, images, start, bands, detector, progress)
     nesting = images.nesting(placed.shift)
     if crop is not None:
         nesting = cropped(nesting, _whole_pixels(crop, nesting))
     fitted = found.overall.fwhm if found else START_FWHM
     scene = _scene(
-        images, nesting, blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=fitted), response
+        images, nesting, blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=fitted), bands.response
     )
     if detector is not None and placed.moved:
-        bands = resampled_bands(scene.lr_hsi, detector, placed.moved, placed.detector)
-        scene = replace(scene, lr_hsi=bands)
+        together = resampled_bands(scene.lr_hsi, detector, placed.moved, placed.detector)
+        scene = replace(scene, lr_hsi=together)
     scene = _with_noise(scene, progress)
     transform = shifted(images.msi.metadata.transform, nesting.hr.y0, nesting.hr.x0)
     like = replace(images.hsi.metadata, crs=images.msi.metadata.crs, transform=transform)
-    report = _report(pair, images, nesting, placed, found)
-    return Aligned(scene, like, report | {"spectral_known": known})
+    report = _report(pair, images, nesting, placed, found) | {
+        "spectral_known": bands.known,
+        "msi_bands": bands.names,
+        "coverage": bands.coverage,
+    }
+    return Aligned(scene, like, report)
 
 
 @dataclass(frozen=True)
@@ -181,9 +186,8 @@ def _placement(
     pair: Pair,
     images: OpenPair,
     start: SpatialResponse,
-    response: NDArray[np.float64],
+    bands: Bands,
     detector: NDArray[np.str_] | None,
-    known: bool,
     progress: Progress,
 ) -> tuple[Placement, Alignments | None]:
     """The configured shift, or the estimated one with all that was found."""
@@ -191,8 +195,8 @@ def _placement(
     if given != "estimated":
         return Placement(given), None
     coarse = images.nesting()
-    scene = _scene(images, coarse, start, response)
-    found = estimate_alignment(scene, detector, progress, spectral_known=known)
+    scene = _scene(images, coarse, start, bands.response)
+    found = estimate_alignment(scene, detector, progress, spectral_known=bands.known)
     trusted = {name: one for name, one in found.detectors.items() if one.by_response} or found.detectors
     name = most_precise(trusted) if trusted else ""
     best = trusted[name] if name else found.overall
@@ -213,25 +217,55 @@ def _displaced(one: Alignment, other: Alignment) -> bool:
     )
 
 
-def first_response(pair: Pair, images: OpenPair) -> tuple[NDArray[np.float64], bool]:
-    """R ``(c, C)`` as the configuration or the MSI's own bands tell, else a flat one; whether it is told."""
-    hsi, msi = images.hsi.metadata, images.msi.metadata
-    bands = images.msi.shape[0], images.hsi.shape[0]
-    spectral = pair.msi.spectral if isinstance(pair.msi, BandsOf) else pair.spectral
-    if spectral is not None:
-        response = read_response(spectral, hsi.wavelength, hsi.fwhm)
-        if len(response) != bands[0]:
-            raise InputError(
-                f"{path_of(pair.files['msi'])}: has {bands[0]} bands, but `spectral` describes "
-                f"{len(response)}; name the bands of both in the same order"
-            )
-        _check_order(response, pair, images)
-        return response, True
-    if hsi.wavelength is None or msi.wavelength is None:
-        return np.full(bands, 1 / bands[1]), False
+@dataclass(frozen=True)
+class Bands:
+    """What is told of the MSI's bands before anything is estimated.
+
+    Attributes
+    ----------
+    response : (c, C) float64
+        R; a flat one where nothing is told.
+    known : bool
+    names : list of str
+    coverage : (c,) list of float, or None
+        Share of each band's SRF that the HSI sees.
+    """
+
+    response: NDArray[np.float64]
+    known: bool
+    names: list[str]
+    coverage: list[float] | None = None
+
+
+def told_bands(pair: Pair, images: OpenPair) -> Bands:
+    """The MSI's bands as the configuration or its file describes them."""
+    spectral, names = described_bands(pair, images), band_names(pair, images)
+    hsi = images.hsi.metadata
+    count, hsi_bands = images.msi.shape[0], images.hsi.shape[0]
+    if spectral is None:
+        return Bands(np.full((count, hsi_bands), 1 / hsi_bands), False, names)
+    response = read_response(spectral, hsi.wavelength, hsi.fwhm)
+    if len(response) != count:
+        raise InputError(
+            f"{path_of(pair.files['msi'])}: has {count} bands, but `spectral` describes {len(response)}; "
+            "name the bands of both in the same order"
+        )
+    _check_order(response, pair, images)
+    curves = srf_curves(spectral)
+    if curves is None or hsi.wavelength is None:
+        return Bands(response, True, names)
+    coverage = [float(srf_coverage(*curve, hsi.wavelength, hsi.fwhm)[0]) for curve in curves]
+    return Bands(response, True, names, coverage)
+
+
+def described_bands(pair: Pair, images: OpenPair) -> SpectralConfig | None:
+    """R as configured, else Gaussians of the MSI's own centres and widths, where both files have some."""
+    configured = pair.msi.spectral if isinstance(pair.msi, BandsOf) else pair.spectral
+    msi = images.msi.metadata
+    if configured is not None or msi.wavelength is None or images.hsi.metadata.wavelength is None:
+        return configured
     widths = msi.fwhm if msi.fwhm is not None else band_spacing(msi.wavelength)
-    names = [f"{i} ({centre:g} nm)" for i, centre in enumerate(msi.wavelength)]
-    return gaussian_response(msi.wavelength, widths, hsi.wavelength, hsi.fwhm, names), True
+    return GaussianResponse(kind="gaussian", centres=msi.wavelength.tolist(), fwhm=widths.tolist())
 
 
 def _check_order(response: NDArray[np.float64], pair: Pair, images: OpenPair) -> None:
@@ -322,7 +356,6 @@ def _report(
         "lr_window": list(vars(nesting.lr).values()),
         "hr_window": list(vars(nesting.hr).values()),
         "msi_shape": list(images.msi.shape[1:]),
-        "msi_bands": band_names(pair, images),
     }
     if images.resampled:
         content["notes"].append("The MSI was resampled (cubic convolution) onto the HSI's grid.")
