@@ -16,7 +16,7 @@ from pipeline.data.catalogue import path_of
 from pipeline.data.pairs import OpenPair
 from pipeline.data.response_files import read_response, srf_curves
 from pipeline.errors import InputError
-from pipeline.scenes import BandsOf, GaussianResponse, Pair, SpectralConfig
+from pipeline.scenes import GaussianResponse, Pair, SpectralConfig
 
 SAME_BAND = 0.1  # of a wavelength, that a row of R may lie away from its MSI band
 
@@ -64,7 +64,7 @@ def told_bands(pair: Pair, images: OpenPair) -> Bands:
 
 def described_bands(pair: Pair, images: OpenPair) -> SpectralConfig | None:
     """R as configured, else Gaussians of the MSI's own centres and widths, where both files have some."""
-    configured = pair.msi.spectral if isinstance(pair.msi, BandsOf) else pair.spectral
+    configured = pair.configured_response
     msi = images.msi.metadata
     if configured is not None or msi.wavelength is None or images.hsi.metadata.wavelength is None:
         return configured
@@ -90,9 +90,8 @@ def _check_order(response: NDArray[np.float64], pair: Pair, images: OpenPair) ->
 def band_names(pair: Pair, images: OpenPair) -> list[str]:
     """The MSI's bands for people: by the file's names, those of R, the wavelengths, or numbers."""
     wavelength = images.msi.metadata.wavelength
-    spectral = pair.msi.spectral if isinstance(pair.msi, BandsOf) else pair.spectral
     count = images.msi.shape[0]
-    candidates = [images.msi_names, getattr(spectral, "bands", None)]
+    candidates = [images.msi_names, getattr(pair.configured_response, "bands", None)]
     if wavelength is not None:
         candidates.append([f"{centre:.0f} nm" for centre in wavelength])
     numbers = [str(band) for band in range(1, count + 1)]

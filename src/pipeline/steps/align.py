@@ -70,7 +70,9 @@ def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
     record = read_json(source)
     with timing.measure("io"):
         images = open_pair(pair, {role: record[role]["sha256"] for role in ("hsi", "msi")})
-        origin = provenance("align", settings=settings, inputs=[source])
+        table = getattr(pair.configured_response, "path", None)
+        inputs = [source, Path(table)] if table else [source]
+        origin = provenance("align", settings=settings, inputs=inputs)
     with timing.measure("compute"), ProgressReport() as progress:
         aligned = align(pair, settings.crop, images, progress)
         like = aligned.metadata
