@@ -10,7 +10,6 @@ from pipeline.core.estimation import (
     estimate_detail_noise,
     estimate_hsi_noise,
     estimate_msi_noise,
-    estimate_spectral_response,
     matched_pixels,
 )
 from pipeline.core.observation import Observation, ObservedScene
@@ -152,17 +151,6 @@ def test_wrong_response_counts_as_noise_of_the_msi():
     right_level = estimate_msi_noise(pixels, pair.spectral_response, pair.sigma_hsi)
     wrong_level = estimate_msi_noise(pixels, wrong, pair.sigma_hsi)
     assert (wrong_level > 3 * right_level).all()
-
-
-def test_spectral_response_predicts_the_msi():
-    pair = low_rank_pair(40)
-    estimate = estimate_spectral_response(matched_pixels(pair))
-    assert (estimate >= 0).all()
-    assert np.allclose(estimate.sum(axis=1), 1)
-    fresh = low_rank_pair(200, seed=1)  # what R predicts without noise
-    error = np.tensordot(estimate - pair.spectral_response, fresh.lr_hsi, axes=1)
-    assert (np.sqrt(np.mean(error**2, axis=(1, 2))) < pair.sigma_msi).all()
-    assert replace(pair, spectral_response=estimate).spectral_response.shape == (4, 40)
 
 
 def test_the_finest_details_bound_the_noise_of_the_msi_from_above(landscape, landscape_srf) -> None:

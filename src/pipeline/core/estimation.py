@@ -1,8 +1,8 @@
-"""What is not known of a pair, estimated from the pair itself: noise levels and spectral response.
+"""Noise levels of a pair, estimated from the pair itself.
 
-Noise by regression of each HSI band on its neighbours (as in HySime, Bioucas-Dias and Nascimento
-2008) and from the disagreement of the two images; the response as in the semi-blind mode of
-ARGS-Diff's public code. All see a sample of pixels. The point spread function is taken as known.
+By regression of each HSI band on its neighbours (as in HySime, Bioucas-Dias and Nascimento 2008), from
+the disagreement of the two images, and from the MSI's finest details. All see a sample of pixels. The
+responses are taken as known; `core.blind` estimates them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pipeline.core.nodata import missing_pixels
@@ -26,8 +25,6 @@ PIXELS_PER_NEIGHBOUR = 4
 CORRECTIONS = 50  # iterations that take the neighbours' noise out of a band's
 MOST_DETAILS = 250_000
 NORMAL_MEDIAN = 0.6745  # median absolute value of the standard normal distribution
-ITERATIONS = 3000
-LEARNING_RATE = 5e-2
 
 
 @dataclass(frozen=True)
@@ -167,30 +164,3 @@ def estimate_detail_noise(scene: ObservedScene, most: int = MOST_DETAILS) -> NDA
     found = np.concatenate(details, axis=1)
     floor = noise_floor(power_of(np.nan_to_num(np.concatenate(powers, axis=1))))
     return np.maximum(np.nanmedian(np.abs(found), axis=1) / NORMAL_MEDIAN, floor)
-
-
-def estimate_spectral_response(
-    pixels: MatchedPixels, progress: Progress = no_progress
-) -> NDArray[np.float64]:
-    """R with non-negative rows that sum to one, by least absolute deviations of ``R X`` from ``H(Y)``.
-
-    Softmax rows, Adam with learning rate 5e-2, 3000 iterations. R is known only within the
-    scene's spectral subspace: what it predicts on the scene is reliable, its shape is not.
-
-    Returns
-    -------
-    (c, C) float64
-    """
-    scale = pixels.hsi.max()
-    source = torch.from_numpy((pixels.hsi / scale).astype(np.float32))
-    wanted = torch.from_numpy((pixels.msi / scale).astype(np.float32))
-    logits = torch.zeros(len(wanted), len(source), requires_grad=True)
-    optimiser = torch.optim.Adam([logits], lr=LEARNING_RATE)
-    for step in range(1, ITERATIONS + 1):
-        loss = (torch.softmax(logits, dim=1) @ source - wanted).abs().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        if step % 100 == 0:
-            progress("response", step, ITERATIONS, float(loss.detach()))
-    return torch.softmax(logits.detach().double(), dim=1).numpy()

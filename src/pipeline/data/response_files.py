@@ -13,17 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.observation import check_spectral_response
+from pipeline.core.spatial import FWHM_PER_SIGMA
 from pipeline.core.spectral import gaussian_response, table_response
 from pipeline.data.arrays import first_bytes, open_arrays
-from pipeline.data.sensors import builtin_response, py6s_response
+from pipeline.data.sensors import builtin_response, flat_top, multispectral_bands, py6s_response
 from pipeline.errors import InputError
-from pipeline.scenes import GaussianResponse, MatrixResponse, SensorResponse, TableResponse
+from pipeline.scenes import (
+    GaussianResponse,
+    MatrixResponse,
+    SensorResponse,
+    SpectralConfig,
+    TableResponse,
+)
 
 Vector = NDArray[np.float64]
 
 
 def read_response(
-    config: TableResponse | MatrixResponse | GaussianResponse | SensorResponse,
+    config: SpectralConfig,
     wavelength: Vector | None,
     fwhm: Vector | None = None,
 ) -> Vector:
@@ -54,6 +61,26 @@ def read_response(
         return table_response(nm, srf, wavelength, fwhm, names)
     except InputError as error:
         raise InputError(f"{config.path}: {error}") from None
+
+
+def srf_curves(config: SpectralConfig) -> list[tuple[Vector, Vector]] | None:
+    """Wavelengths in nm (n,) and relative responses (n,) of each MSI band; None for a matrix."""
+    if isinstance(config, MatrixResponse):
+        return None
+    if isinstance(config, TableResponse):
+        nm, srf, _ = read_table(Path(config.path), config.bands)
+        return [(nm, row) for row in srf]
+    if isinstance(config, GaussianResponse):
+        widths = np.broadcast_to(np.array(config.fwhm, np.float64), len(config.centres))
+        return [gaussian_curve(*band) for band in zip(config.centres, widths.tolist(), strict=True)]
+    bands = multispectral_bands(config.sensor)
+    return [flat_top(*bands[name]) for name in config.bands or bands]
+
+
+def gaussian_curve(centre: float, width: float) -> tuple[Vector, Vector]:
+    """A Gaussian band of a FWHM, to where it has fallen to a thousandth."""
+    nm = centre + width * np.linspace(-1.6, 1.6, 65)
+    return nm, np.exp(-0.5 * ((nm - centre) * FWHM_PER_SIGMA / width) ** 2)
 
 
 def read_table(path: Path, bands: Sequence[str] | None = None) -> tuple[Vector, Vector, list[str]]:

@@ -30,26 +30,24 @@ from pipeline.core.alignment import (
 from pipeline.core.estimation import estimate_hsi_noise, matched_pixels
 from pipeline.core.observation import ObservedScene, Progress
 from pipeline.core.spatial import SpatialResponse
-from pipeline.core.spectral import band_spacing, gaussian_response
 from pipeline.core.window import Window
 from pipeline.data.catalogue import path_of
 from pipeline.data.files import json_digest, read_json
 from pipeline.data.grids import Nesting, Offset, cropped
+from pipeline.data.msi_bands import Bands, told_bands
 from pipeline.data.pairs import OpenPair, ScenePart, open_pair
-from pipeline.data.response_files import read_response
 from pipeline.data.scene import Metadata, crop_window, shifted
 from pipeline.data.schema import observation_dataset, placeholder, valid_pixels
 from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
-from pipeline.scenes import BandsOf, Crop, Pair
+from pipeline.scenes import Crop, Pair
 from pipeline.scenes import Scene as SceneConfig
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
 log = logging.getLogger(__name__)
 START_FWHM = 1.0  # LR pixels, of the Gaussian PSF from which the estimate starts
-SAME_BAND = 0.1  # of a wavelength, that a row of R may lie away from its MSI band
 CERTAIN = 2.0  # standard errors beyond which two detectors are taken to be displaced
 MSI_NOISE = 0.01  # of the RMS of each MSI band, until `estimate` knows better
 
@@ -72,7 +70,9 @@ def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
     record = read_json(source)
     with timing.measure("io"):
         images = open_pair(pair, {role: record[role]["sha256"] for role in ("hsi", "msi")})
-        origin = provenance("align", settings=settings, inputs=[source])
+        table = getattr(pair.configured_response, "path", None)
+        inputs = [source, Path(table)] if table else [source]
+        origin = provenance("align", settings=settings, inputs=inputs)
     with timing.measure("compute"), ProgressReport() as progress:
         aligned = align(pair, settings.crop, images, progress)
         like = aligned.metadata
@@ -133,26 +133,30 @@ def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -
     InputError
         The images do not overlap, or lie further apart than the configuration allows.
     """
-    response, known = first_response(pair, images)
+    bands = told_bands(pair, images)
     detector = images.hsi.metadata.detector if pair.alignment.detectors == "each" else None
     blur = pair.spatial.build() if pair.spatial else None
     start = blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=START_FWHM)
-    placed, found = _placement(pair, images, start, response, detector, known, progress)
+    placed, found = _placement(pair, images, start, bands, detector, progress)
     nesting = images.nesting(placed.shift)
     if crop is not None:
         nesting = cropped(nesting, _whole_pixels(crop, nesting))
     fitted = found.overall.fwhm if found else START_FWHM
     scene = _scene(
-        images, nesting, blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=fitted), response
+        images, nesting, blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=fitted), bands.response
     )
     if detector is not None and placed.moved:
-        bands = resampled_bands(scene.lr_hsi, detector, placed.moved, placed.detector)
-        scene = replace(scene, lr_hsi=bands)
+        together = resampled_bands(scene.lr_hsi, detector, placed.moved, placed.detector)
+        scene = replace(scene, lr_hsi=together)
     scene = _with_noise(scene, progress)
     transform = shifted(images.msi.metadata.transform, nesting.hr.y0, nesting.hr.x0)
     like = replace(images.hsi.metadata, crs=images.msi.metadata.crs, transform=transform)
-    report = _report(pair, images, nesting, placed, found)
-    return Aligned(scene, like, report | {"spectral_known": known})
+    report = _report(pair, images, nesting, placed, found) | {
+        "spectral_known": bands.known,
+        "msi_bands": bands.names,
+        "coverage": bands.coverage,
+    }
+    return Aligned(scene, like, report)
 
 
 @dataclass(frozen=True)
@@ -181,9 +185,8 @@ def _placement(
     pair: Pair,
     images: OpenPair,
     start: SpatialResponse,
-    response: NDArray[np.float64],
+    bands: Bands,
     detector: NDArray[np.str_] | None,
-    known: bool,
     progress: Progress,
 ) -> tuple[Placement, Alignments | None]:
     """The configured shift, or the estimated one with all that was found."""
@@ -191,8 +194,8 @@ def _placement(
     if given != "estimated":
         return Placement(given), None
     coarse = images.nesting()
-    scene = _scene(images, coarse, start, response)
-    found = estimate_alignment(scene, detector, progress, spectral_known=known)
+    scene = _scene(images, coarse, start, bands.response)
+    found = estimate_alignment(scene, detector, progress, spectral_known=bands.known)
     trusted = {name: one for name, one in found.detectors.items() if one.by_response} or found.detectors
     name = most_precise(trusted) if trusted else ""
     best = trusted[name] if name else found.overall
@@ -211,54 +214,6 @@ def _displaced(one: Alignment, other: Alignment) -> bool:
             one.shift, other.shift, one.shift_error, other.shift_error, strict=True
         )
     )
-
-
-def first_response(pair: Pair, images: OpenPair) -> tuple[NDArray[np.float64], bool]:
-    """R ``(c, C)`` as the configuration or the MSI's own bands tell, else a flat one; whether it is told."""
-    hsi, msi = images.hsi.metadata, images.msi.metadata
-    bands = images.msi.shape[0], images.hsi.shape[0]
-    spectral = pair.msi.spectral if isinstance(pair.msi, BandsOf) else pair.spectral
-    if spectral is not None:
-        response = read_response(spectral, hsi.wavelength, hsi.fwhm)
-        if len(response) != bands[0]:
-            raise InputError(
-                f"{path_of(pair.files['msi'])}: has {bands[0]} bands, but `spectral` describes "
-                f"{len(response)}; name the bands of both in the same order"
-            )
-        _check_order(response, pair, images)
-        return response, True
-    if hsi.wavelength is None or msi.wavelength is None:
-        return np.full(bands, 1 / bands[1]), False
-    widths = msi.fwhm if msi.fwhm is not None else band_spacing(msi.wavelength)
-    names = [f"{i} ({centre:g} nm)" for i, centre in enumerate(msi.wavelength)]
-    return gaussian_response(msi.wavelength, widths, hsi.wavelength, hsi.fwhm, names), True
-
-
-def _check_order(response: NDArray[np.float64], pair: Pair, images: OpenPair) -> None:
-    """Refuse an R whose rows do not lie at the wavelengths that the MSI's file has for its bands."""
-    hsi, msi = images.hsi.metadata.wavelength, images.msi.metadata.wavelength
-    if hsi is None or msi is None:
-        return
-    centres = response @ hsi / response.sum(axis=1)
-    apart = np.flatnonzero(np.abs(centres - msi) > SAME_BAND * msi)
-    for band in apart.tolist():
-        raise InputError(
-            f"{path_of(pair.files['msi'])}: its band {band + 1} lies at {msi[band]:.0f} nm, but that of "
-            f"`spectral` at {centres[band]:.0f} nm; name the bands of `spectral` in the order of the file, "
-            "by wavelength"
-        )
-
-
-def band_names(pair: Pair, images: OpenPair) -> list[str]:
-    """The MSI's bands for people: by the file's names, those of R, the wavelengths, or numbers."""
-    wavelength = images.msi.metadata.wavelength
-    spectral = pair.msi.spectral if isinstance(pair.msi, BandsOf) else pair.spectral
-    count = images.msi.shape[0]
-    candidates = [images.msi_names, getattr(spectral, "bands", None)]
-    if wavelength is not None:
-        candidates.append([f"{centre:.0f} nm" for centre in wavelength])
-    numbers = [str(band) for band in range(1, count + 1)]
-    return next((names for names in candidates if names and len(names) == count), numbers)
 
 
 def _scene(
@@ -322,7 +277,6 @@ def _report(
         "lr_window": list(vars(nesting.lr).values()),
         "hr_window": list(vars(nesting.hr).values()),
         "msi_shape": list(images.msi.shape[1:]),
-        "msi_bands": band_names(pair, images),
     }
     if images.resampled:
         content["notes"].append("The MSI was resampled (cubic convolution) onto the HSI's grid.")

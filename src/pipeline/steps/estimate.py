@@ -7,6 +7,7 @@ blocks. The result is a store of its own, so that a method sees the estimate and
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,26 +57,32 @@ def run(*, observation: Path, settings: Estimation, out: Path) -> None:
     with timing.measure("io"):
         dataset = read_store(observation)
         seen = observed_scene(dataset)
-        settings = possible(settings, dataset)
+        aligned = dataset.attrs.get("alignment", {})
+        settings = possible(settings, aligned)
     with timing.measure("compute"), torch_threads(1), ProgressReport() as progress:
-        told = told_to_methods(seen, settings, progress)
+        told = told_to_methods(seen, settings, aligned, progress)
     with timing.measure("io"):
         origin = provenance("estimate", settings=settings, inputs=[observation])
-        names = dataset.attrs.get("alignment", {}).get("msi_bands")
-        write_store(out.with_suffix(".zarr"), estimate_dataset(told, settings, names), origin)
+        described = estimate_dataset(told, settings, aligned.get("msi_bands"))
+        write_store(out.with_suffix(".zarr"), described, origin)
     timing.write(out.parent)
 
 
-def possible(settings: Estimation, observation: xr.Dataset) -> Estimation:
-    """The settings, with R estimated where a pair gives none to calibrate."""
-    known = observation.attrs.get("alignment", {}).get("spectral_known", True)
-    if known or settings.spectral_response == "estimated":
+def possible(settings: Estimation, aligned: Mapping[str, Any]) -> Estimation:
+    """The settings, with R estimated where the alignment of a pair knew none to calibrate."""
+    if aligned.get("spectral_known", True) or settings.spectral_response == "estimated":
         return settings
     return settings.model_copy(update={"spectral_response": "estimated", "support": "all"})
 
 
-def told_to_methods(scene: ObservedScene, settings: Estimation, progress: Progress) -> Told:
-    """The scene with the estimates that `settings` asks for in place of the truth."""
+def told_to_methods(
+    scene: ObservedScene, settings: Estimation, aligned: Mapping[str, Any], progress: Progress
+) -> Told:
+    """The scene with the estimates that `settings` asks for in place of the truth.
+
+    `aligned` is what `align` found of a pair, empty for a simulated scene.
+    """
+    coverage = aligned.get("coverage")
     found = None
     if settings.spectral_response != "given" or settings.spatial_response != "given":
         found = estimate_responses(
@@ -84,6 +91,8 @@ def told_to_methods(scene: ObservedScene, settings: Estimation, progress: Progre
             spatial=settings.spatial_response,
             support=scene.spectral_response > 0 if settings.support == "given" else None,
             offset=settings.offset,
+            coverage=None if coverage is None else np.array(coverage),
+            names=aligned.get("msi_bands"),
             progress=progress,
         )
         for warning in found.warnings:
@@ -139,7 +148,7 @@ def _report(found: Responses, settings: Estimation, names: list[str] | None) -> 
     columns = {
         "gain": found.gain,
         "gain_error": found.gain_error,
-        "offset": found.offset,
+        "offset": found.offset + 0.0,  # not -0
         "correlation": found.correlation,
         "residual": found.excess,
         "coverage": coverage,

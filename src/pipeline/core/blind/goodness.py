@@ -5,7 +5,7 @@ The limits are those at which a fusion starts to suffer visibly, not tests of si
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,9 +67,11 @@ def hr_noise(sample: PairSample) -> Array:
     return np.sqrt(np.percentile(np.concatenate(squares, axis=1), SMOOTH_SHARE, axis=1))
 
 
-def warnings_of(correlation: Array, excess: Array, coverage: Array | None) -> Iterator[str]:
+def warnings_of(
+    names: Sequence[str], correlation: Array, excess: Array, coverage: Array | None
+) -> Iterator[str]:
     """One line for each band whose fit on held-out pixels, or whose coverage, is low."""
-    for i in range(len(correlation)):
+    for i, name in enumerate(names):
         faults = []
         if coverage is not None and coverage[i] < LOWEST_COVERAGE:
             faults.append(f"the HSI sees {coverage[i]:.0%} of its SRF")
@@ -78,4 +80,4 @@ def warnings_of(correlation: Array, excess: Array, coverage: Array | None) -> It
         if not excess[i] <= HIGHEST_EXCESS:
             faults.append(f"residual {excess[i]:.1f} times what noise explains")
         if faults:
-            yield f"MSI band {i}: {', '.join(faults)}"
+            yield f"MSI band {name}: {', '.join(faults)}"

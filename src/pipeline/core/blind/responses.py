@@ -6,7 +6,7 @@ standard errors (the block jackknife, Künsch 1989). No reference is involved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +83,7 @@ def estimate_responses(
     support: NDArray[np.bool_] | None = None,
     offset: bool = False,
     coverage: Array | None = None,
+    names: Sequence[str] | None = None,
     progress: Progress = no_progress,
 ) -> Responses:
     """Estimate what is asked for from the pair alone.
@@ -103,6 +104,8 @@ def estimate_responses(
         Whether each MSI band has an offset.
     coverage : (c,), optional
         Share of each MSI band's SRF that the HSI sees, see `srf_coverage`; passed on, with warnings.
+    names : sequence of str, optional
+        The MSI's bands in warnings; default: their numbers.
     progress : callable
 
     Raises
@@ -121,15 +124,18 @@ def estimate_responses(
     task = Task(spectral, spatial, support, offset)
     start = start_from(scene.spectral_response, scene.spatial_response)
     state = alternate(sample, task, start, progress)
-    return _judged(sample, task, state, coverage, state.spatial.noise_gain(*scene.hr_shape), progress)
+    noise_gain = state.spatial.noise_gain(*scene.hr_shape)
+    numbers = [str(band) for band in range(1, shape[0] + 1)]
+    return _judged(sample, task, state, noise_gain, coverage, names or numbers, progress)
 
 
 def _judged(
     sample: PairSample,
     task: Task,
     state: State,
-    coverage: Array | None,
     noise_gain: float,
+    coverage: Array | None,
+    names: Sequence[str],
     progress: Progress,
 ) -> Responses:
     """The state with its errors and goodness of fit."""
@@ -165,7 +171,7 @@ def _judged(
         residual,
         excess,
         coverage,
-        (*warnings_of(correlation, excess, coverage), *_bounds_reached(task, state)),
+        (*warnings_of(names, correlation, excess, coverage), *_bounds_reached(task, state)),
     )
 
 
