@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +19,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from pipeline.core.window import Window
 from pipeline.data.arrays import first_bytes
@@ -128,7 +129,8 @@ def raster_size(path: Path) -> tuple[int, int]:
 def open_raster(path: Path) -> Any:
     """A raster file opened by rasterio; one that is not there or a web page is refused."""
     first_bytes(path)
-    with gdal(path):
+    with gdal(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # what needs a place asks for it
         return rasterio.open(path)
 
 

@@ -18,11 +18,11 @@ import yaml
 from pipeline.config import parse_experiment
 from pipeline.data.files import write_text
 from pipeline.data.grids import Nesting
+from pipeline.data.msi_bands import SAME_BAND, told_bands
 from pipeline.data.pairs import OpenPair
 from pipeline.data.sensors import multispectral_bands, multispectral_sensors
 from pipeline.errors import InputError
 from pipeline.scenes import NAME, FileSource, Pair, SensorResponse
-from pipeline.steps.align import SAME_BAND, first_response
 from pipeline.steps.inspect import LARGEST_SCALED, Inspected, common, inspect, pair_lines, paired, source_of
 
 LEAST_LEVELS = 1000  # that values must have to be rounded
@@ -80,7 +80,7 @@ def run(request: Request) -> str:
     pair = Pair(hsi=hsi.source, msi=msi.source, spectral=spectral, ratio=request.ratio)
     images = paired(hsi, msi, pair)
     found = pair_lines(images)
-    _, known = first_response(pair, images)
+    known = told_bands(pair, images).known
     text = _text(experiment, scene, pair, hsi, msi, images, known, request.products)
     parse_experiment(yaml.safe_load(text), str(request.out))
     write_text(request.out, text)
