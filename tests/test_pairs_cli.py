@@ -194,6 +194,16 @@ def test_without_wavelengths_r_is_estimated(tmp_path: Path) -> None:
     assert all(f"path: {path}" in out.read_text() for path in images.values())
 
 
+def test_images_without_a_place_may_need_the_ratio(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    hsi = write(tmp_path / "hsi.tif", rng.random((12, 6, 6)).astype(np.float32), 1.0, crs=None)
+    msi = write(tmp_path / "msi.tif", rng.random((3, 18, 20)).astype(np.float32), 1.0, crs=None)
+    out = tmp_path / "pair.yaml"
+    assert "give `ratio`" in refusal("pair", hsi, msi, "--out", out)
+    assert call("pair", hsi, msi, "--out", out, "--ratio", "3").exit_code == 0
+    assert load_experiment(out).scenes["pair"].pair.ratio == "3"
+
+
 SCALES = ("--scale-hsi", "1e4", "--scale-msi", "1e4")
 
 

@@ -6,6 +6,8 @@ Errors end as in `cli`. Nothing of the workflow runs here.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +20,10 @@ def inspect(paths: Annotated[list[str], typer.Argument(metavar="PATH...", help=P
     """Say what files hold and, of two (first the HSI), how their grids nest."""
     from pipeline.steps import inspect as files
 
-    logging.getLogger("pipeline.data.readers").setLevel(logging.ERROR)  # the table names bands left out
     seen = []
     for path in paths:
-        seen.append(files.inspect(files.source_of(path)))
+        with _without_warnings("pipeline.data.readers"):  # the table names the bands that are left out
+            seen.append(files.inspect(files.source_of(path)))
         _print(path, seen[-1].lines())
     if len(seen) == 2:
         _print("HSI on MSI", files.pair_lines(files.paired(seen[0], seen[1])))
@@ -66,6 +68,18 @@ def pair(
     )
     typer.echo(step.run(request))
     typer.echo(f"  next       pipeline check {out}")
+
+
+@contextmanager
+def _without_warnings(name: str) -> Iterator[None]:
+    """Keep a module's warnings to itself."""
+    log = logging.getLogger(name)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _print(title: str, lines: list[tuple[str, str]]) -> None:
