@@ -23,6 +23,9 @@ COMMANDS = [
 ]
 DESKTOP = re.findall(r"^```console\n(.*?)\n```", GUIDE, re.M | re.S)
 SNIPPETS = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", GUIDE, re.M | re.S)]
+MESSAGES = re.findall(r"^\| `(.*?)` \|", GUIDE, re.M)
+CODE = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+SAID = re.sub(r'"\s*\n\s*f?"', "", CODE).replace("`", "")  # texts over several lines as one
 Followed = tuple[Workflow, list[subprocess.CompletedProcess[str]]]
 PRODUCT = Path("results/my_pair/berlin/measured/seed0/gaussian_subspace/product")
 
@@ -39,6 +42,14 @@ def test_snippets_are_valid(snippet: dict) -> None:
     of_pair = {key: value for key, value in snippet.items() if key in Pair.model_fields}
     assert of_scene | of_pair == snippet
     Scene.model_validate({"pair": {"hsi": image, "msi": image} | of_pair} | of_scene)
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_messages_are_those_of_the_code(message: str) -> None:
+    fragments = [part.strip(" ,:") for part in re.split(r"\.\.\.|\d[\d.]*%?", message)]
+    told = [part for part in fragments if " " in part]
+    assert told
+    assert [part for part in told if part not in SAID] == []
 
 
 @pytest.fixture(scope="module")
