@@ -20,10 +20,12 @@ from pipeline.data.store import read_store
 from pipeline.data.synthetic import synthetic_scene
 from pipeline.scenes import SyntheticSource
 from pipeline.steps import align, download
+from products import numbers, write_enmap, write_sentinel2
 from test_cli import call, refusal
 
 CENTRES = {"B2": 490.0, "B3": 560.0, "B4": 665.0, "B8": 842.0}
 CORNER = (383000.0, 5818000.0)
+S2_BANDS = ("B02", "B03", "B04", "B08")
 SHIFT = (0.3, -0.2)  # LR pixels
 
 
@@ -192,6 +194,26 @@ def test_without_wavelengths_r_is_estimated(tmp_path: Path) -> None:
     assert experiment.products.dtype == "float32"
     images = {role: json.dumps(str(path)) for role, path in (("hsi", hsi), ("msi", msi))}
     assert all(f"path: {path}" in out.read_text() for path in images.values())
+
+
+def test_two_products_say_all_by_themselves(tmp_path: Path) -> None:
+    enmap = tmp_path / "enmap"
+    enmap.mkdir()
+    write_enmap(enmap, 1, numbers((64, 8, 8), 0))
+    safe = write_sentinel2(tmp_path, {(name, 10): numbers((30, 30), 1, "uint16") for name in S2_BANDS})
+    text = call("inspect", enmap, safe).stdout
+    hsi, rest = text.split(f"{safe}\n")
+    msi, nested = rest.split("HSI on MSI\n")
+    assert rows(hsi)["format"] == "EnMAP L2A, L1C"
+    assert rows(hsi)["units"] == rows(msi)["units"] == "reflectance"
+    assert rows(msi)["format"] == "Sentinel-2 L2A, L1C"
+    assert rows(msi)["bands"] == "4 of 4: B02, B03, B04, B08"
+    assert rows(nested)["ratio"] == "an LR pixel is 3 HR pixels wide; the grids nest"
+    assert rows(nested)["rest"].startswith("-0.500 rows, -0.500 columns")
+    out = tmp_path / "pair.yaml"
+    done = call("pair", enmap, safe, "--out", out)
+    assert done.exit_code == 0, done.stderr
+    assert load_experiment(out).estimation_of("pair").spectral_response == "calibrated"
 
 
 def test_images_without_a_place_may_need_the_ratio(tmp_path: Path) -> None:
