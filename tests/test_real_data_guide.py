@@ -70,9 +70,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Fol
 
 
 @pytest.mark.workflow
-def test_commands_work_and_say_what_the_guide_says(
-    followed: Followed,
-) -> None:
+def test_commands_work_and_say_what_the_guide_says(followed: Followed) -> None:
     workflow, done = followed
     for line, result in zip(COMMANDS, done, strict=True):
         assert result.returncode == 0, f"{line}\n{result.stdout[-3000:]}{result.stderr[-3000:]}"
