@@ -57,7 +57,7 @@ class Run:
         (scene,) = self.experiment.scenes.values()
         (response,) = self.experiment.responses.values()
         settings = simulate.Settings(response=response, noise=self.experiment.noise)
-        download.run(source=scene.source, out=self.folder / "source.json")
+        download.run(scene=scene, out=self.folder / "source.json")
         crop.run(source=self.folder / "source.json", settings=scene, out=self.folder / "reference.json")
         simulate.run(
             reference=self.folder / "reference.json", settings=settings, seed=seed, out=self.observation
@@ -320,7 +320,7 @@ def test_file_source_is_recorded_and_cropped(tmp_path: Path) -> None:
     np.savez(path, cube=cube)
     source = FileSource(kind="file", path=str(path), variable="cube", axes="y,x,band")
     record = tmp_path / "source.json"
-    download.run(source=source, out=record)
+    download.run(scene=SceneConfig(source=source), out=record)
     content = read_json(record)
     assert content["sha256"] == sha256(path.read_bytes()).hexdigest()
     assert content["bytes"] == path.stat().st_size
@@ -344,7 +344,7 @@ def test_crop_of_a_raster_keeps_its_place_and_its_gaps(tmp_path: Path) -> None:
     ) as file:  # fmt: skip
         file.write(cube)
     source = FileSource(kind="file", path=str(path))
-    download.run(source=source, out=tmp_path / "source.json")
+    download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
     settings = SceneConfig(source=source, crop=Crop(height=70, width=66, at=(13, 9)))
     crop.run(source=tmp_path / "source.json", settings=settings, out=tmp_path / "reference.json")
     stored = read_store(tmp_path / "reference.json")
@@ -358,7 +358,7 @@ def test_crop_of_a_raster_keeps_its_place_and_its_gaps(tmp_path: Path) -> None:
 
 def test_crop_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     source = SyntheticSource(kind="synthetic", height=20, width=30, bands=4)
-    download.run(source=source, out=tmp_path / "source.json")
+    download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
     settings = SceneConfig(source=source, crop=Crop(height=8, width=8, at=(13, 0)))
     with pytest.raises(InputError, match="last possible corner is row 12, column 22"):
         crop.run(source=tmp_path / "source.json", settings=settings, out=tmp_path / "reference.json")
@@ -382,7 +382,7 @@ def test_killed_crop_goes_on_where_it_was(tmp_path: Path) -> None:
     settings = SceneConfig(source=source, crop=Crop(height=1500, width=1480, at=(37, 11)))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
-        download.run(source=source, out=folder / "source.json")
+        download.run(scene=SceneConfig(source=source), out=folder / "source.json")
     lines = """
         import sys
         from pathlib import Path
@@ -418,13 +418,13 @@ def test_killed_crop_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_synthetic_source_is_its_parameters(tmp_path: Path) -> None:
     source = SyntheticSource(kind="synthetic", height=8, width=8, bands=4)
-    download.run(source=source, out=tmp_path / "source.json")
+    download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
     assert read_json(tmp_path / "source.json") == json.loads(source.model_dump_json())
 
 
 def test_folder_is_not_a_source(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a known product nor GeoTIFF tiles"):
-        download.run(source=FileSource(kind="file", path=str(tmp_path)), out=tmp_path / "source.json")
+        download.run(scene=SceneConfig(source=FileSource(kind="file", path=str(tmp_path))), out=tmp_path / "source.json")
 
 
 @pytest.fixture
@@ -452,7 +452,7 @@ def test_missing_file_is_fetched_and_verified(server: str, tmp_path: Path) -> No
     digest = sha256(b"a scene").hexdigest()
     path = tmp_path / "data/scene.bin"
     source = FileSource(kind="file", path=str(path), url=f"{server}/scene.bin", sha256=digest)
-    download.run(source=source, out=tmp_path / "source.json")
+    download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
     assert path.read_bytes() == b"a scene"
     assert read_json(tmp_path / "source.json")["sha256"] == digest
 
@@ -462,7 +462,7 @@ def test_failed_fetch_leaves_nothing(server: str, tmp_path: Path, name: str, dig
     path = tmp_path / "data/scene.bin"
     source = FileSource(kind="file", path=str(path), url=f"{server}/{name}", sha256=digest)
     with pytest.raises(InputError, match=r"could not be fetched|has sha256") as caught:
-        download.run(source=source, out=tmp_path / "source.json")
+        download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
     assert "\n" not in str(caught.value)
     assert not path.exists()
     assert not (tmp_path / "source.json").exists()
@@ -475,7 +475,7 @@ def test_fetched_web_page_is_not_kept(server: str, tmp_path: Path) -> None:
         InputError,
         match=r"answered by a web page, not data; fetch it by other means and put it at .*page\.mat",
     ):
-        download.run(source=source, out=tmp_path / "source.json")
+        download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
     assert not path.exists()
 
 
@@ -495,7 +495,7 @@ def test_local_file_with_another_digest_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"another scene")
     source = FileSource(kind="file", path=str(path), sha256="0" * 64)
     with pytest.raises(InputError, match="but the configuration asks for 000"):
-        download.run(source=source, out=tmp_path / "source.json")
+        download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
 
 
 @pytest.mark.parametrize("terminal", [True, False])
