@@ -366,6 +366,11 @@ class Pair(Strict):
         found = {"hsi": self.hsi, "msi": msi}
         return found | ({"reference": self.reference} if self.reference else {})
 
+    @property
+    def configured_response(self) -> SpectralConfig | None:
+        """R as the configuration tells it."""
+        return self.msi.spectral if isinstance(self.msi, BandsOf) else self.spectral
+
     @model_validator(mode="after")
     def _one_spectral(self) -> Pair:
         if self.spectral is not None and isinstance(self.msi, BandsOf):

@@ -84,11 +84,6 @@ def has_reference(scene):
     return pair is None or pair.reference is not None
 
 
-def sources(pattern):
-    """A path of every scene that has files or parameters of its own."""
-    return paths_of(pattern, (run for run in EXPERIMENT.runs() if not EXPERIMENT.scenes[run.scene].wald))
-
-
 def scene_files(wildcards):
     """The scene's local files, and ENVI headers; one that is fetched, or missing, is up to the step."""
     scene = EXPERIMENT.scenes[wildcards.scene]
@@ -119,8 +114,7 @@ def response_file(wildcards):
 
 def pair_response_file(wildcards):
     """The same of a pair."""
-    pair = EXPERIMENT.scenes[wildcards.scene].pair
-    return table_of(pair.msi.spectral if pair.msi.kind == "bands_of" else pair.spectral)
+    return table_of(EXPERIMENT.scenes[wildcards.scene].pair.configured_response)
 
 
 def table_of(spectral):

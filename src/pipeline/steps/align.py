@@ -27,30 +27,27 @@ from pipeline.core.alignment import (
     most_precise,
     resampled_bands,
 )
-from pipeline.core.blind.goodness import srf_coverage
 from pipeline.core.estimation import estimate_hsi_noise, matched_pixels
 from pipeline.core.observation import ObservedScene, Progress
 from pipeline.core.spatial import SpatialResponse
-from pipeline.core.spectral import band_spacing
 from pipeline.core.window import Window
 from pipeline.data.catalogue import path_of
 from pipeline.data.files import json_digest, read_json
 from pipeline.data.grids import Nesting, Offset, cropped
+from pipeline.data.msi_bands import Bands, told_bands
 from pipeline.data.pairs import OpenPair, ScenePart, open_pair
-from pipeline.data.response_files import read_response, srf_curves
 from pipeline.data.scene import Metadata, crop_window, shifted
 from pipeline.data.schema import observation_dataset, placeholder, valid_pixels
 from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
-from pipeline.scenes import BandsOf, Crop, GaussianResponse, Pair, SpectralConfig
+from pipeline.scenes import Crop, Pair
 from pipeline.scenes import Scene as SceneConfig
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
 log = logging.getLogger(__name__)
 START_FWHM = 1.0  # LR pixels, of the Gaussian PSF from which the estimate starts
-SAME_BAND = 0.1  # of a wavelength, that a row of R may lie away from its MSI band
 CERTAIN = 2.0  # standard errors beyond which two detectors are taken to be displaced
 MSI_NOISE = 0.01  # of the RMS of each MSI band, until `estimate` knows better
 
@@ -73,7 +70,9 @@ def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
     record = read_json(source)
     with timing.measure("io"):
         images = open_pair(pair, {role: record[role]["sha256"] for role in ("hsi", "msi")})
-        origin = provenance("align", settings=settings, inputs=[source])
+        table = getattr(pair.configured_response, "path", None)
+        inputs = [source, Path(table)] if table else [source]
+        origin = provenance("align", settings=settings, inputs=inputs)
     with timing.measure("compute"), ProgressReport() as progress:
         aligned = align(pair, settings.crop, images, progress)
         like = aligned.metadata
@@ -215,84 +214,6 @@ def _displaced(one: Alignment, other: Alignment) -> bool:
             one.shift, other.shift, one.shift_error, other.shift_error, strict=True
         )
     )
-
-
-@dataclass(frozen=True)
-class Bands:
-    """What is told of the MSI's bands before anything is estimated.
-
-    Attributes
-    ----------
-    response : (c, C) float64
-        R; a flat one where nothing is told.
-    known : bool
-    names : list of str
-    coverage : (c,) list of float, or None
-        Share of each band's SRF that the HSI sees.
-    """
-
-    response: NDArray[np.float64]
-    known: bool
-    names: list[str]
-    coverage: list[float] | None = None
-
-
-def told_bands(pair: Pair, images: OpenPair) -> Bands:
-    """The MSI's bands as the configuration or its file describes them."""
-    spectral, names = described_bands(pair, images), band_names(pair, images)
-    hsi = images.hsi.metadata
-    count, hsi_bands = images.msi.shape[0], images.hsi.shape[0]
-    if spectral is None:
-        return Bands(np.full((count, hsi_bands), 1 / hsi_bands), False, names)
-    response = read_response(spectral, hsi.wavelength, hsi.fwhm)
-    if len(response) != count:
-        raise InputError(
-            f"{path_of(pair.files['msi'])}: has {count} bands, but `spectral` describes {len(response)}; "
-            "name the bands of both in the same order"
-        )
-    _check_order(response, pair, images)
-    curves = srf_curves(spectral)
-    if curves is None or hsi.wavelength is None:
-        return Bands(response, True, names)
-    coverage = [float(srf_coverage(*curve, hsi.wavelength, hsi.fwhm)[0]) for curve in curves]
-    return Bands(response, True, names, coverage)
-
-
-def described_bands(pair: Pair, images: OpenPair) -> SpectralConfig | None:
-    """R as configured, else Gaussians of the MSI's own centres and widths, where both files have some."""
-    configured = pair.msi.spectral if isinstance(pair.msi, BandsOf) else pair.spectral
-    msi = images.msi.metadata
-    if configured is not None or msi.wavelength is None or images.hsi.metadata.wavelength is None:
-        return configured
-    widths = msi.fwhm if msi.fwhm is not None else band_spacing(msi.wavelength)
-    return GaussianResponse(kind="gaussian", centres=msi.wavelength.tolist(), fwhm=widths.tolist())
-
-
-def _check_order(response: NDArray[np.float64], pair: Pair, images: OpenPair) -> None:
-    """Refuse an R whose rows do not lie at the wavelengths that the MSI's file has for its bands."""
-    hsi, msi = images.hsi.metadata.wavelength, images.msi.metadata.wavelength
-    if hsi is None or msi is None:
-        return
-    centres = response @ hsi / response.sum(axis=1)
-    apart = np.flatnonzero(np.abs(centres - msi) > SAME_BAND * msi)
-    for band in apart.tolist():
-        raise InputError(
-            f"{path_of(pair.files['msi'])}: its band {band + 1} lies at {msi[band]:.0f} nm, but that of "
-            f"`spectral` at {centres[band]:.0f} nm; name the bands of `spectral` in the order of the file, "
-            "by wavelength"
-        )
-
-
-def band_names(pair: Pair, images: OpenPair) -> list[str]:
-    """The MSI's bands for people: by the file's names, those of R, the wavelengths, or numbers."""
-    wavelength = images.msi.metadata.wavelength
-    spectral = pair.msi.spectral if isinstance(pair.msi, BandsOf) else pair.spectral
-    count = images.msi.shape[0]
-    candidates = [images.msi_names, getattr(spectral, "bands", None)]
-    if wavelength is not None:
-        candidates.append([f"{centre:.0f} nm" for centre in wavelength])
-    numbers = [str(band) for band in range(1, count + 1)]
-    return next((names for names in candidates if names and len(names) == count), numbers)
 
 
 def _scene(

@@ -125,7 +125,7 @@ def estimate_responses(
     start = start_from(scene.spectral_response, scene.spatial_response)
     state = alternate(sample, task, start, progress)
     noise_gain = state.spatial.noise_gain(*scene.hr_shape)
-    numbers = [str(band) for band in range(1, shape[0] + 1)]
+    numbers = [str(band) for band in range(shape[0])]
     return _judged(sample, task, state, noise_gain, coverage, names or numbers, progress)
 
 

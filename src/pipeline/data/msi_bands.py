@@ -1,0 +1,98 @@
+"""What is told of an MSI's bands before anything is estimated: R, names, and how far the HSI covers them.
+
+From the configuration, or from the band centres and widths that the MSI's file holds. No pixel is read here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.blind.goodness import srf_coverage
+from pipeline.core.spectral import band_spacing
+from pipeline.data.catalogue import path_of
+from pipeline.data.pairs import OpenPair
+from pipeline.data.response_files import read_response, srf_curves
+from pipeline.errors import InputError
+from pipeline.scenes import GaussianResponse, Pair, SpectralConfig
+
+SAME_BAND = 0.1  # of a wavelength, that a row of R may lie away from its MSI band
+
+
+@dataclass(frozen=True)
+class Bands:
+    """What is told of the MSI's bands before anything is estimated.
+
+    Attributes
+    ----------
+    response : (c, C) float64
+        R; a flat one where nothing is told.
+    known : bool
+    names : list of str
+    coverage : (c,) list of float, or None
+        Share of each band's SRF that the HSI sees.
+    """
+
+    response: NDArray[np.float64]
+    known: bool
+    names: list[str]
+    coverage: list[float] | None = None
+
+
+def told_bands(pair: Pair, images: OpenPair) -> Bands:
+    """The MSI's bands as the configuration or its file describes them."""
+    spectral, names = described_bands(pair, images), band_names(pair, images)
+    hsi = images.hsi.metadata
+    count, hsi_bands = images.msi.shape[0], images.hsi.shape[0]
+    if spectral is None:
+        return Bands(np.full((count, hsi_bands), 1 / hsi_bands), False, names)
+    response = read_response(spectral, hsi.wavelength, hsi.fwhm)
+    if len(response) != count:
+        raise InputError(
+            f"{path_of(pair.files['msi'])}: has {count} bands, but `spectral` describes {len(response)}; "
+            "name the bands of both in the same order"
+        )
+    _check_order(response, pair, images)
+    curves = srf_curves(spectral)
+    if curves is None or hsi.wavelength is None:
+        return Bands(response, True, names)
+    coverage = [float(srf_coverage(*curve, hsi.wavelength, hsi.fwhm)[0]) for curve in curves]
+    return Bands(response, True, names, coverage)
+
+
+def described_bands(pair: Pair, images: OpenPair) -> SpectralConfig | None:
+    """R as configured, else Gaussians of the MSI's own centres and widths, where both files have some."""
+    configured = pair.configured_response
+    msi = images.msi.metadata
+    if configured is not None or msi.wavelength is None or images.hsi.metadata.wavelength is None:
+        return configured
+    widths = msi.fwhm if msi.fwhm is not None else band_spacing(msi.wavelength)
+    return GaussianResponse(kind="gaussian", centres=msi.wavelength.tolist(), fwhm=widths.tolist())
+
+
+def _check_order(response: NDArray[np.float64], pair: Pair, images: OpenPair) -> None:
+    """Refuse an R whose rows do not lie at the wavelengths that the MSI's file has for its bands."""
+    hsi, msi = images.hsi.metadata.wavelength, images.msi.metadata.wavelength
+    if hsi is None or msi is None:
+        return
+    centres = response @ hsi / response.sum(axis=1)
+    apart = np.flatnonzero(np.abs(centres - msi) > SAME_BAND * msi)
+    for band in apart.tolist():
+        raise InputError(
+            f"{path_of(pair.files['msi'])}: its band {band + 1} lies at {msi[band]:.0f} nm, but that of "
+            f"`spectral` at {centres[band]:.0f} nm; name the bands of `spectral` in the order of the file, "
+            "by wavelength"
+        )
+
+
+def band_names(pair: Pair, images: OpenPair) -> list[str]:
+    """The MSI's bands for people: by the file's names, those of R, the wavelengths, or numbers."""
+    wavelength = images.msi.metadata.wavelength
+    count = images.msi.shape[0]
+    candidates = [images.msi_names, getattr(pair.configured_response, "bands", None)]
+    if wavelength is not None:
+        candidates.append([f"{centre:.0f} nm" for centre in wavelength])
+    numbers = [str(band) for band in range(1, count + 1)]
+    return next((names for names in candidates if names and len(names) == count), numbers)
