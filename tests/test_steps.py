@@ -255,16 +255,22 @@ def test_given_values_are_passed_on(prepared: Run) -> None:
         np.testing.assert_array_equal(getattr(seen, name), getattr(truth, name))
 
 
-def test_estimates_replace_the_truth(prepared: Run, tmp_path: Path) -> None:
+def test_estimates_replace_the_truth(tiny: Experiment, tmp_path: Path) -> None:
+    source = tiny.scenes["synthetic"].source
+    assert isinstance(source, SyntheticSource)
+    larger = SceneConfig(source=source.model_copy(update={"height": 64, "width": 64}))
+    run = Run(tmp_path, tiny.model_copy(update={"scenes": {"larger": larger}})).prepare()
     settings = Estimation(spectral_response="estimated", noise="estimated")
-    out = tmp_path / "estimate.json"
-    estimate.run(observation=prepared.observation, settings=settings, out=out)
-    truth = observation_from(read_store(prepared.observation))
-    seen = read_scene(prepared.observation, out)
+    out = tmp_path / "estimated/estimate.json"
+    estimate.run(observation=run.observation, settings=settings, out=out)
+    truth = observation_from(read_store(run.observation))
+    seen = read_scene(run.observation, out)
     assert not np.array_equal(seen.spectral_response, truth.spectral_response)
     np.testing.assert_allclose(seen.spectral_response.sum(axis=1), 1, atol=1e-6)
     assert 0.5 < seen.sigma_hsi.mean() / truth.sigma_hsi.mean() < 2
-    np.testing.assert_array_equal(seen.hr_msi, truth.hr_msi)
+    gain = np.asarray(read_store(out)["gain"])[:, None, None]  # R sums to one, the gain takes up the rest
+    np.testing.assert_allclose(gain, 1, atol=0.05)
+    np.testing.assert_allclose(gain * seen.hr_msi[:, :, :], truth.hr_msi, rtol=1e-5)
 
 
 def test_fingerprint_covers_settings_seed_and_inputs_but_not_the_list_of_seeds(
