@@ -11,6 +11,7 @@ import pytest
 from rasterio.transform import Affine
 
 import products
+from pipeline.core.observation import no_progress
 from pipeline.core.window import Window
 from pipeline.data.band_order import OVERLAP
 from pipeline.data.readers import FileScene, read_scene, source_size
@@ -313,7 +314,7 @@ def test_download_records_every_file(tmp_path: Path) -> None:
 
     path = products.write_ali(tmp_path / "ali", {n: products.numbers(SHAPE, n) for n in range(2, 11)})
     source = FileSource(kind="file", path=str(path), bands=["B03", "B02"])
-    record = download.describe(source)
+    record = download.describe(source, no_progress)
     names = sorted(
         [f"{products.ALI}_B02_L1T.TIF", f"{products.ALI}_B03_L1T.TIF", f"{products.ALI}_MTL_L1T.TXT"]
     )

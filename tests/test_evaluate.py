@@ -165,7 +165,7 @@ def test_the_command_takes_a_scheduler(finished: Run) -> None:
 
 def test_without_wavelengths(finished: Run) -> None:
     bare = Scene(finished.scene.data)
-    write_store(finished.arguments["reference"].with_suffix(".zarr"), reference_dataset(bare), {})
+    write_store(finished.arguments["fused"].with_suffix(".zarr"), cube_dataset(finished.cube, bare), {})
     assert finished.evaluated()["per_band"]["wavelength"] is None
 
 

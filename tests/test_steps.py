@@ -57,7 +57,7 @@ class Run:
         (scene,) = self.experiment.scenes.values()
         (response,) = self.experiment.responses.values()
         settings = simulate.Settings(response=response, noise=self.experiment.noise)
-        download.run(source=scene.source, out=self.folder / "source.json")
+        download.run(scene=scene, out=self.folder / "source.json")
         crop.run(source=self.folder / "source.json", settings=scene, out=self.folder / "reference.json")
         simulate.run(
             reference=self.folder / "reference.json", settings=settings, seed=seed, out=self.observation
@@ -255,16 +255,22 @@ def test_given_values_are_passed_on(prepared: Run) -> None:
         np.testing.assert_array_equal(getattr(seen, name), getattr(truth, name))
 
 
-def test_estimates_replace_the_truth(prepared: Run, tmp_path: Path) -> None:
+def test_estimates_replace_the_truth(tiny: Experiment, tmp_path: Path) -> None:
+    source = tiny.scenes["synthetic"].source
+    assert isinstance(source, SyntheticSource)
+    larger = SceneConfig(source=source.model_copy(update={"height": 64, "width": 64}))
+    run = Run(tmp_path, tiny.model_copy(update={"scenes": {"larger": larger}})).prepare()
     settings = Estimation(spectral_response="estimated", noise="estimated")
-    out = tmp_path / "estimate.json"
-    estimate.run(observation=prepared.observation, settings=settings, out=out)
-    truth = observation_from(read_store(prepared.observation))
-    seen = read_scene(prepared.observation, out)
+    out = tmp_path / "estimated/estimate.json"
+    estimate.run(observation=run.observation, settings=settings, out=out)
+    truth = observation_from(read_store(run.observation))
+    seen = read_scene(run.observation, out)
     assert not np.array_equal(seen.spectral_response, truth.spectral_response)
     np.testing.assert_allclose(seen.spectral_response.sum(axis=1), 1, atol=1e-6)
     assert 0.5 < seen.sigma_hsi.mean() / truth.sigma_hsi.mean() < 2
-    np.testing.assert_array_equal(seen.hr_msi, truth.hr_msi)
+    gain = np.asarray(read_store(out)["gain"])[:, None, None]  # R sums to one, the gain takes up the rest
+    np.testing.assert_allclose(gain, 1, atol=0.05)
+    np.testing.assert_allclose(gain * seen.hr_msi[:, :, :], truth.hr_msi, rtol=1e-5)
 
 
 def test_fingerprint_covers_settings_seed_and_inputs_but_not_the_list_of_seeds(
@@ -320,7 +326,7 @@ def test_file_source_is_recorded_and_cropped(tmp_path: Path) -> None:
     np.savez(path, cube=cube)
     source = FileSource(kind="file", path=str(path), variable="cube", axes="y,x,band")
     record = tmp_path / "source.json"
-    download.run(source=source, out=record)
+    download.run(scene=SceneConfig(source=source), out=record)
     content = read_json(record)
     assert content["sha256"] == sha256(path.read_bytes()).hexdigest()
     assert content["bytes"] == path.stat().st_size
@@ -344,7 +350,7 @@ def test_crop_of_a_raster_keeps_its_place_and_its_gaps(tmp_path: Path) -> None:
     ) as file:  # fmt: skip
         file.write(cube)
     source = FileSource(kind="file", path=str(path))
-    download.run(source=source, out=tmp_path / "source.json")
+    download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
     settings = SceneConfig(source=source, crop=Crop(height=70, width=66, at=(13, 9)))
     crop.run(source=tmp_path / "source.json", settings=settings, out=tmp_path / "reference.json")
     stored = read_store(tmp_path / "reference.json")
@@ -358,7 +364,7 @@ def test_crop_of_a_raster_keeps_its_place_and_its_gaps(tmp_path: Path) -> None:
 
 def test_crop_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     source = SyntheticSource(kind="synthetic", height=20, width=30, bands=4)
-    download.run(source=source, out=tmp_path / "source.json")
+    download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
     settings = SceneConfig(source=source, crop=Crop(height=8, width=8, at=(13, 0)))
     with pytest.raises(InputError, match="last possible corner is row 12, column 22"):
         crop.run(source=tmp_path / "source.json", settings=settings, out=tmp_path / "reference.json")
@@ -382,7 +388,7 @@ def test_killed_crop_goes_on_where_it_was(tmp_path: Path) -> None:
     settings = SceneConfig(source=source, crop=Crop(height=1500, width=1480, at=(37, 11)))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
-        download.run(source=source, out=folder / "source.json")
+        download.run(scene=SceneConfig(source=source), out=folder / "source.json")
     lines = """
         import sys
         from pathlib import Path
@@ -418,13 +424,13 @@ def test_killed_crop_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_synthetic_source_is_its_parameters(tmp_path: Path) -> None:
     source = SyntheticSource(kind="synthetic", height=8, width=8, bands=4)
-    download.run(source=source, out=tmp_path / "source.json")
+    download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
     assert read_json(tmp_path / "source.json") == json.loads(source.model_dump_json())
 
 
 def test_folder_is_not_a_source(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a known product nor GeoTIFF tiles"):
-        download.run(source=FileSource(kind="file", path=str(tmp_path)), out=tmp_path / "source.json")
+        download.run(scene=SceneConfig(source=FileSource(kind="file", path=str(tmp_path))), out=tmp_path / "source.json")
 
 
 @pytest.fixture
@@ -452,7 +458,7 @@ def test_missing_file_is_fetched_and_verified(server: str, tmp_path: Path) -> No
     digest = sha256(b"a scene").hexdigest()
     path = tmp_path / "data/scene.bin"
     source = FileSource(kind="file", path=str(path), url=f"{server}/scene.bin", sha256=digest)
-    download.run(source=source, out=tmp_path / "source.json")
+    download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
     assert path.read_bytes() == b"a scene"
     assert read_json(tmp_path / "source.json")["sha256"] == digest
 
@@ -462,7 +468,7 @@ def test_failed_fetch_leaves_nothing(server: str, tmp_path: Path, name: str, dig
     path = tmp_path / "data/scene.bin"
     source = FileSource(kind="file", path=str(path), url=f"{server}/{name}", sha256=digest)
     with pytest.raises(InputError, match=r"could not be fetched|has sha256") as caught:
-        download.run(source=source, out=tmp_path / "source.json")
+        download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
     assert "\n" not in str(caught.value)
     assert not path.exists()
     assert not (tmp_path / "source.json").exists()
@@ -475,7 +481,7 @@ def test_fetched_web_page_is_not_kept(server: str, tmp_path: Path) -> None:
         InputError,
         match=r"answered by a web page, not data; fetch it by other means and put it at .*page\.mat",
     ):
-        download.run(source=source, out=tmp_path / "source.json")
+        download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
     assert not path.exists()
 
 
@@ -495,7 +501,7 @@ def test_local_file_with_another_digest_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"another scene")
     source = FileSource(kind="file", path=str(path), sha256="0" * 64)
     with pytest.raises(InputError, match="but the configuration asks for 000"):
-        download.run(source=source, out=tmp_path / "source.json")
+        download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
 
 
 @pytest.mark.parametrize("terminal", [True, False])

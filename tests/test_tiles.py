@@ -93,7 +93,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scene, response = config.scenes["synthetic"], config.responses["four_bands"]
     source, reference = results / "synthetic/source.json", results / "synthetic/reference.json"
     run = results / "synthetic/four_bands/seed0"
-    download.run(source=scene.source, out=source)
+    download.run(scene=scene, out=source)
     crop.run(source=source, settings=scene, out=reference)
     chosen = simulate.Settings(response=response, noise=Noise())
     simulate.run(reference=reference, settings=chosen, seed=SEED, out=run / "observation.json")

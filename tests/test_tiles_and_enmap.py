@@ -14,6 +14,7 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 import products
+from pipeline.core.observation import no_progress
 from pipeline.core.window import Window
 from pipeline.data.bands import detectors_of
 from pipeline.data.readers import FileScene, open_image, read_scene, source_size
@@ -161,7 +162,7 @@ def test_potsdam(shared_data: Path) -> None:
     np.testing.assert_allclose(values[:2, 32:, 32:], 1e-4 * raw[:2].astype(np.float64), rtol=1e-12)
     assert missing[2].all()
     assert not missing[:2].any()
-    record = download.describe(source(folder))
+    record = download.describe(source(folder), no_progress)
     assert sorted(record["files"]) == [
         f"enmap_potsdam_tile_{y}_{x}.tif" for y in (128, 160) for x in (128, 96)
     ]
@@ -192,7 +193,7 @@ def test_enmap(tmp_path: Path, declared: dict[str, Any]) -> None:
     assert image.units == "reflectance"
     part, _ = image.read(Window(1, 3, 2, 6), [63])
     np.testing.assert_array_equal(part, values[2:, 1:3, 2:6])
-    assert set(download.describe(source(path))["files"]) == {
+    assert set(download.describe(source(path), no_progress)["files"]) == {
         path.name,
         path.name.replace("SPECTRAL_IMAGE.TIF", "METADATA.XML"),
     }
@@ -232,7 +233,7 @@ def test_enmap_with_wrong_metadata(tmp_path: Path) -> None:
     path.unlink()
     assert "no such file" in refused(path)
     with pytest.raises(InputError, match="no such file"):
-        download.describe(source(path))
+        download.describe(source(path), no_progress)
     with pytest.raises(InputError, match="no such file"):
         FileScene(source(path, sha256="0" * 64))
 
@@ -326,7 +327,7 @@ def test_detectors_of() -> None:
 def test_potsdam_becomes_a_reference(shared_data: Path, tmp_path: Path) -> None:
     """`download` and `crop` take the four tiles as one scene: monotonic wavelengths, bands left out."""
     tiles = source(shared_data / "enmap_potsdam" / "*.tif")
-    download.run(source=tiles, out=tmp_path / "source.json")
+    download.run(scene=SceneConfig(source=tiles), out=tmp_path / "source.json")
     scene = SceneConfig(source=tiles)
     crop.run(source=tmp_path / "source.json", settings=scene, out=tmp_path / "reference.json")
     reference = scene_from(read_store(tmp_path / "reference.json"))

@@ -26,7 +26,8 @@ from pipeline.data.scene import Metadata, OpenScene
 from pipeline.errors import InputError
 from pipeline.scenes import BandsOf, FileSource, Pair, StoredSource
 
-MARGIN = 4  # pixels of the source around what a warped window needs
+CELL = 128  # side in pixels of what is warped at once
+MARGIN = 4  # pixels of the source around what a warped cell needs
 RESAMPLING = "cubic"
 
 
@@ -77,30 +78,33 @@ class WarpedScene:
         self.metadata = replace(scene.metadata, crs=onto.crs, transform=onto.transform)
 
     def read(self, window: Window) -> NDArray[np.float32]:
-        """Values of a window (band, y, x); no-data is NaN, and where the scene does not reach."""
-        target = self._onto[window.slices]
+        """Values of a window (band, y, x); no-data is NaN, and where the scene does not reach.
+
+        GDAL interpolates positions within what it warps at once, so cells are always warped whole: values do
+        not depend on the window.
+        """
+        height, width = self.shape[1:]
+        cells = window.aligned(CELL, Window(0, height, 0, width))
+        warped = np.empty((self.shape[0], *cells.shape), np.float32)
+        for cell in cells.split(CELL):
+            warped[:, *cell.relative_to(cells).slices] = self._warped(cell)
+        return warped[:, *window.relative_to(cells).slices]
+
+    def _warped(self, cell: Window) -> NDArray[np.float32]:
+        target = self._onto[cell.slices]
         needed = self._from.enclosing(target.extent.to_crs(self._crs)).pad(MARGIN)
-        corner = ~self._from.affine * (needed.affine * (0, 0))
+        corner = ~self._from.affine @ (needed.affine @ (0, 0))
         height, width = self._scene.shape[1:]
         x0, y0 = (round(value) for value in corner)
         part = Window(
             max(0, y0), min(height, y0 + needed.shape[0]), max(0, x0), min(width, x0 + needed.shape[1])
         )
-        warped = np.full((self.shape[0], *window.shape), np.nan, np.float32)
+        warped = np.full((self.shape[0], *cell.shape), np.nan, np.float32)
         if part.shape[0] <= 0 or part.shape[1] <= 0:
             return warped
-        values = self._scene.read(part)
-        for source, result in zip(values, warped, strict=True):
-            rio_reproject(
-                source,
-                result,
-                self._from[part.slices],
-                target,
-                RESAMPLING,
-                src_nodata=np.nan,
-                dst_nodata=np.nan,
-                tolerance=0.0,  # an approximation would depend on how the scene is cut
-            )
+        source = self._from[part.slices]
+        for values, result in zip(self._scene.read(part), warped, strict=True):
+            rio_reproject(values, result, source, target, RESAMPLING, src_nodata=np.nan, dst_nodata=np.nan)
         return warped
 
 
@@ -169,7 +173,7 @@ def on_nested_grids(pair: Pair, hsi: FileScene, msi: OpenScene) -> OpenPair:
     ratio = _resampled_ratio(grids, pair.ratio)
     rows, columns = (side // ratio.denominator * ratio.denominator for side in hsi.shape[1:])
     shape = int(rows * ratio), int(columns * ratio)
-    fine = Affine(*(hsi.metadata.transform or ())) * Affine.scale(1 / float(ratio))
+    fine = Affine(*(hsi.metadata.transform or ())) @ Affine.scale(1 / float(ratio))
     onto = replace(hsi.metadata, transform=(fine.a, fine.b, fine.c, fine.d, fine.e, fine.f))
     warped = WarpedScene(msi, onto, shape)
     placed = grids[0], Raster(names[1], shape, onto)

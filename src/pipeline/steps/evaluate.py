@@ -11,7 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from pipeline.core.metrics import evaluate
 from pipeline.core.no_reference import no_reference
@@ -68,11 +70,7 @@ def run(
     with timing.measure("io"):
         made = _open(fused)
         cube = variable_of(made, "fused")
-        seen = (
-            read_scene(observation.absolute(), estimate.absolute())
-            if estimate
-            else observed_scene(_open(observation))
-        )
+        seen = _seen(observation, estimate)
     with timing.measure("compute"), ProgressReport() as progress, scheduled(scheduler, workers) as mapped:
         mapped = reported(mapped, progress, "totals", "windows", "residuals", "quality", "maps")
         scores: dict[str, Any] = {"per_band": {}}
@@ -84,10 +82,10 @@ def run(
             scores |= no_reference(cube, seen, mapped=mapped)
             maps = residual_maps(cube, seen, mapped=mapped)
             scores["per_band"] |= {
-                "residual_hsi": maps.hsi_spectrum.tolist(),
-                "bias_hsi": maps.hsi_bias.tolist(),
-                "residual_msi": maps.msi_spectrum.tolist(),
-                "bias_msi": maps.msi_bias.tolist(),
+                "residual_hsi": _numbers(maps.hsi_spectrum),
+                "bias_hsi": _numbers(maps.hsi_bias),
+                "residual_msi": _numbers(maps.msi_spectrum),
+                "bias_msi": _numbers(maps.msi_bias),
             }
             origin = provenance("evaluate", settings=settings, inputs=inputs, seed=seed)
             write_store(
@@ -119,6 +117,11 @@ def _seen(observation: Path, estimate: Path | None) -> ObservedScene:
     if estimate:
         return read_scene(observation.absolute(), estimate.absolute())
     return observed_scene(_open(observation))
+
+
+def _numbers(values: NDArray[np.float64]) -> list[float | None]:
+    """A list that JSON can hold; None for a band of which no residual is known."""
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def _open(ledger: Path) -> xr.Dataset:
