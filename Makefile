@@ -21,7 +21,7 @@ demo: $(BIN)/.run-$(KEY)
 	@pipeline summary results/$(EXPERIMENT)
 
 test: $(BIN)/.test-$(KEY)
-	python -m pytest -m "not slow and not faults and not cluster" --cov=pipeline --cov-report=term
+	python -m pytest -n logical --dist loadfile -m "not slow and not faults and not cluster" --cov=pipeline --cov-report=term
 
 test-slow: $(BIN)/.test-$(KEY)
 	python -m pytest -m slow
