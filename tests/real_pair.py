@@ -29,11 +29,11 @@ from pipeline.data.scene import Scene
 from pipeline.data.store import read_store
 from pipeline.data.synthetic import synthetic_scene
 from pipeline.products import Products
-from pipeline.scenes import Estimation, SyntheticSource
+from pipeline.responses import Estimation
 from pipeline.scenes import Scene as SceneConfig
+from pipeline.scenes import SyntheticSource
 from pipeline.settings import BicubicSettings, GaussianSubspaceSettings
 from pipeline.steps import align, download, estimate, evaluate, export, fuse, mosaic, plan, train
-
 
 Cube = NDArray[Any]
 CENTRES, WIDTHS = (480.0, 560.0, 850.0, 1650.0), (60.0, 60.0, 90.0, 200.0)
@@ -116,9 +116,7 @@ class Truth:
     @cached_property
     def spectral_response(self) -> Cube:
         """R."""
-        return gaussian_response(
-            np.array(CENTRES), np.array(WIDTHS), self.scene.wavelength, self.scene.fwhm
-        )
+        return gaussian_response(np.array(CENTRES), np.array(WIDTHS), self.scene.wavelength, self.scene.fwhm)
 
     @cached_property
     def seen(self) -> Observation:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pipeline.config import json_schema, load_experiment, parse_experiment
 from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
-from pipeline.scenes import SpatialConfig
+from pipeline.responses import SpatialConfig
 from pipeline.settings import BUDGETS, ArgsDiffSettings, BicubicSettings, GaussianSubspaceSettings
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"

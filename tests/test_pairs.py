@@ -338,9 +338,7 @@ def test_a_warped_scene_puts_values_where_they_belong(tmp_path: Path) -> None:
         return np.sin(x / 90) + np.cos(y / 130)
 
     rows, columns = np.mgrid[:300, :300] + 0.5
-    real_pair.write_tif(
-        tmp_path / "smooth.tif", field(*(place @ (columns, rows)))[None], place, "EPSG:32632"
-    )
+    real_pair.write_tif(tmp_path / "smooth.tif", field(*(place @ (columns, rows)))[None], place, "EPSG:32632")
     scene = FileScene(FileSource(kind="file", path=str(tmp_path / "smooth.tif")))
     x0, y0 = Transformer.from_crs("EPSG:32632", "EPSG:32633", always_xy=True).transform(786_000, 5_829_000)
     onto = Affine(12, 0, x0, 0, -12, y0)
@@ -566,7 +564,5 @@ def test_an_image_that_was_exchanged_after_download_is_refused(tmp_path: Path) -
     real_pair.download.run(scene=steps.config, out=steps.source)
     truth.write(tmp_path, msi=2 * truth.msi)
     with pytest.raises(InputError, match=r"msi.tif: its sha256 is .*, expected"):
-        real_pair.align.run(
-            source=steps.source, settings=steps.config, out=steps.path("observation.json")
-        )
+        real_pair.align.run(source=steps.source, settings=steps.config, out=steps.path("observation.json"))
     assert not list(steps.path("").iterdir())

@@ -24,7 +24,8 @@ from pipeline.data.sensors import (
     spectrometer,
 )
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource, SensorResponse
+from pipeline.responses import SensorResponse
+from pipeline.scenes import FileSource
 
 FOLDER = Path(__file__).parents[1] / "src" / "pipeline" / "data" / "sensors"
 BANDS = json.loads((FOLDER / "multispectral.json").read_text(encoding="utf-8"))

@@ -22,7 +22,7 @@ from pipeline.core.window import Window
 from pipeline.data.scene import Scene
 from pipeline.errors import InputError
 from pipeline.methods import build
-from pipeline.scenes import SpatialConfig
+from pipeline.responses import SpatialConfig
 from pipeline.settings import (
     ArgsDiffSettings,
     BicubicSettings,

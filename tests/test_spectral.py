@@ -16,7 +16,7 @@ from pipeline.core.spectral import band_spacing, gaussian_response, table_respon
 from pipeline.data.readers import read_scene
 from pipeline.data.response_files import read_response, read_table
 from pipeline.errors import InputError
-from pipeline.scenes import GaussianResponse, MatrixResponse, TableResponse
+from pipeline.responses import GaussianResponse, MatrixResponse, TableResponse
 
 HSI = np.arange(400.0, 1000.0, 7.0)
 WIDTH = np.linspace(5.0, 14.0, HSI.size)

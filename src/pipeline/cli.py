@@ -21,7 +21,8 @@ from pipeline.datasets_cli import datasets
 from pipeline.errors import InputError
 from pipeline.pairs_cli import inspect, pair
 from pipeline.products import Products
-from pipeline.scenes import Estimation, Scene
+from pipeline.responses import Estimation
+from pipeline.scenes import Scene
 from pipeline.settings import MethodEntry
 from pipeline.validation import parse
 

@@ -16,7 +16,8 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.errors import InputError
 from pipeline.products import Products
-from pipeline.scenes import NAME, Estimation, Name, Positive, Response, Scene
+from pipeline.responses import Estimation, Positive, Response
+from pipeline.scenes import NAME, Name, Scene
 from pipeline.settings import MethodEntry, Seeds, Strict
 from pipeline.studies import StudyEntry, Trajectory, check_studies, complete
 from pipeline.validation import parse

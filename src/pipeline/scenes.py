@@ -1,4 +1,4 @@
-"""Scenes and the sensors that see them, as an experiment describes them: sources, crops, responses.
+"""Scenes as an experiment describes them: sources and crops, pairs of images and how they are aligned.
 
 Nothing is read here; see `pipeline.data`.
 """
@@ -9,13 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.core.spatial import SpatialResponse
+from pipeline.responses import Estimation, Positive, SpatialConfig, SpectralConfig
 from pipeline.settings import Strict
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(pattern=NAME)]
-Positive = Annotated[float, Field(gt=0)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class SyntheticSource(Strict):
@@ -174,143 +172,6 @@ class Scene(Strict):
             raise ValueError("estimation of a scene's own is for a pair; use the experiment's `estimation`")
         if self.estimation is not None and self.estimation.noise == "given":
             raise ValueError("estimation.noise: a pair's noise is not known; write `noise: estimated`")
-        return self
-
-
-class Estimation(Strict):
-    """What the methods are told, and what is estimated from the observation."""
-
-    spectral_response: Literal["given", "calibrated", "estimated"] = Field(
-        "given",
-        description="calibrated: R as given, times a gain of each MSI band; estimated: R from the images, "
-        "as is a calibrated one that nothing gives",
-    )
-    spatial_response: Literal["given", "gaussian", "separable", "free"] = Field(
-        "given", description="gaussian: width and shift of a Gaussian PSF from the two images; else a kernel"
-    )
-    support: Literal["all", "given"] = Field(
-        "all", description="HSI bands that an estimated R may use: all, or those of the given R"
-    )
-    offset: bool = Field(False, description="estimate an offset of each MSI band, for images in other units")
-    noise: Literal["given", "estimated"] = "given"
-
-
-class SpatialConfig(Strict):
-    """The spatial response H."""
-
-    kind: Literal["bicubic", "gaussian", "box", "psf"]
-    ratio: int | float | str = Field(description="LR pixel size over HR pixel size: 4, 8.33 or '25/3'")
-    fwhm: float | None = Field(None, gt=0, description="Gaussian: full width at half maximum in LR pixels")
-    mtf: float | None = Field(None, gt=0, lt=1, description="Gaussian: MTF at the LR Nyquist frequency")
-    psf: list[list[float]] | None = Field(None, description="psf: samples at HR pixel spacing")
-    shift: tuple[Finite, Finite] | None = Field(
-        None,
-        description="rows and columns, in LR pixels, by which LR pixels lie further down and right on the "
-        "HR image than the two grids say; default: none",
-    )
-
-    @model_validator(mode="after")
-    def _fits_kind(self) -> SpatialConfig:
-        given = {name for name in ("fwhm", "mtf", "psf") if getattr(self, name) is not None}
-        allowed = {"gaussian": {"fwhm", "mtf"}, "psf": {"psf"}}.get(self.kind, set())
-        if given - allowed:
-            raise ValueError(f"{', '.join(sorted(given - allowed))} does not belong to kind {self.kind}")
-        if allowed and len(given) != 1:
-            raise ValueError(f"kind {self.kind} needs exactly one of {', '.join(sorted(allowed))}")
-        self.build()
-        return self
-
-    def build(self) -> SpatialResponse:
-        """The response object of `pipeline.core`."""
-        return self._centred().shifted(*(self.shift or (0.0, 0.0)))
-
-    def _centred(self) -> SpatialResponse:
-        if self.kind == "bicubic":
-            return SpatialResponse.bicubic(ratio=self.ratio)
-        if self.kind == "box":
-            return SpatialResponse.box(ratio=self.ratio)
-        if self.kind == "gaussian":
-            return SpatialResponse.gaussian(ratio=self.ratio, fwhm=self.fwhm, mtf=self.mtf)
-        assert self.psf is not None
-        return SpatialResponse.from_psf(self.psf, ratio=self.ratio)
-
-
-class TableResponse(Strict):
-    """R from a table of relative responses over wavelength (CSV: nm, then one column per band)."""
-
-    kind: Literal["table"]
-    path: str
-    bands: list[str] | None = Field(None, description="columns to use, in order; default: all")
-
-
-class MatrixResponse(Strict):
-    """R as it stands in a file (.csv, .npy, .npz or .mat): MSI bands x HSI bands."""
-
-    kind: Literal["matrix"]
-    path: str
-    variable: str | None = None
-
-
-class GaussianResponse(Strict):
-    """R from Gaussian bands."""
-
-    kind: Literal["gaussian"]
-    centres: list[Positive] = Field(min_length=1, description="nm")
-    fwhm: Positive | list[Positive] = Field(description="nm")
-
-    @model_validator(mode="after")
-    def _same_length(self) -> GaussianResponse:
-        if isinstance(self.fwhm, list) and len(self.fwhm) != len(self.centres):
-            raise ValueError(f"fwhm has {len(self.fwhm)} values for {len(self.centres)} centres")
-        return self
-
-
-class SensorResponse(Strict):
-    """R of a known multispectral sensor; `pipeline.data.sensors` names its bands."""
-
-    kind: Literal["sensor"]
-    sensor: Literal[
-        "sentinel2a",
-        "sentinel2b",
-        "landsat8_oli",
-        "landsat9_oli2",
-        "worldview3",
-        "ikonos",
-        "quickbird",
-        "ali",
-        "rapideye",
-        "pleiades",
-    ]
-    bands: list[str] | None = Field(None, min_length=1, description="bands to use, in order; default: all")
-    tables: Literal["builtin", "py6s"] = Field(
-        "builtin",
-        description="`builtin`: flat tops of the published centres and widths; `py6s`: response tables of "
-        "the package Py6S, where it is installed",
-    )
-
-
-SpectralConfig = Annotated[
-    TableResponse | MatrixResponse | GaussianResponse | SensorResponse, Field(discriminator="kind")
-]
-
-
-class Response(Strict):
-    """What the two simulated sensors do to the scene."""
-
-    spatial: SpatialConfig
-    spectral: SpectralConfig
-    told: SpatialConfig | None = Field(
-        None,
-        description="H as the methods are told of it, and as residuals are computed; default: the true one",
-    )
-    snr_db: float | None = Field(
-        None, gt=-20, allow_inf_nan=False, description="SNR under this response; default: noise.snr_db"
-    )
-
-    @model_validator(mode="after")
-    def _one_ratio(self) -> Response:
-        if self.told and self.told.build().ratio != self.spatial.build().ratio:
-            raise ValueError(f"told.ratio: {self.told.ratio} is not that of spatial, {self.spatial.ratio}")
         return self
 
 

@@ -27,6 +27,7 @@ NOT_FOLLOWED = {
     "pipeline.methods",
     "pipeline.products",
     "pipeline.provenance",
+    "pipeline.responses",
     "pipeline.scenes",
     "pipeline.settings",
     "pipeline.steps.compute",

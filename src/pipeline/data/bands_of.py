@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.core.window import Window
 from pipeline.data.response_files import read_response
 from pipeline.data.scene import OpenScene
-from pipeline.scenes import SpectralConfig
+from pipeline.responses import SpectralConfig
 
 
 class BandsImage:

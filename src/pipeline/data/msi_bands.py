@@ -16,7 +16,8 @@ from pipeline.data.catalogue import path_of
 from pipeline.data.pairs import OpenPair
 from pipeline.data.response_files import read_response, srf_curves
 from pipeline.errors import InputError
-from pipeline.scenes import GaussianResponse, Pair, SpectralConfig
+from pipeline.responses import GaussianResponse, SpectralConfig
+from pipeline.scenes import Pair
 
 SAME_BAND = 0.1  # of a wavelength, that a row of R may lie away from its MSI band
 

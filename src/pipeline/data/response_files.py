@@ -18,13 +18,7 @@ from pipeline.core.spectral import gaussian_response, table_response
 from pipeline.data.arrays import first_bytes, open_arrays
 from pipeline.data.sensors import builtin_response, flat_top, multispectral_bands, py6s_response
 from pipeline.errors import InputError
-from pipeline.scenes import (
-    GaussianResponse,
-    MatrixResponse,
-    SensorResponse,
-    SpectralConfig,
-    TableResponse,
-)
+from pipeline.responses import GaussianResponse, MatrixResponse, SensorResponse, SpectralConfig, TableResponse
 
 Vector = NDArray[np.float64]
 

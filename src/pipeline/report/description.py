@@ -8,18 +8,15 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from pipeline.config import Experiment
-from pipeline.scenes import (
-    BandsOf,
-    DatasetSource,
+from pipeline.responses import (
     Estimation,
-    FileSource,
     GaussianResponse,
-    Pair,
     Response,
     SensorResponse,
     SpatialConfig,
     SpectralConfig,
 )
+from pipeline.scenes import BandsOf, DatasetSource, FileSource, Pair
 
 TOLD = {
     "given": "given",

@@ -28,7 +28,7 @@ from pipeline.data.schema import observed_scene
 from pipeline.data.store import read_store, write_store
 from pipeline.methods.device import torch_threads
 from pipeline.provenance import provenance
-from pipeline.scenes import Estimation
+from pipeline.responses import Estimation
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 

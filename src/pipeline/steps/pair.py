@@ -22,7 +22,8 @@ from pipeline.data.msi_bands import SAME_BAND, told_bands
 from pipeline.data.pairs import OpenPair
 from pipeline.data.sensors import multispectral_bands, multispectral_sensors
 from pipeline.errors import InputError
-from pipeline.scenes import NAME, FileSource, Pair, SensorResponse
+from pipeline.responses import SensorResponse
+from pipeline.scenes import NAME, FileSource, Pair
 from pipeline.steps.inspect import LARGEST_SCALED, Inspected, common, inspect, pair_lines, paired, source_of
 
 LEAST_LEVELS = 1000  # that values must have to be rounded

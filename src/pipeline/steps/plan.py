@@ -21,7 +21,7 @@ from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
 from pipeline.methods import build
 from pipeline.provenance import provenance
-from pipeline.scenes import SpatialConfig
+from pipeline.responses import SpatialConfig
 from pipeline.settings import MethodEntry, Strict
 from pipeline.tiling.jobs import batch_count
 from pipeline.tiling.plan import TilePlan, plan_tiles

@@ -22,7 +22,7 @@ from pipeline.data.schema import metadata_from, observation_dataset, placeholder
 from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
 from pipeline.data.store import read_store
 from pipeline.provenance import provenance
-from pipeline.scenes import Response
+from pipeline.responses import Response
 from pipeline.settings import Strict
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
