@@ -7,7 +7,7 @@ pixels at every border so that the MSI reaches further; the HR-MSI becomes a Geo
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,6 @@ from pipeline.scenes import Estimation, SyntheticSource
 from pipeline.scenes import Scene as SceneConfig
 from pipeline.settings import BicubicSettings, GaussianSubspaceSettings
 from pipeline.steps import align, download, estimate, evaluate, export, fuse, mosaic, plan, train
-
 
 Cube = NDArray[Any]
 CENTRES, WIDTHS = (480.0, 560.0, 850.0, 1650.0), (60.0, 60.0, 90.0, 200.0)
@@ -116,9 +115,7 @@ class Truth:
     @cached_property
     def spectral_response(self) -> Cube:
         """R."""
-        return gaussian_response(
-            np.array(CENTRES), np.array(WIDTHS), self.scene.wavelength, self.scene.fwhm
-        )
+        return gaussian_response(np.array(CENTRES), np.array(WIDTHS), self.scene.wavelength, self.scene.fwhm)
 
     @cached_property
     def seen(self) -> Observation:
@@ -271,8 +268,3 @@ def psnr(truth: Cube, cube: Cube) -> float:
     known = np.isfinite(truth).all(axis=0) & np.isfinite(cube).all(axis=0)
     error = np.square(truth[:, known] - cube[:, known]).mean(axis=1)
     return float(np.mean(10 * np.log10(truth[:, known].max(axis=1) ** 2 / error)))
-
-
-def turned(truth: Truth, **changes: Any) -> Truth:
-    """The same landscape seen otherwise."""
-    return replace(truth, **changes)

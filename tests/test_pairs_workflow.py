@@ -53,9 +53,7 @@ def test_a_pair_runs_to_report_and_products(finished: Workflow) -> None:
     bicubic, fused = (float(rows["level", label]["psnr"]) for label in METHODS)
     assert fused > bicubic + 3
     for scene in ("town", "level"):
-        with rasterio.open(
-            results / scene / "measured/seed0/gaussian_subspace/product/cube.tif"
-        ) as file:
+        with rasterio.open(results / scene / "measured/seed0/gaussian_subspace/product/cube.tif") as file:
             assert file.crs.to_epsg() == 32633
             assert file.res == ((10, 10) if scene == "town" else (40, 40))
     assert not (results / "town/reference.json").exists()
