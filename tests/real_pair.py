@@ -7,7 +7,7 @@ pixels at every border so that the MSI reaches further; the HR-MSI becomes a Geo
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -269,8 +269,3 @@ def psnr(truth: Cube, cube: Cube) -> float:
     known = np.isfinite(truth).all(axis=0) & np.isfinite(cube).all(axis=0)
     error = np.square(truth[:, known] - cube[:, known]).mean(axis=1)
     return float(np.mean(10 * np.log10(truth[:, known].max(axis=1) ** 2 / error)))
-
-
-def turned(truth: Truth, **changes: Any) -> Truth:
-    """The same landscape seen otherwise."""
-    return replace(truth, **changes)

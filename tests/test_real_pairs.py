@@ -39,7 +39,7 @@ def steps_of(experiment: Experiment, name: str, folder: Path) -> Steps:
 
 @pytest.mark.usefixtures("beside_the_data")
 def test_berlin_is_where_brute_force_finds_it(tmp_path: Path) -> None:
-    """The sharp image sampled 3.1 to 3.7 m to the north and 2.4 to 2.8 m to the west, sigma 12.6 to 13.2 m."""
+    """The sharp image sampled 3.1 to 3.7 m north and 2.4 to 2.8 m west, sigma 12.6 to 13.2 m."""
     steps = steps_of(load_experiment("config/berlin.yaml"), "berlin", tmp_path)
     found = steps.align()
     south, east = found["shift_metres"]
@@ -91,7 +91,7 @@ def test_the_detectors_of_hyperion_are_where_brute_force_finds_them(tmp_path: Pa
 
 
 def test_four_tiles_of_enmap_are_the_hsi_of_a_pair(shared_data: Path, tmp_path: Path) -> None:
-    """With an MSI on a grid three times as fine, made of the tiles themselves and displaced by a known shift."""
+    """With an MSI on a grid three times as fine, made of the tiles and displaced by a known shift."""
     tiles = str(shared_data / "enmap_potsdam/*.tif")
     source: dict[str, Any] = {"kind": "file", "path": tiles}
     scene = FileScene(FileSource.model_validate(source))
