@@ -85,6 +85,26 @@ def test_alignment_finds_shift_width_and_footprint(tried: Any, ratio: str) -> No
     assert [aligned["hr_window"][0], aligned["hr_window"][2]] == corner
 
 
+@pytest.mark.parametrize(("shift", "at"), [("estimated", (0.3, -0.45)), ((-0.1, -0.25), (0.3, -0.45))])
+def test_a_shift_of_the_psf_counts_once(tmp_path: Path, shift: Any, at: tuple[float, float]) -> None:
+    """An estimate takes its place, a given shift of the images is added to it."""
+    truth = TRUTHS["4"]
+    spatial = {"kind": "gaussian", "ratio": 4, "fwhm": truth.fwhm, "shift": [0.4, -0.2]}
+    changes = {"spatial": spatial, "alignment": {"shift": shift}}
+    steps = Steps(tmp_path, truth.write(tmp_path) | changes)
+    found = steps.align()
+    response = read_store(steps.inputs["observation"]).attrs["spatial_response"]
+    corner = np.array(found["hr_window"])[[0, 2]] / 4 - truth.border
+    np.testing.assert_allclose(corner + response["shift"], at, atol=0.05)
+
+
+def test_a_psf_of_another_ratio_is_refused(tmp_path: Path) -> None:
+    spatial = {"kind": "gaussian", "ratio": 3, "fwhm": 1.2}
+    steps = Steps(tmp_path, TRUTHS["4"].write(tmp_path) | {"spatial": spatial})
+    with pytest.raises(InputError, match="spatial.ratio: 3 is not that of .*, which is 4"):
+        steps.align()
+
+
 @both_ratios
 def test_estimate_finds_the_units_of_the_msi(tried: Any, ratio: str) -> None:
     truth, steps, found = tried(ratio)

@@ -135,13 +135,15 @@ def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -
     """
     bands = told_bands(pair, images)
     detector = images.hsi.metadata.detector if pair.alignment.detectors == "each" else None
-    blur = pair.spatial.build() if pair.spatial else None
+    blur = _configured_blur(pair, images)
     start = blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=START_FWHM)
     placed, found = _placement(pair, images, start, bands, detector, progress)
     nesting = images.nesting(placed.shift)
     if crop is not None:
         nesting = cropped(nesting, _whole_pixels(crop, nesting))
     fitted = found.overall.fwhm if found else START_FWHM
+    if found and blur:  # whose own shift was where the estimate began
+        blur = blur.shifted(*(-by for by in blur.shift))
     scene = _scene(
         images, nesting, blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=fitted), bands.response
     )
@@ -157,6 +159,17 @@ def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -
         "coverage": bands.coverage,
     }
     return Aligned(scene, like, report)
+
+
+def _configured_blur(pair: Pair, images: OpenPair) -> SpatialResponse | None:
+    """The HSI's PSF as the configuration has it."""
+    blur = pair.spatial.build() if pair.spatial else None
+    if blur and blur.ratio != images.ratio:
+        raise InputError(
+            f"spatial.ratio: {blur.ratio} is not that of {path_of(pair.hsi)} and {path_of(pair.files['msi'])}, "
+            f"which is {images.ratio}; correct it"
+        )
+    return blur
 
 
 @dataclass(frozen=True)
