@@ -245,15 +245,25 @@ def test_the_reference_of_a_pair_is_cut_to_its_footprint(tmp_path: Path) -> None
     assert "hqnr" in metrics
 
 
-def test_a_reference_on_another_grid_is_refused(tmp_path: Path) -> None:
+REFERENCES: dict[str, tuple[slice, slice, float, str]] = {
+    "shape": (slice(None), slice(1, None), 0.0, "111x96 pixels are not the grid of"),
+    "place": (slice(None), slice(None), 1.0, "its pixels lie elsewhere than"),
+    "bands": (slice(1, None), slice(None), 0.0, "its 23 bands are not the 24 of"),
+}
+
+
+@pytest.mark.parametrize("case", REFERENCES)
+def test_a_reference_of_other_pixels_or_bands_is_refused(tmp_path: Path, case: str) -> None:
     truth = TRUTHS["4"]
-    real_pair.write_tif(tmp_path / "truth.tif", truth.scene.data[:, 1:], truth.place)
+    bands, rows, right, message = REFERENCES[case]
+    place = truth.place @ Affine.translation(right, 0)
+    real_pair.write_tif(tmp_path / "truth.tif", truth.scene.data[bands, rows], place)
     reference = {"kind": "file", "path": str(tmp_path / "truth.tif")}
     alignment = {"shift": truth.shift}
     steps = Steps(tmp_path, truth.write(tmp_path) | {"reference": reference, "alignment": alignment})
     steps.align()
     out = tmp_path / "town/reference.json"
-    with pytest.raises(InputError, match="111x96 pixels are not the grid of"):
+    with pytest.raises(InputError, match=message):
         crop.run(
             source=steps.source, settings=steps.config, out=out, observation=steps.path("observation.json")
         )

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 
 from pipeline.core.observation import Image
+from pipeline.core.spectral import band_spacing
 from pipeline.core.window import Window
 from pipeline.data.catalogue import path_of
 from pipeline.data.files import json_digest, read_json
@@ -34,6 +37,7 @@ from pipeline.steps.degrade import metadata_level_down, shape_level_down
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
+APART = 0.25  # HR pixels by which a reference may lie off the MSI's grid
 
 def run(
     *, settings: SceneConfig, out: Path, source: Path | None = None, observation: Path | None = None
@@ -84,14 +88,46 @@ def _of_pair(
     pair: Pair, reference: StoredSource, record: dict[str, Any], observation: Path
 ) -> tuple[OpenScene, Window]:
     """A pair's reference, which has the MSI's grid, and the pair's footprint on it."""
-    found = read_store(observation).attrs["alignment"]
-    scene = FileScene(recorded(reference, record["reference"]["sha256"]))
+    dataset = read_store(observation)
+    found, like = dataset.attrs["alignment"], metadata_from(dataset)
+    scene, window = FileScene(recorded(reference, record["reference"]["sha256"])), Window(*found["hr_window"])
     if list(scene.shape[1:]) != found["msi_shape"] or found["resampled"]:
         raise InputError(
             f"{path_of(reference)}: {scene.shape[1]}x{scene.shape[2]} pixels are not the grid of "
             f"{path_of(pair.files['msi'])}; bring the reference to the MSI's grid, and both to the HSI's CRS"
         )
-    return scene, Window(*found["hr_window"])
+    own = replace(scene.metadata, transform=shifted(scene.metadata.transform, window.y0, window.x0))
+    if not _same_place(own, like, window.shape):
+        raise InputError(
+            f"{path_of(reference)}: its pixels lie elsewhere than those of {path_of(pair.files['msi'])}; bring "
+            "the reference to the MSI's grid"
+        )
+    if not _same_bands(scene, dataset.sizes["band"], like):
+        raise InputError(
+            f"{path_of(reference)}: its {scene.shape[0]} bands are not the {dataset.sizes['band']} of "
+            f"{path_of(pair.hsi)}; leave out others by `bad_bands` of both"
+        )
+    return scene, window
+
+
+def _same_place(one: Metadata, other: Metadata, shape: tuple[int, int]) -> bool:
+    """Whether two grids of one shape coincide, as far as their georeferences tell."""
+    if one.transform is None or other.transform is None:
+        return True
+    if one.crs and other.crs and CRS.from_user_input(one.crs) != CRS.from_user_input(other.crs):
+        return False
+    turn = ~Affine(*one.transform) @ Affine(*other.transform)
+    height, width = shape
+    corners = [(0, 0), (width, 0), (0, height)]
+    return all(max(abs(a - b) for a, b in zip(turn @ at, at, strict=True)) < APART for at in corners)
+
+
+def _same_bands(scene: OpenScene, count: int, like: Metadata) -> bool:
+    """Whether a scene has as many bands, at the same wavelengths as far as these are known."""
+    own = scene.metadata.wavelength
+    if scene.shape[0] != count or own is None or like.wavelength is None:
+        return scene.shape[0] == count
+    return bool((np.abs(own - like.wavelength) < band_spacing(like.wavelength)).all())
 
 
 def _level_down(observation: Path) -> tuple[OpenScene, Window]:
