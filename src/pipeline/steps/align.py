@@ -166,8 +166,8 @@ def _configured_blur(pair: Pair, images: OpenPair) -> SpatialResponse | None:
     blur = pair.spatial.build() if pair.spatial else None
     if blur and blur.ratio != images.ratio:
         raise InputError(
-            f"spatial.ratio: {blur.ratio} is not that of {path_of(pair.hsi)} and {path_of(pair.files['msi'])}, "
-            f"which is {images.ratio}; correct it"
+            f"spatial.ratio: {blur.ratio}, but {path_of(pair.hsi)} and {path_of(pair.files['msi'])} have the "
+            f"ratio {images.ratio}; correct it"
         )
     return blur
 

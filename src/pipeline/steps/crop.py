@@ -39,6 +39,7 @@ from pipeline.steps.timing import Timing
 
 APART = 0.25  # HR pixels by which a reference may lie off the MSI's grid
 
+
 def run(
     *, settings: SceneConfig, out: Path, source: Path | None = None, observation: Path | None = None
 ) -> None:
@@ -99,8 +100,8 @@ def _of_pair(
     own = replace(scene.metadata, transform=shifted(scene.metadata.transform, window.y0, window.x0))
     if not _same_place(own, like, window.shape):
         raise InputError(
-            f"{path_of(reference)}: its pixels lie elsewhere than those of {path_of(pair.files['msi'])}; bring "
-            "the reference to the MSI's grid"
+            f"{path_of(reference)}: its pixels lie elsewhere than those of {path_of(pair.files['msi'])}; "
+            "bring the reference to the MSI's grid"
         )
     if not _same_bands(scene, dataset.sizes["band"], like):
         raise InputError(
