@@ -206,7 +206,7 @@ class Pair(Strict):
     hsi: StoredSource
     msi: Annotated[FileSource | DatasetSource | BandsOf, Field(discriminator="kind")]
     reference: StoredSource | None = Field(
-        None, description="HR-HSI on the MSI's grid, opened by no step before `evaluate`"
+        None, description="HR-HSI on the MSI's grid with the HSI's bands; no step that fuses opens it"
     )
     ratio: int | float | str | None = Field(
         None, description="LR pixel size over HR pixel size; default: from the georeferences, else the sizes"
