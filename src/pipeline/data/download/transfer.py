@@ -128,6 +128,8 @@ def _copied(source: Path, target: Path) -> None:
             sink.truncate()
     except FileNotFoundError:
         raise TransferError("no such file") from None
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise TransferError(str(error.strerror).lower()) from None
 
 
 @dataclass
