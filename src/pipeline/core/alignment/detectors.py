@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from math import ceil, hypot
 from typing import Any
 
@@ -75,20 +74,14 @@ class ResampledBands:
         """(C, h, w)."""
         return tuple(self.image.shape)
 
-    @cached_property
-    def noise_factors(self) -> NDArray[np.float64]:
-        """What white noise's standard deviation is multiplied by in each band, ``(C,)``."""
-        return np.array([noise_factor((dy, dx)) for dy, dx in self.moves.tolist()])
-
     def __getitem__(self, key: Any) -> NDArray[np.float32]:
         """The values of a window, given by three slices."""
         bands, rows, cols = key
         whole = Window(0, self.shape[1], 0, self.shape[2])
         window = Window(*rows.indices(whole.y1)[:2], *cols.indices(whole.x1)[:2])
         own = self.moves[bands]
-        margin = 3 * REACH + ceil(
-            np.abs(own).max(initial=0)
-        )  # a gap under the kernel may be filled from there
+        # a gap under the kernel may be filled from there
+        margin = 3 * REACH + ceil(np.abs(own).max(initial=0))
         read = window.grown(margin, whole)
         values = np.array(self.image[bands, *read.slices], np.float32)
         for band in np.flatnonzero(own.any(axis=1)):
@@ -108,13 +101,6 @@ def moved(image: NDArray[np.float32], dy: float, dx: float) -> NDArray[np.float3
         )
         result[missing[np.ix_(*nearest)]] = np.nan
     return result
-
-
-def noise_factor(move: tuple[float, float]) -> float:
-    """What the interpolation multiplies the standard deviation of white noise by, away from borders."""
-    size = 4 * REACH
-    rows, cols = (_interpolation(size, shift - round(shift))[size // 2] for shift in move)
-    return float(np.linalg.norm(rows) * np.linalg.norm(cols))
 
 
 def _interpolation(size: int, move: float) -> NDArray[np.float64]:
