@@ -22,9 +22,7 @@ from pipeline.core.spatial import SpatialResponse
 Array = NDArray[np.float64]
 WEIGHTS = np.logspace(-5, 0, 6)  # of the differences, in units of the quadratic form's mean diagonal
 SUM = 1e6  # weight of a sum of one, in the same units
-EXTENT = (
-    3.0  # side of the kernel in FWHM of the Gaussian that fits best: 3.5 standard deviations from the centre
-)
+EXTENT = 3.0  # side in FWHM of the Gaussian that fits best: 3.5 standard deviations from the centre
 WIDEST = 4.0  # side in LR pixels, at most
 ALTERNATIONS = 20  # between the two profiles of a separable kernel
 
