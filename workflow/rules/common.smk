@@ -19,6 +19,7 @@ try:
 except InputError as error:
     raise SystemExit(str(error)) from None
 validate(config, "../../config/schema.json", set_default=False)
+SENSORS = ("data/sensors/hyperspectral.json", "data/sensors/multispectral.json")
 RESULTS = Path("results", EXPERIMENT.experiment)
 TRAJECTORIES = [study for study in EXPERIMENT.studies.values() if isinstance(study, Trajectory)]
 

@@ -12,7 +12,7 @@ rule crop:
     conda:
         "../../envs/pipeline.yaml"
     params:
-        code=code("steps.crop"),
+        code=code("steps.crop", *SENSORS),
         given=crop_options,
         settings=scene_settings,
     shell:

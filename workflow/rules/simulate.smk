@@ -16,7 +16,7 @@ rule simulate:
     conda:
         "../../envs/pipeline.yaml"
     params:
-        code=code("steps.simulate"),
+        code=code("steps.simulate", *SENSORS),
         settings=simulate_settings,
     shell:
         "pipeline simulate --reference {input.ledger} --settings {params.settings:q} --seed {wildcards.seed}"
