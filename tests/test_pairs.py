@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from rio_cogeo import cog_validate
 from scipy.ndimage import distance_transform_edt
 
 import real_pair
+from pipeline.config import Experiment
 from pipeline.core.spatial import FWHM_PER_SIGMA
 from pipeline.core.window import Window
 from pipeline.data.pairs import WarpedScene
@@ -31,7 +33,7 @@ from pipeline.data.schema import metadata_from
 from pipeline.data.store import read_store
 from pipeline.errors import InputError
 from pipeline.scenes import FileSource
-from pipeline.steps import crop, degrade
+from pipeline.steps import crop, degrade, status, verify
 from pipeline.steps.observed import read_scene
 from real_pair import CENTRES, ESTIMATED, WIDTHS, Cube, R, Steps, Truth, pair_of, psnr, settings_text
 
@@ -173,6 +175,22 @@ def test_product_lies_where_the_msi_does(tried: Any, ratio: str) -> None:
 
 
 # ---- references
+
+
+def test_a_finished_pair_waits_for_no_reference(tried: Any) -> None:
+    _, steps, _ = tried("4")
+    scenes, labels = {"town": {"pair": steps.pair}}, {label: {} for label in METHODS}
+    experiment = Experiment.model_validate({"experiment": "pair", "scenes": scenes, "methods": labels})
+    assert "2 of 2 runs done" in status.run(experiment, steps.folder, steps.folder / "logs")
+
+
+def test_damaged_residuals_are_made_again_with_the_metrics(tried: Any, tmp_path: Path) -> None:
+    run = shutil.copytree(tried("4")[1].path("bicubic"), tmp_path / "run")
+    shard = next(path for path in (run / "residuals.zarr/msi/c").rglob("*") if path.is_file())
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert verify.run([run / "residuals.json"], withdraw=True)[1]
+    assert not (run / "residuals.json").exists()
+    assert not (run / "metrics.json").exists()
 
 
 def gaussian_rows(size: int, ratio: int, fwhm: float, shift: float) -> Cube:

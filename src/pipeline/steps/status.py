@@ -71,8 +71,9 @@ def run(experiment: Experiment, results: Path, logs: Path) -> str:
 def _state(experiment: Experiment, results: Path, scene: str, run: str, label: str, logs: Path) -> str:
     """How far one run is, in words."""
     here = results / scene / run
+    simulated = experiment.scenes[scene].source is not None  # of others a reference is made late, or never
     for path, missing in (
-        (results / scene / "reference.json", "waits for the reference"),
+        *([(results / scene / "reference.json", "waits for the reference")] if simulated else []),
         (here / "observation.json", "waits for the observation"),
         (here / label / "fitted.safetensors", "waits for training"),
     ):

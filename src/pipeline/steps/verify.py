@@ -84,7 +84,12 @@ def _verify_fitted(path: Path) -> tuple[int, list[str]]:
 
 
 def _withdraw(path: Path) -> None:
-    """Remove what vouches for a damaged store: its ledger, and the manifests of damaged tiles."""
+    """Remove what vouches for a damaged store: its ledger, and the manifests of damaged tiles.
+
+    Maps of residuals are made with the metrics beside them, which are the output that a rule knows.
+    """
+    if path.stem == "residuals":
+        path.with_name("metrics.json").unlink(missing_ok=True)
     if path.stem == "fused":
         for manifest in path.parent.glob("tiles/*-of-*[0-9].json"):  # not *.timing.json
             if _owns_damage(manifest, path.with_suffix(".zarr")):
