@@ -216,7 +216,9 @@ class Pair(Strict):
         description="R; default: the MSI's own band centres and widths, else it is estimated",
     )
     spatial: SpatialConfig | None = Field(
-        None, description="the HSI's PSF on the MSI's grid; default: a Gaussian of one LR pixel to start from"
+        None,
+        description="the HSI's PSF on the MSI's grid; its shift is added to a given `alignment.shift`, else it is "
+        "estimated anew; default: a Gaussian of one LR pixel to start from",
     )
     alignment: Alignment = Alignment()
 
