@@ -122,3 +122,9 @@ def test_a_ratio_that_contradicts_the_georeferences_is_refused():
     with pytest.raises(InputError, match=r"ratio: 4 does not fit"):
         nested_ratio(BERLIN_HSI, BERLIN_MSI, 4)
     assert nested_ratio(BERLIN_HSI, BERLIN_MSI, "25/3") == Fraction(25, 3)
+
+
+@pytest.mark.parametrize("ratio", [0, "1/2", -4])
+def test_a_ratio_below_one_is_refused(ratio):
+    with pytest.raises(InputError, match=f"ratio: {ratio} is below 1"):
+        nested_ratio(BERLIN_HSI, BERLIN_MSI, ratio)

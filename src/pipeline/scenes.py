@@ -217,8 +217,8 @@ class Pair(Strict):
     )
     spatial: SpatialConfig | None = Field(
         None,
-        description="the HSI's PSF on the MSI's grid; its shift is added to a given `alignment.shift`, else it is "
-        "estimated anew; default: a Gaussian of one LR pixel to start from",
+        description="the HSI's PSF on the MSI's grid; its shift is added to a given `alignment.shift`, else "
+        "it is estimated anew; default: a Gaussian of one LR pixel to start from",
     )
     alignment: Alignment = Alignment()
 

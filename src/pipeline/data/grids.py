@@ -89,8 +89,10 @@ def nested_ratio(hsi: Raster, msi: Raster, ratio: int | float | str | None = Non
     ------
     InputError
         One image alone is georeferenced, the axes run in other directions, the MSI is coarser than
-        the HSI, or images without georeference do not tell the ratio.
+        the HSI, images without georeference do not tell the ratio, or the configured one is below 1.
     """
+    if ratio is not None and as_ratio(ratio) < 1:
+        raise InputError(f"ratio: {ratio} is below 1; give LR pixel size over HR pixel size")
     if hsi.located != msi.located:
         bare, other = (hsi, msi) if msi.located else (msi, hsi)
         raise InputError(
