@@ -100,6 +100,13 @@ def test_a_shift_of_the_psf_counts_once(tmp_path: Path, shift: Any, at: tuple[fl
     np.testing.assert_allclose(corner + response["shift"], at, atol=0.05)
 
 
+def test_images_that_do_not_tell_their_shift_are_refused(tmp_path: Path) -> None:
+    steps = Steps(tmp_path, TRUTHS["4"].write(tmp_path, hsi=np.ones_like(TRUTHS["4"].hsi)))
+    with pytest.raises(InputError, match=r"nothing in it and in .* tells the shift between them"):
+        steps.align()
+    assert not list(steps.path("").iterdir())
+
+
 def test_a_psf_of_another_ratio_is_refused(tmp_path: Path) -> None:
     spatial = {"kind": "gaussian", "ratio": 3, "fwhm": 1.2}
     steps = Steps(tmp_path, TRUTHS["4"].write(tmp_path) | {"spatial": spatial})

@@ -213,7 +213,7 @@ def _placement(
     name = most_precise(trusted) if trusted else ""
     best = trusted[name] if name else found.overall
     dy, dx = (value - left for value, left in zip(best.shift, coarse.shift, strict=True))
-    _check_distance((dy, dx), pair)
+    _check_distance((dy, dx), best.shift_error, pair)
     displaced = {other: one for other, one in trusted.items() if _displaced(one, best)}
     moved = {name: best} | displaced if displaced else {}
     return Placement((dy, dx), best.shift_error, name, moved), found
@@ -262,9 +262,14 @@ def _whole_pixels(crop: Crop, nesting: Nesting) -> Window:
     return Window(y0, y0 + crop.height, x0, x0 + crop.width)
 
 
-def _check_distance(shift: Offset, pair: Pair) -> None:
-    """Refuse images that lie further apart than the configuration allows."""
+def _check_distance(shift: Offset, error: Offset, pair: Pair) -> None:
+    """Refuse images that lie further apart than the configuration allows, or may."""
     limit = pair.alignment.largest_shift
+    if not hypot(*error) <= limit:
+        raise InputError(
+            f"{path_of(pair.hsi)}: nothing in it and in {path_of(pair.files['msi'])} tells the shift between "
+            "them; use a part with more texture, or give `alignment.shift`"
+        )
     if hypot(*shift) > limit:
         raise InputError(
             f"{path_of(pair.hsi)}: is displaced against {path_of(pair.files['msi'])} by {shift[0]:+.2f} rows "
