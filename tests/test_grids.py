@@ -128,3 +128,13 @@ def test_a_ratio_that_contradicts_the_georeferences_is_refused():
 def test_a_ratio_below_one_is_refused(ratio):
     with pytest.raises(InputError, match=f"ratio: {ratio} is below 1"):
         nested_ratio(BERLIN_HSI, BERLIN_MSI, ratio)
+
+
+def test_a_ratio_that_contradicts_the_sizes_is_refused():
+    with pytest.raises(InputError, match=r"ratio: 2 does not fit .* are 1 : 4"):
+        nested_ratio(raster("a", (20, 20), None), raster("b", (80, 80), None), 2)
+
+
+def test_axes_of_another_crs_are_left_to_the_warp():
+    msi = raster("m", (9, 9), (0, 3.6, 383500.0, -3.6, 0, 5818000.0), "EPSG:32632")
+    assert nested_ratio(BERLIN_HSI, msi) is None

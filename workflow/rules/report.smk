@@ -2,6 +2,7 @@ rule report:
     input:
         references("results/{experiment}/{scene}/reference.zarr/zarr.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json"),
+        runs("results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json"),
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/metrics.json"),
         traces("results/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.zarr/zarr.json"),

@@ -101,9 +101,9 @@ def nested_ratio(hsi: Raster, msi: Raster, ratio: int | float | str | None = Non
         )
     if not hsi.located:
         return _ratio_of_sizes(hsi, msi, ratio)
-    _check_axes(msi, hsi)
     if CRS.from_user_input(hsi.place.crs) != CRS.from_user_input(msi.place.crs):
         return None
+    _check_axes(msi, hsi)
     on_msi = _on_msi(hsi, msi)
     found = (on_msi.e * on_msi.a) ** 0.5
     fraction = Fraction(found).limit_denominator(COARSEST_STEP) if ratio is None else as_ratio(ratio)
@@ -198,9 +198,14 @@ def _nest_axis(corner: float, lr_size: int, hr_size: int, ratio: Fraction) -> tu
 
 
 def _ratio_of_sizes(hsi: Raster, msi: Raster, ratio: int | float | str | None) -> Fraction:
-    if ratio is not None:
-        return as_ratio(ratio)
     found = {Fraction(fine, coarse) for fine, coarse in zip(msi.shape, hsi.shape, strict=True)}
+    if ratio is not None:
+        if len(found) == 1 and found != {as_ratio(ratio)}:
+            raise InputError(
+                f"ratio: {ratio} does not fit {hsi.name} and {msi.name}, whose {_size(hsi)} and {_size(msi)} "
+                f"pixels are 1 : {found.pop()}; correct it, leave it out, or georeference both"
+            )
+        return as_ratio(ratio)
     if len(found) != 1 or min(found) < 1:
         raise InputError(
             f"{hsi.name} and {msi.name}: have no CRS, and their {_size(hsi)} and {_size(msi)} pixels do not "

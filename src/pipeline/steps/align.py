@@ -215,6 +215,9 @@ def _placement(
     dy, dx = (value - left for value, left in zip(best.shift, coarse.shift, strict=True))
     _check_distance((dy, dx), best.shift_error, pair)
     displaced = {other: one for other, one in trusted.items() if _displaced(one, best)}
+    for one in displaced.values():
+        y, x = (value - left for value, left in zip(one.shift, coarse.shift, strict=True))
+        _check_distance((y, x), one.shift_error, pair)
     moved = {name: best} | displaced if displaced else {}
     return Placement((dy, dx), best.shift_error, name, moved), found
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.catalogue import data_folder, image
+from pipeline.data.catalogue import data_folder, file_source, image
 from pipeline.data.download import fetch_file, fetch_image
 from pipeline.data.files import write_json
 from pipeline.data.source_files import file_digests, joint_digest, source_files
 from pipeline.errors import InputError
-from pipeline.provenance import sha256_of
 from pipeline.scenes import DatasetSource, Pair, Scene, Source, SyntheticSource
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
@@ -47,7 +46,7 @@ def describe(source: Source, progress: ProgressReport) -> dict[str, Any]:
             "path": path.relative_to(folder).as_posix(),
             "reading": reading,
             "bytes": path.stat().st_size,
-            "sha256": sha256_of(path),
+            "sha256": joint_digest(file_digests(file_source(source))),
         }
     if source.url is not None:
         fetch_file(source, progress=progress)

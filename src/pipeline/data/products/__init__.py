@@ -35,9 +35,12 @@ def open_product(path: Path, source: FileSource) -> StoredImage | None:
 
 
 def product_files(path: Path, source: FileSource) -> list[Path]:
-    """Files that the image of a path is read from; a product in one file, or none, is the path itself."""
+    """Files that the image of a path is read from; without a product, the path and its ENVI header."""
     module = product_of(path)
-    if module is None or not hasattr(module, "files"):
+    if module is None:
+        header = path.with_suffix(".hdr")
+        return [path, header] if path != header and header.is_file() else [path]
+    if not hasattr(module, "files"):
         return [path]
     found: list[Path] = module.files(path, source)
     return found
