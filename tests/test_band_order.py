@@ -113,6 +113,9 @@ def test_the_report_accounts_for_every_band(tmp_path: Path, caplog: pytest.LogCa
         scene = opened(path, bad_bands=[3], **keys)
     assert scene.report == {
         "path": str(path),
+        "product": None,
+        "files": ["a.npz"],
+        "names": None,
         "shape": [3, 6, 8],
         "file_bands": 7,
         "bands": [4, 6, 0],

@@ -63,15 +63,16 @@ def test_changed_setting_reruns_that_method_only(finished: Workflow) -> None:
     assert finished.planned(config) == ONE_METHOD
 
 
-def test_changed_code_reruns_its_step(finished: Workflow) -> None:
+@pytest.mark.parametrize(("added", "reruns"), [("CHANGED = True\n", True), ("# a comment\n", False)])
+def test_changed_code_reruns_its_step(finished: Workflow, added: str, reruns: bool) -> None:
     module = finished.folder / "src/pipeline/methods/bicubic.py"
     original = module.read_text()
-    module.write_text(original + "# changed\n")
+    module.write_text(original + added)
     try:
         planned = finished.planned()
     finally:
         module.write_text(original)
-    assert planned == ONE_METHOD
+    assert planned == (ONE_METHOD if reruns else {})
 
 
 def test_deleted_store_comes_back_with_the_same_bytes(finished: Workflow) -> None:
