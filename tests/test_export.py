@@ -37,7 +37,7 @@ from pipeline.data.schema import cube_dataset, metadata_from, observation_datase
 from pipeline.data.store import write_store
 from pipeline.errors import InputError
 from pipeline.products import Products
-from pipeline.steps import estimate, export
+from pipeline.steps import estimate, export, verify
 
 TIME = "2013-07-19T10:30:00Z"
 EVERYTHING = Products(formats=["cog", "envi"], msi=True, stac=True, datetime=TIME)
@@ -311,6 +311,21 @@ def test_equal_runs_give_equal_bytes(scene: Scene, tmp_path: Path) -> None:
     assert {name: entry["sha256"] for name, entry in files.items()} == {
         name: sha256((first / name).read_bytes()).hexdigest() for name in names
     }
+
+
+def test_verify_reads_products_again(scene: Scene, tmp_path: Path) -> None:
+    folder = exported(tmp_path, scene)
+    ledger = folder.with_suffix(".json")
+    assert verify.run([ledger], withdraw=True) == (len(list(folder.iterdir())), [])
+    (folder / "cube.tif").write_bytes(b"II*")
+    (folder / "quality.tif").unlink()
+    (folder / "cube.tif.aux.xml").touch()
+    _, faults = verify.run([folder.parent], withdraw=True)
+    assert [fault for fault in faults if str(folder) in fault] == [
+        f"{folder / 'cube.tif'}: was changed",
+        f"{folder / 'quality.tif'}: is missing",
+    ]
+    assert not ledger.exists()
 
 
 def test_new_products_replace_the_old_ones(scene: Scene, tmp_path: Path) -> None:

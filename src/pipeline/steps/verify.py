@@ -1,4 +1,4 @@
-"""`pipeline verify`: read stores and fitted methods again in full, and name every damaged part.
+"""`pipeline verify`: read stores, fitted methods and products again in full, and name every damaged part.
 
 A damaged store is not what its ledger says, so its ledger is withdrawn, and with it the manifests
 of the batches whose tiles are damaged: the next run of the workflow makes just these parts anew.
@@ -6,14 +6,17 @@ of the batches whose tiles are damaged: the next run of the workflow makes just 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from pipeline.data.export.folder import folder_faults
 from pipeline.data.files import canonical_json, read_json
 from pipeline.data.store import ledger_of, verify_store
 from pipeline.data.verified import file_fault
 from pipeline.errors import InputError
 from pipeline.steps.fitted import check_fitted
+
+PRODUCTS = "product.json"  # the ledger of a run's products
 
 
 def run(paths: Sequence[Path], *, withdraw: bool) -> tuple[int, list[str]]:
@@ -35,7 +38,7 @@ def run(paths: Sequence[Path], *, withdraw: bool) -> tuple[int, list[str]]:
     """
     checked, faults = 0, []
     for path in _expanded(paths):
-        count, found = _verify_fitted(path) if path.suffix == ".safetensors" else _verify(path)
+        count, found = _verifier(path)(path)
         checked += count
         faults += found
         if found and withdraw:
@@ -43,13 +46,19 @@ def run(paths: Sequence[Path], *, withdraw: bool) -> tuple[int, list[str]]:
     return checked, faults
 
 
+def _verifier(path: Path) -> Callable[[Path], tuple[int, list[str]]]:
+    if path.suffix == ".safetensors":
+        return _verify_fitted
+    return folder_faults if path.name == PRODUCTS else _verify
+
+
 def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
-    """The ledgers that stores have or should have, and fitted methods; those in folders included."""
+    """The ledgers of stores (there or not) and of products, and fitted methods; those in folders included."""
     for path in paths:
         if path.suffix == ".zarr":
             yield ledger_of(path)
         elif path.is_dir():
-            found = sorted({*map(ledger_of, path.rglob("*.zarr")), *_fitted_in(path)})
+            found = sorted({*map(ledger_of, path.rglob("*.zarr")), *_fitted_in(path), *path.rglob(PRODUCTS)})
             if not found:
                 raise InputError(f"{path}: holds no store; run the workflow first")
             yield from found

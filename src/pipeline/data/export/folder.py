@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.files import sync, write_json
+from pipeline.data.files import read_json, sync, write_json
+from pipeline.data.verified import file_fault
 from pipeline.provenance import sha256_of
 
 
@@ -54,6 +55,18 @@ def write_folder(
     content = {"folder": folder.name, "files": files, "provenance": dict(provenance), **extra}
     write_json(ledger, content)
     return content
+
+
+def folder_faults(ledger: Path) -> tuple[int, list[str]]:
+    """Number of files in a ledger, and a line for each that is missing or changed.
+
+    Others may lie beside them, such as the statistics that QGIS writes.
+    """
+    files = {
+        ledger.with_suffix("") / name: told["sha256"] for name, told in read_json(ledger)["files"].items()
+    }
+    faults = ((path, file_fault(path, digest)) for path, digest in sorted(files.items()))
+    return len(files), [f"{path}: {fault}" for path, fault in faults if fault]
 
 
 def _described(path: Path) -> dict[str, Any]:
