@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -67,3 +70,24 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def replaced_folder(folder: Path, ledger: Path) -> Iterator[Path]:
+    """A path at which to make a folder that takes another's place, if the block ends well.
+
+    Nothing is left of a failure. The ledger is withdrawn before the old folder is, so that an interruption
+    leaves a folder without one; the new one is the caller's to write.
+    """
+    aside = folder.with_name(f".{folder.name}.partial")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
+    try:
+        yield aside
+        ledger.unlink(missing_ok=True)
+        sync(folder.parent)
+        if folder.exists():
+            shutil.rmtree(folder)
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -9,7 +9,6 @@ large for memory are written by `pipeline.data.shards`.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from hashlib import sha256
 from math import ceil
@@ -23,7 +22,7 @@ from xarray.core.indexing import LazilyIndexedArray
 from zarr.codecs import ZstdCodec
 from zarr.storage import MemoryStore
 
-from pipeline.data.files import canonical_json, read_json, sync, write_json
+from pipeline.data.files import canonical_json, read_json, replaced_folder, sync, write_json
 from pipeline.data.verified import VerifiedRaster, check_file, file_fault, in_words
 from pipeline.errors import InputError
 from pipeline.provenance import sha256_of
@@ -53,22 +52,10 @@ def write_store(store: Path, dataset: xr.Dataset, provenance: dict[str, Any]) ->
     """
     store = Path(store)
     ledger = ledger_of(store)
-    aside = store.with_name(f".{store.name}.partial")
-    store.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
-    try:
+    with replaced_folder(store, ledger) as aside:
         write_zarr(aside, dataset, provenance)
         _sync_tree(aside)
         content = ledger_content(store, _digests(aside))
-
-        # from here to the last rename there is no ledger: an interruption leaves an unreadable pair
-        ledger.unlink(missing_ok=True)
-        sync(store.parent)
-        if store.exists():
-            shutil.rmtree(store)
-        aside.rename(store)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     write_json(ledger, content)
     return ledger
 

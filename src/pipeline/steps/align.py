@@ -9,9 +9,8 @@ first guess, which `estimate` settles.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from math import hypot
 from pathlib import Path
 from typing import Any
@@ -32,17 +31,16 @@ from pipeline.core.observation import ObservedScene, Progress
 from pipeline.core.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.data.catalogue import path_of
-from pipeline.data.files import json_digest, read_json
+from pipeline.data.files import read_json
 from pipeline.data.grids import Nesting, Offset, cropped
 from pipeline.data.msi_bands import Bands, told_bands
 from pipeline.data.pairs import OpenPair, ScenePart, open_pair
 from pipeline.data.scene import Metadata, crop_window, shifted
-from pipeline.data.schema import observation_dataset, placeholder, valid_pixels
-from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
 from pipeline.scenes import Crop, Pair
 from pipeline.scenes import Scene as SceneConfig
+from pipeline.steps.observing import observation_template, write_observation
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
@@ -75,18 +73,10 @@ def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
         origin = provenance("align", settings=settings, inputs=inputs)
     with timing.measure("compute"), ProgressReport() as progress:
         aligned = align(pair, settings.crop, images, progress)
-        like = aligned.metadata
-        template = observation_dataset(aligned.without_images(), like, images.msi.metadata)
-        template.attrs["alignment"] = aligned.report
-        step = aligned.scene.spatial_response.ratio.numerator
-        side = shard_side(aligned.scene.bands, step)
-        lr_side = int(side / aligned.scene.spatial_response.ratio)
-        shards = {"y": side, "x": side, "y_lr": lr_side, "x_lr": lr_side}
-        writer = ShardWriter(out.with_suffix(".zarr"), template, origin, shards)
-        units = {
-            f"{tile.y0}/{tile.x0}": partial(aligned.parts, tile) for tile in aligned.scene.whole.split(side)
-        }
-        fill_store(writer, Journal(out.with_suffix(".journal"), json_digest(origin)), units, progress)
+        template = observation_template(
+            aligned.scene, aligned.metadata, images.msi.metadata, alignment=aligned.report
+        )
+        write_observation(out, template, images.ratio, origin, aligned.images, progress)
     timing.write(out.parent)
 
 
@@ -107,22 +97,10 @@ class Aligned:
     metadata: Metadata
     report: dict[str, Any]
 
-    def without_images(self) -> ObservedScene:
-        """The scene's description for a store that is filled tile by tile."""
-        return replace(
-            self.scene,
-            lr_hsi=placeholder(self.scene.bands, *self.scene.lr_shape),
-            hr_msi=placeholder(self.scene.hr_msi.shape[0], *self.scene.hr_shape),
-        )
-
-    def parts(self, tile: Window) -> Iterator[Part]:
-        """The shards of one tile of all rasters."""
-        lr = self.scene.lr_window(tile)
+    def images(self, tile: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The two images in one tile."""
         seen = self.scene.crop(tile)
-        yield "lr_hsi", lr, seen.lr_hsi
-        yield "mask_lr", lr, valid_pixels(seen.lr_hsi)
-        yield "hr_msi", tile, seen.hr_msi
-        yield "mask", tile, valid_pixels(seen.hr_msi)
+        return seen.lr_hsi, seen.hr_msi
 
 
 def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -> Aligned:
@@ -212,14 +190,17 @@ def _placement(
     trusted = {name: one for name, one in found.detectors.items() if one.by_response} or found.detectors
     name = most_precise(trusted) if trusted else ""
     best = trusted[name] if name else found.overall
-    dy, dx = (value - left for value, left in zip(best.shift, coarse.shift, strict=True))
-    _check_distance((dy, dx), best.shift_error, pair)
     displaced = {other: one for other, one in trusted.items() if _displaced(one, best)}
-    for one in displaced.values():
-        y, x = (value - left for value, left in zip(one.shift, coarse.shift, strict=True))
-        _check_distance((y, x), one.shift_error, pair)
+    for one in (best, *displaced.values()):
+        _check_distance(_beyond(one, coarse), one.shift_error, pair)
     moved = {name: best} | displaced if displaced else {}
-    return Placement((dy, dx), best.shift_error, name, moved), found
+    return Placement(_beyond(best, coarse), best.shift_error, name, moved), found
+
+
+def _beyond(found: Alignment, nesting: Nesting) -> Offset:
+    """A shift without what the georeferences say of it."""
+    (dy, dx), (y, x) = found.shift, nesting.shift
+    return dy - y, dx - x
 
 
 def _displaced(one: Alignment, other: Alignment) -> bool:
@@ -285,7 +266,7 @@ def _report(
     pair: Pair, images: OpenPair, nesting: Nesting, placed: Placement, found: Alignments | None
 ) -> dict[str, Any]:
     """What was found, JSON-ready; shifts are those beyond the georeferences, in LR pixels and in metres."""
-    left = images.nesting().shift
+    coarse = images.nesting()
     content: dict[str, Any] = {
         "ratio": str(images.ratio),
         "shift": list(placed.shift),
@@ -310,7 +291,7 @@ def _report(
         "pixels": found.overall.pixels,
         "detectors": {
             name: {
-                "shift": [value - start for value, start in zip(one.shift, left, strict=True)],
+                "shift": list(_beyond(one, coarse)),
                 "shift_error": list(one.shift_error),
                 "correlation": list(one.correlation),
                 "resampled": name in placed.moved and name != placed.detector,

@@ -7,30 +7,23 @@ is averaged. Responses and noise are those that `estimate` told, so nothing is e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.core.observation import Image, ObservedScene
 from pipeline.core.window import Window
-from pipeline.data.files import json_digest
 from pipeline.data.scene import Metadata, coarsened
-from pipeline.data.schema import (
-    metadata_from,
-    observation_dataset,
-    placeholder,
-    valid_pixels,
-)
-from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
+from pipeline.data.schema import metadata_from, placeholder
 from pipeline.data.store import read_store
 from pipeline.errors import InputError
 from pipeline.provenance import provenance
 from pipeline.settings import Strict
 from pipeline.steps.observed import read_scene
+from pipeline.steps.observing import observation_template, write_observation
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
@@ -43,15 +36,8 @@ def run(*, observation: Path, estimate: Path, out: Path) -> None:
         like = metadata_level_down(metadata_from(read_store(observation)), scene)
         pair = DegradedPair(scene)
         origin = provenance("degrade", settings=Strict(), inputs=[observation, estimate])
-        step = scene.spatial_response.ratio.numerator
-        side = shard_side(scene.bands, step)
-        coarse = int(side / scene.spatial_response.ratio)
-        tiles = list(Window(0, pair.shape[0], 0, pair.shape[1]).split(side))
-        template = observation_dataset(pair.without_images(), like)
-        shards = {"y": side, "x": side, "y_lr": coarse, "x_lr": coarse}
-        writer = ShardWriter(out.with_suffix(".zarr"), template, origin, shards)
-        units = {f"{tile.y0}/{tile.x0}": partial(pair.parts, tile) for tile in tiles}
-        fill_store(writer, Journal(out.with_suffix(".journal"), json_digest(origin)), units, progress)
+        template = observation_template(pair.without_images(), like)
+        write_observation(out, template, pair.response.ratio, origin, pair.images, progress)
     timing.write(out.parent)
 
 
@@ -88,19 +74,12 @@ class DegradedPair:
             np.sqrt(scene.spatial_response.noise_gain(*scene.hr_shape)) * scene.sigma_msi,
         )
 
-    def parts(self, tile: Window) -> Iterator[Part]:
-        """The shards of the degraded images in one tile of whole LR pixels."""
-        lr = tile.coarsened(self.response.ratio)
-        operator, seen = self.response.window_operator(self.shape, lr)
+    def images(self, tile: Window) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The degraded images in one tile of whole LR pixels."""
+        operator, seen = self.response.window_operator(self.shape, tile.coarsened(self.response.ratio))
         lr_hsi = operator.forward_with_nodata(_read(self.scene.lr_hsi, seen))
         operator, seen = self.scene.spatial_response.window_operator(self.scene.hr_shape, tile)
-        hr_msi = operator.forward_with_nodata(_read(self.scene.hr_msi, seen))
-        for (name, mask), place, image in (
-            (("lr_hsi", "mask_lr"), lr, lr_hsi),
-            (("hr_msi", "mask"), tile, hr_msi),
-        ):
-            yield name, place, image.astype(np.float32)
-            yield mask, place, valid_pixels(image)
+        return lr_hsi, operator.forward_with_nodata(_read(self.scene.hr_msi, seen))
 
 
 def shape_level_down(scene: ObservedScene) -> tuple[int, int]:

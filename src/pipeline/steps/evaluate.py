@@ -71,11 +71,12 @@ def run(
         made = _open(fused)
         cube = variable_of(made, "fused")
         seen = _seen(observation, estimate)
+        truth = variable_of(_open(reference), "reference") if reference else None
+        origin = provenance("evaluate", settings=settings, inputs=inputs, seed=seed)
     with timing.measure("compute"), ProgressReport() as progress, scheduled(scheduler, workers) as mapped:
         mapped = reported(mapped, progress, "totals", "windows", "residuals", "quality", "maps")
         scores: dict[str, Any] = {"per_band": {}}
-        if reference:
-            truth = variable_of(_open(reference), "reference")
+        if truth is not None:
             scores = evaluate(truth, cube, ratio=seen.spatial_response.ratio, mapped=mapped)
         scores |= residuals(cube, seen, mapped)
         if estimate:
@@ -87,7 +88,6 @@ def run(
                 "residual_msi": _numbers(maps.msi_spectrum),
                 "bias_msi": _numbers(maps.msi_bias),
             }
-            origin = provenance("evaluate", settings=settings, inputs=inputs, seed=seed)
             write_store(
                 out.with_name("residuals.zarr"),
                 residual_dataset(maps.hsi_map, maps.msi_map, _open(observation)),
@@ -105,7 +105,7 @@ def run(
         "per_band": per_band,
         **spent,
         "settings": settings.deciding(),
-        "provenance": provenance("evaluate", settings=settings, inputs=inputs, seed=seed),
+        "provenance": origin,
     }
     with timing.measure("io"):
         write_json(out, content)

@@ -7,23 +7,24 @@ tile, and a killed run keeps the tiles that it has written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.config import Noise
 from pipeline.core.observation import ObservedScene
 from pipeline.core.simulation import Sensors, Simulation
 from pipeline.core.spatial import SpatialResponse
 from pipeline.core.window import Window
-from pipeline.data.files import json_digest
 from pipeline.data.response_files import read_response
-from pipeline.data.schema import metadata_from, observation_dataset, placeholder, valid_pixels, variable_of
-from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
+from pipeline.data.schema import metadata_from, placeholder, variable_of
 from pipeline.data.store import read_store
 from pipeline.provenance import provenance
 from pipeline.responses import Response
 from pipeline.settings import Strict
+from pipeline.steps.observing import observation_template, observation_tiles, write_observation
 from pipeline.steps.progress import ProgressReport
 from pipeline.steps.timing import Timing
 
@@ -49,26 +50,17 @@ def run(*, reference: Path, settings: Settings, seed: int, out: Path) -> None:
     sensors = Sensors(variable_of(dataset, "reference"), response, settings.response.spatial.build())
     origin["simulated_with"] = sensors.spatial_response.to_dict()
     ratio = sensors.spatial_response.ratio
-    side = shard_side(sensors.reference.shape[0], ratio.numerator)
-    tiles = list(Window(0, sensors.hr_shape[0], 0, sensors.hr_shape[1]).split(side))
-    lr_side = int(side / ratio)
     with timing.measure("compute"), ProgressReport() as progress:
         simulation = Simulation(
             sensors,
-            tiles,
+            observation_tiles(sensors.reference.shape[0], sensors.hr_shape, ratio),
             snr_db=settings.noise.snr_db if settings.response.snr_db is None else settings.response.snr_db,
             per_band=settings.noise.per_band,
             seed=seed,
             progress=progress,
         )
-        writer = ShardWriter(
-            out.with_suffix(".zarr"),
-            observation_dataset(_without_images(simulation, told), metadata),
-            origin,
-            {"y": side, "x": side, "y_lr": lr_side, "x_lr": lr_side},
-        )
-        units = {f"{tile.y0}/{tile.x0}": partial(_parts, simulation, tile) for tile in tiles}
-        fill_store(writer, Journal(out.with_suffix(".journal"), json_digest(origin)), units, progress)
+        template = observation_template(_without_images(simulation, told), metadata)
+        write_observation(out, template, ratio, origin, partial(_images, simulation), progress)
     timing.write(out.parent)
 
 
@@ -85,10 +77,7 @@ def _without_images(simulation: Simulation, told: SpatialResponse) -> ObservedSc
     )
 
 
-def _parts(simulation: Simulation, tile: Window) -> Iterator[Part]:
-    """The shards of one tile of all rasters."""
-    seen, lr = simulation.observe(tile), simulation.sensors.lr_window(tile)
-    yield "lr_hsi", lr, seen.lr_hsi
-    yield "mask_lr", lr, valid_pixels(seen.lr_hsi)
-    yield "hr_msi", tile, seen.hr_msi
-    yield "mask", tile, valid_pixels(seen.hr_msi)
+def _images(simulation: Simulation, tile: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the sensors see in one tile."""
+    seen = simulation.observe(tile)
+    return seen.lr_hsi, seen.hr_msi

@@ -6,12 +6,11 @@ is. What the files are is not known here. Stores are in `data.store`.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.files import read_json, sync, write_json
+from pipeline.data.files import read_json, replaced_folder, sync, write_json
 from pipeline.data.verified import file_fault
 from pipeline.provenance import sha256_of
 
@@ -35,23 +34,12 @@ def write_folder(
         The ledger's content.
     """
     folder = ledger.with_suffix("")
-    aside = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
-    try:
-        aside.mkdir(parents=True)
+    with replaced_folder(folder, ledger) as aside:
+        aside.mkdir()
         extra = fill(aside)
         files = {path.name: _described(path) for path in sorted(aside.iterdir())}
         for path in [*sorted(aside.iterdir()), aside]:
             sync(path)
-
-        # from here to the last rename there is no ledger: an interruption leaves a folder without one
-        ledger.unlink(missing_ok=True)
-        sync(folder.parent)
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     content = {"folder": folder.name, "files": files, "provenance": dict(provenance), **extra}
     write_json(ledger, content)
     return content
