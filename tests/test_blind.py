@@ -226,6 +226,7 @@ def test_an_anisotropic_psf_is_found_as_a_separable_kernel(textile, shared_data)
     assert (round_one.residual > 1.3 * found.residual).all()
 
 
+@pytest.mark.slow
 def test_a_box_is_found_as_a_free_kernel_and_a_gaussian_for_it_is_warned_of(textile, shared_data):
     blur = SpatialResponse.box(ratio=5).shifted(*SHIFT)
     pair = simulate(

@@ -46,7 +46,7 @@ def test_second_run_does_nothing(finished: Workflow) -> None:
     assert "Nothing to be done" in finished.run()
 
 
-@pytest.mark.parametrize("name", ["tiny", "peers"])
+@pytest.mark.parametrize("name", ["tiny", pytest.param("peers", marks=pytest.mark.slow)])
 def test_two_runs_on_other_numbers_of_cores_give_the_same_summary(
     finished: Workflow, tmp_path: Path, name: str
 ) -> None:
