@@ -96,8 +96,8 @@ class Folder:
         return {path: finished_tiles(path) for path in (self.path / TILED / "tiles").glob("*.journal")}
 
     def shard_times(self) -> dict[Path, int]:
-        """When each shard of the tiled product was written."""
-        shards = (self.path / TILED / "fused.zarr").glob("*/c/**/*")
+        """When each finished shard of the tiled product was written."""
+        shards = (self.path / TILED / "fused.zarr").glob("*/c/**/[0-9]*")
         return {path: path.stat().st_mtime_ns for path in shards if path.is_file()}
 
 
