@@ -42,11 +42,14 @@ class FusionResult:
         Wall time of estimation, training and fusion; `provenance["seconds"]` splits it.
     provenance : dict
         Method, settings, seed, responses, noise levels, device, precision and versions.
+    deviation : (C, H, W) float32, optional
+        Standard deviation of the truth about the cube, of the methods that give one.
     """
 
     cube: NDArray[np.float32]
     seconds: float
     provenance: dict[str, Any]
+    deviation: NDArray[np.float32] | None = None
 
 
 def fuse(
@@ -96,7 +99,7 @@ def fuse(
     estimated = perf_counter()
     fitted = build(chosen).fit(observation, seed)
     trained = perf_counter()
-    cube = fitted.fuse()
+    fused = fitted.fuse_part_with_deviation(fitted.read(observation.whole), observation.whole)
     end = perf_counter()
     provenance = {
         "method": method,
@@ -112,7 +115,7 @@ def fuse(
         "code": code_version(),
         "packages": package_versions(),
     }
-    return FusionResult(cube, end - start, provenance)
+    return FusionResult(fused.cube, end - start, provenance, fused.deviation)
 
 
 def _observation(

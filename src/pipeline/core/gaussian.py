@@ -138,6 +138,12 @@ class GaussianFusion:
         known += self.operator.adjoint(self.system.solve(unexplained))
         return np.tensordot(self.vectors, known, axes=1)
 
+    def invert(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The inverse of the problem's precision, ``H^T Sh H + Sm + W``, times an image ``(d, H, W)``."""
+        known = np.tensordot(self.vectors.T, image, axes=1)
+        known -= self.operator.adjoint(self.system.solve(self.operator.forward(known)))
+        return np.tensordot(self.vectors, known, axes=1)
+
 
 def fuse_gaussian(
     observation: Observation,

@@ -72,13 +72,19 @@ def scene_from(dataset: xr.Dataset, variable: str = "reference") -> Scene:
     )
 
 
-def cube_dataset(cube: Image, like: Metadata) -> xr.Dataset:
-    """Dataset with `fused` (band, y, x), whose pixels and bands are those of `like`.
+def cube_dataset(cube: Image, like: Metadata, deviation: Image | None = None) -> xr.Dataset:
+    """Dataset with `fused` (band, y, x), whose pixels and bands are those of `like`, and its `deviation`.
 
     `like` comes from `metadata_from` of the observation's dataset. GeoZarr attributes say where the
     grid lies, beside those of CF.
     """
     dataset = _cube(cube, "fused", like, "fused HR-HSI")
+    if deviation is not None:
+        dataset["deviation"] = _raster(
+            deviation, dataset["fused"].dims, "standard deviation of the fused HR-HSI", like
+        )
+        dataset["deviation"].encoding = dict(dataset["fused"].encoding)
+        dataset["fused"].attrs["ancillary_variables"] = "deviation"
     crs = None if like.crs is None else _crs(like.crs)
     return dataset.assign_attrs(geozarr_attributes(cube.shape[1:], crs, like.transform))  # type: ignore[arg-type]
 

@@ -17,6 +17,7 @@ from pipeline.settings import (
     CnmfSettings,
     CucanetSettings,
     GaussianSubspaceSettings,
+    GraphSubspaceSettings,
     HysureSettings,
     MethodSettings,
     MiaeSettings,
@@ -27,6 +28,7 @@ __all__ = ["FittedMethod", "Method", "build", "methods", "settings_of"]
 REGISTRY: dict[str, tuple[type[MethodSettings], str]] = {
     "bicubic": (BicubicSettings, "Bicubic"),
     "gaussian_subspace": (GaussianSubspaceSettings, "GaussianSubspace"),
+    "graph_subspace": (GraphSubspaceSettings, "GraphSubspace"),
     "cnmf": (CnmfSettings, "Cnmf"),
     "hysure": (HysureSettings, "Hysure"),
     "miae": (MiaeSettings, "Miae"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,20 @@ from pipeline.core.spatial import SpatialResponse
 from pipeline.core.window import Window
 
 State = dict[str, NDArray[Any]]
+
+
+class Fused(NamedTuple):
+    """What a method makes of a window.
+
+    Attributes
+    ----------
+    cube : (C, H, W) float32
+    deviation : (C, H, W) float32, optional
+        Standard deviation of the truth about the cube, of the methods that know.
+    """
+
+    cube: NDArray[np.float32]
+    deviation: NDArray[np.float32] | None = None
 
 
 class FittedMethod(ABC):
@@ -64,6 +78,12 @@ class FittedMethod(ABC):
         """The fused cube ``(C, height, width)`` of a window, from what `read` gave for it."""
         cube = self.fuse_observation(part, progress)
         return cube[:, *window.relative_to(self.scene.window_of(part)).slices]
+
+    def fuse_part_with_deviation(
+        self, part: Observation, window: Window, progress: Progress = no_progress
+    ) -> Fused:
+        """A window's cube, and its standard deviation if the method's settings are `uncertain`."""
+        return Fused(self.fuse_part(part, window, progress))
 
     def fuse(self, window: Window | None = None, progress: Progress = no_progress) -> NDArray[np.float32]:
         """The fused cube ``(C, height, width)`` of a window, by default of the whole image."""

@@ -63,6 +63,18 @@ def squares(window: Window, side: int) -> list[Window]:
     return [square for square in window.split(side) if square.shape == shape]
 
 
+def drawn_windows(
+    pool: list[Observation], seed: int, purpose: str, side: int, count: int
+) -> list[Observation]:
+    """At most `count` squares of some `side` HR pixels, drawn by the seed among those with data."""
+    step = pool[0].spatial_response.ratio.numerator
+    side = max(1, side // step) * step
+    found = [(part, window) for part in pool for window in squares(part.whole, side)]
+    generator = np.random.Generator(np.random.Philox(key=philox_key(seed, purpose)))
+    valid = (found[i] for i in generator.permutation(len(found)) if mostly_valid(*found[i]))
+    return [part.crop(window) for (part, window), _ in zip(valid, range(count), strict=False)]
+
+
 def mostly_valid(part: Observation, window: Window) -> bool:
     """Whether both images have data in enough of a window's pixels."""
     images = (

@@ -25,6 +25,8 @@ METRICS = [
     "d_s",
     "qnr",
     "hqnr",
+    "coverage_90",
+    "rank_correlation",
 ]
 """Of a run, in the order of `summary.csv`."""
 SUMMARY_COLUMNS = [
@@ -99,6 +101,8 @@ QUALITY = [
     Column("d_s", "D_s", "", "down", fixed(4)),
     Column("qnr", "QNR", "", "up", fixed(4)),
     Column("hqnr", "HQNR", "", "up", fixed(4)),
+    Column("coverage_90", "In 90 % interval", "share", None, fixed(3)),
+    Column("rank_correlation", "Deviation and error", "rank correlation", None, fixed(2)),
 ]
 HEADLINE = [column for column in QUALITY if column.key in ("psnr", "sam")]
 """What scenes with a reference are ranked by."""

@@ -78,6 +78,7 @@ def compare(
     unseen: Sequence[str] = (),
     records: pair.Records | None = None,
     residual_maps: Mapping[str, tuple[Plane, Plane]] | None = None,
+    deviations: Mapping[str, Image] | None = None,
 ) -> Comparison:
     """Put all methods side by side.
 
@@ -107,10 +108,12 @@ def compare(
         What `align` and `estimate` found.
     residual_maps : dict of (h, w) and (H, W), optional
         Residuals of LR-HSI and HR-MSI of each fused cube in noise levels, by label.
+    deviations : dict of (C, H, W), optional
+        Standard deviations of those fused cubes that have one, by label.
     """
     look = figures.looks([label for label in labels if label not in unseen])
     shown = pictures.composites(wavelength, observation.bands)
-    kept = overview(reference, observation, cubes, shown, progress)
+    kept = overview(reference, observation, cubes, shown, progress, deviations)
     seed, found = common_seed(runs), records or pair.Records()
     names = {
         "hsi": pictures.band_names(wavelength, observation.bands),
@@ -135,7 +138,7 @@ def compare(
             composite_gallery(title, composite, index, wavelength, observation, kept)
             for index, composite in enumerate(shown)
         ],
-        maps=error_galleries(title, kept.errors, observation.hr_shape),
+        maps=error_galleries(title, kept, observation.hr_shape),
         locations=location_picture(title, kept, observation.hr_shape),
         markers=markers(kept.pixels, observation.hr_shape),
         spectra=_spectra(kept, wavelength, observation, look),

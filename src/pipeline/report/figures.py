@@ -164,6 +164,35 @@ def sam_distribution(quantiles: Mapping[str, Floats], look: Look) -> str:
         return svg(figure, "Cumulative distribution of the spectral angle over pixels, per method")
 
 
+def coverage(nominal: Mapping[str, Floats], found: Mapping[str, Floats], look: Look) -> str:
+    """Share of values in intervals of a nominal coverage, per method."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _single()
+        axes.plot([0, 100], [0, 100], color=INK, lw=1.2, dashes=(4, 3))
+        for label, values in found.items():
+            axes.plot(100 * nominal[label], 100 * values, marker="o", ms=4, **_line(look, label))
+        axes.set(xlabel="Nominal coverage [%]", ylabel="Values inside [%]", xlim=(0, 100.5), ylim=(0, 100.5))
+        legend(figure, axes)
+        return svg(figure, "Coverage of the intervals against their nominal coverage, per method")
+
+
+def spreads(predicted: Mapping[str, Floats], found: Mapping[str, Floats], look: Look) -> str:
+    """RMS error against RMS standard deviation of groups of squares, per method."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _single()
+        for label, values in found.items():
+            axes.plot(predicted[label], values, marker="o", ms=4, **_line(look, label))
+        every = np.concatenate([*predicted.values(), *found.values()])
+        ends = [every.min(), every.max()]
+        axes.plot(ends, ends, color=INK, lw=1.2, dashes=(4, 3))
+        if (every > 0).all():
+            log_axis(axes, "x")
+            log_axis(axes, "y")
+        axes.set(xlabel="RMS standard deviation [scene values]", ylabel="RMS error [scene values]")
+        legend(figure, axes)
+        return svg(figure, "RMS error against RMS standard deviation, per method")
+
+
 def residuals(values: Mapping[str, tuple[Sequence[float], Sequence[float]]], look: Look) -> str:
     """Residuals of LR-HSI and HR-MSI in noise levels, a point for each seed."""
     with matplotlib.rc_context(STYLE):

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from pipeline.core.observation import ObservedScene
 from pipeline.report import figures, pictures
-from pipeline.report.overview import Errors, Overview
+from pipeline.report.overview import Overview
 from pipeline.report.pictures import Composite, Floats, Pixels, Wavelengths
 
 
@@ -102,21 +102,27 @@ def _bands_in_words(composite: Composite, wavelength: Wavelengths) -> str:
     return f"Red, green and blue are the HSI's bands at {used} nm and the MSI's nearest ones."
 
 
-def error_galleries(title: str, errors: Mapping[str, Errors], shape: tuple[int, int]) -> list[Gallery]:
-    """Maps of the RMS error and of the spectral angle; none without a reference."""
+def error_galleries(title: str, kept: Overview, shape: tuple[int, int]) -> list[Gallery]:
+    """Maps of the RMS error, of the standard deviation on the same scale, and of the spectral angle."""
+    rms = {label: errors.rms for label, errors in kept.errors.items()}
+    sam = {label: errors.sam for label, errors in kept.errors.items()}
+    spread = {label: view.deviation for label, view in kept.views.items() if view.deviation is not None}
+    values = pictures.common_upper([*rms.values(), *spread.values()])
     galleries = []
-    for name, scale_name, maps in (
-        ("RMS error over bands", "RMS error [scene values]", {k: e.rms for k, e in errors.items()}),
-        ("Spectral angle (SAM)", "SAM [°]", {k: e.sam for k, e in errors.items()}),
+    for name, scale_name, maps, upper in (
+        ("RMS error over bands", "RMS error [scene values]", rms, values),
+        ("Standard deviation, RMS over bands", "Standard deviation [scene values]", spread, values),
+        ("Spectral angle (SAM)", "SAM [°]", sam, pictures.common_upper(list(sam.values()))),
     ):
         if not maps:
             continue
-        upper = pictures.common_upper(list(maps.values()))
         shown = [
-            picture(pictures.map_picture(values, upper), label, f"{name} of {label} for {title}", shape)
-            for label, values in maps.items()
+            picture(pictures.map_picture(plane, upper), label, f"{name} of {label} for {title}", shape)
+            for label, plane in maps.items()
         ]
         note = "One colour scale, linear in the square root, for all methods."
+        if maps is spread and rms:
+            note += " It is that of the RMS error."
         galleries.append(Gallery(name, note, shown, Markup(figures.colour_bar(upper, scale_name))))
     return galleries
 

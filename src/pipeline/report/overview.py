@@ -34,10 +34,13 @@ class Views:
     ----------
     planes : (composite, 3, h, w)
     spectra : (pixel, C)
+    deviation : (h, w), optional
+        RMS standard deviation over the bands, averaged over a picture pixel.
     """
 
     planes: Floats
     spectra: Floats
+    deviation: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def overview(
     cubes: Mapping[str, Image],
     shown: Sequence[Composite],
     progress: Progress,
+    deviations: Mapping[str, Image] | None = None,
 ) -> Overview:
     """Read every image once and keep what the page shows.
 
@@ -107,7 +111,10 @@ def overview(
     cubes : dict of (C, H, W)
     shown : sequence of Composite
     progress : callable
+    deviations : dict of (C, H, W), optional
+        Standard deviations of some of the cubes.
     """
+    deviations = deviations or {}
     shape = (observation.bands, *observation.hr_shape)
     named = {f"fused cube of {label}": cube for label, cube in cubes.items()}
     for name, image in (named if reference is None else {"reference": reference} | named).items():
@@ -120,6 +127,7 @@ def overview(
     candidates = Candidates(*shape)
     truth = Thumbnail(*bands.shape, *shape[1:])
     planes = {label: Thumbnail(*bands.shape, *shape[1:]) for label in cubes}
+    spreads = {label: Thumbnail(*shape[1:]) for label in deviations}
     errors = {} if reference is None else {label: _Differences(*shape[1:]) for label in cubes}
     parts = list(windows(*shape[1:]))
     for done, window in enumerate(parts, start=1):
@@ -130,6 +138,9 @@ def overview(
         for index, (label, cube) in enumerate(cubes.items()):
             own = read(cube, window)
             planes[label].add(window, own[bands])
+            if label in deviations:
+                spread = read(deviations[label], window)
+                spreads[label].add(window, rms_error_map(np.zeros_like(spread), spread))
             if block is not None:
                 errors[label].add(window, block, own)
             elif index == 0:
@@ -144,7 +155,14 @@ def overview(
         pixels=pixels,
         spectra=_spectra(observation.lr_hsi, around) if reference is None else _spectra(reference, pixels),
         msi_values=_spectra(observation.hr_msi, pixels),
-        views={label: Views(planes[label].values, _spectra(cube, pixels)) for label, cube in cubes.items()},
+        views={
+            label: Views(
+                planes[label].values,
+                _spectra(cube, pixels),
+                spreads[label].values if label in spreads else None,
+            )
+            for label, cube in cubes.items()
+        },
         errors={label: found.errors() for label, found in errors.items()},
     )
 

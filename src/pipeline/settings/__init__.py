@@ -15,6 +15,7 @@ from pipeline.settings.classical import (
     BicubicSettings,
     CnmfSettings,
     GaussianSubspaceSettings,
+    GraphSubspaceSettings,
     HysureSettings,
 )
 from pipeline.settings.networks import (
@@ -39,6 +40,7 @@ __all__ = [
     "CucanetBudget",
     "CucanetSettings",
     "GaussianSubspaceSettings",
+    "GraphSubspaceSettings",
     "HysureSettings",
     "MethodEntry",
     "MethodSettings",
@@ -53,6 +55,7 @@ __all__ = [
 MethodEntry = Annotated[
     BicubicSettings
     | GaussianSubspaceSettings
+    | GraphSubspaceSettings
     | CnmfSettings
     | HysureSettings
     | MiaeSettings

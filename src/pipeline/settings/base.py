@@ -56,6 +56,11 @@ class MethodSettings(Strict):
         """T of a method that samples step by step, which a trajectory follows; else None."""
         return None
 
+    @property
+    def uncertain(self) -> bool:
+        """Whether the method gives a standard deviation with its cube."""
+        return False
+
     def fitting(self, hr_shape: tuple[int, int]) -> dict[str, Any]:
         """The settings that decide the fitted method of a scene of that height and width, JSON-ready."""
         return self.deciding()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.core.metrics import evaluate
 from pipeline.core.no_reference import no_reference
 from pipeline.core.observation import ObservedScene
+from pipeline.core.reliability import reliability
 from pipeline.core.residual_maps import residual_maps
 from pipeline.core.residuals import residuals
 from pipeline.data.files import read_json, write_json
@@ -70,14 +71,20 @@ def run(
     with timing.measure("io"):
         made = _open(fused)
         cube = variable_of(made, "fused")
+        deviation = variable_of(made, "deviation") if "deviation" in made else None
         seen = _seen(observation, estimate)
         truth = variable_of(_open(reference), "reference") if reference else None
         origin = provenance("evaluate", settings=settings, inputs=inputs, seed=seed)
     with timing.measure("compute"), ProgressReport() as progress, scheduled(scheduler, workers) as mapped:
-        mapped = reported(mapped, progress, "totals", "windows", "residuals", "quality", "maps")
+        mapped = reported(mapped, progress, "totals", "windows", "intervals", "residuals", "quality", "maps")
         scores: dict[str, Any] = {"per_band": {}}
         if truth is not None:
             scores = evaluate(truth, cube, ratio=seen.spatial_response.ratio, mapped=mapped)
+        uncertainty: dict[str, Any] = {}
+        if truth is not None and deviation is not None:
+            uncertainty = reliability(truth, cube, deviation, mapped)
+            scores |= {key: uncertainty.pop(key) for key in ("coverage_90", "rank_correlation")}
+            scores["per_band"] |= uncertainty.pop("per_band")
         scores |= residuals(cube, seen, mapped)
         if estimate:
             scores |= no_reference(cube, seen, mapped=mapped)
@@ -103,6 +110,7 @@ def run(
         "seed": seed,
         "metrics": scores,
         "per_band": per_band,
+        "uncertainty": uncertainty,
         **spent,
         "settings": settings.deciding(),
         "provenance": origin,

@@ -9,15 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.core.window import Window
 from pipeline.data.files import write_json
 from pipeline.data.schema import valid_pixels
-from pipeline.data.shards import Journal
+from pipeline.data.shards import Journal, Shards
 from pipeline.errors import InputError
 from pipeline.methods import build
+from pipeline.methods.base import Fused
 from pipeline.settings import MethodEntry
 from pipeline.steps.fitted import read_fitted
 from pipeline.steps.observed import read_scene
@@ -74,8 +72,13 @@ def run(
     missing = [tile for name, tile in tiles.items() if name not in records]
     with ProgressReport() as progress:
 
-        def write(tile: Window, cube: NDArray[np.float32], spent: float) -> None:
-            shards = writer.write("fused", tile, cube) | writer.write("mask", tile, valid_pixels(cube))
+        def write(tile: Window, fused: Fused, spent: float) -> None:
+            layers = {"fused": fused.cube, "mask": valid_pixels(fused.cube)}
+            if fused.deviation is not None:
+                layers["deviation"] = fused.deviation
+            shards: Shards = {}
+            for layer, raster in layers.items():
+                shards |= writer.write(layer, tile, raster)
             name = tile_name(tile)
             records[name] = journal.add(name, shards, seconds=round(spent, 3))
             progress("tiles", len(records), len(tiles))

@@ -17,7 +17,6 @@ from pipeline.provenance import provenance
 from pipeline.settings import MethodEntry
 from pipeline.steps.tiles import Inputs, shards_of
 from pipeline.steps.timing import write_total
-from pipeline.tiling.plan import TilePlan
 
 
 def run(
@@ -56,7 +55,7 @@ def run(
         _check_manifest(path, manifest, token, owners)
         shards |= manifest["shards"]
         owners |= dict.fromkeys(manifest["shards"], path)
-    _check_complete(out, inputs.tiles, shards, manifests)
+    _check_complete(out, inputs, shards, manifests)
     faults = writer.damaged(shards)
     if faults:
         for key in faults:
@@ -82,12 +81,13 @@ def _check_manifest(path: Path, manifest: dict[str, Any], token: str, owners: di
         raise InputError(f"{path}: shard {twice[0]} is in {owners[twice[0]]} too; delete both")
 
 
-def _check_complete(out: Path, plan: TilePlan, shards: Shards, manifests: Sequence[Path]) -> None:
+def _check_complete(out: Path, inputs: Inputs, shards: Shards, manifests: Sequence[Path]) -> None:
     """Refuse manifests that do not hold just the shards of the plan; those that lack some are removed."""
+    plan, uncertain = inputs.tiles, inputs.settings.uncertain
     expected = {
         key: batch
         for tile, batch in enumerate(plan.batch.tolist())
-        for key in shards_of(plan.window(tile), plan.core)
+        for key in shards_of(plan.window(tile), plan.core, uncertain)
     }
     missing, extra = sorted(expected.keys() - shards.keys()), shards.keys() - expected.keys()
     if len(manifests) == plan.batches:

@@ -77,10 +77,14 @@ def _compare(experiment: Experiment, results: Path, scene: str, response: str, r
     observed = read_store(folder / "observation.zarr")
     truth = _reference(experiment, results, scene)
     drawn = pictured(experiment.studies, list(experiment.methods))
-    cubes = {
-        label: variable_of(read_store(folder / label / "fused.zarr"), "fused")
+    stores = {
+        label: read_store(folder / label / "fused.zarr")
         for label in drawn
         if seed in experiment.seeds_of(label)
+    }
+    cubes = {label: variable_of(store, "fused") for label, store in stores.items()}
+    deviations = {
+        label: variable_of(store, "deviation") for label, store in stores.items() if "deviation" in store
     }
     with ProgressReport() as progress:
         return compare(
@@ -96,6 +100,7 @@ def _compare(experiment: Experiment, results: Path, scene: str, response: str, r
             unseen=[label for label in experiment.methods if label not in drawn],
             records=_records(folder, observed),
             residual_maps=_residual_maps(folder, list(cubes)),
+            deviations=deviations,
         )
 
 

@@ -52,7 +52,9 @@ class Inputs:
         """The writer of the product's shards."""
         dataset, core = read_store(self.observation), self.tiles.core
         cube = placeholder(dataset.sizes["band"], *self.tiles.shape)
-        template = cube_dataset(cube, metadata_from(dataset))
+        template = cube_dataset(
+            cube, metadata_from(dataset), deviation=cube if self.settings.uncertain else None
+        )
         return ShardWriter(store, template, provenance, {"y": core, "x": core})
 
     def token(self, writer: ShardWriter) -> str:
@@ -75,13 +77,14 @@ def tile_name(tile: Window) -> str:
     return f"{tile.y0},{tile.x0}"
 
 
-def shards_of(tile: Window, core: int) -> set[str]:
+def shards_of(tile: Window, core: int, uncertain: bool = False) -> set[str]:
     """Paths in the product of the shards that a tile owns."""
     rows, columns = (
         range(low // core, ceil(high / core)) for low, high in ((tile.y0, tile.y1), (tile.x0, tile.x1))
     )
     places = [f"{row}/{column}" for row in rows for column in columns]
-    return {f"fused/c/0/{place}" for place in places} | {f"mask/c/{place}" for place in places}
+    layers = ["fused/c/0", "mask/c", *(["deviation/c/0"] if uncertain else [])]
+    return {f"{layer}/{place}" for layer in layers for place in places}
 
 
 def finished_tiles(folder: Path, journal: Journal) -> dict[str, dict[str, Any]]:

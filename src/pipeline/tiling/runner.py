@@ -10,15 +10,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.core.observation import Progress, no_progress
 from pipeline.core.window import Window
-from pipeline.methods.base import FittedMethod
+from pipeline.methods.base import FittedMethod, Fused
 
-Write = Callable[[Window, NDArray[np.float32], float], None]
-"""Takes a tile, its cube and the seconds that its fusion took."""
+Write = Callable[[Window, Fused, float], None]
+"""Takes a tile, what was made of it and the seconds that its fusion took."""
 
 
 def fuse_tiles(
@@ -41,10 +38,10 @@ def fuse_tiles(
             if behind is not None and behind.done():
                 behind.result()  # a full disk is said now, not a tile later
             start = perf_counter()
-            cube = fitted.fuse_part(part, tile, progress)
+            fused = fitted.fuse_part_with_deviation(part, tile, progress)
             seconds = perf_counter() - start
             if behind is not None:
                 behind.result()
-            behind = writer.submit(write, tile, cube, seconds)
+            behind = writer.submit(write, tile, fused, seconds)
         if behind is not None:
             behind.result()

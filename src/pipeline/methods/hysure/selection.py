@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from pipeline.core.gaussian import data_terms
 from pipeline.core.nodata import filled_observation, missing_pixels
-from pipeline.core.noise import philox_key
 from pipeline.core.observation import Observation, Progress
 from pipeline.core.spatial import SpatialOperator, upsample
 from pipeline.core.vector_tv import fuse_vector_tv, started
-from pipeline.methods.pool import mostly_valid, squares
+from pipeline.methods.pool import drawn_windows
 
 SIDE = 128  # HR pixels, side of the windows that are fused
 WINDOWS = 4
@@ -30,13 +29,8 @@ Array = NDArray[np.float64]
 
 
 def search_windows(pool: list[Observation], seed: int) -> list[Observation]:
-    """At most `WINDOWS` squares of the pool, drawn by the seed among those with data."""
-    step = pool[0].spatial_response.ratio.numerator
-    side = max(1, SIDE // step) * step
-    found = [(part, window) for part in pool for window in squares(part.whole, side)]
-    generator = np.random.Generator(np.random.Philox(key=philox_key(seed, "hysure/windows")))
-    valid = (found[i] for i in generator.permutation(len(found)) if mostly_valid(*found[i]))
-    return [part.crop(window) for (part, window), _ in zip(valid, range(WINDOWS), strict=False)]
+    """At most `WINDOWS` squares of the pool."""
+    return drawn_windows(pool, seed, "hysure/windows", SIDE, WINDOWS)
 
 
 def choose_lphi(

@@ -1,0 +1,140 @@
+"""How far the fused cube may be from the truth: a standard deviation for each pixel and band.
+
+Its base is the spread of draws from the posterior. A posterior is as good as its model, so it is put to
+the test one level down, where the truth is known without a reference: both images are degraded once more,
+fused, and compared with the LR-HSI. A factor per band then makes the intervals there cover what they
+should. What the LR-HSI holds outside of the subspace, noise aside, is added as if it were white on the
+fine grid: H averages away most of what is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.gaussian import coefficients_of
+from pipeline.core.graph_fusion import GraphFusion, Solution
+from pipeline.core.nodata import filled_observation, missing_pixels
+from pipeline.core.noise import standard_normal
+from pipeline.core.observation import Observation
+from pipeline.core.window import Window
+
+Array = NDArray[np.float64]
+
+COVERAGE = 0.9
+HALF_WIDTH = NormalDist().inv_cdf((1 + COVERAGE) / 2)
+"""Of the interval that holds 90 % of a normal distribution, in standard deviations."""
+FEWEST = 16  # LR pixels below which nothing is said of a band
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What turns the spread of the draws into a standard deviation.
+
+    Attributes
+    ----------
+    factor : (C,)
+    outside : (C,)
+        Standard deviation of what lies outside of the subspace.
+    """
+
+    factor: Array
+    outside: Array
+
+    def deviation(self, solution: Solution, basis: Array, draws: int, seed: int) -> Array:
+        """Standard deviation ``(C, H, W)`` around a solution, from so many draws."""
+        variance = posterior_variance(solution, basis, draws, seed)
+        return np.sqrt(variance * self.factor[:, None, None] ** 2 + self.outside[:, None, None] ** 2)
+
+
+def posterior_variance(solution: Solution, basis: Array, draws: int, seed: int) -> Array:
+    """Mean square ``(C, H, W)`` of the draws' spectra about the solution's."""
+    total = np.zeros((basis.shape[1], *solution.coefficients.shape[1:]))
+    for draw in solution.posterior.draws(draws, seed):
+        total += np.square(np.tensordot(basis.T, draw, axes=1))
+    return total / draws
+
+
+def learn_spread(
+    parts: Sequence[Observation],
+    fusion: Callable[[Observation], GraphFusion],
+    basis: Array,
+    draws: int,
+    seed: int,
+) -> Spread:
+    """The spread of a scene, from some of its parts.
+
+    Parts without a whole LR pixel of the level below are passed over; without any the factors are 1.
+
+    Parameters
+    ----------
+    parts : sequence of Observation
+    fusion : callable
+        The problem of an observation without no-data.
+    basis : (d, C)
+    draws, seed : int
+    """
+    ratios, residuals = [], []
+    for part in parts:
+        filled = filled_observation(part)
+        valid = ~missing_pixels(part.lr_hsi)
+        outside = filled.lr_hsi - np.tensordot(basis.T, coefficients_of(filled, basis), axes=1)
+        residuals.append(outside[:, valid])
+        below = one_level_down(filled, seed)
+        if below is None:
+            continue
+        window, observation = below
+        solution = fusion(observation).solve()
+        truth = coefficients_of(filled, basis)[:, *window.slices]
+        error = np.tensordot(basis.T, solution.coefficients - truth, axes=1)
+        variance = posterior_variance(solution, basis, draws, seed)
+        variance += noise_in_subspace(basis, part.sigma_hsi)[:, None, None]
+        ratios.append((np.abs(error) / np.sqrt(variance))[:, valid[window.slices]])
+    found = np.concatenate(ratios, axis=1) if ratios else np.empty((basis.shape[1], 0))
+    factor = np.ones(basis.shape[1])
+    if found.shape[1] >= FEWEST:
+        factor = np.quantile(found, COVERAGE, axis=1) / HALF_WIDTH
+    left_out = np.square(np.concatenate(residuals, axis=1)).mean(axis=1)
+    own = parts[0].sigma_hsi ** 2 - noise_in_subspace(basis, parts[0].sigma_hsi)
+    gain = parts[0].spatial_response.noise_gain(*parts[0].hr_shape)
+    return Spread(factor, np.sqrt(np.maximum(left_out - own, 0) / gain))
+
+
+def noise_in_subspace(basis: Array, sigma: Array) -> Array:
+    """Variance ``(C,)`` of the LR-HSI's noise after projection onto the subspace."""
+    covariance = np.linalg.inv((basis / sigma**2) @ basis.T)
+    return np.einsum("db,de,eb->b", basis, covariance, basis)
+
+
+def one_level_down(part: Observation, seed: int) -> tuple[Window, Observation] | None:
+    """Both images degraded by H, with noise added up to their own levels, and the LR pixels they cover.
+
+    H's shift is left out, since both images are on the LR-HSI's grid. None where a part is too small.
+    """
+    response = replace(part.spatial_response, shift=(0.0, 0.0))
+    step = response.ratio.numerator
+    height, width = (size // step * step for size in part.lr_shape)
+    if min(height, width) == 0:
+        return None
+    window = Window(0, height, 0, width)
+    operator = response.operator(height, width)
+    gains = response.noise_gain(height, width), part.spatial_response.noise_gain(*part.hr_shape)
+    lr_hsi = operator.forward(part.lr_hsi[:, *window.slices].astype(np.float64))
+    hr_msi = part.operator.forward(part.hr_msi.astype(np.float64))[:, *window.slices]
+    return window, replace(
+        part,
+        lr_hsi=_noisy(lr_hsi, part.sigma_hsi, gains[0], seed, "lr_hsi"),
+        hr_msi=_noisy(hr_msi, part.sigma_msi, gains[1], seed, "hr_msi"),
+        spatial_response=response,
+        origin=(0, 0),
+    )
+
+
+def _noisy(image: Array, sigma: Array, gain: float, seed: int, name: str) -> NDArray[np.float32]:
+    """The image with as much noise as the degradation by a gain has taken away."""
+    noise = standard_normal(seed, f"one level down/{name}", image.shape)
+    return (image + np.sqrt(max(0.0, 1 - gain)) * sigma[:, None, None] * noise).astype(np.float32)

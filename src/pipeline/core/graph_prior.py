@@ -1,0 +1,209 @@
+"""What an image's pixels tell of each other: a heavy-tailed prior on differences, learned on the LR-HSI.
+
+A difference of the coefficients of two pixels that are tied has the density of a multivariate t: mostly
+small, now and then an edge. Which directions change together depends on what is there, so each class of
+spectra has a shape of its own. Classes, shapes and basis come from neighbouring LR pixels; how large a
+difference is does not matter to the prior's tail, which is what lets it be carried to the finer grid.
+
+Model errors (a wrong PSF, a shift, changes between the images) act on the LR-HSI in proportion to detail:
+they are counted as noise of the covariance ``misfit * I`` in a basis in which typical differences are
+white. How much there is follows from the two images' disagreement ``H(Y) - R X``, as far as noise does
+not explain it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.vq import kmeans2
+
+from pipeline.core.nodata import missing_pixels
+from pipeline.core.observation import Observation
+from pipeline.core.pixel_graph import grid_edges
+from pipeline.core.subspace import Subspace
+
+Array = NDArray[np.float64]
+
+DEGREES_OF_FREEDOM = 3  # of the t of LR pixels' differences
+ROUNDS = 10  # of its estimation
+CLASS_ROUNDS = 30
+OWN_DIFFERENCES = 1.0  # differences per coefficient that count as much as what all classes share
+
+
+@dataclass(frozen=True)
+class GraphPrior:
+    """The prior of a scene, and the basis in which it holds.
+
+    Attributes
+    ----------
+    basis : (d, C)
+        E, scaled so that differences of neighbouring LR pixels have the shape of the identity.
+    precisions : (K, d, d)
+        Inverse shape of the differences of each class.
+    centres : (K, c)
+        HR-MSI spectra of the classes, in units of `scale`.
+    scale : float
+        Standard deviation of the HR-MSI, over pixels and bands.
+    misfit : float
+        Variance of the model's errors in each coefficient of the LR-HSI.
+    """
+
+    basis: Array
+    precisions: Array
+    centres: Array
+    scale: float
+    misfit: float
+
+    def features(self, hr_msi: NDArray[np.floating]) -> Array:
+        """An HR-MSI ``(c, H, W)`` in the units of the classes."""
+        return np.asarray(hr_msi, np.float64) / self.scale
+
+    def classes(self, spectra: Array) -> NDArray[np.intp]:
+        """The class ``(n,)`` of spectra ``(c, n)``: that of the nearest centre."""
+        return nearest(spectra, self.centres)
+
+
+def nearest(spectra: Array, centres: Array) -> NDArray[np.intp]:
+    """Number of the nearest of the centres ``(K, c)`` for each of the spectra ``(c, n)``."""
+    distances = [np.square(spectra - centre[:, None]).sum(axis=0) for centre in centres]
+    return np.argmin(distances, axis=0)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """LR pixels of which the prior is learned.
+
+    Attributes
+    ----------
+    coefficients : (d, n)
+        Of valid LR pixels.
+    degraded : (c, n)
+        H(Y) at the same pixels.
+    edges : (2, m)
+        Neighbours among them.
+    """
+
+    coefficients: Array
+    degraded: Array
+    edges: NDArray[np.intp]
+
+
+def sample_of(part: Observation, subspace: Subspace) -> Sample:
+    """The LR pixels of a part of the scene that both images hold."""
+    degraded = part.operator.forward_with_nodata(part.hr_msi.astype(np.float64))
+    valid = ~(missing_pixels(part.lr_hsi) | missing_pixels(degraded)).ravel()
+    edges = np.concatenate(grid_edges(part.lr_shape), axis=1)
+    number = np.cumsum(valid) - 1
+    coefficients = subspace.coefficients(part.lr_hsi)[:, :, :]  # projected as they are read
+    return Sample(
+        coefficients.reshape(len(coefficients), -1)[:, valid],
+        degraded.reshape(len(degraded), -1)[:, valid],
+        number[edges[:, valid[edges].all(axis=0)]],
+    )
+
+
+def joined(samples: Sequence[Sample]) -> Sample:
+    """Several samples as one."""
+    starts = np.cumsum([0, *(sample.coefficients.shape[1] for sample in samples)])
+    return Sample(
+        np.concatenate([sample.coefficients for sample in samples], axis=1),
+        np.concatenate([sample.degraded for sample in samples], axis=1),
+        np.concatenate([s.edges + start for s, start in zip(samples, starts, strict=False)], axis=1),
+    )
+
+
+def learn_prior(
+    sample: Sample,
+    basis: Array,
+    spectral_response: Array,
+    sigma_hsi: Array,
+    degraded_noise: Array,
+    classes: int,
+    generator: np.random.Generator,
+) -> GraphPrior:
+    """The prior of a scene.
+
+    Parameters
+    ----------
+    sample : Sample
+    basis : (d, C)
+        E, to which the sample's coefficients belong.
+    spectral_response : (c, C)
+        R.
+    sigma_hsi : (C,)
+    degraded_noise : (c,)
+        Variance of the noise of H(Y).
+    classes : int
+        At most.
+    generator : Generator
+        Draws the first centres of the classes.
+    """
+    first, second = sample.edges
+    differences = sample.coefficients[:, first] - sample.coefficients[:, second]
+    shape, weights = t_shape(differences)
+    root = np.linalg.cholesky(shape)
+    white = np.linalg.solve(root, differences) * np.sqrt(weights)
+    scale = max(float(np.sqrt(sample.degraded.var(axis=1).mean())), np.finfo(np.float32).tiny)
+    spectra = sample.degraded / scale
+    centres = class_centres(spectra, classes, generator)
+    found = nearest((spectra[:, first] + spectra[:, second]) / 2, centres)
+    basis = root.T @ basis
+    return GraphPrior(
+        basis,
+        np.stack([class_precision(white[:, found == number]) for number in range(len(centres))]),
+        centres,
+        scale,
+        misfit(sample, np.linalg.inv(root), basis, spectral_response, sigma_hsi, degraded_noise),
+    )
+
+
+def t_shape(differences: Array) -> tuple[Array, Array]:
+    """Shape ``(d, d)`` of a multivariate t through zero, and each sample's weight in it ``(m,)``.
+
+    The usual fixed-point iteration (Kent, Tyler and Vardi 1994) for given degrees of freedom.
+    """
+    d, count = differences.shape
+    shape = differences @ differences.T / max(count, 1)
+    shape += max(1e-6 * np.trace(shape) / d, np.finfo(np.float64).tiny) * np.eye(d)
+    weights = np.ones(count)
+    for _ in range(ROUNDS):
+        distance = np.einsum("dm,dm->m", differences, np.linalg.solve(shape, differences))
+        weights = (DEGREES_OF_FREEDOM + d) / (DEGREES_OF_FREEDOM + distance)
+        floor = 1e-6 * np.trace(shape) / d * np.eye(d)
+        shape = (differences * weights) @ differences.T / max(count, 1) + floor
+    return shape, weights
+
+
+def class_centres(spectra: Array, count: int, generator: np.random.Generator) -> Array:
+    """Centres ``(K, c)`` of classes of spectra ``(c, n)``, by k-means; those without a spectrum are left out."""
+    count = min(count, spectra.shape[1])
+    centres, labels = kmeans2(spectra.T, count, iter=CLASS_ROUNDS, minit="++", missing="warn", rng=generator)
+    return np.asarray(centres[np.unique(labels)])
+
+
+def class_precision(white: Array) -> Array:
+    """Inverse shape ``(d, d)`` of a class, drawn towards what all classes share, the identity."""
+    d, count = white.shape
+    shared = OWN_DIFFERENCES * d
+    precision = np.linalg.inv((white @ white.T + shared * np.eye(d)) / (count + shared))
+    return np.asarray(precision + precision.T) / 2
+
+
+def misfit(
+    sample: Sample,
+    whitening: Array,
+    basis: Array,
+    spectral_response: Array,
+    sigma_hsi: Array,
+    degraded_noise: Array,
+) -> float:
+    """Variance of the model's errors in each coefficient, from ``H(Y) - R X``; the median over MSI bands."""
+    seen = basis @ spectral_response.T
+    difference = sample.degraded - seen.T @ (whitening @ sample.coefficients)
+    noise = np.linalg.inv((basis / sigma_hsi**2) @ basis.T)
+    explained = degraded_noise + np.einsum("dc,de,ec->c", seen, noise, seen)
+    unexplained = np.square(difference).mean(axis=1) - explained
+    return max(0.0, float(np.median(unexplained / np.square(seen).sum(axis=0))))

@@ -1,0 +1,142 @@
+"""Fusion with a heavy-tailed prior on the graph of the HR-MSI's pixels, in a spectral subspace.
+
+What the HR-MSI shows says which pixels belong together; the LR-HSI says how spectra change where they do
+change. Both are learned on the pair itself in seconds (`pipeline.core.graph_prior`), nothing is trained by
+gradient descent. `pipeline.core.graph_fusion` solves, `pipeline.core.deviation` says how sure the result is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from functools import partial
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.deviation import Spread, learn_spread
+from pipeline.core.graph_fusion import GraphFusion, Solution
+from pipeline.core.graph_prior import GraphPrior, joined, learn_prior, sample_of
+from pipeline.core.nodata import filled_observation, mark_nodata
+from pipeline.core.noise import philox_key
+from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.pixel_graph import REACH
+from pipeline.core.spatial import SpatialResponse
+from pipeline.core.subspace import fit_subspace, resolve_dimension, signal_dimension
+from pipeline.core.window import Window
+from pipeline.methods.base import FittedMethod, Fused, State
+from pipeline.methods.pool import drawn_windows, training_pool
+from pipeline.settings import GraphSubspaceSettings
+
+MOST_DIMENSIONS = 30
+TESTED_SIDE = 256  # HR pixels, side of the windows on which the standard deviation is put to the test
+TESTED_WINDOWS = 4
+
+
+class GraphSubspace:
+    """See `pipeline.methods.base.Method`."""
+
+    def __init__(self, settings: GraphSubspaceSettings) -> None:
+        self.settings = settings
+
+    def halo_lr(self, response: SpatialResponse) -> int:
+        """Where the solution's dependence on the images has died away.
+
+        As far as with a total variation prior (see `pipeline.methods.hysure`), and as far again as pixels
+        are tied for their likeness.
+        """
+        return 2 * response.support_lr + 6 + ceil(REACH / response.ratio)
+
+    def fit(
+        self,
+        scene: ObservedScene,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        progress: Progress = no_progress,
+    ) -> FittedGraphSubspace:
+        """Learn the prior from neighbouring LR pixels, and how far to trust the posterior."""
+        settings = self.settings
+        subspace = fit_subspace(scene.lr_hsi, scene.sigma_hsi, self.dimension(scene))
+        pool = training_pool(scene, seed, "graph_subspace", scene.spatial_response.ratio.numerator)
+        prior = learn_prior(
+            joined([sample_of(part, subspace) for part in pool]),
+            subspace.basis,
+            scene.spectral_response,
+            scene.sigma_hsi,
+            scene.spatial_response.noise_gain(*scene.hr_shape) * scene.sigma_msi**2,
+            settings.classes,
+            np.random.Generator(np.random.Philox(key=philox_key(seed, "graph_subspace/classes"))),
+        )
+        if not settings.misfit:
+            prior = replace(prior, misfit=0.0)
+        spread = None
+        if settings.draws:
+            tested = drawn_windows(pool, seed, "graph_subspace/tested", TESTED_SIDE, TESTED_WINDOWS)
+            fusion = partial(self.fusion, prior)
+            spread = learn_spread(tested or pool[:1], fusion, prior.basis, settings.draws, seed)
+        return FittedGraphSubspace(scene, self, prior, spread, seed)
+
+    def dimension(self, scene: ObservedScene) -> int:
+        """The subspace dimension asked for, or the LR-HSI's directions above its noise."""
+        height, width = scene.lr_shape
+        if self.settings.d is not None:
+            return resolve_dimension(self.settings.d, scene)
+        return min(MOST_DIMENSIONS, signal_dimension(scene.lr_hsi, scene.sigma_hsi), height * width)
+
+    def fusion(self, prior: GraphPrior, observation: Observation) -> GraphFusion:
+        """The problem of an observation without no-data."""
+        return GraphFusion(observation, prior, self.settings.similar, self.settings.rounds)
+
+    def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedGraphSubspace:
+        """Take prior and spread from a stored state."""
+        prior = GraphPrior(
+            state["basis"],
+            state["precisions"],
+            state["centres"],
+            float(state["scale"]),
+            float(state["misfit"]),
+        )
+        spread = Spread(state["factor"], state["outside"]) if "factor" in state else None
+        return FittedGraphSubspace(scene, self, prior, spread, seed)
+
+
+class FittedGraphSubspace(FittedMethod):
+    """A scene's prior, and what turns the spread of draws into a standard deviation, if that is wanted."""
+
+    def __init__(
+        self, scene: ObservedScene, method: GraphSubspace, prior: GraphPrior, spread: Spread | None, seed: int
+    ) -> None:
+        super().__init__(scene, method.halo_lr(scene.spatial_response))
+        self.method, self.prior, self.spread, self.seed = method, prior, spread, seed
+
+    def state(self) -> State:
+        """All arrays of prior and spread."""
+        arrays = asdict(self.prior) | ({} if self.spread is None else asdict(self.spread))
+        return {name: np.asarray(array) for name, array in arrays.items()}
+
+    def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
+        """Solve for the coefficients and multiply by the basis."""
+        return self._cube(self._solution(observation, progress), observation)
+
+    def fuse_part_with_deviation(
+        self, part: Observation, window: Window, progress: Progress = no_progress
+    ) -> Fused:
+        """Solve, and draw from the posterior."""
+        solution, inner = (
+            self._solution(part, progress),
+            window.relative_to(self.scene.window_of(part)).slices,
+        )
+        cube = self._cube(solution, part)[:, *inner]
+        if self.spread is None:
+            return Fused(cube)
+        basis, draws = self.prior.basis, self.method.settings.draws
+        deviation = self.spread.deviation(solution, basis, draws, self.seed).astype(np.float32)
+        return Fused(cube, mark_nodata(deviation, part)[:, *inner])
+
+    def _solution(self, observation: Observation, progress: Progress) -> Solution:
+        return self.method.fusion(self.prior, filled_observation(observation)).solve(progress)
+
+    def _cube(self, solution: Solution, observation: Observation) -> NDArray[np.float32]:
+        cube = np.tensordot(self.prior.basis.T, solution.coefficients, axes=1)
+        return mark_nodata(cube.astype(np.float32), observation)
