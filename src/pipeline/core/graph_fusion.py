@@ -29,7 +29,7 @@ from pipeline.core.gaussian import DataTerms, GaussianFusion, data_terms
 from pipeline.core.graph_prior import GraphPrior
 from pipeline.core.noise import standard_normal
 from pipeline.core.observation import Observation, Progress, no_progress
-from pipeline.core.pixel_graph import PixelGraph, pixel_graph
+from pipeline.core.pixel_graph import pixel_graph
 from pipeline.core.spatial import upsample
 
 Array = NDArray[np.float64]
@@ -161,7 +161,8 @@ class Quadratic:
         """
         fusion, terms = self.fusion, self.terms
         d, origin = len(terms.coefficients), fusion.observation.origin
-        lr_origin = tuple(int(o / fusion.observation.spatial_response.ratio) for o in origin)
+        ratio = fusion.observation.spatial_response.ratio
+        lr_origin = int(origin[0] / ratio), int(origin[1] / ratio)
         of_hsi, graph = np.linalg.cholesky(terms.by_hsi), fusion.graph
         of_edges = [np.linalg.cholesky(precision) for precision in fusion.prior.precisions]
         roots = np.sqrt(self.edge_weights)[:, None]
@@ -197,4 +198,4 @@ def misfit_terms(observation: Observation, prior: GraphPrior) -> DataTerms:
     """The data terms, the model's errors counted as noise of the LR-HSI."""
     terms = data_terms(observation, prior.basis)
     noise = np.linalg.inv(terms.by_hsi) + prior.misfit * np.eye(len(prior.basis))
-    return replace(terms, by_hsi=np.linalg.inv(noise))
+    return replace(terms, by_hsi=np.asarray(np.linalg.inv(noise)))

@@ -146,7 +146,7 @@ def learn_prior(
     shape, weights = t_shape(differences)
     root = np.linalg.cholesky(shape)
     white = np.linalg.solve(root, differences) * np.sqrt(weights)
-    scale = max(float(np.sqrt(sample.degraded.var(axis=1).mean())), np.finfo(np.float32).tiny)
+    scale = max(float(np.sqrt(sample.degraded.var(axis=1).mean())), float(np.finfo(np.float32).tiny))
     spectra = sample.degraded / scale
     centres = class_centres(spectra, classes, generator)
     found = nearest((spectra[:, first] + spectra[:, second]) / 2, centres)
@@ -178,7 +178,7 @@ def t_shape(differences: Array) -> tuple[Array, Array]:
 
 
 def class_centres(spectra: Array, count: int, generator: np.random.Generator) -> Array:
-    """Centres ``(K, c)`` of classes of spectra ``(c, n)``, by k-means; those without a spectrum are left out."""
+    """Centres ``(K, c)`` of at most `count` classes of spectra ``(c, n)``, by k-means."""
     count = min(count, spectra.shape[1])
     centres, labels = kmeans2(spectra.T, count, iter=CLASS_ROUNDS, minit="++", missing="warn", rng=generator)
     return np.asarray(centres[np.unique(labels)])

@@ -99,9 +99,7 @@ def reliability(reference: Any, cube: Any, deviation: Any, mapped: Mapped = map)
     windows = blocks(pair.size, block_side(pair.bands), SQUARE)
     tally = reduce(Tally.joined, mapped(partial(block_tally, three), windows))
     if not tally.values:
-        raise InputError(
-            "deviation: no pixel is valid in all bands of the reference, the cube and its deviation"
-        )
+        raise InputError("deviation: no pixel is valid in all bands of reference, cube and deviation")
     shares = tally.inside / tally.values
     predicted, found = grouped(tally.predicted, tally.found)
     return {

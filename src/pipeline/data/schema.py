@@ -81,7 +81,7 @@ def cube_dataset(cube: Image, like: Metadata, deviation: Image | None = None) ->
     dataset = _cube(cube, "fused", like, "fused HR-HSI")
     if deviation is not None:
         dataset["deviation"] = _raster(
-            deviation, dataset["fused"].dims, "standard deviation of the fused HR-HSI", like
+            deviation, ("band", "y", "x"), "standard deviation of the fused HR-HSI", like
         )
         dataset["deviation"].encoding = dict(dataset["fused"].encoding)
         dataset["fused"].attrs["ancillary_variables"] = "deviation"

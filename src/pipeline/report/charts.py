@@ -28,8 +28,9 @@ RESIDUALS = (
     "noise, above it contradicts the observation, below it also fits the noise."
 )
 COVERAGE = (
-    "Share of the reference's values that lie in the intervals of a nominal coverage, mean over seeds, of the "
-    "methods that give a standard deviation. On the dashed line the intervals are honest, below it too narrow."
+    "Share of the reference's values that lie in the intervals of a nominal coverage, mean over seeds, of "
+    "the methods that give a standard deviation. On the dashed line the intervals are honest, below it they "
+    "are too narrow."
 )
 SPREAD = (
     "RMS error against RMS standard deviation of squares of 8 × 8 pixels, in ten groups of equal size, mean "  # noqa: RUF001

@@ -5,7 +5,7 @@ Turns what `overview` kept into pictures with captions; nothing is read from ima
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -29,7 +29,7 @@ class GaussianSubspaceSettings(MethodSettings):
 
 
 class GraphSubspaceSettings(MethodSettings):
-    """A heavy-tailed prior on the graph of the HR-MSI's pixels, in a spectral subspace, with its uncertainty."""
+    """A heavy-tailed prior on the graph of the HR-MSI's pixels, in a spectral subspace."""
 
     seconds_per_megapixel = 400.0
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import perf_counter
+from typing import Any
+
+from numpy.typing import NDArray
 
 from pipeline.core.window import Window
 from pipeline.data.files import write_json
@@ -73,7 +76,7 @@ def run(
     with ProgressReport() as progress:
 
         def write(tile: Window, fused: Fused, spent: float) -> None:
-            layers = {"fused": fused.cube, "mask": valid_pixels(fused.cube)}
+            layers: dict[str, NDArray[Any]] = {"fused": fused.cube, "mask": valid_pixels(fused.cube)}
             if fused.deviation is not None:
                 layers["deviation"] = fused.deviation
             shards: Shards = {}
