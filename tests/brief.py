@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 BRIEF: dict[str, dict[str, Any]] = {
+    "graph_subspace": {"rounds": 2, "draws": 2},
     "cnmf": {"inner_loops": 5, "outer_loops": 2},
     "hysure": {"iterations": 5},
     "miae": {"budget": {"constant_iterations": 2, "falling_iterations": 3, "patch": 3, "batch": 2}},

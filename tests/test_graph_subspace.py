@@ -1,0 +1,319 @@
+"""The graph prior: its graph by hand, its solver by brute force, its draws by their covariance, its gain."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+import pipeline
+from pipeline.core.deviation import learn_spread, noise_in_subspace, one_level_down
+from pipeline.core.gaussian import GaussianFusion, data_terms
+from pipeline.core.graph_fusion import GraphFusion, Quadratic
+from pipeline.core.graph_prior import GraphPrior, class_precision, nearest, t_shape
+from pipeline.core.observation import Observation
+from pipeline.core.pixel_graph import REACH, pixel_graph
+from pipeline.core.simulation import simulate
+from pipeline.core.spatial import SpatialResponse
+from pipeline.core.window import Window
+from pipeline.data.synthetic import synthetic_scene
+from pipeline.methods import build
+from pipeline.methods.graph_subspace import FittedGraphSubspace
+from pipeline.scenes import SyntheticSource
+from pipeline.settings import GaussianSubspaceSettings, GraphSubspaceSettings
+
+RNG = np.random.default_rng(6)
+
+
+def psnr(reference: np.ndarray, cube: np.ndarray) -> float:
+    error = np.square(reference.astype(np.float64) - cube).mean(axis=(1, 2))
+    return float(np.mean(10 * np.log10(reference.max(axis=(1, 2)) ** 2 / error)))
+
+
+def fitted(observation: Observation, **settings) -> FittedGraphSubspace:
+    method = build(GraphSubspaceSettings(**settings)).fit(observation)
+    assert isinstance(method, FittedGraphSubspace)
+    return method
+
+
+# --- the graph
+
+
+def test_edges_go_right_down_and_to_what_looks_alike():
+    features = np.array([[[0.0, 5, 9], [5, 0, 7]]])
+    graph = pixel_graph(features, similar=1)
+    edges = np.stack([graph.first, graph.second], axis=1)
+    by_slot = [{tuple(edge) for edge in edges[graph.slot == slot].tolist()} for slot in range(3)]
+    assert by_slot == [
+        {(0, 1), (1, 2), (3, 4), (4, 5)},
+        {(0, 3), (1, 4), (2, 5)},
+        {(0, 4), (4, 0), (1, 3), (3, 1), (2, 5), (5, 2)},
+    ]
+
+
+def test_no_pixels_further_than_the_reach_are_tied():
+    features = np.zeros((1, 1, 3 * REACH))
+    features[0, 0] = np.arange(3 * REACH) % (2 * REACH)  # equal values lie twice the reach apart
+    graph = pixel_graph(features * 100, similar=2)
+    assert np.abs(graph.first - graph.second).max() <= REACH
+
+
+def test_differences_their_adjoint_and_the_laplacian_agree():
+    graph = pixel_graph(RNG.random((2, 5, 4)), similar=2)
+    edges = len(graph.first)
+    values, field = RNG.standard_normal((20, 3)), RNG.standard_normal((edges, 3))
+    assert np.vdot(graph.differences(values), field) == pytest.approx(
+        np.vdot(values, graph.differences_adjoint(field))
+    )
+    weights, chosen = RNG.random(edges), RNG.random(edges) < 0.6
+    expected = graph.differences_adjoint((weights * chosen)[:, None] * graph.differences(values))
+    assert np.allclose(graph.laplacian(weights, chosen) @ values, expected)
+
+
+# --- the prior
+
+
+def test_shape_of_a_t_is_found():
+    true = np.array([[2.0, 0.6], [0.6, 0.5]])
+    normal = np.linalg.cholesky(true) @ RNG.standard_normal((2, 200_000))
+    samples = normal * np.sqrt(3 / RNG.chisquare(3, 200_000))
+    shape, _ = t_shape(samples)
+    assert np.allclose(shape, true, atol=0.03)
+
+
+def test_a_class_with_few_differences_is_like_all():
+    assert np.allclose(class_precision(np.empty((3, 0))), np.eye(3))
+    many = np.diag([3.0, 1, 0.5]) @ RNG.standard_normal((3, 50_000))
+    assert np.allclose(np.linalg.inv(class_precision(many)), np.diag([9, 1, 0.25]), atol=0.15)
+
+
+def test_a_spectrum_belongs_to_the_nearest_centre():
+    assert nearest(np.array([[0.0, 4, 6]]), np.array([[0.0], [5.0]])).tolist() == [0, 1, 1]
+
+
+def test_misfit_tells_a_wrong_psf_from_noise(landscape, landscape_srf):
+    true = SpatialResponse.gaussian(ratio=4, fwhm=1.0)
+    pair = simulate(landscape.data, spectral_response=landscape_srf, spatial_response=true)
+    wrong = replace(pair, spatial_response=SpatialResponse.gaussian(ratio=4, fwhm=1.4))
+    assert fitted(pair, draws=0).prior.misfit < 0.005
+    assert fitted(wrong, draws=0).prior.misfit > 0.03
+    assert fitted(wrong, draws=0, misfit=False).prior.misfit == 0
+
+
+# --- the solver
+
+
+def small_problem(kind: str = "bicubic") -> tuple[Observation, GraphPrior]:
+    """A scene of 4x8 pixels, with unequal noise and classes of unequal shape."""
+    rng = np.random.default_rng(3)
+    bands, d = 6, 3
+    basis, srf = rng.standard_normal((d, bands)), rng.random((2, bands))
+    response = SpatialResponse.bicubic(ratio=4)
+    if kind == "psf":
+        response = SpatialResponse.from_psf(rng.random((5, 5)), ratio=4)
+    planes = np.cumsum(rng.standard_normal((d, 8, 4)) * (rng.random((8, 4)) < 0.3), axis=1)
+    cube = np.tensordot(basis.T, planes, axes=1)
+    observation = Observation(
+        response.operator(8, 4).forward(cube).astype(np.float32),
+        np.tensordot(srf, cube, axes=1).astype(np.float32),
+        srf,
+        response,
+        rng.uniform(0.1, 0.3, bands),
+        rng.uniform(0.1, 0.3, 2),
+    )
+    shapes = rng.standard_normal((2, d, 2 * d))
+    precisions = shapes @ shapes.transpose(0, 2, 1)
+    return observation, GraphPrior(basis, precisions, rng.standard_normal((2, 2)), 1.0, 0.01)
+
+
+def dense(apply, shape: tuple[int, ...]) -> np.ndarray:
+    """The matrix of a linear map of images."""
+    return np.stack([apply(unit.reshape(shape)).ravel() for unit in np.eye(int(np.prod(shape)))], axis=1)
+
+
+@pytest.mark.parametrize("kind", ["bicubic", "psf"])
+def test_preconditioner_is_the_inverse_of_the_gaussian_problem(kind):
+    observation, prior = small_problem(kind)
+    terms = data_terms(observation, prior.basis)
+    precision = prior.precisions[0]
+    fusion = GaussianFusion(terms, precision)
+
+    def apply(image: np.ndarray) -> np.ndarray:
+        measured = np.tensordot(terms.by_hsi, terms.operator.forward(image), axes=1)
+        own = terms.by_msi @ terms.seen.T + precision
+        return terms.operator.adjoint(measured) + np.tensordot(own, image, axes=1)
+
+    shape = (3, 8, 4)
+    assert np.allclose(dense(apply, shape) @ dense(fusion.invert, shape), np.eye(96), atol=1e-6)
+
+
+def test_quadratic_is_minimised_as_by_brute_force():
+    observation, prior = small_problem()
+    fusion = GraphFusion(observation, prior, similar=2)
+    quadratic = Quadratic(fusion, RNG.uniform(0.1, 3, len(fusion.graph.first)))
+    matrix = dense(quadratic.apply, (3, 8, 4))
+    assert np.allclose(matrix, matrix.T)
+    expected = np.linalg.solve(matrix, quadratic.rhs.ravel())
+    found = quadratic.minimise(quadratic.rhs, np.zeros((3, 8, 4)), steps=60)
+    assert np.allclose(found.ravel(), expected, atol=1e-8)
+
+
+def test_quadratic_is_the_objective_with_fixed_weights():
+    """Its gradient at the point at which the weights were taken is the objective's."""
+    observation, prior = small_problem()
+    fusion = GraphFusion(observation, prior, similar=2)
+    point, step = RNG.standard_normal((3, 8, 4)), RNG.standard_normal((3, 8, 4))
+    quadratic = Quadratic(fusion, fusion.weights(point))
+    slope = np.vdot(quadratic.apply(point) - quadratic.rhs, step)
+    numeric = (fusion.objective(point + 1e-5 * step) - fusion.objective(point - 1e-5 * step)) / 2e-5
+    assert slope == pytest.approx(numeric, rel=1e-5)
+
+
+def test_no_round_raises_the_objective(observation_of_landscape):
+    prior = fitted(observation_of_landscape, draws=0).prior
+    values = [
+        (fusion := GraphFusion(observation_of_landscape, prior, rounds=rounds)).objective(
+            fusion.solve().coefficients
+        )
+        for rounds in (1, 2, 4, 8)
+    ]
+    assert values == sorted(values, reverse=True)
+
+
+def test_draws_have_the_posterior_covariance():
+    observation, prior = small_problem()
+    solution = GraphFusion(observation, prior, similar=2).solve()
+    expected = np.linalg.inv(dense(solution.posterior.apply, (3, 8, 4)))
+    draws = np.array([draw.ravel() for draw in solution.posterior.draws(3000, seed=5, steps=40)])
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    assert np.abs((draws.T @ draws / len(draws) - expected) / scale).max() < 0.1
+    assert np.abs(draws.mean(axis=0) / np.sqrt(np.diag(expected))).max() < 0.1
+
+
+# --- the method
+
+
+def test_gains_on_the_gaussian_prior(landscape, landscape_srf):
+    for response in (SpatialResponse.bicubic(ratio=4), SpatialResponse.gaussian(ratio="8/3", fwhm=1.0)):
+        scene = landscape.data[:, : 32 // 8 * 8, : 40 // 8 * 8]
+        pair = simulate(scene, spectral_response=landscape_srf, spatial_response=response)
+        gaussian = build(GaussianSubspaceSettings()).fit(pair).fuse()
+        assert psnr(scene, fitted(pair, draws=0).fuse()) > psnr(scene, gaussian)
+
+
+def test_a_scene_of_its_own_model_is_recovered():
+    """Patches of five spectra, which the HR-MSI tells apart but does not see in full."""
+    rng = np.random.default_rng(1)
+    labels = np.kron(rng.integers(0, 5, (8, 8)), np.ones((8, 8), int))
+    scene = rng.uniform(0.1, 1, (5, 20))[labels].transpose(2, 0, 1).astype(np.float32)
+    pair = simulate(
+        scene,
+        spectral_response=np.kron(np.eye(3), np.full(7, 1 / 7))[:, :20],
+        spatial_response=SpatialResponse.bicubic(ratio=4),
+        snr_db=100,
+    )
+    assert psnr(scene, fitted(pair, draws=0).fuse()) > 45
+
+
+def test_wrong_responses_cost_little(landscape, landscape_srf):
+    """What the model's errors cost the Gaussian prior, which trusts it, is several times as much."""
+    true = SpatialResponse.gaussian(ratio=4, fwhm=1.0)
+    pair = simulate(landscape.data, spectral_response=landscape_srf, spatial_response=true)
+    for told in (SpatialResponse.gaussian(ratio=4, fwhm=1.3), true.shifted(0.3, 0.0)):
+        wrong = replace(pair, spatial_response=told)
+        gaussian = build(GaussianSubspaceSettings()).fit(wrong).fuse()
+        assert psnr(landscape.data, fitted(wrong, draws=0).fuse()) > psnr(landscape.data, gaussian) + 1
+
+
+def test_tiles_agree_with_the_whole_image():
+    source = SyntheticSource(kind="synthetic", height=192, width=192, bands=20, seed=1)
+    scene = synthetic_scene(source)
+    pair = simulate(
+        scene.data,
+        spectral_response=np.kron(np.eye(4), np.full(5, 0.2)),
+        spatial_response=SpatialResponse.bicubic(ratio=4),
+    )
+    method = fitted(pair)
+    whole = method.fuse_part_with_deviation(method.read(pair.whole), pair.whole)
+    error = whole.cube - scene.data
+    for window in (Window(64, 128, 64, 128), Window(0, 64, 128, 192)):
+        tile = method.fuse_part_with_deviation(method.read(window), window)
+        difference = tile.cube - whole.cube[:, *window.slices]
+        assert np.square(difference).mean() < 0.01 * np.square(error).mean()
+        assert np.allclose(tile.deviation, whole.deviation[:, *window.slices], rtol=0.3, atol=1e-4)
+
+
+def test_nodata_does_not_spread(observation_of_landscape):
+    lr_hsi, hr_msi = observation_of_landscape.lr_hsi.copy(), observation_of_landscape.hr_msi.copy()
+    lr_hsi[3, 2, 5] = np.nan
+    hr_msi[:, 20, 30] = np.nan
+    holed = replace(observation_of_landscape, lr_hsi=lr_hsi, hr_msi=hr_msi)
+    method = fitted(holed, draws=2)
+    fused = method.fuse_part_with_deviation(method.read(holed.whole), holed.whole)
+    expected = np.zeros((32, 40), bool)
+    expected[8:12, 20:24] = expected[20, 30] = True
+    for layer in fused:
+        assert np.array_equal(np.isnan(layer).any(axis=0), expected)
+
+
+def test_units_of_the_images_do_not_matter(observation_of_landscape):
+    names = ("lr_hsi", "hr_msi", "sigma_hsi", "sigma_msi")
+    scaled = {name: getattr(observation_of_landscape, name) * np.float32(1024) for name in names}
+    one, other = fitted(observation_of_landscape), fitted(replace(observation_of_landscape, **scaled))
+    assert np.allclose(one.fuse() * 1024, other.fuse(), rtol=1e-4)
+
+
+# --- the standard deviation
+
+
+def test_intervals_hold_what_they_should(landscape, landscape_srf):
+    pair = simulate(
+        landscape.data, spectral_response=landscape_srf, spatial_response=SpatialResponse.bicubic(ratio=4)
+    )
+    method = fitted(pair)
+    cube, deviation = method.fuse_part_with_deviation(method.read(pair.whole), pair.whole)
+    assert deviation is not None
+    inside = (np.abs(cube - landscape.data) <= 1.645 * deviation).mean()
+    assert 0.8 < inside < 0.97
+
+
+def test_one_level_down_is_as_noisy_and_half_as_sharp(observation_of_landscape):
+    window, below = one_level_down(observation_of_landscape, seed=0)
+    assert (window.shape, below.hr_shape, below.lr_shape) == ((8, 8), (8, 8), (2, 2))
+    assert np.array_equal(below.sigma_hsi, observation_of_landscape.sigma_hsi)
+    flat = replace(
+        observation_of_landscape,
+        lr_hsi=np.zeros((24, 8, 10), np.float32),
+        hr_msi=np.zeros_like(observation_of_landscape.hr_msi),
+    )
+    _, noise = one_level_down(flat, seed=0)
+    gain = flat.spatial_response.noise_gain(8, 8)
+    assert noise.lr_hsi.std() == pytest.approx(np.sqrt(1 - gain) * flat.sigma_hsi[0], rel=0.15)
+
+
+def test_a_part_too_small_to_degrade_leaves_the_posterior_as_it_is(observation_of_landscape):
+    method = fitted(observation_of_landscape, draws=0)
+    corner = observation_of_landscape.crop(Window(0, 8, 0, 8))
+    fusion = partial(method.method.fusion, method.prior)
+    spread = learn_spread([corner], fusion, method.prior.basis, draws=2, seed=0)
+    assert (spread.factor == 1).all()
+
+
+def test_noise_in_the_whole_space_is_all_of_it():
+    sigma = RNG.uniform(0.1, 1, 5)
+    assert np.allclose(noise_in_subspace(RNG.standard_normal((5, 5)), sigma), sigma**2)
+    part = noise_in_subspace(RNG.standard_normal((2, 5)), sigma)
+    assert (part > 0).all()
+    assert (part <= sigma**2).all()
+
+
+def test_without_draws_there_is_no_deviation(observation_of_landscape):
+    pair = observation_of_landscape
+    told = {"spectral_response": pair.spectral_response, "spatial_response": pair.spatial_response}
+    sure = pipeline.fuse(pair.lr_hsi, pair.hr_msi, **told, method="graph_subspace", draws=0)
+    unsure = pipeline.fuse(pair.lr_hsi, pair.hr_msi, **told, method="graph_subspace", draws=2)
+    assert sure.deviation is None
+    assert unsure.deviation is not None
+    assert unsure.deviation.shape == unsure.cube.shape
+    assert (unsure.deviation > 0).all()
+    assert np.array_equal(sure.cube, unsure.cube)
