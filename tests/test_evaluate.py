@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.core.metrics import evaluate
+from pipeline.core.reliability import reliability
 from pipeline.core.residuals import residuals
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
@@ -125,6 +126,19 @@ def test_the_report_reads_it(finished: Run) -> None:
     assert float(row["psnr"]) == content["metrics"]["psnr"]
     assert float(row["residual_msi"]) == content["metrics"]["residual_msi"]
     assert float(row["seconds_train"]) == 100
+
+
+def test_a_deviation_is_judged(finished: Run) -> None:
+    deviation = np.full_like(finished.cube, 0.02)
+    dataset = cube_dataset(finished.cube, finished.scene, deviation)
+    write_store(finished.arguments["fused"].with_suffix(".zarr"), dataset, {})
+    content = finished.evaluated()
+    expected = reliability(finished.scene.data, finished.cube, deviation)
+    assert content["metrics"]["coverage_90"] == pytest.approx(expected["coverage_90"])
+    assert content["metrics"]["coverage_90"] == pytest.approx(0.9, abs=0.02)
+    assert content["metrics"]["rank_correlation"] is None  # a constant
+    assert content["per_band"]["coverage_90"] == pytest.approx(expected["per_band"]["coverage_90"])
+    assert content["uncertainty"]["coverage"] == pytest.approx(expected["coverage"])
 
 
 def test_a_second_run_gives_the_same_bytes(finished: Run) -> None:

@@ -21,7 +21,7 @@ from pipeline.data.schema import reference_dataset, scene_from
 from pipeline.data.store import read_store, verify_store, write_store
 from pipeline.errors import InputError
 from pipeline.methods import build
-from pipeline.settings import GaussianSubspaceSettings, MethodEntry
+from pipeline.settings import GaussianSubspaceSettings, GraphSubspaceSettings, MethodEntry
 from pipeline.steps import crop, download, estimate, fuse, mosaic, plan, simulate, status, train, verify
 from pipeline.steps.fitted import fingerprint, read_fitted
 from pipeline.steps.observed import read_scene
@@ -116,6 +116,17 @@ def run(prepared: Path, tmp_path: Path) -> Run:
     return Run(folder, config.methods["gaussian_subspace"], config.tiling)
 
 
+@pytest.fixture
+def uncertain(prepared: Path, tmp_path: Path) -> Run:
+    """The same scene with a method that gives a standard deviation."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    settings = GraphSubspaceSettings(rounds=2, draws=2)
+    tiling = load_experiment(ROOT / "config/test/tiled.yaml").tiling
+    run = Run(tmp_path / "synthetic/four_bands/seed0/graph_subspace", settings, tiling)
+    run.train()
+    return run
+
+
 def content(store: Path) -> dict[str, bytes]:
     return {p.relative_to(store).as_posix(): p.read_bytes() for p in store.rglob("*") if p.is_file()}
 
@@ -124,6 +135,29 @@ def damaged(path: Path, position: int) -> None:
     changed = bytearray(path.read_bytes())
     changed[position % len(changed)] ^= 1
     path.write_bytes(changed)
+
+
+def test_a_deviation_lies_beside_the_cube_however_it_is_divided(uncertain: Run) -> None:
+    store = uncertain.all(1)
+    whole = content(store)
+    dataset = read_store(store)
+    assert dataset.deviation.dims == dataset.fused.dims
+    assert (dataset.deviation > 0).all()
+    assert dataset.fused.attrs["ancillary_variables"] == "deviation"
+    assert dataset.deviation.attrs["units"] == dataset.fused.attrs["units"]
+    assert "deviation/c/0/0/0" in read_json(store.with_suffix(".json"))["files"]
+    shutil.rmtree(store)
+    shutil.rmtree(uncertain.folder / "tiles")
+    assert content(uncertain.all(3, [3, 1, 2])) == whole
+
+
+def test_a_damaged_deviation_is_fused_again(uncertain: Run) -> None:
+    store = uncertain.all(1)
+    before = content(store)
+    damaged(store / "deviation/c/0/0/0", 100)
+    with pytest.raises(InputError, match="deviation/c/0/0/0 .* fuse these tiles anew"):
+        uncertain.mosaic(1)
+    assert content(uncertain.all(1)) == before
 
 
 def test_the_product_is_the_methods_cube(run: Run) -> None:

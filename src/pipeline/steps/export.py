@@ -63,6 +63,8 @@ def run(*, fused: Path, observation: Path, estimate: Path, settings: Products, o
         products, clipped = _write_cube(folder, layer, settings)
         if settings.quality:
             products.append(_write_quality(folder, cube, observation, estimate))
+            if "deviation" in cube:
+                products.append(_write_deviation(folder, cube))
         if settings.msi:
             products.append(_write_msi(folder, observation))
         if settings.stac:
@@ -103,6 +105,12 @@ def _write_quality(folder: Path, cube: xr.Dataset, observation: Path, estimate: 
     layer = quality_layer(maps.msi_map, maps.hsi_map, variable_of(cube, "mask"), seen, metadata_from(cube))
     write_cog(folder / "quality.tif", layer, categories=True)
     return Product(folder / "quality.tif", "residuals and mask", COG, ["metadata"], layer)
+
+
+def _write_deviation(folder: Path, cube: xr.Dataset) -> Product:
+    layer = image_layer(variable_of(cube, "deviation"), metadata_from(cube))
+    write_cog(folder / "deviation.tif", layer)
+    return Product(folder / "deviation.tif", "standard deviation of the fused cube", COG, ["metadata"], layer)
 
 
 def _write_msi(folder: Path, observation: Path) -> Product:
