@@ -155,7 +155,7 @@ def test_a_damaged_deviation_is_fused_again(uncertain: Run) -> None:
     store = uncertain.all(1)
     before = content(store)
     damaged(store / "deviation/c/0/0/0", 100)
-    with pytest.raises(InputError, match="deviation/c/0/0/0 .* fuse these tiles anew"):
+    with pytest.raises(InputError, match=r"deviation/c/0/0/0 .* fuse these tiles anew"):
         uncertain.mosaic(1)
     assert content(uncertain.all(1)) == before
 
