@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pipeline
-from pipeline.core.deviation import learn_spread, noise_in_subspace, one_level_down
+from pipeline.core.deviation import excess_power, learn_spread, noise_in_subspace, one_level_down
 from pipeline.core.gaussian import GaussianFusion, data_terms
 from pipeline.core.graph_fusion import GraphFusion, Quadratic
 from pipeline.core.graph_prior import GraphPrior, class_precision, nearest, t_shape
@@ -305,6 +305,17 @@ def test_noise_in_the_whole_space_is_all_of_it():
     part = noise_in_subspace(RNG.standard_normal((2, 5)), sigma)
     assert (part > 0).all()
     assert (part <= sigma**2).all()
+
+
+def test_excess_of_single_bands_is_believed_as_far_as_it_can_be_known():
+    noise = np.full(60, 0.25)
+    pure = 0.5 * RNG.standard_normal((60, 400))
+    assert np.allclose(excess_power(pure, noise), 0, atol=0.005)  # each band's sampling error is 0.018
+    power = np.full(60, 0.25)
+    power[7] += 1.0
+    found = excess_power(np.sqrt(power)[:, None] * RNG.standard_normal((60, 400)), noise)
+    assert found[7] == pytest.approx(1.0, rel=0.25)
+    assert found[8] == pytest.approx(1 / 60, rel=0.5)  # the mean, below which none is
 
 
 def test_without_draws_there_is_no_deviation(observation_of_landscape):

@@ -98,10 +98,26 @@ def learn_spread(
     factor = np.ones(basis.shape[1])
     if found.shape[1] >= FEWEST:
         factor = np.quantile(found, COVERAGE, axis=1) / HALF_WIDTH
-    left_out = np.square(np.concatenate(residuals, axis=1)).mean(axis=1)
-    own = parts[0].sigma_hsi ** 2 - noise_in_subspace(basis, parts[0].sigma_hsi)
+    sigma = parts[0].sigma_hsi
     gain = parts[0].spatial_response.noise_gain(*parts[0].hr_shape)
-    return Spread(factor, np.sqrt(np.maximum(left_out - own, 0) / gain))
+    left_out = excess_power(np.concatenate(residuals, axis=1), sigma**2 - noise_in_subspace(basis, sigma))
+    return Spread(factor, np.sqrt(left_out / gain))
+
+
+def excess_power(residuals: Array, noise: Array) -> Array:
+    """Mean square ``(C,)`` of residuals ``(C, n)`` beyond noise of given variances.
+
+    A single band's is known to its sampling error alone, which may be many times the excess: what bands
+    differ by is drawn towards their mean as far as that error explains it (James and Stein 1961), and none is
+    credited with less than the mean.
+    """
+    power = np.square(residuals).mean(axis=1)
+    excess = power - noise
+    error = 2 * power**2 / max(residuals.shape[1], 1)
+    mean = max(0.0, float(excess.mean()))
+    own = max(0.0, float(excess.var() - error.mean()))
+    share = own / np.maximum(own + error, np.finfo(np.float64).tiny)
+    return mean + np.maximum(share * (excess - mean), 0)
 
 
 def noise_in_subspace(basis: Array, sigma: Array) -> Array:
