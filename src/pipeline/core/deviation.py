@@ -113,7 +113,7 @@ def excess_power(residuals: Array, noise: Array) -> Array:
     """
     power = np.square(residuals).mean(axis=1)
     excess = power - noise
-    error = 2 * power**2 / max(residuals.shape[1], 1)
+    error = 2 * noise**2 / max(residuals.shape[1], 1)  # of a band that holds noise alone
     mean = max(0.0, float(excess.mean()))
     own = max(0.0, float(excess.var() - error.mean()))
     share = own / np.maximum(own + error, np.finfo(np.float64).tiny)
