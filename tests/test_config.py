@@ -346,7 +346,7 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
         (changed(("methods", "bicubic"), 3), "methods.bicubic: should be a valid dictionary"),
         (
             changed(("methods", "mine"), {"d": 3}),
-            "methods.mine: 'method' should be one of 'bicubic', 'gaussian_subspace', "
+            "methods.mine: 'method' should be one of 'bicubic', 'gaussian_subspace', 'graph_subspace', "
             "'cnmf', 'hysure', 'miae', 'cucanet', 'args_diff', found 'mine'",
         ),
         (

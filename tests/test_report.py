@@ -41,7 +41,8 @@ from pipeline.steps import report
 
 COLUMNS = (
     "scene,method,seed,psnr,psnr_peak1,sam,ergas,ssim,uiqi,q2n,cc,rmse,residual_hsi,residual_msi,"
-    "d_lambda,d_s,qnr,hqnr,parameters,device,seconds_estimate,seconds_train,seconds_fuse,seconds_io,peak_mem_mb"
+    "d_lambda,d_s,qnr,hqnr,coverage_90,rank_correlation,"
+    "parameters,device,seconds_estimate,seconds_train,seconds_fuse,seconds_io,peak_mem_mb"
 )
 WAVELENGTH = np.array([440.0, 500, 550, 600, 650, 700, 750, 800, 860, 900])
 HOLE = (slice(4, 8), slice(10, 14))

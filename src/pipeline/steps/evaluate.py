@@ -8,6 +8,7 @@ needs no reference as well, and keeps maps of its residuals. No cube is loaded w
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +77,21 @@ def run(
         truth = variable_of(_open(reference), "reference") if reference else None
         origin = provenance("evaluate", settings=settings, inputs=inputs, seed=seed)
     with timing.measure("compute"), ProgressReport() as progress, scheduled(scheduler, workers) as mapped:
-        mapped = reported(mapped, progress, "totals", "windows", "intervals", "residuals", "quality", "maps")
+        named = partial(reported, mapped, progress)
         scores: dict[str, Any] = {"per_band": {}}
         if truth is not None:
-            scores = evaluate(truth, cube, ratio=seen.spatial_response.ratio, mapped=mapped)
+            scores = evaluate(
+                truth, cube, ratio=seen.spatial_response.ratio, mapped=named("totals", "windows")
+            )
         uncertainty: dict[str, Any] = {}
         if truth is not None and deviation is not None:
-            uncertainty = reliability(truth, cube, deviation, mapped)
+            uncertainty = reliability(truth, cube, deviation, named("intervals"))
             scores |= {key: uncertainty.pop(key) for key in ("coverage_90", "rank_correlation")}
             scores["per_band"] |= uncertainty.pop("per_band")
-        scores |= residuals(cube, seen, mapped)
+        scores |= residuals(cube, seen, named("residuals"))
         if estimate:
-            scores |= no_reference(cube, seen, mapped=mapped)
-            maps = residual_maps(cube, seen, mapped=mapped)
+            scores |= no_reference(cube, seen, mapped=named("quality"))
+            maps = residual_maps(cube, seen, mapped=named("maps"))
             scores["per_band"] |= {
                 "residual_hsi": _numbers(maps.hsi_spectrum),
                 "bias_hsi": _numbers(maps.hsi_bias),
