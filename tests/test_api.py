@@ -121,7 +121,7 @@ def call(pair, **changes):
     [
         (
             lambda p: {"method": "magic"},
-            "magic.*unknown; use one of bicubic, gaussian_subspace, cnmf, .*args_diff",
+            "magic.*unknown; use one of bicubic, gaussian_subspace, graph_subspace, .*args_diff",
         ),
         (lambda p: {"dd": 3}, "unknown key 'dd'.*accepted: "),
         (lambda p: {"d": 25}, "25 subspace dimensions.*at most 24"),

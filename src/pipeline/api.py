@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise, matched_pixels
+from pipeline.core.estimation import estimate_noise
 from pipeline.core.observation import Observation, check_pair, check_response_type, numeric_array
 from pipeline.core.spatial import SpatialResponse
 from pipeline.errors import InputError
@@ -137,9 +137,9 @@ def _observation(
     of_hsi = None if sigma_hsi is None else _levels("sigma_hsi", sigma_hsi, len(hsi))
     of_msi = None if sigma_msi is None else _levels("sigma_msi", sigma_msi, len(msi))
     if of_hsi is None or of_msi is None:
-        pixels = matched_pixels(pair)
-        of_hsi = estimate_hsi_noise(pixels) if of_hsi is None else of_hsi
-        of_msi = estimate_msi_noise(pixels, srf, of_hsi) if of_msi is None else of_msi
+        found_hsi, found_msi = estimate_noise(pair)
+        of_hsi = found_hsi if of_hsi is None else of_hsi
+        of_msi = found_msi if of_msi is None else of_msi
     return replace(pair, sigma_hsi=of_hsi, sigma_msi=of_msi)
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.gaussian import coefficients_of
-from pipeline.core.graph_fusion import GraphFusion, Solution
-from pipeline.core.nodata import filled_observation, missing_pixels
+from pipeline.core.graph_fusion import GraphFusion, Solution, lr_origin
+from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
 from pipeline.core.noise import standard_normal
 from pipeline.core.observation import Observation
 from pipeline.core.window import Window
@@ -45,17 +45,17 @@ class Spread:
     factor: Array
     outside: Array
 
-    def deviation(self, solution: Solution, basis: Array, draws: int, seed: int) -> Array:
-        """Standard deviation ``(C, H, W)`` around a solution, from so many draws."""
-        variance = posterior_variance(solution, basis, draws, seed)
+    def deviation(self, solution: Solution, basis: Array, draws: int, seed: int, inner: Window) -> Array:
+        """Standard deviation ``(C, height, width)`` around a window of a solution, from so many draws."""
+        variance = posterior_variance(solution, basis, draws, seed, inner)
         return np.sqrt(variance * self.factor[:, None, None] ** 2 + self.outside[:, None, None] ** 2)
 
 
-def posterior_variance(solution: Solution, basis: Array, draws: int, seed: int) -> Array:
-    """Mean square ``(C, H, W)`` of the draws' spectra about the solution's."""
-    total = np.zeros((basis.shape[1], *solution.coefficients.shape[1:]))
+def posterior_variance(solution: Solution, basis: Array, draws: int, seed: int, inner: Window) -> Array:
+    """Mean square ``(C, height, width)`` of the draws' spectra about the solution's, in a window."""
+    total = np.zeros((basis.shape[1], *inner.shape))
     for draw in solution.posterior.draws(draws, seed):
-        total += np.square(np.tensordot(basis.T, draw, axes=1))
+        total += np.square(np.tensordot(basis.T, draw[:, *inner.slices], axes=1))
     return total / draws
 
 
@@ -78,30 +78,40 @@ def learn_spread(
     basis : (d, C)
     draws, seed : int
     """
-    ratios, residuals = [], []
-    for part in parts:
-        filled = filled_observation(part)
-        valid = ~missing_pixels(part.lr_hsi)
-        outside = filled.lr_hsi - np.tensordot(basis.T, coefficients_of(filled, basis), axes=1)
-        residuals.append(outside[:, valid])
-        below = one_level_down(filled, seed)
-        if below is None:
-            continue
-        window, observation = below
-        solution = fusion(observation).solve()
-        truth = coefficients_of(filled, basis)[:, *window.slices]
-        error = np.tensordot(basis.T, solution.coefficients - truth, axes=1)
-        variance = posterior_variance(solution, basis, draws, seed)
-        variance += noise_in_subspace(basis, part.sigma_hsi)[:, None, None]
-        ratios.append((np.abs(error) / np.sqrt(variance))[:, valid[window.slices]])
-    found = np.concatenate(ratios, axis=1) if ratios else np.empty((basis.shape[1], 0))
+    ratios = [tested(part, fusion, basis, draws, seed) for part in parts]
+    found = np.concatenate(ratios, axis=1)
     factor = np.ones(basis.shape[1])
     if found.shape[1] >= FEWEST:
         factor = np.quantile(found, COVERAGE, axis=1) / HALF_WIDTH
     sigma = parts[0].sigma_hsi
     gain = parts[0].spatial_response.noise_gain(*parts[0].hr_shape)
-    left_out = excess_power(np.concatenate(residuals, axis=1), sigma**2 - noise_in_subspace(basis, sigma))
+    residuals = np.concatenate([outside(part, basis) for part in parts], axis=1)
+    left_out = excess_power(residuals, sigma**2 - noise_in_subspace(basis, sigma))
     return Spread(factor, np.sqrt(left_out / gain))
+
+
+def tested(
+    part: Observation, fusion: Callable[[Observation], GraphFusion], basis: Array, draws: int, seed: int
+) -> Array:
+    """Errors one level down in units of the posterior's standard deviation ``(C, n)``, of n LR pixels."""
+    filled = filled_observation(part)
+    below = one_level_down(filled, seed)
+    if below is None:
+        return np.empty((basis.shape[1], 0))
+    window, observation = below
+    solution = fusion(observation).solve()
+    truth = coefficients_of(filled, basis)[:, *window.slices]
+    error = np.tensordot(basis.T, solution.coefficients - truth, axes=1)
+    variance = posterior_variance(solution, basis, draws, seed, observation.whole)
+    variance += noise_in_subspace(basis, part.sigma_hsi)[:, None, None]
+    return np.asarray((np.abs(error) / np.sqrt(variance))[:, coupled_pixels(part)[window.slices]])
+
+
+def outside(part: Observation, basis: Array) -> Array:
+    """What the basis leaves of the LR-HSI's spectra ``(C, n)``, where it has data."""
+    present = ~missing_pixels(part.lr_hsi)
+    explained = np.tensordot(basis.T, coefficients_of(part, basis), axes=1)
+    return np.asarray((part.lr_hsi - explained)[:, present])
 
 
 def excess_power(residuals: Array, noise: Array) -> Array:
@@ -141,16 +151,20 @@ def one_level_down(part: Observation, seed: int) -> tuple[Window, Observation] |
     gains = response.noise_gain(height, width), part.spatial_response.noise_gain(*part.hr_shape)
     lr_hsi = operator.forward(part.lr_hsi[:, *window.slices].astype(np.float64))
     hr_msi = part.operator.forward(part.hr_msi.astype(np.float64))[:, *window.slices]
+    origin = lr_origin(part.origin, response)
+    coarse, fine = (
+        standard_normal(seed, f"one level down/{name}", image.shape, at)
+        for name, image, at in (("lr_hsi", lr_hsi, lr_origin(origin, response)), ("hr_msi", hr_msi, origin))
+    )
     return window, replace(
         part,
-        lr_hsi=_noisy(lr_hsi, part.sigma_hsi, gains[0], seed, "lr_hsi"),
-        hr_msi=_noisy(hr_msi, part.sigma_msi, gains[1], seed, "hr_msi"),
+        lr_hsi=_noisy(lr_hsi, part.sigma_hsi, gains[0], coarse),
+        hr_msi=_noisy(hr_msi, part.sigma_msi, gains[1], fine),
         spatial_response=response,
-        origin=(0, 0),
+        origin=origin,
     )
 
 
-def _noisy(image: Array, sigma: Array, gain: float, seed: int, name: str) -> NDArray[np.float32]:
+def _noisy(image: Array, sigma: Array, gain: float, noise: NDArray[np.float32]) -> NDArray[np.float32]:
     """The image with as much noise as the degradation by a gain has taken away."""
-    noise = standard_normal(seed, f"one level down/{name}", image.shape)
     return (image + np.sqrt(max(0.0, 1 - gain)) * sigma[:, None, None] * noise).astype(np.float32)

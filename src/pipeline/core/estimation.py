@@ -140,6 +140,20 @@ def estimate_msi_noise(
     return np.sqrt(np.maximum(of_msi / pixels.noise_gain, noise_floor(power_of(pixels.msi)) ** 2))
 
 
+def estimate_noise(
+    scene: ObservedScene, progress: Progress = no_progress
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Noise standard deviations ``(C,)`` and ``(c,)`` of both images.
+
+    The images' disagreement holds errors of the responses, the finest details hold texture: the HR-MSI's is
+    the smaller of the two.
+    """
+    pixels = matched_pixels(scene, progress=progress)
+    sigma_hsi = estimate_hsi_noise(pixels)
+    disagreement = estimate_msi_noise(pixels, scene.spectral_response, sigma_hsi)
+    return sigma_hsi, np.minimum(disagreement, estimate_detail_noise(scene))
+
+
 def estimate_detail_noise(scene: ObservedScene, most: int = MOST_DETAILS) -> NDArray[np.float64]:
     """At most how much white noise each MSI band holds: the spread of its finest diagonal details.
 

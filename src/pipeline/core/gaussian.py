@@ -10,6 +10,7 @@ circulant H the same problem is solved by FFT in R-FUSE, Wei, Dobigeon and Tourn
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,12 +125,21 @@ class GaussianFusion:
     def __init__(self, terms: DataTerms, precision: NDArray[np.float64]) -> None:
         # in the eigenvectors B of the pencil, what is known without the LR-HSI has unit precision
         gains, vectors = eigh(terms.by_hsi, terms.by_msi @ terms.seen.T + precision)
-        self.operator, self.vectors = terms.operator, vectors
+        self.terms, self.operator, self.vectors = terms, terms.operator, vectors
         self.system = LowResolutionSystem(terms.operator, gains)
-        self.seen = np.tensordot(vectors.T @ terms.by_msi, terms.hr_msi, axes=1)
         self.prior = vectors.T @ precision
-        flat = terms.coefficients.reshape(len(gains), -1)
-        self.measured = np.linalg.solve(vectors, flat).reshape(terms.coefficients.shape)
+
+    @cached_property
+    def seen(self) -> NDArray[np.float64]:
+        """What the HR-MSI says ``(d, H, W)``."""
+        return np.tensordot(self.vectors.T @ self.terms.by_msi, self.terms.hr_msi, axes=1)
+
+    @cached_property
+    def measured(self) -> NDArray[np.float64]:
+        """What the LR-HSI says ``(d, h, w)``."""
+        coefficients = self.terms.coefficients
+        flat = coefficients.reshape(len(coefficients), -1)
+        return np.linalg.solve(self.vectors, flat).reshape(coefficients.shape)
 
     def solve(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
         """The minimiser A ``(d, H, W)`` for a mean V of the same shape."""

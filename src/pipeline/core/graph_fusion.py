@@ -30,7 +30,7 @@ from pipeline.core.graph_prior import GraphPrior
 from pipeline.core.noise import standard_normal
 from pipeline.core.observation import Observation, Progress, no_progress
 from pipeline.core.pixel_graph import pixel_graph
-from pipeline.core.spatial import upsample
+from pipeline.core.spatial import SpatialOperator, SpatialResponse, upsample
 
 Array = NDArray[np.float64]
 
@@ -64,13 +64,15 @@ class GraphFusion:
         self.graph = pixel_graph(features, similar)
         spectra = features.reshape(len(features), -1)
         self.classes = prior.classes((spectra[:, self.graph.first] + spectra[:, self.graph.second]) / 2)
-        self.strengths = np.where(self.graph.slot < 2, NEIGHBOUR_STRENGTH, SIMILAR_STRENGTH)
+        neighbours = self.graph.slots[1].stop
+        self.strengths = np.full(len(self.classes), SIMILAR_STRENGTH)
+        self.strengths[:neighbours] = NEIGHBOUR_STRENGTH
 
     def solve(self, progress: Progress = no_progress) -> Solution:
-        """The minimum A, to the fixed number of steps, and the weights there."""
+        """A after the fixed number of steps, and the posterior at the weights that led there."""
         shift = self.observation.spatial_response.shift
-        mean = upsample(self.terms.coefficients, self.observation.hr_shape, shift)
-        coefficients = GaussianFusion(self.terms, np.eye(len(mean))).solve(mean)
+        coefficients = upsample(self.terms.coefficients, self.observation.hr_shape, shift)
+        coefficients = GaussianFusion(self.terms, np.eye(len(coefficients))).solve(coefficients)
         for done in range(1, self.rounds + 1):
             quadratic = Quadratic(self, self.weights(coefficients))
             coefficients = quadratic.minimise(quadratic.rhs, coefficients, STEPS)
@@ -79,12 +81,13 @@ class GraphFusion:
 
     def weights(self, coefficients: Array) -> Array:
         """``w_e`` ``(m,)`` at given coefficients ``(d, H, W)``."""
-        differences = self.graph.differences(coefficients.reshape(len(coefficients), -1).T)
-        size = np.empty(len(differences))
-        for number, precision in enumerate(self.prior.precisions):
-            of_class = self.classes == number
-            own = differences[of_class]
-            size[of_class] = np.einsum("md,md->m", own @ precision, own) / len(precision)
+        pixels = coefficients.reshape(len(coefficients), -1).T
+        size = np.empty(len(self.classes))
+        for slot in self.graph.slots:
+            for number, precision in enumerate(self.prior.precisions):
+                edges = slot.start + np.flatnonzero(self.classes[slot] == number)
+                own = pixels[self.graph.first[edges]] - pixels[self.graph.second[edges]]
+                size[edges] = np.einsum("md,md->m", own @ precision, own) / len(precision)
         return self.strengths / (SOFTENING**2 + size)
 
     def objective(self, coefficients: Array) -> float:
@@ -119,8 +122,17 @@ class Quadratic:
             (fusion.graph.laplacian(weights, fusion.classes == number), precision)
             for number, precision in enumerate(precisions)
         ]
-        untied = sum(part.diagonal().mean() / 2 * precision for part, precision in self.parts)
-        self.preconditioner = GaussianFusion(self.terms, np.asarray(untied))
+        self.preconditioner = self._untied()
+
+    def _untied(self) -> GaussianFusion:
+        """The exact solution for pixels that are not tied, and H's first separable term.
+
+        Each pixel is held by half of what holds it in the mean: smooth images are held by less.
+        """
+        held = sum(part.diagonal().mean() / 2 * precision for part, precision in self.parts)
+        operator = self.terms.operator
+        first = SpatialOperator(operator.rows[:1], operator.cols[:1])
+        return GaussianFusion(replace(self.terms, operator=first), np.asarray(held))
 
     @cached_property
     def rhs(self) -> Array:
@@ -159,31 +171,40 @@ class Quadratic:
 
         A function of the seed and of the absolute position, up to the steps not taken.
         """
-        fusion, terms = self.fusion, self.terms
-        d, origin = len(terms.coefficients), fusion.observation.origin
-        ratio = fusion.observation.spatial_response.ratio
-        lr_origin = int(origin[0] / ratio), int(origin[1] / ratio)
-        of_hsi, graph = np.linalg.cholesky(terms.by_hsi), fusion.graph
-        of_edges = [np.linalg.cholesky(precision) for precision in fusion.prior.precisions]
-        roots = np.sqrt(self.edge_weights)[:, None]
-        slots = int(graph.slot.max(initial=1)) + 1
+        terms, observation = self.terms, self.fusion.observation
+        shape, origin = self.rhs.shape, observation.origin
+        lr_corner = lr_origin(origin, observation.spatial_response)
+        of_hsi, by_noise = np.linalg.cholesky(terms.by_hsi), terms.by_msi * observation.sigma_msi
         for number in range(count):
-            noise = f"draw{number}/"
-            lr = standard_normal(seed, noise + "lr", (d, *terms.operator.lr_shape), lr_origin)
-            hr = standard_normal(seed, noise + "hr", terms.hr_msi.shape, origin)
-            on_edges = np.empty((len(graph.first), d))
-            for slot in range(slots):
-                field = standard_normal(seed, f"{noise}edge{slot}", (d, *graph.shape), origin)
-                owned = graph.slot == slot
-                on_edges[owned] = field.reshape(d, -1).T[graph.first[owned]]
-            for part, root in enumerate(of_edges):
-                of_class = fusion.classes == part
-                on_edges[of_class] = on_edges[of_class] @ root.T
-            tied = graph.differences_adjoint(on_edges * roots).T.reshape(d, *graph.shape)
-            by_noise = terms.by_msi * fusion.observation.sigma_msi
-            rhs = terms.operator.adjoint(np.tensordot(of_hsi, lr, axes=1)) + tied
-            rhs += np.tensordot(by_noise, hr, axes=1)
-            yield self.minimise(rhs, np.zeros_like(rhs), steps)
+            purpose = f"draw {number}"
+            coarse = standard_normal(seed, f"{purpose}/lr", terms.coefficients.shape, lr_corner)
+            fine = standard_normal(seed, f"{purpose}/hr", terms.hr_msi.shape, origin)
+            noise = terms.operator.adjoint(np.tensordot(of_hsi, coarse, axes=1))
+            noise += np.tensordot(by_noise, fine, axes=1)
+            noise += self._noise_of_edges(seed, purpose)
+            yield self.minimise(noise, np.zeros(shape), steps)
+
+    def _noise_of_edges(self, seed: int, purpose: str) -> Array:
+        """``(d, H, W)`` with the covariance of the prior's precision, one slot of edges after another."""
+        graph, classes = self.fusion.graph, self.fusion.classes
+        roots = [np.linalg.cholesky(precision) for precision in self.fusion.prior.precisions]
+        total = np.zeros((graph.shape[0] * graph.shape[1], self.rhs.shape[0]))
+        for name, slot in enumerate(graph.slots):
+            field = standard_normal(
+                seed, f"{purpose}/edges {name}", self.rhs.shape, self.fusion.observation.origin
+            )
+            noise = field.reshape(len(field), -1).T[graph.first[slot]].astype(np.float64)
+            noise *= np.sqrt(self.edge_weights[slot])[:, None]
+            for number, root in enumerate(roots):
+                own = classes[slot] == number
+                noise[own] = noise[own] @ root.T
+            total += graph.incidence[:, slot] @ noise
+        return total.T.reshape(self.rhs.shape)
+
+
+def lr_origin(origin: tuple[int, int], response: SpatialResponse) -> tuple[int, int]:
+    """Absolute row and column of the upper left LR pixel, of an image whose corner lies on LR pixels."""
+    return int(origin[0] / response.ratio), int(origin[1] / response.ratio)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """What an image's pixels tell of each other: a heavy-tailed prior on differences, learned on the LR-HSI.
 
-A difference of the coefficients of two pixels that are tied has the density of a multivariate t: mostly
-small, now and then an edge. Which directions change together depends on what is there, so each class of
-spectra has a shape of its own. Classes, shapes and basis come from neighbouring LR pixels; how large a
-difference is does not matter to the prior's tail, which is what lets it be carried to the finer grid.
+The penalty of the difference between two pixels that are tied is the logarithm of a multivariate t's
+density, times a strength: most are small, now and then there is an edge. Which directions change together
+depends on what is there, so each class of spectra has a shape of its own. Classes, shapes and basis come
+from neighbouring LR pixels; how large a difference is does not matter to the penalty's tail, which is what
+lets it be carried to the finer grid.
 
-Model errors (a wrong PSF, a shift, changes between the images) act on the LR-HSI in proportion to detail:
-they are counted as noise of the covariance ``misfit * I`` in a basis in which typical differences are
-white. How much there is follows from the two images' disagreement ``H(Y) - R X``, as far as noise does
-not explain it.
+Model errors (a wrong PSF, a shift, changes between the images) grow with the differences: they are counted
+as noise of the LR-HSI, of the covariance ``misfit * I`` in a basis in which typical differences are white.
+How much there is follows from the two images' disagreement ``H(Y) - R X``, as far as the noise levels that
+are told do not explain it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
-from pipeline.core.nodata import missing_pixels
+from pipeline.core.nodata import coupled_pixels, fill_nearest, missing_pixels
 from pipeline.core.observation import Observation
 from pipeline.core.pixel_graph import grid_edges
 from pipeline.core.subspace import Subspace
@@ -29,6 +30,8 @@ Array = NDArray[np.float64]
 
 DEGREES_OF_FREEDOM = 3  # of the t of LR pixels' differences
 ROUNDS = 10  # of its estimation
+FLOOR = 1e-6  # share of the noise, and of the mean variance, that every direction has at least
+MOST_EDGES = 2**18
 CLASS_ROUNDS = 30
 OWN_DIFFERENCES = 1.0  # differences per coefficient that count as much as what all classes share
 
@@ -81,26 +84,30 @@ class Sample:
     coefficients : (d, n)
         Of valid LR pixels.
     degraded : (c, n)
-        H(Y) at the same pixels.
+        H(Y) at the same pixels, Y's gaps filled.
+    coupled : (n,) bool
+        Which of them see no gap of Y.
     edges : (2, m)
         Neighbours among them.
     """
 
     coefficients: Array
     degraded: Array
+    coupled: NDArray[np.bool_]
     edges: NDArray[np.intp]
 
 
 def sample_of(part: Observation, subspace: Subspace) -> Sample:
-    """The LR pixels of a part of the scene that both images hold."""
-    degraded = part.operator.forward_with_nodata(part.hr_msi.astype(np.float64))
-    valid = ~(missing_pixels(part.lr_hsi) | missing_pixels(degraded)).ravel()
+    """The LR pixels of a part of the scene that the LR-HSI holds."""
+    degraded = part.operator.forward(fill_nearest(part.hr_msi).astype(np.float64))
+    valid = ~missing_pixels(part.lr_hsi).ravel()
     edges = np.concatenate(grid_edges(part.lr_shape), axis=1)
     number = np.cumsum(valid) - 1
-    coefficients = subspace.coefficients(part.lr_hsi)[:, :, :]  # projected as they are read
+    coefficients = np.tensordot(subspace.projection, part.lr_hsi.astype(np.float64), axes=1)
     return Sample(
         coefficients.reshape(len(coefficients), -1)[:, valid],
         degraded.reshape(len(degraded), -1)[:, valid],
+        coupled_pixels(part).ravel()[valid],
         number[edges[:, valid[edges].all(axis=0)]],
     )
 
@@ -111,6 +118,7 @@ def joined(samples: Sequence[Sample]) -> Sample:
     return Sample(
         np.concatenate([sample.coefficients for sample in samples], axis=1),
         np.concatenate([sample.degraded for sample in samples], axis=1),
+        np.concatenate([sample.coupled for sample in samples]),
         np.concatenate([s.edges + start for s, start in zip(samples, starts, strict=False)], axis=1),
     )
 
@@ -141,9 +149,11 @@ def learn_prior(
     generator : Generator
         Draws the first centres of the classes.
     """
-    first, second = sample.edges
+    chosen = np.sort(generator.permutation(sample.edges.shape[1])[:MOST_EDGES])
+    first, second = sample.edges[:, chosen]
     differences = sample.coefficients[:, first] - sample.coefficients[:, second]
-    shape, weights = t_shape(differences)
+    noise = np.linalg.inv((basis / sigma_hsi**2) @ basis.T)
+    shape, weights = t_shape(differences, FLOOR * noise)
     root = np.linalg.cholesky(shape)
     white = np.linalg.solve(root, differences) * np.sqrt(weights)
     scale = max(float(np.sqrt(sample.degraded.var(axis=1).mean())), float(np.finfo(np.float32).tiny))
@@ -160,26 +170,30 @@ def learn_prior(
     )
 
 
-def t_shape(differences: Array) -> tuple[Array, Array]:
+def t_shape(differences: Array, floor: Array) -> tuple[Array, Array]:
     """Shape ``(d, d)`` of a multivariate t through zero, and each sample's weight in it ``(m,)``.
 
     The usual fixed-point iteration (Kent, Tyler and Vardi 1994) for given degrees of freedom.
+
+    Parameters
+    ----------
+    differences : (d, m)
+    floor : (d, d)
+        Added in each round, so that the shape inverts whatever the differences are.
     """
     d, count = differences.shape
-    shape = differences @ differences.T / max(count, 1)
-    shape += max(1e-6 * np.trace(shape) / d, np.finfo(np.float64).tiny) * np.eye(d)
     weights = np.ones(count)
     for _ in range(ROUNDS):
+        shape = (differences * weights) @ differences.T / max(count, 1)
+        shape += floor + FLOOR * np.trace(shape) / d * np.eye(d)
         distance = np.einsum("dm,dm->m", differences, np.linalg.solve(shape, differences))
         weights = (DEGREES_OF_FREEDOM + d) / (DEGREES_OF_FREEDOM + distance)
-        floor = 1e-6 * np.trace(shape) / d * np.eye(d)
-        shape = (differences * weights) @ differences.T / max(count, 1) + floor
     return shape, weights
 
 
 def class_centres(spectra: Array, count: int, generator: np.random.Generator) -> Array:
     """Centres ``(K, c)`` of at most `count` classes of spectra ``(c, n)``, by k-means."""
-    count = min(count, spectra.shape[1])
+    count = min(count, len(np.unique(spectra, axis=1).T))
     centres, labels = kmeans2(spectra.T, count, iter=CLASS_ROUNDS, minit="++", missing="warn", rng=generator)
     return np.asarray(centres[np.unique(labels)])
 
@@ -201,8 +215,11 @@ def misfit(
     degraded_noise: Array,
 ) -> float:
     """Variance of the model's errors in each coefficient, from ``H(Y) - R X``; the median over MSI bands."""
+    if not sample.coupled.any():
+        return 0.0
     seen = basis @ spectral_response.T
-    difference = sample.degraded - seen.T @ (whitening @ sample.coefficients)
+    coefficients = whitening @ sample.coefficients[:, sample.coupled]
+    difference = sample.degraded[:, sample.coupled] - seen.T @ coefficients
     noise = np.linalg.inv((basis / sigma_hsi**2) @ basis.T)
     explained = degraded_noise + np.einsum("dc,de,ec->c", seen, noise, seen)
     unexplained = np.square(difference).mean(axis=1) - explained

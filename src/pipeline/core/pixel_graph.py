@@ -8,10 +8,12 @@ what the HR-MSI does not see of one can be told from the others (non-local means
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csc_array, csr_array
 from scipy.spatial import cKDTree
 
 Array = NDArray[np.float64]
@@ -22,7 +24,7 @@ DISTANCE = 0.05  # of a pixel, in units of the HR-MSI's standard deviation
 
 @dataclass(frozen=True)
 class PixelGraph:
-    """Edges between the pixels of an image, numbered row by row.
+    """Edges between the pixels of an image, numbered row by row, slot after slot.
 
     Attributes
     ----------
@@ -30,41 +32,29 @@ class PixelGraph:
         Height and width of the image.
     first, second : (m,) int
         The pixels of each edge; `first` owns it.
-    slot : (m,) int
-        Number of the edge among its owner's: 0 and 1 to the right and down, from 2 on to similar pixels.
+    slots : tuple of slice
+        Where the edges of each slot are: those to the right, those down, those to the most similar pixel, to
+        the next, and so on. A pixel owns one edge of each slot at most.
     """
 
     shape: tuple[int, int]
     first: NDArray[np.intp]
     second: NDArray[np.intp]
-    slot: NDArray[np.intp]
+    slots: tuple[slice, ...]
 
-    @property
-    def pixels(self) -> int:
-        """Number of pixels."""
-        return self.shape[0] * self.shape[1]
-
-    def differences(self, values: Array) -> Array:
-        """Differences ``(m, d)`` along the edges of values ``(n, d)`` at the pixels."""
-        return values[self.first] - values[self.second]
-
-    def differences_adjoint(self, field: Array) -> Array:
-        """The transpose of `differences`: ``(m, d)`` to ``(n, d)``."""
+    @cached_property
+    def incidence(self) -> csc_array:
+        """``D^T``, which takes values on the edges to the pixels ``(n, m)``."""
         edges = np.arange(len(self.first))
         ones = np.ones(len(edges))
-        pixels = np.concatenate([self.first, self.second])
-        incidence = csr_array(
-            (np.concatenate([ones, -ones]), (pixels, np.concatenate([edges, edges]))),
-            shape=(self.pixels, len(edges)),
-        )
-        return np.asarray(incidence @ field)
+        places = np.concatenate([self.first, self.second]), np.concatenate([edges, edges])
+        size = self.shape[0] * self.shape[1], len(edges)
+        return csc_array((np.concatenate([ones, -ones]), places), shape=size)
 
     def laplacian(self, weights: Array, chosen: NDArray[np.bool_]) -> csr_array:
-        """``D^T diag(w) D`` over the chosen edges, D being `differences`; ``(n, n)``."""
-        first, second, weights = self.first[chosen], self.second[chosen], weights[chosen]
-        tied = csr_array((weights, (first, second)), shape=(self.pixels, self.pixels))
-        tied = tied + tied.T
-        return csr_array(diags_array(tied.sum(axis=1)) - tied)
+        """``D^T diag(w) D`` over the chosen edges ``(n, n)``, D being the differences along edges."""
+        part = self.incidence[:, np.flatnonzero(chosen)]
+        return csr_array((part * weights[chosen]) @ part.T)
 
 
 def grid_edges(shape: tuple[int, int]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
@@ -84,8 +74,9 @@ def pixel_graph(features: Array, similar: int) -> PixelGraph:
     features : (c, H, W)
         Spectra in units in which one is a large difference.
     similar : int
-        Number of pixels to which each is tied for its likeness: the nearest in spectrum and place, each
-        pixel of distance counting `DISTANCE`; those further than `REACH` are left out.
+        Number of pixels to which each is tied for its likeness, at most: the nearest in spectrum and place,
+        each pixel of distance counting `DISTANCE`, as far as `REACH` pixels of equal spectrum would be. So no
+        edge of a pixel depends on what lies further away.
     """
     shape = features.shape[1], features.shape[2]
     edges = grid_edges(shape)
@@ -94,14 +85,14 @@ def pixel_graph(features: Array, similar: int) -> PixelGraph:
     if similar:
         place = np.indices(shape).reshape(2, -1)
         points = np.concatenate([features.reshape(len(features), -1), DISTANCE * place]).T
-        _, found = cKDTree(points).query(points, similar + 1)
-        owners = np.arange(pixels)
+        _, found = cKDTree(points).query(points, similar + 1, distance_upper_bound=DISTANCE * REACH)
         for other in found.T[1:]:
-            near = np.abs(place[:, owners] - place[:, other]).max(axis=0) <= REACH
-            edges.append((owners[near], other[near]))
+            near = np.flatnonzero(other < pixels)
+            edges.append((near, other[near]))
+    ends = np.cumsum([0, *(len(first) for first, _ in edges)]).tolist()
     return PixelGraph(
         shape,
         np.concatenate([first for first, _ in edges]),
         np.concatenate([second for _, second in edges]),
-        np.repeat(np.arange(len(edges)), [len(first) for first, _ in edges]),
+        tuple(slice(start, stop) for start, stop in pairwise(ends)),
     )

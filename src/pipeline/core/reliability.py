@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 NOMINAL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 HEADLINE = NOMINAL.index(0.9)
 SQUARE = 8  # pixels, side of the squares
+LARGEST_SQUARE = 64
+SQUARES = 2**20  # of a scene, about, from which on they are larger
 GROUPS = 10  # of squares of about equal standard deviation
 
 
@@ -46,15 +48,6 @@ class Tally(NamedTuple):
     inside: NDArray[np.int64]
     predicted: Array
     found: Array
-
-    def joined(self, other: Tally) -> Tally:
-        """Both, in this order."""
-        return Tally(
-            self.values + other.values,
-            self.inside + other.inside,
-            np.concatenate([self.predicted, other.predicted]),
-            np.concatenate([self.found, other.found]),
-        )
 
 
 @dataclass(frozen=True)
@@ -89,7 +82,8 @@ def reliability(reference: Any, cube: Any, deviation: Any, mapped: Mapped = map)
     dict
         coverage_90 : share of the values in the 90 % interval, over all bands;
         rank_correlation : Spearman's, of the RMS deviation and the RMS error of 8x8 squares over all
-        bands, None if there are fewer than three squares or one of the two is constant;
+        bands (of larger ones in a scene of more than some 64 million pixels), None if there are fewer than
+        three squares or one of the two is constant;
         nominal, coverage : lists, shares wanted and found;
         predicted, found : lists, RMS deviation and RMS error of groups of squares, ascending;
         per_band : list coverage_90.
@@ -97,14 +91,16 @@ def reliability(reference: Any, cube: Any, deviation: Any, mapped: Mapped = map)
     pair = CubePair(reference, cube)
     three = Uncertain(pair, deviation)
     windows = blocks(pair.size, block_side(pair.bands), SQUARE)
-    tally = reduce(Tally.joined, mapped(partial(block_tally, three), windows))
-    if not tally.values:
+    tallies = list(mapped(partial(block_tally, three, square_side(pair.size)), windows))
+    values = sum(tally.values for tally in tallies)
+    if not values:
         raise InputError("deviation: no pixel is valid in all bands of reference, cube and deviation")
-    shares = tally.inside / tally.values
-    predicted, found = grouped(tally.predicted, tally.found)
+    shares = np.sum([tally.inside for tally in tallies], axis=0) / values
+    squares = [np.concatenate([getattr(tally, name) for tally in tallies]) for name in ("predicted", "found")]
+    predicted, found = grouped(*squares)
     return {
         "coverage_90": float(shares[HEADLINE].mean()),
-        "rank_correlation": rank_correlation(tally.predicted, tally.found),
+        "rank_correlation": rank_correlation(*squares),
         "nominal": list(NOMINAL),
         "coverage": shares.mean(axis=1).tolist(),
         "predicted": predicted,
@@ -113,7 +109,15 @@ def reliability(reference: Any, cube: Any, deviation: Any, mapped: Mapped = map)
     }
 
 
-def block_tally(three: Uncertain, block: Window) -> Tally:
+def square_side(shape: tuple[int, int]) -> int:
+    """Side of the squares of a scene: a power of two that divides the blocks' sides."""
+    side = SQUARE
+    while side < LARGEST_SQUARE and shape[0] * shape[1] > SQUARES * side**2:
+        side *= 2
+    return side
+
+
+def block_tally(three: Uncertain, side: int, block: Window) -> Tally:
     """The tally of a block whose corner lies on a corner of squares."""
     reference, cube, valid = three.pair.read(block)
     deviation = np.asarray(three.deviation[:, *block.slices])
@@ -129,15 +133,15 @@ def block_tally(three: Uncertain, block: Window) -> Tally:
         inside[:, band] = [np.count_nonzero(valid & (error <= limit * spread)) for limit in limits]
         predicted += spread**2
         found += error**2
-    counts = _in_squares(valid.astype(np.float64))
+    counts = _in_squares(valid.astype(np.float64), side)
     some = counts > 0
-    squares = [_in_squares(total)[some] / counts[some] / len(cube) for total in (predicted, found)]
+    squares = [_in_squares(total, side)[some] / counts[some] / len(cube) for total in (predicted, found)]
     return Tally(int(valid.sum()), inside, *squares)
 
 
-def _in_squares(image: Array) -> Array:
-    """Sums over squares of `SQUARE` pixels, those at the far borders smaller."""
-    rows, columns = (np.arange(0, size, SQUARE) for size in image.shape)
+def _in_squares(image: Array, side: int) -> Array:
+    """Sums over squares, those at the far borders smaller."""
+    rows, columns = (np.arange(0, size, side) for size in image.shape)
     return np.asarray(np.add.reduceat(np.add.reduceat(image, rows, axis=0), columns, axis=1))
 
 

@@ -7,6 +7,7 @@ gradient descent. `pipeline.core.graph_fusion` solves, `pipeline.core.deviation`
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, replace
 from functools import partial
 from math import ceil
@@ -28,6 +29,8 @@ from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, Fused, State
 from pipeline.methods.pool import drawn_windows, training_pool
 from pipeline.settings import GraphSubspaceSettings
+
+log = logging.getLogger(__name__)
 
 MOST_DIMENSIONS = 30
 TESTED_SIDE = 256  # HR pixels, side of the windows on which the standard deviation is put to the test
@@ -72,9 +75,16 @@ class GraphSubspace:
             prior = replace(prior, misfit=0.0)
         spread = None
         if settings.draws:
-            tested = drawn_windows(pool, seed, "graph_subspace/tested", TESTED_SIDE, TESTED_WINDOWS)
+            ratio = scene.spatial_response.ratio
+            side = max(TESTED_SIDE, ratio.numerator * ceil(ratio))  # a whole LR pixel of the level below
+            tested = drawn_windows(pool, seed, "graph_subspace/tested", side, TESTED_WINDOWS)
             fusion = partial(self.fusion, prior)
             spread = learn_spread(tested or pool[:1], fusion, prior.basis, settings.draws, seed)
+            if (spread.factor == 1).all():
+                log.warning(
+                    "graph_subspace: the images are too small to test the standard deviation one level down; "
+                    "it is that of the posterior, which is mostly too small"
+                )
         return FittedGraphSubspace(scene, self, prior, spread, seed)
 
     def dimension(self, scene: ObservedScene) -> int:
@@ -117,26 +127,24 @@ class FittedGraphSubspace(FittedMethod):
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Solve for the coefficients and multiply by the basis."""
-        return self._cube(self._solution(observation, progress), observation)
+        return self._cube(self._solution(observation, progress), observation, observation.whole)
 
     def fuse_part_with_deviation(
         self, part: Observation, window: Window, progress: Progress = no_progress
     ) -> Fused:
         """Solve, and draw from the posterior."""
-        solution, inner = (
-            self._solution(part, progress),
-            window.relative_to(self.scene.window_of(part)).slices,
-        )
-        cube = self._cube(solution, part)[:, *inner]
+        solution = self._solution(part, progress)
+        inner = window.relative_to(self.scene.window_of(part))
+        cube = self._cube(solution, part, inner)
         if self.spread is None:
             return Fused(cube)
-        basis, draws = self.prior.basis, self.method.settings.draws
-        deviation = self.spread.deviation(solution, basis, draws, self.seed).astype(np.float32)
-        return Fused(cube, mark_nodata(deviation, part)[:, *inner])
+        draws = self.method.settings.draws
+        deviation = self.spread.deviation(solution, self.prior.basis, draws, self.seed, inner)
+        return Fused(cube, np.where(np.isnan(cube), np.float32("nan"), deviation.astype(np.float32)))
 
     def _solution(self, observation: Observation, progress: Progress) -> Solution:
         return self.method.fusion(self.prior, filled_observation(observation)).solve(progress)
 
-    def _cube(self, solution: Solution, observation: Observation) -> NDArray[np.float32]:
-        cube = np.tensordot(self.prior.basis.T, solution.coefficients, axes=1)
-        return mark_nodata(cube.astype(np.float32), observation)
+    def _cube(self, solution: Solution, observation: Observation, inner: Window) -> NDArray[np.float32]:
+        planes = mark_nodata(solution.coefficients.astype(np.float32), observation)[:, *inner.slices]
+        return np.tensordot(self.prior.basis.T.astype(np.float32), planes, axes=1)

@@ -102,7 +102,7 @@ QUALITY = [
     Column("qnr", "QNR", "", "up", fixed(4)),
     Column("hqnr", "HQNR", "", "up", fixed(4)),
     Column("coverage_90", "In 90 % interval", "share", None, fixed(3)),
-    Column("rank_correlation", "Deviation and error", "rank correlation", None, fixed(2)),
+    Column("rank_correlation", "Rank correlation", "of deviation and error", "up", fixed(2)),
 ]
 HEADLINE = [column for column in QUALITY if column.key in ("psnr", "sam")]
 """What scenes with a reference are ranked by."""

@@ -17,12 +17,7 @@ import xarray as xr
 
 from pipeline.core.blind import Responses, estimate_responses
 from pipeline.core.calibration import CalibratedImage
-from pipeline.core.estimation import (
-    estimate_detail_noise,
-    estimate_hsi_noise,
-    estimate_msi_noise,
-    matched_pixels,
-)
+from pipeline.core.estimation import estimate_noise
 from pipeline.core.observation import ObservedScene, Progress
 from pipeline.data.schema import observed_scene
 from pipeline.data.store import read_store, write_store
@@ -99,11 +94,7 @@ def told_to_methods(
             log.warning("%s", warning)
         scene = with_responses(scene, found)
     if settings.noise == "estimated":
-        pixels = matched_pixels(scene, progress=progress)
-        sigma_hsi = estimate_hsi_noise(pixels)
-        # the images' disagreement holds errors of the responses, the finest details hold texture
-        disagreement = estimate_msi_noise(pixels, scene.spectral_response, sigma_hsi)
-        sigma_msi = np.minimum(disagreement, estimate_detail_noise(scene))
+        sigma_hsi, sigma_msi = estimate_noise(scene, progress)
         scene = replace(scene, sigma_hsi=sigma_hsi, sigma_msi=sigma_msi)
     return Told(scene, found)
 

@@ -181,6 +181,7 @@ def _text(
         "methods:   # docs/methods.md",
         "  bicubic: {}   # the floor: ignores the MSI",
         "  gaussian_subspace: {}   # seconds",
+        "  graph_subspace: {}   # seconds to minutes; with a standard deviation",
         "  hysure: {}   # seconds to minutes",
         "  # args_diff: {budget: quick}   # trained on the pair, for minutes to hours",
     ]
