@@ -137,8 +137,7 @@ def _observation(
     of_hsi = None if sigma_hsi is None else _levels("sigma_hsi", sigma_hsi, len(hsi))
     of_msi = None if sigma_msi is None else _levels("sigma_msi", sigma_msi, len(msi))
     if of_hsi is None or of_msi is None:
-        found_hsi, found_msi = estimate_noise(pair)
-        of_hsi = found_hsi if of_hsi is None else of_hsi
+        of_hsi, found_msi = estimate_noise(pair, of_hsi)
         of_msi = found_msi if of_msi is None else of_msi
     return replace(pair, sigma_hsi=of_hsi, sigma_msi=of_msi)
 

@@ -141,15 +141,18 @@ def estimate_msi_noise(
 
 
 def estimate_noise(
-    scene: ObservedScene, progress: Progress = no_progress
+    scene: ObservedScene,
+    sigma_hsi: NDArray[np.float64] | None = None,
+    progress: Progress = no_progress,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Noise standard deviations ``(C,)`` and ``(c,)`` of both images.
+    """Noise standard deviations ``(C,)`` and ``(c,)`` of both images, or of the HR-MSI alone.
 
     The images' disagreement holds errors of the responses, the finest details hold texture: the HR-MSI's is
     the smaller of the two.
     """
     pixels = matched_pixels(scene, progress=progress)
-    sigma_hsi = estimate_hsi_noise(pixels)
+    if sigma_hsi is None:
+        sigma_hsi = estimate_hsi_noise(pixels)
     disagreement = estimate_msi_noise(pixels, scene.spectral_response, sigma_hsi)
     return sigma_hsi, np.minimum(disagreement, estimate_detail_noise(scene))
 

@@ -94,7 +94,7 @@ def told_to_methods(
             log.warning("%s", warning)
         scene = with_responses(scene, found)
     if settings.noise == "estimated":
-        sigma_hsi, sigma_msi = estimate_noise(scene, progress)
+        sigma_hsi, sigma_msi = estimate_noise(scene, progress=progress)
         scene = replace(scene, sigma_hsi=sigma_hsi, sigma_msi=sigma_msi)
     return Told(scene, found)
 
