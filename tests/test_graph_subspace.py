@@ -8,13 +8,15 @@ import pytest
 
 import pipeline
 from pipeline.core.deviation import excess_power, learn_spread, noise_in_subspace, one_level_down
+from pipeline.core.estimation import estimate_noise
 from pipeline.core.gaussian import GaussianFusion, data_terms
 from pipeline.core.graph_fusion import GraphFusion, Quadratic
-from pipeline.core.graph_prior import GraphPrior, class_precision, nearest, t_shape
+from pipeline.core.graph_prior import GraphPrior, class_precision, joined, nearest, sample_of, t_shape
 from pipeline.core.observation import Observation
 from pipeline.core.pixel_graph import REACH, pixel_graph
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
+from pipeline.core.subspace import fit_subspace
 from pipeline.core.window import Window
 from pipeline.data.synthetic import synthetic_scene
 from pipeline.methods import build
@@ -260,6 +262,66 @@ def test_units_of_the_images_do_not_matter(observation_of_landscape):
     scaled = {name: getattr(observation_of_landscape, name) * np.float32(1024) for name in names}
     one, other = fitted(observation_of_landscape), fitted(replace(observation_of_landscape, **scaled))
     assert np.allclose(one.fuse() * 1024, other.fuse(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "image", ["zero", "constant", "one LR pixel", "one row", "one MSI band", "no coupled pixel"]
+)
+def test_images_that_tell_little_still_give_a_cube(observation_of_landscape, image):
+    pair = observation_of_landscape
+    if image == "one LR pixel":
+        pair = pair.crop(Window(0, 4, 0, 4))
+    elif image == "one row":
+        pair = pair.crop(Window(0, 4, 0, 40))
+    elif image == "one MSI band":
+        pair = replace(
+            pair,
+            hr_msi=pair.hr_msi[:1],
+            spectral_response=pair.spectral_response[:1],
+            sigma_msi=pair.sigma_msi[:1],
+        )
+    elif image == "no coupled pixel":
+        hr_msi = pair.hr_msi.copy()
+        hr_msi[:, ::4, ::4] = np.nan
+        pair = replace(pair, hr_msi=hr_msi)
+    else:
+        level = np.float32(image == "constant")
+        pair = replace(pair, lr_hsi=np.full_like(pair.lr_hsi, level), hr_msi=np.full_like(pair.hr_msi, level))
+    method = fitted(pair, draws=2)
+    cube, deviation = method.fuse_part_with_deviation(method.read(pair.whole), pair.whole)
+    present = ~np.isnan(pair.hr_msi).any(axis=0)
+    assert np.isfinite(cube[:, present]).all()
+    assert (deviation[:, present] >= 0).all()
+    assert (deviation[:, present] > 0).all() or image == "zero"
+
+
+def test_ratio_one_is_a_blur(landscape, landscape_srf):
+    response = SpatialResponse.gaussian(ratio=1, fwhm=1.5)
+    pair = simulate(landscape.data, spectral_response=landscape_srf, spatial_response=response)
+    assert psnr(landscape.data, fitted(pair, draws=2).fuse()) > psnr(landscape.data, pair.lr_hsi)
+
+
+def test_noise_that_is_estimated_leaves_the_misfit(landscape, landscape_srf):
+    """Else a wrong PSF would be taken for noise of the HR-MSI."""
+    true = SpatialResponse.gaussian(ratio=4, fwhm=1.0)
+    pair = simulate(landscape.data, spectral_response=landscape_srf, spatial_response=true, snr_db=45)
+    wrong = replace(pair, spatial_response=true.shifted(0.4, 0.0))
+    sigma_hsi, sigma_msi = estimate_noise(wrong)
+    told = replace(wrong, sigma_hsi=sigma_hsi, sigma_msi=sigma_msi)
+    assert fitted(told, draws=0).prior.misfit > 0.01
+
+
+def test_samples_of_several_parts_are_one(observation_of_landscape):
+    pair = observation_of_landscape
+    subspace = fit_subspace(pair.lr_hsi, pair.sigma_hsi, 4)
+    parts = [pair.crop(Window(0, 16, 0, 40)), pair.crop(Window(16, 32, 0, 40))]
+    both, one = joined([sample_of(part, subspace) for part in parts]), sample_of(parts[1], subspace)
+    assert both.coefficients.shape[1] == 80
+    own = both.edges[:, both.edges.min(axis=0) >= 40]
+    assert np.array_equal(own - 40, one.edges)
+    first, second = own
+    difference = both.coefficients[:, first] - both.coefficients[:, second]
+    assert np.allclose(difference, one.coefficients[:, one.edges[0]] - one.coefficients[:, one.edges[1]])
 
 
 # --- the standard deviation

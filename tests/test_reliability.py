@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.core import reliability as module
-from pipeline.core.reliability import grouped, rank_correlation, reliability
+from pipeline.core.reliability import grouped, rank_correlation, reliability, square_side
 from pipeline.errors import InputError
+from pipeline.report.figures import coverage, looks, spreads
 
 RNG = np.random.default_rng(8)
 
@@ -66,6 +67,28 @@ def test_shapes_must_agree():
     reference, cube, deviation = normal_errors()
     with pytest.raises(InputError, match="deviation: shape"):
         reliability(reference, cube, deviation[:, 1:])
+
+
+def test_squares_of_large_scenes_are_larger():
+    assert [
+        square_side(shape) for shape in ((8192, 8192), (8200, 8192), (20_000, 20_000), (10**5, 10**5))
+    ] == [
+        8,
+        16,
+        32,
+        64,
+    ]
+
+
+def test_figures_say_what_they_show():
+    look = looks(["mine"])
+    levels, shares = np.array([0.5, 0.9]), np.array([0.4, 0.8])
+    drawn = coverage({"mine": levels}, {"mine": shares}, look)
+    assert "Nominal coverage [%]" in drawn
+    assert "mine" in drawn
+    drawn = spreads({"mine": np.array([0.01, 0.02])}, {"mine": np.array([0.02, 0.03])}, look)
+    assert "RMS error [scene values]" in drawn
+    assert spreads({"mine": np.zeros(2)}, {"mine": np.zeros(2)}, look)
 
 
 def test_ranks_and_groups_by_hand():

@@ -104,7 +104,8 @@ def tested(
     error = np.tensordot(basis.T, solution.coefficients - truth, axes=1)
     variance = posterior_variance(solution, basis, draws, seed, observation.whole)
     variance += noise_in_subspace(basis, part.sigma_hsi)[:, None, None]
-    return np.asarray((np.abs(error) / np.sqrt(variance))[:, coupled_pixels(part)[window.slices]])
+    tiny = np.finfo(np.float64).tiny  # of a band that the basis leaves out
+    return np.asarray((np.abs(error) / np.sqrt(variance + tiny))[:, coupled_pixels(part)[window.slices]])
 
 
 def outside(part: Observation, basis: Array) -> Array:

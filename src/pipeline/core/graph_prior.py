@@ -152,7 +152,7 @@ def learn_prior(
     chosen = np.sort(generator.permutation(sample.edges.shape[1])[:MOST_EDGES])
     first, second = sample.edges[:, chosen]
     differences = sample.coefficients[:, first] - sample.coefficients[:, second]
-    noise = np.linalg.inv((basis / sigma_hsi**2) @ basis.T)
+    noise = np.asarray(np.linalg.inv((basis / sigma_hsi**2) @ basis.T))
     shape, weights = t_shape(differences, FLOOR * noise)
     root = np.linalg.cholesky(shape)
     white = np.linalg.solve(root, differences) * np.sqrt(weights)
@@ -215,12 +215,13 @@ def misfit(
     degraded_noise: Array,
 ) -> float:
     """Variance of the model's errors in each coefficient, from ``H(Y) - R X``; the median over MSI bands."""
-    if not sample.coupled.any():
-        return 0.0
     seen = basis @ spectral_response.T
+    power = np.square(seen).sum(axis=0)
+    if not (sample.coupled.any() and power.all()):  # nothing to compare, or an MSI band blind to the basis
+        return 0.0
     coefficients = whitening @ sample.coefficients[:, sample.coupled]
     difference = sample.degraded[:, sample.coupled] - seen.T @ coefficients
     noise = np.linalg.inv((basis / sigma_hsi**2) @ basis.T)
     explained = degraded_noise + np.einsum("dc,de,ec->c", seen, noise, seen)
     unexplained = np.square(difference).mean(axis=1) - explained
-    return max(0.0, float(np.median(unexplained / np.square(seen).sum(axis=0))))
+    return max(0.0, float(np.median(unexplained / power)))
