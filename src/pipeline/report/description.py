@@ -61,7 +61,9 @@ def what_was_done(experiment: Experiment) -> dict[str, str]:
     if any(scene.source for scene in experiment.scenes.values()):
         level = "each band" if noise.per_band else "one level for each image"
         lines["Responses"] = "; ".join(f"{name}: {_response(r)}" for name, r in experiment.responses.items())
-        lines["Noise"] = f"white, SNR {noise.snr_db:g} dB ({level}), {seeds}"
+        own = [response.snr_db is not None for response in experiment.responses.values()]
+        snr = "SNR as the responses say" if own and all(own) else f"SNR {noise.snr_db:g} dB"
+        lines["Noise"] = f"white, {snr} ({level}), {seeds}"
         lines["Told to the methods"] = _told(told)
     else:
         lines["Noise"] = f"that of the images; {seeds} for methods that draw at random"

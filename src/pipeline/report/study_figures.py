@@ -16,9 +16,10 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from pipeline.report.columns import large_count
-from pipeline.report.figures import INK, PALETTE, STYLE, Look, legend, log_axis, svg
+from pipeline.report.figures import DASHES, INK, PALETTE, STYLE, Look, legend, log_axis, svg
 
 Values = NDArray[np.float64]
+MARKERS = "osD^"  # of points, in place of dashes: colours repeat after six methods
 LOG_SPAN = 10  # largest over smallest value of a setting, from which its axis is logarithmic
 
 
@@ -140,12 +141,13 @@ def cost(points: Mapping[str, Point], look: Look) -> str:
     with matplotlib.rc_context(STYLE):
         figure, (of_time, of_memory) = _pair(3.9)
         for label, point in points.items():
-            colour = look[label][0]
+            colour, dashes = look[label]
+            marker = MARKERS[DASHES.index(dashes)]
             name = f"{label} ({large_count(point.parameters)})" if point.parameters else label
             of_time.plot([point.fusing, point.total], [point.psnr] * 2, color=colour, lw=1)
-            of_time.plot(point.fusing, point.psnr, "o", ms=7, mfc="none", color=colour)
-            of_time.plot(point.total, point.psnr, "o", ms=7, color=colour, label=name)
-            of_memory.plot(point.memory, point.psnr, "o", ms=7, color=colour)
+            of_time.plot(point.fusing, point.psnr, marker, ms=7, mfc="none", color=colour)
+            of_time.plot(point.total, point.psnr, marker, ms=7, color=colour, label=name)
+            of_memory.plot(point.memory, point.psnr, marker, ms=7, color=colour)
         log_axis(of_time, "x")
         log_axis(of_memory, "x")
         of_time.set(xlabel="Wall time [s]", ylabel=PSNR.name)
