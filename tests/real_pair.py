@@ -262,10 +262,3 @@ class Steps:
 def settings_text(pair: dict[str, Any], crop: dict[str, Any] | None = None) -> str:
     """A scene's settings as the command line takes them."""
     return json.dumps({"pair": pair} | ({"crop": crop} if crop else {}))
-
-
-def psnr(truth: Cube, cube: Cube) -> float:
-    """Mean over bands in dB, of the pixels that are finite in both."""
-    known = np.isfinite(truth).all(axis=0) & np.isfinite(cube).all(axis=0)
-    error = np.square(truth[:, known] - cube[:, known]).mean(axis=1)
-    return float(np.mean(10 * np.log10(truth[:, known].max(axis=1) ** 2 / error)))

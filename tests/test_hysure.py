@@ -25,13 +25,9 @@ from pipeline.methods import FittedMethod, build
 from pipeline.methods.hysure.selection import choose_lphi, search_windows
 from pipeline.scenes import SyntheticSource
 from pipeline.settings import GaussianSubspaceSettings, HysureSettings
+from scores import psnr
 
 RNG = np.random.default_rng(11)
-
-
-def psnr(reference: np.ndarray, cube: np.ndarray) -> float:
-    error = np.square(reference.astype(np.float64) - cube).mean(axis=(1, 2))
-    return float(np.mean(10 * np.log10(reference.max(axis=(1, 2)) ** 2 / error)))
 
 
 def fitted(observation: Observation, **settings) -> FittedMethod:

@@ -35,7 +35,8 @@ from pipeline.errors import InputError
 from pipeline.scenes import FileSource
 from pipeline.steps import crop, degrade, status, verify
 from pipeline.steps.observed import read_scene
-from real_pair import CENTRES, ESTIMATED, WIDTHS, Cube, R, Steps, Truth, pair_of, psnr, settings_text
+from real_pair import CENTRES, ESTIMATED, WIDTHS, Cube, R, Steps, Truth, pair_of, settings_text
+from scores import psnr
 
 ROOT = Path(__file__).resolve().parents[1]
 OTHER_UNITS = {"gain": (120.0, 80.0, 300.0, 45.0), "offset": (5.0, -3.0, 0.0, 2.0)}

@@ -22,7 +22,11 @@ class Products(Strict):
         "float32",
         description="of the cube's physical values; int16 rounds them and clips what it cannot hold",
     )
-    quality: bool = Field(True, description="quality.tif: residuals in units of the noise, and the mask")
+    quality: bool = Field(
+        True,
+        description="quality.tif: residuals in units of the noise, and the mask; deviation.tif, where "
+        "the method gives a standard deviation",
+    )
     msi: bool = Field(False, description="msi.tif: the HR-MSI in its own units")
     stac: bool = Field(False, description="item.json: a STAC item; needs a CRS and `datetime`")
     datetime: str | dict[Name, str] | None = Field(

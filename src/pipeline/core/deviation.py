@@ -16,7 +16,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.gaussian import coefficients_of
+from pipeline.core.gaussian import coefficient_noise, coefficients_of
 from pipeline.core.graph_fusion import GraphFusion, Solution, lr_origin
 from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
 from pipeline.core.noise import standard_normal
@@ -133,8 +133,7 @@ def excess_power(residuals: Array, noise: Array) -> Array:
 
 def noise_in_subspace(basis: Array, sigma: Array) -> Array:
     """Variance ``(C,)`` of the LR-HSI's noise after projection onto the subspace."""
-    covariance = np.linalg.inv((basis / sigma**2) @ basis.T)
-    return np.einsum("db,de,eb->b", basis, covariance, basis)
+    return np.einsum("db,de,eb->b", basis, coefficient_noise(basis, sigma), basis)
 
 
 def one_level_down(part: Observation, seed: int) -> tuple[Window, Observation] | None:

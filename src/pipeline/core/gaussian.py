@@ -105,7 +105,7 @@ def data_terms(observation: Observation, basis: NDArray[np.float64]) -> DataTerm
     return DataTerms(
         observation.operator,
         coefficients_of(observation, basis),
-        (basis / observation.sigma_hsi**2) @ basis.T,
+        coefficient_precision(basis, observation.sigma_hsi),
         observation.hr_msi,
         seen,
         seen / observation.sigma_msi**2,
@@ -179,6 +179,16 @@ def fuse_gaussian(
     (d, H, W) float64
     """
     return GaussianFusion(data_terms(observation, basis), precision).solve(mean)
+
+
+def coefficient_precision(basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``E Sh^-1 E^T`` ``(d, d)``: what a spectrum with noise of given levels says of its coefficients."""
+    return np.asarray((basis / sigma**2) @ basis.T)
+
+
+def coefficient_noise(basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Covariance ``(d, d)`` of the noise of least-squares coefficients on a basis ``(d, C)``."""
+    return np.asarray(np.linalg.inv(coefficient_precision(basis, sigma)))
 
 
 def coefficients_of(observation: Observation, basis: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -75,9 +75,16 @@ class GraphFusion:
         coefficients = GaussianFusion(self.terms, np.eye(len(coefficients))).solve(coefficients)
         for done in range(1, self.rounds + 1):
             quadratic = Quadratic(self, self.weights(coefficients))
-            coefficients = quadratic.minimise(quadratic.rhs, coefficients, STEPS)
+            coefficients = quadratic.minimise(self.rhs, coefficients, STEPS)
             progress("rounds", done, self.rounds)
         return Solution(coefficients, quadratic)
+
+    @cached_property
+    def rhs(self) -> Array:
+        """What the data say, ``(d, H, W)``."""
+        terms = self.terms
+        measured = np.tensordot(terms.by_hsi, terms.coefficients, axes=1)
+        return terms.operator.adjoint(measured) + np.tensordot(terms.by_msi, terms.hr_msi, axes=1)
 
     def weights(self, coefficients: Array) -> Array:
         """``w_e`` ``(m,)`` at given coefficients ``(d, H, W)``."""
@@ -89,19 +96,6 @@ class GraphFusion:
                 own = pixels[self.graph.first[edges]] - pixels[self.graph.second[edges]]
                 size[edges] = np.einsum("md,md->m", own @ precision, own) / len(precision)
         return self.strengths / (SOFTENING**2 + size)
-
-    def objective(self, coefficients: Array) -> float:
-        """What is minimised."""
-        terms, d = self.terms, len(coefficients)
-        hsi = terms.operator.forward(coefficients) - terms.coefficients
-        explained = np.tensordot(terms.seen.T, coefficients, axes=1)
-        msi = (terms.hr_msi - explained) / self.observation.sigma_msi[:, None, None]
-        size = self.strengths / self.weights(coefficients)
-        return float(
-            np.einsum("dyx,de,eyx->", hsi, terms.by_hsi, hsi) / 2
-            + np.square(msi).sum() / 2
-            + d / 2 * (self.strengths * np.log(size)).sum()
-        )
 
 
 class Quadratic:
@@ -134,13 +128,6 @@ class Quadratic:
         first = SpatialOperator(operator.rows[:1], operator.cols[:1])
         return GaussianFusion(replace(self.terms, operator=first), np.asarray(held))
 
-    @cached_property
-    def rhs(self) -> Array:
-        """What the data say, ``(d, H, W)``."""
-        terms = self.terms
-        measured = np.tensordot(terms.by_hsi, terms.coefficients, axes=1)
-        return terms.operator.adjoint(measured) + np.tensordot(terms.by_msi, terms.hr_msi, axes=1)
-
     def apply(self, image: Array) -> Array:
         """The posterior's precision times an image ``(d, H, W)``."""
         operator = self.terms.operator
@@ -172,34 +159,36 @@ class Quadratic:
         A function of the seed and of the absolute position, up to the steps not taken.
         """
         terms, observation = self.terms, self.fusion.observation
-        shape, origin = self.rhs.shape, observation.origin
+        origin = observation.origin
         lr_corner = lr_origin(origin, observation.spatial_response)
         of_hsi, by_noise = np.linalg.cholesky(terms.by_hsi), terms.by_msi * observation.sigma_msi
+        of_edges = [np.asarray(np.linalg.cholesky(precision)) for _, precision in self.parts]
         for number in range(count):
             purpose = f"draw {number}"
             coarse = standard_normal(seed, f"{purpose}/lr", terms.coefficients.shape, lr_corner)
             fine = standard_normal(seed, f"{purpose}/hr", terms.hr_msi.shape, origin)
             noise = terms.operator.adjoint(np.tensordot(of_hsi, coarse, axes=1))
             noise += np.tensordot(by_noise, fine, axes=1)
-            noise += self._noise_of_edges(seed, purpose)
-            yield self.minimise(noise, np.zeros(shape), steps)
+            noise += self._noise_of_edges(of_edges, seed, purpose)
+            yield self.minimise(noise, np.zeros_like(noise), steps)
 
-    def _noise_of_edges(self, seed: int, purpose: str) -> Array:
-        """``(d, H, W)`` with the covariance of the prior's precision, one slot of edges after another."""
-        graph, classes = self.fusion.graph, self.fusion.classes
-        roots = [np.linalg.cholesky(precision) for precision in self.fusion.prior.precisions]
-        total = np.zeros((graph.shape[0] * graph.shape[1], self.rhs.shape[0]))
+    def _noise_of_edges(self, roots: list[NDArray[np.floating]], seed: int, purpose: str) -> Array:
+        """``(d, H, W)`` with the covariance of the prior's precision, one slot of edges after another.
+
+        `roots` are those of the classes' precisions.
+        """
+        graph, classes, origin = self.fusion.graph, self.fusion.classes, self.fusion.observation.origin
+        shape = len(roots[0]), *graph.shape
+        total = np.zeros((graph.shape[0] * graph.shape[1], shape[0]))
         for name, slot in enumerate(graph.slots):
-            field = standard_normal(
-                seed, f"{purpose}/edges {name}", self.rhs.shape, self.fusion.observation.origin
-            )
+            field = standard_normal(seed, f"{purpose}/edges {name}", shape, origin)
             noise = field.reshape(len(field), -1).T[graph.first[slot]].astype(np.float64)
             noise *= np.sqrt(self.edge_weights[slot])[:, None]
             for number, root in enumerate(roots):
                 own = classes[slot] == number
                 noise[own] = noise[own] @ root.T
             total += graph.incidence[:, slot] @ noise
-        return total.T.reshape(self.rhs.shape)
+        return total.T.reshape(shape)
 
 
 def lr_origin(origin: tuple[int, int], response: SpatialResponse) -> tuple[int, int]:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
+from pipeline.core.gaussian import coefficient_noise
 from pipeline.core.nodata import coupled_pixels, fill_nearest, missing_pixels
 from pipeline.core.observation import Observation
 from pipeline.core.pixel_graph import grid_edges
@@ -152,8 +153,7 @@ def learn_prior(
     chosen = np.sort(generator.permutation(sample.edges.shape[1])[:MOST_EDGES])
     first, second = sample.edges[:, chosen]
     differences = sample.coefficients[:, first] - sample.coefficients[:, second]
-    noise = np.asarray(np.linalg.inv((basis / sigma_hsi**2) @ basis.T))
-    shape, weights = t_shape(differences, FLOOR * noise)
+    shape, weights = t_shape(differences, FLOOR * coefficient_noise(basis, sigma_hsi))
     root = np.linalg.cholesky(shape)
     white = np.linalg.solve(root, differences) * np.sqrt(weights)
     scale = max(float(np.sqrt(sample.degraded.var(axis=1).mean())), float(np.finfo(np.float32).tiny))
@@ -221,7 +221,7 @@ def misfit(
         return 0.0
     coefficients = whitening @ sample.coefficients[:, sample.coupled]
     difference = sample.degraded[:, sample.coupled] - seen.T @ coefficients
-    noise = np.linalg.inv((basis / sigma_hsi**2) @ basis.T)
+    noise = coefficient_noise(basis, sigma_hsi)
     explained = degraded_noise + np.einsum("dc,de,ec->c", seen, noise, seen)
     unexplained = np.square(difference).mean(axis=1) - explained
     return max(0.0, float(np.median(unexplained / power)))

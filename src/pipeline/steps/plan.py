@@ -82,7 +82,7 @@ def run(
     inputs = [] if observation is None else [observation]
     content = plan_dataset(plan).assign_attrs(tiling=settings.tiling.model_dump(mode="json"))
     write_store(out.with_suffix(".zarr"), content, provenance("plan", settings=settings, inputs=inputs))
-    return summary(plan, bands)
+    return summary(plan, bands, 2 if settings.method.uncertain else 1)
 
 
 def core_of(tiling: Tiling, bands: int, response: SpatialResponse) -> int:
@@ -129,10 +129,10 @@ def read_plan(path: Path) -> TilePlan:
     )
 
 
-def summary(plan: TilePlan, bands: int) -> str:
-    """A plan in one line."""
+def summary(plan: TilePlan, bands: int, cubes: int) -> str:
+    """A plan, of which each tile holds so many cubes, in one line."""
     height, width = plan.shape
-    gigabytes = bands * height * width * 4 / 1e9
+    gigabytes = cubes * bands * height * width * 4 / 1e9
     return (
         f"{len(plan)} tiles of {plan.core} x {plan.core} pixels with a halo of {plan.halo}, "
         f"in {plan.batches} jobs; {height} x {width} x {bands} values, {gigabytes:.3g} GB"
