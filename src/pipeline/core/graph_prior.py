@@ -14,8 +14,9 @@ are told do not explain it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,12 @@ class GraphPrior:
     centres: Array
     scale: float
     misfit: float
+
+    @classmethod
+    def of(cls, state: Mapping[str, NDArray[Any]]) -> GraphPrior:
+        """The prior whose arrays a fitted method's state holds."""
+        scale, misfit = float(state["scale"]), float(state["misfit"])
+        return cls(state["basis"], state["precisions"], state["centres"], scale, misfit)
 
     def features(self, hr_msi: NDArray[np.floating]) -> Array:
         """An HR-MSI ``(c, H, W)`` in the units of the classes."""

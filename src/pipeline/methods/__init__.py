@@ -33,9 +33,9 @@ REGISTRY: dict[str, tuple[type[MethodSettings], str]] = {
     "hysure": (HysureSettings, "Hysure"),
     "miae": (MiaeSettings, "Miae"),
     "cucanet": (CucanetSettings, "CuCaNet"),
-    "args_diff": (ArgsDiffSettings, "ArgsDiff"),
+    "args_diff": (ArgsDiffSettings, "by_budget"),
 }
-"""Settings of each method, and its class in the module of its name."""
+"""Settings of each method, and what makes it of them in the module of its name."""
 
 
 def methods() -> list[str]:

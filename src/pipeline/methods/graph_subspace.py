@@ -18,21 +18,19 @@ from numpy.typing import NDArray
 
 from pipeline.core.deviation import Spread, learn_spread
 from pipeline.core.graph_fusion import GraphFusion, Solution
-from pipeline.core.graph_prior import GraphPrior, joined, learn_prior, sample_of
+from pipeline.core.graph_prior import GraphPrior
 from pipeline.core.nodata import filled_observation, mark_nodata
-from pipeline.core.noise import philox_key
 from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.pixel_graph import REACH
 from pipeline.core.spatial import SpatialResponse
-from pipeline.core.subspace import fit_subspace, resolve_dimension, signal_dimension
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, Fused, State
+from pipeline.methods.pair_prior import prior_of
 from pipeline.methods.pool import drawn_windows, training_pool
 from pipeline.settings import GraphSubspaceSettings
 
 log = logging.getLogger(__name__)
 
-MOST_DIMENSIONS = 30
 TESTED_SIDE = 256  # HR pixels, side of the windows on which the standard deviation is put to the test
 TESTED_WINDOWS = 4
 
@@ -60,17 +58,8 @@ class GraphSubspace:
     ) -> FittedGraphSubspace:
         """Learn the prior from neighbouring LR pixels, and how far to trust the posterior."""
         settings = self.settings
-        subspace = fit_subspace(scene.lr_hsi, scene.sigma_hsi, self.dimension(scene))
         pool = training_pool(scene, seed, "graph_subspace", scene.spatial_response.ratio.numerator)
-        prior = learn_prior(
-            joined([sample_of(part, subspace) for part in pool]),
-            subspace.basis,
-            scene.spectral_response,
-            scene.sigma_hsi,
-            scene.spatial_response.noise_gain(*scene.hr_shape) * scene.sigma_msi**2,
-            settings.classes,
-            np.random.Generator(np.random.Philox(key=philox_key(seed, "graph_subspace/classes"))),
-        )
+        prior = prior_of(scene, pool, settings.d, settings.classes, seed)
         if not settings.misfit:
             prior = replace(prior, misfit=0.0)
         spread = None
@@ -87,28 +76,14 @@ class GraphSubspace:
                 )
         return FittedGraphSubspace(scene, self, prior, spread, seed)
 
-    def dimension(self, scene: ObservedScene) -> int:
-        """The subspace dimension asked for, or the LR-HSI's directions above its noise."""
-        height, width = scene.lr_shape
-        if self.settings.d is not None:
-            return resolve_dimension(self.settings.d, scene)
-        return min(MOST_DIMENSIONS, signal_dimension(scene.lr_hsi, scene.sigma_hsi), height * width)
-
     def fusion(self, prior: GraphPrior, observation: Observation) -> GraphFusion:
         """The problem of an observation without no-data."""
         return GraphFusion(observation, prior, self.settings.similar, self.settings.rounds)
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedGraphSubspace:
         """Take prior and spread from a stored state."""
-        prior = GraphPrior(
-            state["basis"],
-            state["precisions"],
-            state["centres"],
-            float(state["scale"]),
-            float(state["misfit"]),
-        )
         spread = Spread(state["factor"], state["outside"]) if "factor" in state else None
-        return FittedGraphSubspace(scene, self, prior, spread, seed)
+        return FittedGraphSubspace(scene, self, GraphPrior.of(state), spread, seed)
 
 
 class FittedGraphSubspace(FittedMethod):

@@ -195,7 +195,7 @@ def weights_under(prefix: str, state: State) -> Tensors:
     return tensors_under(prefix, {name: torch.from_numpy(array) for name, array in state.items()})
 
 
-def pair_fingerprint(pool: Sequence[Observation], settings: dict[str, Any], seed: int) -> str:
+def pair_fingerprint(pool: Sequence[Observation], settings: dict[str, Any] | None, seed: int) -> str:
     """Digest of all that decides the weights: images, their responses, JSON-ready settings and seed.
 
     It keeps a checkpoint of one pair of images from being resumed on another. That of a whole step, code

@@ -52,6 +52,11 @@ class MethodSettings(Strict):
         return None
 
     @property
+    def expected_speed(self) -> float:
+        """Seconds per megapixel of these settings."""
+        return self.seconds_per_megapixel
+
+    @property
     def sampling_steps(self) -> int | None:
         """T of a method that samples step by step, which a trajectory follows; else None."""
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_serializer
+from pydantic import Field, field_serializer, model_validator
 
 from pipeline.settings.base import Strict, TrainedSettings
 
@@ -136,14 +136,31 @@ BUDGETS: dict[str, TrainingBudget] = {
 }
 
 
+FAST_SECONDS_PER_MEGAPIXEL = 150.0
+
+PUBLISHED_ONLY = ("variant", "d", "steps", "rho1", "rho2", "lambda1", "lambda2", "argm", "r", "patch", "stop")
+"""Settings of ARGS-Diff that do not act with a `FastBudget`."""
+
+
+class FastBudget(Strict):
+    """ARGS-Diff with exact data steps and one small network, which denoises single planes."""
+
+    denoiser_width: int = Field(32, ge=1, description="channels of the network's finer scale")
+    denoiser_iterations: int = Field(600, ge=1)
+    denoiser_batch: int = Field(8, ge=1)
+    denoiser_crop: int = Field(48, ge=8, description="side of a training crop in HR pixels")
+    denoiser_learning_rate: float = Field(1e-3, gt=0, description="at the start; falls linearly to 0")
+    exact_steps: int = Field(6, ge=1, description="noise levels that are walked down")
+
+
 class ArgsDiffSettings(TrainedSettings):
     """ARGS-Diff (arXiv 2505.11800)."""
 
     seconds_per_megapixel = 6000.0
 
     method: Literal["args_diff"] = "args_diff"
-    budget: Literal["paper", "standard", "quick"] | TrainingBudget = Field(
-        "standard", description="a named preset or its fields"
+    budget: Literal["paper", "standard", "quick", "fast"] | TrainingBudget | FastBudget = Field(
+        "standard", description="a named preset or its fields; fast: exact data steps in place of guidance"
     )
     variant: Literal["code", "paper"] = Field(
         "code", description="the public code's update rules, or the ones printed in the paper"
@@ -175,23 +192,39 @@ class ArgsDiffSettings(TrainedSettings):
     threads: int = Field(2, ge=1, description="CPU threads; the trained weights depend on their number")
 
     @field_serializer("budget")
-    def _resolved_budget(self, budget: str | TrainingBudget) -> TrainingBudget:
+    def _resolved_budget(self, budget: object) -> TrainingBudget | FastBudget:
         """A preset by its fields, so that a changed preset is a changed setting."""
-        return self.training
+        return self.fast or self.training
+
+    @model_validator(mode="after")
+    def _acting(self) -> ArgsDiffSettings:
+        """Refuse settings that exact data steps leave without effect."""
+        for name in PUBLISHED_ONLY if self.fast else ():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: has no effect with budget: fast; leave it out")
+        return self
 
     @property
-    def sampling_steps(self) -> int:
-        """T."""
-        return self.steps
+    def expected_speed(self) -> float:
+        """Seconds per megapixel of these settings."""
+        return FAST_SECONDS_PER_MEGAPIXEL if self.fast else self.seconds_per_megapixel
 
-    def training_part(self) -> dict[str, Any]:
+    @property
+    def sampling_steps(self) -> int | None:
+        """T."""
+        return None if self.fast else self.steps
+
+    def training_part(self) -> dict[str, Any] | None:
         """The settings that the trained weights depend on; the others act in sampling alone."""
+        if self.fast:
+            return None
         trained = {"method", "budget", "d", "stop", "precision", "device", "threads"}
         return self.model_dump(mode="json", include=trained)
 
     def fitting(self, hr_shape: tuple[int, int]) -> dict[str, Any]:
         """Those of the training; for a scene in patches, whose fit samples an anchor, all."""
-        return self.training_part() if self.in_one_piece(hr_shape) else self.deciding()
+        part = self.training_part()
+        return part if part and self.in_one_piece(hr_shape) else self.deciding()
 
     def in_one_piece(self, hr_shape: tuple[int, int]) -> bool:
         """Whether a scene is sampled as published: its pixels are no more than a patch's."""
@@ -199,6 +232,15 @@ class ArgsDiffSettings(TrainedSettings):
         return height * width <= self.patch**2
 
     @property
+    def fast(self) -> FastBudget | None:
+        """The budget, if it is one of exact data steps."""
+        if self.budget == "fast":
+            return FastBudget()
+        return self.budget if isinstance(self.budget, FastBudget) else None
+
+    @property
     def training(self) -> TrainingBudget:
-        """The budget with its preset looked up."""
-        return BUDGETS[self.budget] if isinstance(self.budget, str) else self.budget
+        """The budget of a published training, with its preset looked up."""
+        budget = BUDGETS[self.budget] if isinstance(self.budget, str) else self.budget
+        assert isinstance(budget, TrainingBudget), "a fast budget has no published training"
+        return budget

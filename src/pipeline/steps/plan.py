@@ -76,7 +76,7 @@ def run(
         shape,
         core=core,
         halo=ceil(build(settings.method).halo_lr(response) * response.ratio),
-        batches=batches or batch_count(shape, core, settings.method.seconds_per_megapixel, settings.tiling),
+        batches=batches or batch_count(shape, core, settings.method.expected_speed, settings.tiling),
         has_data=None if observation is None else DataMask(dataset, response),
     )
     inputs = [] if observation is None else [observation]

@@ -77,7 +77,7 @@ def scene_shape(experiment: Experiment, scene: str) -> tuple[int, int] | None:
 def speed_of(experiment: Experiment, results: Path, label: str) -> float:
     """Seconds per megapixel of a method: as configured, as measured here, or a rough guess."""
     configured = experiment.tiling.seconds_per_megapixel.get(label)
-    return configured or measured_speed(results, label) or experiment.methods[label].seconds_per_megapixel
+    return configured or measured_speed(results, label) or experiment.methods[label].expected_speed
 
 
 def measured_speed(results: Path, label: str) -> float | None:

@@ -1,0 +1,177 @@
+"""ARGS-Diff with what costs its time replaced: the budget `fast`.
+
+What stays is its idea: a network that knows noise of every level, trained on the pair itself, is walked
+down from a high level to a low one in a subspace, and both observations correct each step. What differs:
+
+- The basis is the LR-HSI's, in units in which differences of neighbours are white, and coefficients have
+  no bounds: no spectral network, and none of the two factors starts from noise.
+- The walk starts from the closed form, at a level of the size of the image's own detail.
+- A data step is the exact minimiser (`pipeline.core.gaussian`) in place of steps of Adam through the
+  network and of the ARGM, whose task is to hold those on course (DiffPIR, Zhu et al. 2023).
+- One small network denoises each plane by itself (`denoiser`).
+- No noise is added between steps: the result is then the mean, and no draw, of what the prior leaves open.
+
+Nothing couples distant pixels, so a window's result does not depend on how the scene is cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from pipeline.core.gaussian import GaussianFusion
+from pipeline.core.graph_fusion import misfit_terms
+from pipeline.core.graph_prior import GraphPrior
+from pipeline.core.nodata import filled_observation, mark_nodata
+from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.spatial import SpatialResponse, upsample
+from pipeline.methods.args_diff.denoiser import Denoiser, PlaneDraw, noise_loss
+from pipeline.methods.args_diff.networks import on_device
+from pipeline.methods.base import FittedMethod, State
+from pipeline.methods.device import bfloat16_on, device_name, reproducible, resolve_device
+from pipeline.methods.optimisation import (
+    Checkpoint,
+    constant_then_linear,
+    minimise,
+    pair_fingerprint,
+    parameter_count,
+    seeded_generator,
+    seeded_network,
+    weights_under,
+)
+from pipeline.methods.pair_prior import prior_of
+from pipeline.methods.pool import training_pool
+from pipeline.settings import ArgsDiffSettings, FastBudget
+
+FIRST, LAST = 1.5, 0.3  # noise levels of the walk
+PRIOR_WEIGHT = 0.7  # of the denoised planes in a data step, over what the noise level says
+HALO = 48  # HR pixels, as around the patches of a published sampling
+NETWORK = "network."  # before the names of its weights in a state
+
+
+class FastArgsDiff:
+    """See `pipeline.methods.base.Method`."""
+
+    def __init__(self, settings: ArgsDiffSettings, budget: FastBudget) -> None:
+        self.settings, self.budget = settings, budget
+
+    def halo_lr(self, response: SpatialResponse) -> int:
+        """What the network sees in some steps, and the data step."""
+        return 2 * response.support_lr + ceil(HALO / response.ratio)
+
+    def fit(
+        self,
+        scene: ObservedScene,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        progress: Progress = no_progress,
+    ) -> FittedFastArgsDiff:
+        """Learn the basis and train the denoiser.
+
+        `checkpoint` is a folder for the state of an unfinished training.
+        """
+        settings, budget = self.settings, self.budget
+        pool = training_pool(scene, seed, "args_diff", scene.spatial_response.ratio.numerator)
+        prior = prior_of(scene, pool, None, 1, seed)
+        device = resolve_device(settings.device)
+        bfloat16 = bfloat16_on(device, settings.precision)
+        filled = [filled_observation(part) for part in pool]
+        draw = PlaneDraw(filled, budget.denoiser_crop, budget.denoiser_batch)
+        saved = Checkpoint(
+            checkpoint / "denoiser.safetensors" if checkpoint else None,
+            settings.checkpoint_every,
+            pair_fingerprint(filled, settings.deciding(), seed),
+        )
+        with reproducible(device, settings.threads):
+            build = partial(Denoiser, budget.denoiser_width)
+            network = on_device(seeded_network(build, seed, "denoiser/weights"), device)
+            minimise(
+                network,
+                torch.optim.Adam(network.parameters(), lr=budget.denoiser_learning_rate),
+                lambda step: noise_loss(
+                    network, draw, seeded_generator(seed, f"denoiser/step/{step}"), bfloat16
+                ),
+                budget.denoiser_iterations,
+                method="args_diff",
+                phase="denoiser",
+                checkpoint=saved,
+                learning_rate=constant_then_linear(0, budget.denoiser_iterations),
+                progress=progress,
+            )
+        return FittedFastArgsDiff(scene, self, prior, network, bfloat16)
+
+    def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedFastArgsDiff:
+        """Load the basis and the denoiser's weights."""
+        network = Denoiser(self.budget.denoiser_width)
+        network.load_state_dict(weights_under(NETWORK, state))
+        return FittedFastArgsDiff(scene, self, GraphPrior.of(state), network, bool(state["bfloat16"]))
+
+
+class FittedFastArgsDiff(FittedMethod):
+    """A scene's basis and its trained denoiser."""
+
+    def __init__(
+        self,
+        scene: ObservedScene,
+        method: FastArgsDiff,
+        prior: GraphPrior,
+        network: nn.Module,
+        bfloat16: bool,
+    ) -> None:
+        super().__init__(scene, method.halo_lr(scene.spatial_response))
+        self.method, self.prior = method, prior
+        self._device, self._bfloat16 = resolve_device(method.settings.device), bfloat16
+        self.network = network.to(self._device).requires_grad_(False).eval()
+        self.parameters = parameter_count(network)
+        self.device = device_name(self._device)
+        self.precision = "bfloat16" if bfloat16 else "float32"
+
+    def state(self) -> State:
+        """The prior's arrays and the network's weights, float32."""
+        weights = {
+            f"{NETWORK}{k}": v.cpu().contiguous().numpy() for k, v in self.network.state_dict().items()
+        }
+        arrays = {name: np.asarray(array) for name, array in asdict(self.prior).items()}
+        return arrays | weights | {"bfloat16": np.array(self._bfloat16)}
+
+    def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
+        """Walk the coefficients down the noise levels and multiply by the basis."""
+        filled = filled_observation(observation)
+        terms, unit = misfit_terms(filled, self.prior), np.eye(len(self.prior.basis))
+        planes = upsample(terms.coefficients, filled.hr_shape, filled.spatial_response.shift)
+        planes = GaussianFusion(terms, unit).solve(planes)
+        levels = np.geomspace(FIRST, LAST, self.method.budget.exact_steps).tolist()
+        with reproducible(self._device, self.method.settings.threads):
+            for done, sigma in enumerate(levels, start=1):
+                fusion = GaussianFusion(terms, PRIOR_WEIGHT / sigma**2 * unit)
+                planes = fusion.solve(self.denoised(planes, sigma, filled.origin))
+                progress("steps", done, len(levels))
+        basis = self.prior.basis.T.astype(np.float32)
+        return mark_nodata(np.tensordot(basis, planes.astype(np.float32), axes=1), observation)
+
+    @torch.no_grad()
+    def denoised(
+        self, planes: NDArray[np.float64], sigma: float, origin: tuple[int, int]
+    ) -> NDArray[np.float64]:
+        """Planes ``(d, H, W)`` without noise of a level, one after another.
+
+        The network's coarse pixels lie where they do in the whole scene, whatever the planes' absolute
+        upper left pixel is.
+        """
+        top, left = origin[0] % 2, origin[1] % 2
+        noise = np.empty(planes.shape)
+        level = torch.full((1,), sigma, device=self._device)
+        for plane, found in zip(planes, noise, strict=True):
+            image = torch.from_numpy(plane[None, None].astype(np.float32)).to(self._device)
+            image = functional.pad(image, (left, 0, top, 0), mode="replicate")
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
+                found[:] = self.network(image, level)[0, 0, top:, left:].float().cpu().numpy()
+        return planes - noise
