@@ -371,8 +371,8 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
             "scenes.field.dataset: should be 'pavia_university', 'chikusei' or 'ksc', found \"pavia\"",
         ),
         (
-            changed(("methods", "args_diff"), {"budget": "fast"}),
-            "methods.args_diff.budget: should be 'paper', 'standard' or 'quick', found \"fast\"",
+            changed(("methods", "args_diff"), {"budget": "fastest"}),
+            "methods.args_diff.budget: should be 'paper', 'standard', 'quick' or 'fast', found \"fastest\"",
         ),
         (
             changed(("methods", "args_diff"), {"budget": {"width": 33}}),

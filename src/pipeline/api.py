@@ -58,7 +58,7 @@ def fuse(
     *,
     spectral_response: ArrayLike,
     spatial_response: SpatialResponse | str,
-    method: str = "gaussian_subspace",
+    method: str = "graph_subspace",
     seed: int = 0,
     sigma_hsi: ArrayLike | None = None,
     sigma_msi: ArrayLike | None = None,
