@@ -1,4 +1,4 @@
-"""ARGS-Diff's budget `fast`: the denoiser's symmetries and training, the walk by the exact solver, its cut."""
+"""ARGS-Diff's budget `fast`: the denoiser's symmetries and training, the walk by the exact solver."""
 
 from dataclasses import replace
 from pathlib import Path

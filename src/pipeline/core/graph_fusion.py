@@ -131,7 +131,7 @@ class Quadratic:
     def apply(self, image: Array) -> Array:
         """The posterior's precision times an image ``(d, H, W)``."""
         operator = self.terms.operator
-        pixels = image.reshape(len(image), -1).T
+        pixels = np.ascontiguousarray(image.reshape(len(image), -1).T)  # as the sparse products want them
         tied = sum((part @ pixels) @ precision for part, precision in self.parts)
         measured = operator.adjoint(np.tensordot(self.terms.by_hsi, operator.forward(image), axes=1))
         seen = np.tensordot(self.by_msi, image, axes=1)
