@@ -1,17 +1,17 @@
 """The graph prior: its graph by hand, its solver by brute force, its draws by their covariance, its gain."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 
 import pipeline
-from pipeline.core.deviation import excess_power, learn_spread, noise_in_subspace, one_level_down
+from pipeline.core.deviation import excess_power, learn_spread, noise_in_subspace
 from pipeline.core.estimation import estimate_noise
 from pipeline.core.gaussian import GaussianFusion, data_terms
 from pipeline.core.graph_fusion import GraphFusion, Quadratic
 from pipeline.core.graph_prior import GraphPrior, class_precision, joined, nearest, sample_of, t_shape
+from pipeline.core.level_below import one_level_down, prior_below
 from pipeline.core.observation import Observation
 from pipeline.core.pixel_graph import REACH, pixel_graph
 from pipeline.core.simulation import simulate
@@ -360,9 +360,47 @@ def test_one_level_down_is_as_noisy_and_half_as_sharp(observation_of_landscape):
 def test_a_part_too_small_to_degrade_leaves_the_posterior_as_it_is(observation_of_landscape):
     method = fitted(observation_of_landscape, draws=0)
     corner = observation_of_landscape.crop(Window(0, 8, 0, 8))
-    fusion = partial(method.method.fusion, method.prior)
-    spread = learn_spread([corner], fusion, method.prior.basis, draws=2, seed=0)
+    spread = learn_spread([corner], method.method.fusion, method.prior, classes=2, draws=2, seed=0)
     assert (spread.factor == 1).all()
+
+
+@pytest.fixture(scope="module")
+def large_observation() -> Observation:
+    source = SyntheticSource(kind="synthetic", height=80, width=96, bands=16, wavelength_range=(430, 860))
+    return simulate(
+        np.asarray(synthetic_scene(source).data, np.float32),
+        spectral_response=np.kron(np.eye(4), np.full(4, 0.25)),
+        spatial_response=SpatialResponse.bicubic(ratio=4),
+        snr_db=35,
+        seed=1,
+    )
+
+
+def test_level_below_starts_at_an_offset(observation_of_landscape):
+    window, below = one_level_down(observation_of_landscape, seed=0, offset=(2, 1))
+    assert window == Window(2, 6, 1, 9)
+    assert (below.lr_shape, below.hr_shape, below.origin) == ((1, 2), (4, 8), (2, 1))
+    clean = observation_of_landscape.spatial_response.operator(4, 8).forward(
+        observation_of_landscape.lr_hsi[:, 2:6, 1:9].astype(np.float64)
+    )
+    assert np.abs(below.lr_hsi - clean).max() < 5 * observation_of_landscape.sigma_hsi.max()
+
+
+def test_prior_below_is_learned_from_what_is_degraded(large_observation):
+    prior = fitted(large_observation, draws=0, classes=3).prior
+    below = prior_below([large_observation], prior, classes=3, seed=0)
+    assert below.basis.shape == prior.basis.shape
+    span = np.linalg.lstsq(prior.basis.T, below.basis.T, rcond=None)[0]
+    assert np.allclose(prior.basis.T @ span, below.basis.T)
+    assert not np.allclose(below.precisions, prior.precisions)
+    again = prior_below([large_observation], prior, classes=3, seed=0)
+    assert np.array_equal(below.precisions, again.precisions)
+    assert prior_below([large_observation], replace(prior, misfit=0.0), 3, 0).misfit == 0
+
+
+def test_prior_below_is_the_scenes_own_where_there_is_too_little(observation_of_landscape):
+    prior = fitted(observation_of_landscape, draws=0).prior
+    assert prior_below([observation_of_landscape], prior, classes=2, seed=0) is prior
 
 
 def test_noise_in_the_whole_space_is_all_of_it():

@@ -2,24 +2,26 @@
 
 Its base is the spread of draws from the posterior. A posterior is as good as its model, so it is put to
 the test one level down, where the truth is known without a reference: both images are degraded once more,
-fused, and compared with the LR-HSI. A factor per band then makes the intervals there cover what they
-should. What the LR-HSI holds outside of the subspace, noise aside, is added as if it were white on the
-fine grid: H averages away most of what is.
+fused with a prior that is learned there, and compared with the LR-HSI. A factor per band then makes the
+intervals there cover what they should. What the LR-HSI holds outside of the subspace, noise aside, is
+added as if it were white on the fine grid: H averages away most of what is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.gaussian import coefficient_noise, coefficients_of
-from pipeline.core.graph_fusion import GraphFusion, Solution, lr_origin
+from pipeline.core.graph_fusion import GraphFusion, Solution
+from pipeline.core.graph_prior import GraphPrior
+from pipeline.core.level_below import one_level_down, prior_below
 from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
-from pipeline.core.noise import standard_normal
 from pipeline.core.observation import Observation
 from pipeline.core.window import Window
 
@@ -61,8 +63,9 @@ def posterior_variance(solution: Solution, basis: Array, draws: int, seed: int, 
 
 def learn_spread(
     parts: Sequence[Observation],
-    fusion: Callable[[Observation], GraphFusion],
-    basis: Array,
+    fusion: Callable[[GraphPrior, Observation], GraphFusion],
+    prior: GraphPrior,
+    classes: int,
     draws: int,
     seed: int,
 ) -> Spread:
@@ -74,12 +77,15 @@ def learn_spread(
     ----------
     parts : sequence of Observation
     fusion : callable
-        The problem of an observation without no-data.
-    basis : (d, C)
+        The problem of a prior and an observation without no-data.
+    prior : GraphPrior
+        Of the scene.
+    classes : int
+        At most, of the prior that is learned one level down.
     draws, seed : int
     """
-    ratios = [tested(part, fusion, basis, draws, seed) for part in parts]
-    found = np.concatenate(ratios, axis=1)
+    below, basis = partial(fusion, prior_below(parts, prior, classes, seed)), prior.basis
+    found = np.concatenate([tested(part, below, basis, draws, seed) for part in parts], axis=1)
     factor = np.ones(basis.shape[1])
     if found.shape[1] >= FEWEST:
         factor = np.quantile(found, COVERAGE, axis=1) / HALF_WIDTH
@@ -99,10 +105,11 @@ def tested(
     if below is None:
         return np.empty((basis.shape[1], 0))
     window, observation = below
-    solution = fusion(observation).solve()
-    truth = coefficients_of(filled, basis)[:, *window.slices]
-    error = np.tensordot(basis.T, solution.coefficients - truth, axes=1)
-    variance = posterior_variance(solution, basis, draws, seed, observation.whole)
+    problem = fusion(observation)
+    solution = problem.solve()
+    truth = np.tensordot(basis.T, coefficients_of(filled, basis)[:, *window.slices], axes=1)
+    error = np.tensordot(problem.prior.basis.T, solution.coefficients, axes=1) - truth
+    variance = posterior_variance(solution, problem.prior.basis, draws, seed, observation.whole)
     variance += noise_in_subspace(basis, part.sigma_hsi)[:, None, None]
     tiny = np.finfo(np.float64).tiny  # of a band that the basis leaves out
     return np.asarray((np.abs(error) / np.sqrt(variance + tiny))[:, coupled_pixels(part)[window.slices]])
@@ -134,37 +141,3 @@ def excess_power(residuals: Array, noise: Array) -> Array:
 def noise_in_subspace(basis: Array, sigma: Array) -> Array:
     """Variance ``(C,)`` of the LR-HSI's noise after projection onto the subspace."""
     return np.einsum("db,de,eb->b", basis, coefficient_noise(basis, sigma), basis)
-
-
-def one_level_down(part: Observation, seed: int) -> tuple[Window, Observation] | None:
-    """Both images degraded by H, with noise added up to their own levels, and the LR pixels they cover.
-
-    H's shift is left out, since both images are on the LR-HSI's grid. None where a part is too small.
-    """
-    response = replace(part.spatial_response, shift=(0.0, 0.0))
-    step = response.ratio.numerator
-    height, width = (size // step * step for size in part.lr_shape)
-    if min(height, width) == 0:
-        return None
-    window = Window(0, height, 0, width)
-    operator = response.operator(height, width)
-    gains = response.noise_gain(height, width), part.spatial_response.noise_gain(*part.hr_shape)
-    lr_hsi = operator.forward(part.lr_hsi[:, *window.slices].astype(np.float64))
-    hr_msi = part.operator.forward(part.hr_msi.astype(np.float64))[:, *window.slices]
-    origin = lr_origin(part.origin, response)
-    coarse, fine = (
-        standard_normal(seed, f"one level down/{name}", image.shape, at)
-        for name, image, at in (("lr_hsi", lr_hsi, lr_origin(origin, response)), ("hr_msi", hr_msi, origin))
-    )
-    return window, replace(
-        part,
-        lr_hsi=_noisy(lr_hsi, part.sigma_hsi, gains[0], coarse),
-        hr_msi=_noisy(hr_msi, part.sigma_msi, gains[1], fine),
-        spatial_response=response,
-        origin=origin,
-    )
-
-
-def _noisy(image: Array, sigma: Array, gain: float, noise: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The image with as much noise as the degradation by a gain has taken away."""
-    return (image + np.sqrt(max(0.0, 1 - gain)) * sigma[:, None, None] * noise).astype(np.float32)

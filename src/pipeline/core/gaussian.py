@@ -18,6 +18,7 @@ from scipy.linalg import eigh
 
 from pipeline.core.observation import Observation
 from pipeline.core.spatial import SpatialOperator
+from pipeline.core.subspace import Subspace
 
 ITERATIONS = 200  # at most, for responses that are not separable
 TOLERANCE = 1e-9  # relative residual at which they are solved
@@ -193,5 +194,4 @@ def coefficient_noise(basis: NDArray[np.float64], sigma: NDArray[np.float64]) ->
 
 def coefficients_of(observation: Observation, basis: NDArray[np.float64]) -> NDArray[np.float64]:
     """Least-squares coefficients ``(d, h, w)`` of the LR-HSI on a basis, weighted by its noise."""
-    weighted = basis / observation.sigma_hsi**2
-    return np.tensordot(np.linalg.solve(weighted @ basis.T, weighted), observation.lr_hsi, axes=1)
+    return np.tensordot(Subspace.of(basis, observation.sigma_hsi).projection, observation.lr_hsi, axes=1)

@@ -42,6 +42,12 @@ class Subspace:
     basis: NDArray[np.float64]
     projection: NDArray[np.float64]
 
+    @classmethod
+    def of(cls, basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> Subspace:
+        """That of any basis of full rank, for bands with noise of given levels."""
+        weighted = basis / sigma**2
+        return cls(basis, np.asarray(np.linalg.solve(weighted @ basis.T, weighted)))
+
     def coefficients(self, image: Image) -> Coefficients:
         """The coefficients of an image, projected when they are read."""
         return Coefficients(self.projection, image)

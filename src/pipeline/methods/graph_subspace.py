@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, replace
-from functools import partial
 from math import ceil
 from pathlib import Path
 
@@ -67,8 +66,9 @@ class GraphSubspace:
             ratio = scene.spatial_response.ratio
             side = max(TESTED_SIDE, ratio.numerator * ceil(ratio))  # a whole LR pixel of the level below
             tested = drawn_windows(pool, seed, "graph_subspace/tested", side, TESTED_WINDOWS)
-            fusion = partial(self.fusion, prior)
-            spread = learn_spread(tested or pool[:1], fusion, prior.basis, settings.draws, seed)
+            spread = learn_spread(
+                tested or pool[:1], self.fusion, prior, settings.classes, settings.draws, seed
+            )
             if (spread.factor == 1).all():
                 log.warning(
                     "graph_subspace: the images are too small to test the standard deviation one level down; "

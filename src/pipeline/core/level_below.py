@@ -1,0 +1,105 @@
+"""One level down: both images degraded by H once more, so that the LR-HSI is their truth.
+
+And the prior that is learned there, from what that level holds alone. With the scene's own prior, which is
+learned on the very image that is sought there, the test would be easier than the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.graph_fusion import lr_origin
+from pipeline.core.graph_prior import GraphPrior, joined, learn_prior, sample_of
+from pipeline.core.nodata import filled_observation
+from pipeline.core.noise import philox_key, standard_normal
+from pipeline.core.observation import Observation
+from pipeline.core.subspace import Subspace
+from pipeline.core.window import Window
+
+Array = NDArray[np.float64]
+
+MOST_OFFSETS = 4  # of the coarse grid in each direction, at which LR pixels are drawn together
+FEWEST = 2  # differences per coefficient, at one offset, of which a prior can be learned
+
+
+def one_level_down(
+    part: Observation, seed: int, offset: tuple[int, int] = (0, 0)
+) -> tuple[Window, Observation] | None:
+    """Both images degraded by H, with noise added up to their own levels, and the LR pixels they cover.
+
+    H's shift is left out, since both images are on the LR-HSI's grid. None where a part is too small.
+
+    Parameters
+    ----------
+    part : Observation
+        Without no-data.
+    seed : int
+    offset : (int, int)
+        LR pixels at the top and at the left that are left out.
+    """
+    response = replace(part.spatial_response, shift=(0.0, 0.0))
+    step = response.ratio.numerator
+    y, x = offset
+    height, width = ((size - start) // step * step for size, start in zip(part.lr_shape, offset, strict=True))
+    if min(height, width) <= 0:
+        return None
+    window = Window(y, y + height, x, x + width)
+    operator = response.operator(height, width)
+    gains = response.noise_gain(height, width), part.spatial_response.noise_gain(*part.hr_shape)
+    lr_hsi = operator.forward(part.lr_hsi[:, *window.slices].astype(np.float64))
+    hr_msi = part.operator.forward(part.hr_msi.astype(np.float64))[:, *window.slices]
+    top, left = lr_origin(part.origin, response)
+    origin = top + y, left + x
+    coarse, fine = (
+        standard_normal(seed, f"one level down/{name}", image.shape, at)
+        for name, image, at in (("lr_hsi", lr_hsi, lr_origin(origin, response)), ("hr_msi", hr_msi, origin))
+    )
+    return window, replace(
+        part,
+        lr_hsi=_noisy(lr_hsi, part.sigma_hsi, gains[0], coarse),
+        hr_msi=_noisy(hr_msi, part.sigma_msi, gains[1], fine),
+        spatial_response=response,
+        origin=origin,
+    )
+
+
+def _noisy(image: Array, sigma: Array, gain: float, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The image with as much noise as the degradation by a gain has taken away."""
+    return (image + np.sqrt(max(0.0, 1 - gain)) * sigma[:, None, None] * noise).astype(np.float32)
+
+
+def prior_below(parts: Sequence[Observation], prior: GraphPrior, classes: int, seed: int) -> GraphPrior:
+    """The prior one level down, in the subspace of the scene's; that itself where the parts are too small.
+
+    LR pixels of the level below are few, so they are taken at several offsets of their grid.
+    """
+    subspace = Subspace.of(prior.basis, parts[0].sigma_hsi)
+    found = [below for part in parts for below in _offset_levels(filled_observation(part), seed)]
+    samples = [sample_of(below, subspace) for below in found]
+    differences = sum(sample.edges.shape[1] for sample in samples)
+    if differences < FEWEST * len(prior.basis) * max(1, len(samples)):
+        return prior
+    learned = learn_prior(
+        joined(samples),
+        prior.basis,
+        parts[0].spectral_response,
+        parts[0].sigma_hsi,
+        found[0].spatial_response.noise_gain(*found[0].hr_shape) * parts[0].sigma_msi ** 2,
+        classes,
+        np.random.Generator(np.random.Philox(key=philox_key(seed, "one level down/classes"))),
+    )
+    return learned if prior.misfit else replace(learned, misfit=0.0)
+
+
+def _offset_levels(part: Observation, seed: int) -> Iterator[Observation]:
+    """The levels below a part at offsets of their grid, as far apart as they can be."""
+    step = part.spatial_response.ratio.numerator
+    starts = range(0, step, max(1, step // MOST_OFFSETS))[:MOST_OFFSETS]
+    for y in starts:
+        for x in starts:
+            if below := one_level_down(part, seed, (y, x)):
+                yield below[1]
