@@ -14,7 +14,7 @@ from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse, upsample
 from pipeline.core.window import Window
 from pipeline.data.synthetic import synthetic_scene
-from pipeline.methods import build
+from pipeline.methods import build, pool
 from pipeline.methods.args_diff import ArgsDiff, FastArgsDiff
 from pipeline.methods.args_diff.denoiser import Denoiser, PlaneDraw, local_mean, noise_loss, whitening
 from pipeline.methods.args_diff.fast import FIRST, LAST, PRIOR_WEIGHT, FittedFastArgsDiff
@@ -188,6 +188,13 @@ def test_restored_method_fuses_the_same(observation, method):
     restored = build(settings()).restore(observation, method.state())
     assert np.array_equal(restored.fuse(), method.fuse())
     assert restored.parameters == method.parameters == sum(p.numel() for p in Denoiser(16).parameters())
+
+
+def test_scene_may_be_sampled_for_training(scene, observation, method, monkeypatch):
+    monkeypatch.setattr(pool, "WINDOWS", 3)
+    monkeypatch.setattr(pool, "SIDE", 48)
+    sampled = fitted(observation)
+    assert psnr(scene, sampled.fuse()) == pytest.approx(psnr(scene, method.fuse()), abs=0.5)
 
 
 # --- settings

@@ -425,3 +425,28 @@ def test_rounding_leaves_what_fits(scene: Scene) -> None:
     assert np.nanmax(np.abs(values[:, 10:] - physical(scene)[:, 10:])[:, :20]) <= 0.5
     assert tally.clipped == 0
     assert 200 <= tally.lowest < tally.highest <= 7000
+
+
+def test_deviation_is_a_product_of_its_own(tmp_path: Path, scene: Scene) -> None:
+    paths = stores(tmp_path, scene)
+    deviation = np.random.default_rng(5).random(scene.data.shape, dtype=np.float32)
+    deviation[:, 3, 4] = np.nan
+    folder = tmp_path / "field/oli/seed0/sure"
+    paths["fused"] = write_store(folder / "fused.zarr", cube_dataset(scene.data, scene, deviation), {})
+    export.run(**paths, settings=Products(stac=True, datetime=TIME), out=folder / "product.json")
+    with rasterio.open(folder / "product/deviation.tif") as file:
+        physical = np.multiply(deviation, scene.scale, dtype=np.float64).astype(np.float32)
+        assert np.array_equal(file.read(), physical, equal_nan=True)
+        with rasterio.open(folder / "product/cube.tif") as cube:
+            assert (file.crs, file.transform, file.descriptions) == (
+                cube.crs,
+                cube.transform,
+                cube.descriptions,
+            )
+    assert cog_validate(folder / "product/deviation.tif")[0]
+    (asset,) = [
+        asset
+        for asset in Item.from_file(str(folder / "product/item.json")).assets.values()
+        if asset.href.endswith("deviation.tif")
+    ]
+    assert asset.title == "standard deviation of the fused cube"

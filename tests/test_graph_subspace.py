@@ -19,7 +19,7 @@ from pipeline.core.spatial import SpatialResponse
 from pipeline.core.subspace import fit_subspace
 from pipeline.core.window import Window
 from pipeline.data.synthetic import synthetic_scene
-from pipeline.methods import build
+from pipeline.methods import build, pool
 from pipeline.methods.graph_subspace import FittedGraphSubspace
 from pipeline.scenes import SyntheticSource
 from pipeline.settings import GaussianSubspaceSettings, GraphSubspaceSettings
@@ -432,3 +432,19 @@ def test_without_draws_there_is_no_deviation(observation_of_landscape):
     assert unsure.deviation.shape == unsure.cube.shape
     assert (unsure.deviation > 0).all()
     assert np.array_equal(sure.cube, unsure.cube)
+
+
+def test_prior_of_a_sample_serves_as_well_as_that_of_the_whole(large_observation, monkeypatch):
+    whole = fitted(large_observation)
+    monkeypatch.setattr(pool, "WINDOWS", 4)
+    monkeypatch.setattr(pool, "SIDE", 32)
+    sampled = fitted(large_observation)
+    assert sampled.prior.basis.shape == whole.prior.basis.shape
+    assert not np.array_equal(sampled.prior.precisions, whole.prior.precisions)
+    first, second = (
+        method.fuse_part_with_deviation(method.read(large_observation.whole), large_observation.whole)
+        for method in (whole, sampled)
+    )
+    noise = float(large_observation.sigma_hsi.mean())
+    assert np.sqrt(np.square(first.cube - second.cube).mean()) < noise
+    assert np.median(second.deviation / first.deviation) == pytest.approx(1, abs=0.3)
