@@ -91,12 +91,20 @@ def test_local_mean_is_that_of_the_pixels_that_there_are():
 def test_whitening_makes_differences_of_neighbours_white():
     steps = RNG.standard_normal((3, 200, 200)) * np.array([1, 5, 0.2])[:, None, None]
     mixed = np.tensordot(RNG.standard_normal((3, 3)), steps, axes=1).astype(np.float32)
-    white = np.tensordot(whitening([mixed]), mixed, axes=1)
+    white = np.tensordot(whitening([mixed], np.ones(3)), mixed, axes=1)
     differences = np.diff(white, axis=1).reshape(3, -1)
     covariance = differences @ differences.T / differences.shape[1]
     assert np.allclose(covariance / covariance[0, 0], np.eye(3), atol=0.05)
     # the scatter of a t with three degrees of freedom is smaller than a Gaussian's covariance
     assert 1 < covariance[0, 0] < 2
+
+
+def test_no_data_and_constant_images_leave_the_whitening_as_it_is():
+    image, sigma = RNG.standard_normal((2, 60, 60)).astype(np.float32), np.full(2, 0.1)
+    holed = np.concatenate([image, np.full_like(image, np.nan)], axis=2)
+    assert np.allclose(whitening([holed], sigma), whitening([image], sigma))
+    assert np.isfinite(whitening([np.ones_like(image)], sigma)).all()
+    assert np.isfinite(whitening([np.full_like(image, np.nan)], sigma)).all()
 
 
 def test_draws_depend_on_the_generator_alone(observation):
@@ -165,7 +173,7 @@ def test_fast_is_more_accurate_than_the_closed_form(scene, observation, method):
 @pytest.mark.parametrize("ratio", [3, 4])
 def test_windows_agree_with_the_whole(scene, ratio):
     observation = observed(scene, SpatialResponse.gaussian(ratio=ratio, fwhm=1.0))
-    method = fitted(observation, FastBudget(denoiser_iterations=30, denoiser_width=16))
+    method = fitted(observation)
     method.halo_lr = 8  # so that windows of this small scene are not all of it
     whole, window = method.fuse(), Window(33, 60, 39, 66)
     part = method.fuse(window)

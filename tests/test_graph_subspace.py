@@ -398,6 +398,29 @@ def test_prior_below_is_learned_from_what_is_degraded(large_observation):
     assert prior_below([large_observation], replace(prior, misfit=0.0), 3, 0).misfit == 0
 
 
+def test_levels_below_have_noise_of_their_own(large_observation):
+    flat = replace(
+        large_observation,
+        lr_hsi=np.zeros_like(large_observation.lr_hsi),
+        hr_msi=np.zeros_like(large_observation.hr_msi),
+    )
+    (_, first), (_, second) = (one_level_down(flat, 0, (offset, 0)) for offset in (1, 2))
+    assert np.abs(np.corrcoef(first.lr_hsi.ravel(), second.lr_hsi.ravel())[0, 1]) < 0.15
+
+
+def test_prior_below_does_not_count_no_data(large_observation):
+    lr_hsi = large_observation.lr_hsi.copy()
+    lr_hsi[:, :, 12:] = np.nan
+    holed = replace(large_observation, lr_hsi=lr_hsi)
+    cut = large_observation.crop(Window(0, 80, 0, 48))
+    prior = fitted(large_observation, draws=0, classes=1).prior
+    of_holed, of_cut = (prior_below([part], prior, classes=1, seed=0) for part in (holed, cut))
+    # the same LR pixels but for those beside the gap
+    assert np.trace(of_holed.precisions[0]) == pytest.approx(np.trace(of_cut.precisions[0]), rel=0.5)
+    shapes = [np.linalg.slogdet(below.basis @ below.basis.T)[1] for below in (of_holed, of_cut)]
+    assert shapes[0] == pytest.approx(shapes[1], abs=2)
+
+
 def test_prior_below_is_the_scenes_own_where_there_is_too_little(observation_of_landscape):
     prior = fitted(observation_of_landscape, draws=0).prior
     assert prior_below([observation_of_landscape], prior, classes=2, seed=0) is prior

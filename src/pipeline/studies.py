@@ -169,7 +169,7 @@ def _check_trajectory(name: str, study: Trajectory, methods: Mapping[str, Method
         if steps is None:
             raise ValueError(
                 f"studies.{name}.methods: {label!r} is of {methods[label].method}, which has no sampling to "
-                "trace; choose one of args_diff"
+                "trace with these settings; choose one of args_diff with a budget that samples"
             )
         if max(study.times) > steps:
             raise ValueError(

@@ -15,7 +15,7 @@ are told do not explain it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,10 @@ class GraphPrior:
     centres: Array
     scale: float
     misfit: float
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Its arrays, of which `of` makes the same prior."""
+        return {name: np.asarray(array) for name, array in asdict(self).items()}
 
     @classmethod
     def of(cls, state: Mapping[str, NDArray[Any]]) -> GraphPrior:

@@ -6,15 +6,17 @@ learned on the very image that is sought there, the test would be easier than th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.graph_fusion import lr_origin
 from pipeline.core.graph_prior import GraphPrior, joined, learn_prior, sample_of
-from pipeline.core.nodata import filled_observation
+from pipeline.core.nodata import coupled_pixels, filled_observation
 from pipeline.core.noise import philox_key, standard_normal
 from pipeline.core.observation import Observation
 from pipeline.core.subspace import Subspace
@@ -24,6 +26,8 @@ Array = NDArray[np.float64]
 
 MOST_OFFSETS = 4  # of the coarse grid in each direction, at which LR pixels are drawn together
 FEWEST = 2  # differences per coefficient, at one offset, of which a prior can be learned
+
+log = logging.getLogger(__name__)
 
 
 def one_level_down(
@@ -54,10 +58,10 @@ def one_level_down(
     hr_msi = part.operator.forward(part.hr_msi.astype(np.float64))[:, *window.slices]
     top, left = lr_origin(part.origin, response)
     origin = top + y, left + x
-    coarse, fine = (
-        standard_normal(seed, f"one level down/{name}", image.shape, at)
-        for name, image, at in (("lr_hsi", lr_hsi, lr_origin(origin, response)), ("hr_msi", hr_msi, origin))
+    coarse = standard_normal(
+        seed, f"one level down/lr_hsi {y} {x}", lr_hsi.shape, lr_origin((top, left), response)
     )
+    fine = standard_normal(seed, "one level down/hr_msi", hr_msi.shape, origin)
     return window, replace(
         part,
         lr_hsi=_noisy(lr_hsi, part.sigma_hsi, gains[0], coarse),
@@ -75,13 +79,15 @@ def _noisy(image: Array, sigma: Array, gain: float, noise: NDArray[np.float32]) 
 def prior_below(parts: Sequence[Observation], prior: GraphPrior, classes: int, seed: int) -> GraphPrior:
     """The prior one level down, in the subspace of the scene's; that itself where the parts are too small.
 
-    LR pixels of the level below are few, so they are taken at several offsets of their grid.
+    LR pixels of the level below are few, so they are taken at several offsets of their grid; those that
+    hold no-data are left out. How much of the model is in error is the scene's.
     """
     subspace = Subspace.of(prior.basis, parts[0].sigma_hsi)
-    found = [below for part in parts for below in _offset_levels(filled_observation(part), seed)]
+    found = [below for part in parts for below in _offset_levels(part, seed)]
     samples = [sample_of(below, subspace) for below in found]
-    differences = sum(sample.edges.shape[1] for sample in samples)
-    if differences < FEWEST * len(prior.basis) * max(1, len(samples)):
+    differences = sum(sample.edges.shape[1] for sample in samples) / max(1, len(samples)) * len(parts)
+    if differences < FEWEST * len(prior.basis):
+        log.info("the level below is too small to learn a prior there; the scene's own is tested")
         return prior
     learned = learn_prior(
         joined(samples),
@@ -92,14 +98,16 @@ def prior_below(parts: Sequence[Observation], prior: GraphPrior, classes: int, s
         classes,
         np.random.Generator(np.random.Philox(key=philox_key(seed, "one level down/classes"))),
     )
-    return learned if prior.misfit else replace(learned, misfit=0.0)
+    return replace(learned, misfit=prior.misfit)
 
 
 def _offset_levels(part: Observation, seed: int) -> Iterator[Observation]:
-    """The levels below a part at offsets of their grid, as far apart as they can be."""
+    """The levels below a part at evenly spaced offsets of their grid; LR pixels with no-data are NaN."""
+    filled, missing = filled_observation(part), ~coupled_pixels(part)
     step = part.spatial_response.ratio.numerator
-    starts = range(0, step, max(1, step // MOST_OFFSETS))[:MOST_OFFSETS]
-    for y in starts:
-        for x in starts:
-            if below := one_level_down(part, seed, (y, x)):
-                yield below[1]
+    count = min(MOST_OFFSETS, step)
+    for y, x in product([number * step // count for number in range(count)], repeat=2):
+        if found := one_level_down(filled, seed, (y, x)):
+            window, below = found
+            seen = below.operator.touches(missing[window.slices])
+            yield replace(below, lr_hsi=np.where(seen, np.float32("nan"), below.lr_hsi))

@@ -97,8 +97,7 @@ class FittedGraphSubspace(FittedMethod):
 
     def state(self) -> State:
         """All arrays of prior and spread."""
-        arrays = asdict(self.prior) | ({} if self.spread is None else asdict(self.spread))
-        return {name: np.asarray(array) for name, array in arrays.items()}
+        return self.prior.state() | ({} if self.spread is None else asdict(self.spread))
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Solve for the coefficients and multiply by the basis."""

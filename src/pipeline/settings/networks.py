@@ -150,7 +150,7 @@ class FastBudget(Strict):
     denoiser_batch: int = Field(8, ge=1)
     denoiser_crop: int = Field(48, ge=8, description="side of a training crop in HR pixels")
     denoiser_learning_rate: float = Field(1e-3, gt=0, description="at the start; falls linearly to 0")
-    exact_steps: int = Field(6, ge=1, description="noise levels that are walked down")
+    exact_steps: int = Field(6, ge=2, description="noise levels that are walked down")
 
 
 class ArgsDiffSettings(TrainedSettings):

@@ -180,7 +180,7 @@ def _text(
         *_wald(scene, nesting),
         "methods:   # docs/methods.md",
         "  bicubic: {}   # the floor: ignores the MSI",
-        "  graph_subspace: {}   # seconds to minutes; the most accurate here, with a standard deviation",
+        "  graph_subspace: {}   # seconds to minutes; mostly the most accurate, with a standard deviation",
         "  gaussian_subspace: {}   # seconds",
         "  hysure: {}   # seconds to minutes",
         "  # args_diff: {budget: quick}   # trained on the pair, for minutes to hours",

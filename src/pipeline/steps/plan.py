@@ -130,10 +130,11 @@ def read_plan(path: Path) -> TilePlan:
 
 
 def summary(plan: TilePlan, bands: int, cubes: int) -> str:
-    """A plan, of which each tile holds so many cubes, in one line."""
+    """A plan, whose tiles hold so many cubes (one, or a standard deviation as well), in one line."""
     height, width = plan.shape
+    values = f"{height} x {width} x {bands}" + (f" x {cubes}" if cubes > 1 else "")
     gigabytes = cubes * bands * height * width * 4 / 1e9
     return (
         f"{len(plan)} tiles of {plan.core} x {plan.core} pixels with a halo of {plan.halo}, "
-        f"in {plan.batches} jobs; {height} x {width} x {bands} values, {gigabytes:.3g} GB"
+        f"in {plan.batches} jobs; {values} values, {gigabytes:.3g} GB"
     )

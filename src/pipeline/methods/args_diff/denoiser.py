@@ -1,11 +1,11 @@
 """A small denoiser of single planes, trained on the HR-MSI for every noise level: the prior of `fast`.
 
 In units in which differences of neighbouring pixels are white, planes of coefficients and of the HR-MSI
-look alike, whatever the bands: random combinations of the HR-MSI's bands, of equal size, are what the
-network learns from. It has no bias and sees the noise level as a second plane (Zhang et al. 2022,
-"Plug-and-play image restoration with deep denoiser prior"): twice the plane at twice the noise gives twice
-the result. What a plane holds on the scale of `LOCAL` pixels passes by the network, so that its level does
-not matter.
+look alike, whatever the bands, up to their size: those are white for LR pixels, these for HR pixels.
+Random combinations of the HR-MSI's bands, of equal size, are what the network learns from. It has no bias
+and sees the noise level as a second plane (Zhang et al. 2022, "Plug-and-play image restoration with deep
+denoiser prior"): twice the plane at twice the noise gives twice the result. What a plane holds on the scale
+of `LOCAL` pixels passes by the network, so that its level does not matter.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from pipeline.core.graph_prior import t_shape
+from pipeline.core.graph_prior import FLOOR, MOST_EDGES, t_shape
+from pipeline.core.nodata import fill_nearest
 from pipeline.core.observation import Observation
 
 LOWEST, HIGHEST = 0.1, 3.0  # noise levels of the training
@@ -81,14 +82,14 @@ class PlaneDraw:
     Parameters
     ----------
     pool : sequence of Observation
-        Parts of the scene without no-data.
+        Parts of the scene.
     crop, batch : int
     """
 
     def __init__(self, pool: Sequence[Observation], crop: int, batch: int) -> None:
         images = [part.hr_msi for part in pool]
-        white = torch.from_numpy(whitening(images).astype(np.float32))
-        self.images = [torch.tensordot(white, torch.from_numpy(image), dims=1) for image in images]
+        white = whitening(images, pool[0].sigma_msi).astype(np.float32)
+        self.images = [torch.from_numpy(np.tensordot(white, fill_nearest(image), axes=1)) for image in images]
         self.crop, self.batch = min(crop, *self.images[0].shape[1:]), batch
 
     def __call__(self, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,13 +109,22 @@ class PlaneDraw:
         return plane.transpose(-1, -2) if turned else plane
 
 
-def whitening(images: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """Matrix ``(c, c)`` that makes typical differences of neighbouring pixels white."""
-    c = len(images[0])
+def whitening(images: Sequence[NDArray[np.float32]], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Matrix ``(c, c)`` that makes typical differences of neighbouring pixels white.
+
+    Parameters
+    ----------
+    images : sequence of (c, H, W)
+        No-data is NaN; differences to it do not count.
+    sigma : (c,)
+        Noise levels, so that the matrix is finite where images are constant.
+    """
     differences = np.concatenate(
-        [np.diff(image, axis=axis).reshape(c, -1) for image in images for axis in (1, 2)], axis=1
-    ).astype(np.float64)
-    shape, _ = t_shape(differences, np.finfo(np.float32).tiny * np.eye(c))
+        [np.diff(image, axis=axis).reshape(len(image), -1) for image in images for axis in (1, 2)], axis=1
+    )
+    differences = differences[:, np.isfinite(differences).all(axis=0)]
+    every = math.ceil(max(differences.shape[1], 1) / MOST_EDGES)
+    shape, _ = t_shape(differences[:, ::every].astype(np.float64), FLOOR * np.diag(sigma**2))
     return np.asarray(np.linalg.inv(np.linalg.cholesky(shape)))
 
 

@@ -9,14 +9,14 @@ down from a high level to a low one in a subspace, and both observations correct
 - A data step is the exact minimiser (`pipeline.core.gaussian`) in place of steps of Adam through the
   network and of the ARGM, whose task is to hold those on course (DiffPIR, Zhu et al. 2023).
 - One small network denoises each plane by itself (`denoiser`).
-- No noise is added between steps: the result is then the mean, and no draw, of what the prior leaves open.
+- No noise is added between steps: there is one estimate, and no draws.
 
-Nothing couples distant pixels, so a window's result does not depend on how the scene is cut.
+Nothing couples distant pixels, so a window's result does not depend on how the scene is cut, up to the
+rounding of the network's precision.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -53,7 +53,7 @@ from pipeline.settings import ArgsDiffSettings, FastBudget
 
 FIRST, LAST = 1.5, 0.3  # noise levels of the walk
 PRIOR_WEIGHT = 0.7  # of the denoised planes in a data step, over what the noise level says
-HALO = 32  # HR pixels, beyond which pixels change a result by 1e-5 of itself at most
+HALO = 32  # HR pixels, beyond which pixels change a result by 1e-5 of the largest value at most (float32)
 NETWORK = "network."  # before the names of its weights in a state
 
 
@@ -83,14 +83,13 @@ class FastArgsDiff:
         prior = prior_of(scene, pool, None, 1, seed)
         device = resolve_device(settings.device)
         bfloat16 = bfloat16_on(device, settings.precision)
-        filled = [filled_observation(part) for part in pool]
-        draw = PlaneDraw(filled, budget.denoiser_crop, budget.denoiser_batch)
         saved = Checkpoint(
             checkpoint / "denoiser.safetensors" if checkpoint else None,
             settings.checkpoint_every,
-            pair_fingerprint(filled, settings.deciding(), seed),
+            pair_fingerprint(pool, settings.deciding(), seed),
         )
         with reproducible(device, settings.threads):
+            draw = PlaneDraw(pool, budget.denoiser_crop, budget.denoiser_batch)
             build = partial(Denoiser, budget.denoiser_width)
             network = on_device(seeded_network(build, seed, "denoiser/weights"), device)
             minimise(
@@ -139,8 +138,7 @@ class FittedFastArgsDiff(FittedMethod):
         weights = {
             f"{NETWORK}{k}": v.cpu().contiguous().numpy() for k, v in self.network.state_dict().items()
         }
-        arrays = {name: np.asarray(array) for name, array in asdict(self.prior).items()}
-        return arrays | weights | {"bfloat16": np.array(self._bfloat16)}
+        return self.prior.state() | weights | {"bfloat16": np.array(self._bfloat16)}
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Walk the coefficients down the noise levels and multiply by the basis."""
