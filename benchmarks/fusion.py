@@ -56,7 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     reference, observation = scene(options.size, options.bands)
     with threadpool_limits(options.threads):
-        standard = standard_seconds(observation, options.threads)
+        standard = standard_seconds(observation, options.threads, options.repeats)
         whole_fusions(reference, observation, standard, options)
         parts_of_graph_subspace(observation, options.repeats)
 
@@ -81,14 +81,14 @@ def seconds(action: Callable[[], object]) -> float:
     return perf_counter() - start
 
 
-def standard_seconds(observation: Observation, threads: int) -> float:
-    """Training and sampling of ARGS-Diff at `standard`, from the times of a few steps."""
+def standard_seconds(observation: Observation, threads: int, repeats: int) -> float:
+    """Training and sampling of ARGS-Diff at `standard`, from the median times of a few steps."""
     budget = BUDGETS["standard"]
 
     def run(spectral: int, spatial: int, steps: int) -> float:
         few = budget.model_copy(update={"spectral_iterations": spectral, "spatial_iterations": spatial})
         settings = ArgsDiffSettings(budget=few, steps=steps, device="cpu", threads=threads)
-        return seconds(lambda: build(settings).fit(observation).fuse())
+        return median(seconds(lambda: build(settings).fit(observation).fuse()) for _ in range(repeats))
 
     run(SHORT, SHORT, SHORT)  # what is done once: kernels are chosen, memory is taken
     short = run(SHORT, SHORT, SHORT)
@@ -136,18 +136,19 @@ def whole_fusions(
 
 def parts_of_graph_subspace(observation: Observation, repeats: int) -> None:
     """Medians of its parts, times how often a fusion with eight draws needs them; and plain gradients."""
-    fitted = build(GraphSubspaceSettings()).fit(observation)
+    settings = GraphSubspaceSettings()
+    fitted = build(settings).fit(observation)
     assert isinstance(fitted, FittedGraphSubspace)
-    fusion = GraphFusion(observation, fitted.prior)
+    fusion = GraphFusion(observation, fitted.prior, settings.similar, settings.rounds)
     features = fitted.prior.features(observation.hr_msi)
     planes = fusion.solve().coefficients
     weights = fusion.weights(planes)
     quadratic = Quadratic(fusion, weights)
-    draws, rounds = 8, fusion.rounds
+    draws, rounds = settings.draws, fusion.rounds
     steps = rounds * (STEPS + 1) + draws * (DRAW_STEPS + 1)
     operator, pixels = quadratic.terms.operator, np.ascontiguousarray(planes.reshape(len(planes), -1).T)
     parts: dict[str, tuple[Callable[[], object], int]] = {
-        "graph of pixels": (lambda: pixel_graph(features, 4), 1),
+        "graph of pixels": (lambda: pixel_graph(features, settings.similar), 1),
         "weights of edges": (lambda: fusion.weights(planes), rounds),
         "matrices of classes": (lambda: Quadratic(fusion, weights), rounds),
         "sparse products": (
@@ -158,7 +159,7 @@ def parts_of_graph_subspace(observation: Observation, repeats: int) -> None:
         "preconditioner": (lambda: quadratic.preconditioner.invert(planes), steps),
         "draws": (lambda: list(quadratic.draws(1, 0)), draws),
     }
-    print("\ngraph_subspace, its parts (draws include steps)")
+    print("\ngraph_subspace, the parts of its fusion (draws include steps)")
     for name, (action, count) in parts.items():
         once = median(seconds(action) for _ in range(repeats))
         print(f"  {name:20} {once:8.4f} s x {count:4} = {once * count:6.2f} s")
