@@ -192,6 +192,23 @@ def test_no_data_spreads_no_further_than_its_pixels(observation, method):
     assert (np.isnan(cube).any(axis=0) == expected).all()
 
 
+@pytest.mark.parametrize(
+    ("ratio", "bands", "shape"),
+    [(4, 1, (32, 48)), ("10/3", 3, (40, 50)), (4, 3, (8, 12)), (3, 2, (27, 33)), (8, 3, (16, 16))],
+)
+def test_any_pair_can_be_fused(scene, ratio, bands, shape):
+    observation = simulate(
+        scene[:, : shape[0], : shape[1]],
+        spectral_response=RNG.dirichlet(np.ones(30), bands),
+        spatial_response=SpatialResponse.gaussian(ratio=ratio, fwhm=1.0),
+        snr_db=30,
+        seed=0,
+    )
+    cube = fitted(observation, FastBudget(denoiser_iterations=5, denoiser_width=8)).fuse()
+    assert cube.shape == (30, *shape)
+    assert np.isfinite(cube).all()
+
+
 def test_restored_method_fuses_the_same(observation, method):
     restored = build(settings()).restore(observation, method.state())
     assert np.array_equal(restored.fuse(), method.fuse())
