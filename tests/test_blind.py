@@ -208,6 +208,7 @@ def test_a_known_psf_serves_the_semi_blind_estimation_of_r(textile):
     assert errors[0] < errors[1] < 0.2
 
 
+@pytest.mark.slow
 def test_an_anisotropic_psf_is_found_as_a_separable_kernel(textile, shared_data):
     position = np.arange(15) - 7.0
     rows, cols = (np.exp(-0.5 * (position / s) ** 2) for s in (2.0, 3.0))

@@ -333,6 +333,7 @@ def jasper_ridge(shared_data, monkeypatch, blur: SpatialResponse) -> tuple[np.nd
     return scene.data, simulate(scene.data, spectral_response=srf, spatial_response=blur)
 
 
+@pytest.mark.slow
 def test_blind_mode_recovers_the_responses_of_a_real_scene(shared_data, monkeypatch):
     blur = SpatialResponse.gaussian(ratio=4, fwhm=0.8)
     _, pair = jasper_ridge(shared_data, monkeypatch, blur)
