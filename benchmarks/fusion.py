@@ -135,7 +135,7 @@ def whole_fusions(
 
 
 def parts_of_graph_subspace(observation: Observation, repeats: int) -> None:
-    """Medians of its parts, times how often a fusion with eight draws needs them; and plain gradients."""
+    """Medians of its parts, times how often a fusion with its draws needs them; and plain gradients."""
     settings = GraphSubspaceSettings()
     fitted = build(settings).fit(observation)
     assert isinstance(fitted, FittedGraphSubspace)
@@ -167,21 +167,20 @@ def parts_of_graph_subspace(observation: Observation, repeats: int) -> None:
     print(f"  conjugate gradients: {plain} plain steps reach what {STEPS} preconditioned do")
 
 
-def plain_steps(quadratic: Quadratic, most: int = 2000) -> int:
+def plain_steps(quadratic: Quadratic) -> int:
     """Steps of unpreconditioned conjugate gradients from zero to the residual of `STEPS` preconditioned."""
     rhs = quadratic.fusion.rhs
     reached = quadratic.minimise(rhs, np.zeros_like(rhs), STEPS)
     goal = float(np.linalg.norm(rhs - quadratic.apply(reached)))
     residual, direction = rhs.copy(), rhs.copy()
-    power = float(np.vdot(residual, residual))
-    for step in range(1, most + 1):
+    power, steps = float(np.vdot(residual, residual)), 0
+    while power**0.5 > goal:
         image = quadratic.apply(direction)
         residual -= power / float(np.vdot(direction, image)) * image
         power, previous = float(np.vdot(residual, residual)), power
-        if power**0.5 <= goal:
-            return step
         direction = residual + power / previous * direction
-    return most
+        steps += 1
+    return steps
 
 
 if __name__ == "__main__":

@@ -69,17 +69,9 @@ def run(size: int, arguments: argparse.Namespace) -> dict[str, dict[str, float]]
     for part in ("Snakefile", "workflow", "config", "envs", "src"):
         if not (folder / part).exists():
             (folder / part).symlink_to(ROOT / part)
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--cores",
-        str(arguments.cores),
-        "--configfile",
-        config.name,
-    ]
+    options = ["--cores", str(arguments.cores), "--configfile", config.name, "--quiet", "all"]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run([*command, "--quiet", "all"], check=True, cwd=folder, env=environment)
+    subprocess.run([sys.executable, "-m", "snakemake", *options], check=True, cwd=folder, env=environment)
     results = folder / "results" / f"large_{size}"
     measured = {step: _measured(folder, f"large_{size}", step, size * size / 1e6) for step in STEPS}
     (product,) = results.rglob("fused.zarr")
@@ -97,9 +89,7 @@ def compare_untiled(method: str, scene: Path, tiled: Path) -> None:
     """Print how the cube of the whole scene at once compares with the tiled one."""
     label = tiled.parent
     observed = read_scene(label.parent / "observation.zarr", label.parent / "estimate.zarr")
-    # without draws: they add a standard deviation and do not change the cube
-    settings = settings_of(method)(**({"draws": 0} if method == "graph_subspace" else {}))
-    cube = build(settings).fit(observed).fuse()
+    cube = build(settings_of(method)()).fit(observed).fuse()
     reference = variable_of(read_store(scene / "reference.zarr"), "reference")
     psnr = evaluate(reference, cube, ratio=4)["psnr"]
     pieces = variable_of(read_store(tiled), "fused")

@@ -17,12 +17,13 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.gaussian import coefficient_noise, coefficients_of
+from pipeline.core.gaussian import coefficients_of
 from pipeline.core.graph_fusion import GraphFusion, Solution
 from pipeline.core.graph_prior import GraphPrior
 from pipeline.core.level_below import one_level_down, prior_below
 from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
 from pipeline.core.observation import Observation
+from pipeline.core.subspace import coefficient_noise
 from pipeline.core.window import Window
 
 Array = NDArray[np.float64]

@@ -18,7 +18,7 @@ from scipy.linalg import eigh
 
 from pipeline.core.observation import Observation
 from pipeline.core.spatial import SpatialOperator
-from pipeline.core.subspace import Subspace
+from pipeline.core.subspace import Subspace, coefficient_precision
 
 ITERATIONS = 200  # at most, for responses that are not separable
 TOLERANCE = 1e-9  # relative residual at which they are solved
@@ -180,16 +180,6 @@ def fuse_gaussian(
     (d, H, W) float64
     """
     return GaussianFusion(data_terms(observation, basis), precision).solve(mean)
-
-
-def coefficient_precision(basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``E Sh^-1 E^T`` ``(d, d)``: what a spectrum with noise of given levels says of its coefficients."""
-    return np.asarray((basis / sigma**2) @ basis.T)
-
-
-def coefficient_noise(basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Covariance ``(d, d)`` of the noise of least-squares coefficients on a basis ``(d, C)``."""
-    return np.asarray(np.linalg.inv(coefficient_precision(basis, sigma)))
 
 
 def coefficients_of(observation: Observation, basis: NDArray[np.float64]) -> NDArray[np.float64]:

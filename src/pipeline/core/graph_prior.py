@@ -22,11 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
-from pipeline.core.gaussian import coefficient_noise
 from pipeline.core.nodata import coupled_pixels, fill_nearest, missing_pixels
 from pipeline.core.observation import Observation
 from pipeline.core.pixel_graph import grid_edges
-from pipeline.core.subspace import Subspace
+from pipeline.core.subspace import Subspace, coefficient_noise
 
 Array = NDArray[np.float64]
 

@@ -45,8 +45,7 @@ class Subspace:
     @classmethod
     def of(cls, basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> Subspace:
         """That of any basis of full rank, for bands with noise of given levels."""
-        weighted = basis / sigma**2
-        return cls(basis, np.asarray(np.linalg.solve(weighted @ basis.T, weighted)))
+        return cls(basis, np.asarray(np.linalg.solve(coefficient_precision(basis, sigma), basis / sigma**2)))
 
     def coefficients(self, image: Image) -> Coefficients:
         """The coefficients of an image, projected when they are read."""
@@ -68,6 +67,16 @@ class Coefficients:
     def __getitem__(self, key: Any) -> NDArray[np.float64]:
         """The coefficients of a window, given by three slices of which the first is whole."""
         return np.tensordot(self.projection, np.asarray(self.image[key], np.float64), axes=1)
+
+
+def coefficient_precision(basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``E Sh^-1 E^T`` ``(d, d)``: what a spectrum with noise of given levels says of its coefficients."""
+    return np.asarray((basis / sigma**2) @ basis.T)
+
+
+def coefficient_noise(basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Covariance ``(d, d)`` of the noise of least-squares coefficients on a basis ``(d, C)``."""
+    return np.asarray(np.linalg.inv(coefficient_precision(basis, sigma)))
 
 
 def resolve_dimension(d: int | None, scene: ObservedScene) -> int:
