@@ -13,7 +13,7 @@ from pipeline.core.graph_fusion import GraphFusion, Quadratic
 from pipeline.core.graph_prior import GraphPrior, class_precision, joined, nearest, sample_of, t_shape
 from pipeline.core.level_below import one_level_down, prior_below
 from pipeline.core.observation import Observation
-from pipeline.core.pixel_graph import REACH, pixel_graph
+from pipeline.core.pixel_graph import REACH, pixel_graph, quieted
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
 from pipeline.core.subspace import fit_subspace
@@ -54,6 +54,31 @@ def test_no_pixels_further_than_the_reach_are_tied():
     features[0, 0] = np.arange(3 * REACH) % (2 * REACH)  # equal values lie twice the reach apart
     graph = pixel_graph(features * 100, similar=2)
     assert np.abs(graph.first - graph.second).max() <= REACH
+
+
+def test_pixels_are_not_alike_for_their_noise():
+    """Of two flat halves: noise of tied pixels would be the same, if it were left in."""
+    scene = np.zeros((2, 32, 32))
+    scene[:, :, 16:] = 1
+    sigma = np.array([0.1, 0.05])
+    noise = sigma[:, None, None] * RNG.standard_normal(scene.shape)
+    share = []
+    for image in (scene + noise, quieted(scene + noise, sigma)):
+        graph = pixel_graph(image, similar=3)
+        tied = slice(graph.slots[2].start, None)
+        first, second = (noise.reshape(2, -1)[:, ends[tied]] for ends in (graph.first, graph.second))
+        share.append(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+        assert (scene[0].flat[graph.first[tied]] == scene[0].flat[graph.second[tied]]).all()
+    assert share[0] > 0.7
+    assert abs(share[1]) < 0.3
+
+
+def test_what_stands_out_of_the_noise_stays():
+    image = RNG.random((2, 6, 7)).astype(np.float32)
+    assert np.allclose(quieted(image, np.zeros(2)), image)
+    assert np.abs(quieted(image, np.full(2, 0.02)) - image).max() < 0.02
+    assert np.ptp(quieted(image, np.full(2, 10.0))[:, 2:4, 2:4]) < np.ptp(image[:, 1:5, 1:5])
+    assert np.array_equal(quieted(np.ones((1, 4, 4)), np.zeros(1)), np.ones((1, 4, 4)))
 
 
 def test_incidence_and_laplacian_are_those_of_the_differences():

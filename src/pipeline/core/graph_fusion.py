@@ -29,7 +29,7 @@ from pipeline.core.gaussian import DataTerms, GaussianFusion, data_terms
 from pipeline.core.graph_prior import GraphPrior
 from pipeline.core.noise import standard_normal
 from pipeline.core.observation import Observation, Progress, no_progress
-from pipeline.core.pixel_graph import pixel_graph
+from pipeline.core.pixel_graph import pixel_graph, quieted
 from pipeline.core.spatial import SpatialOperator, SpatialResponse, upsample
 
 Array = NDArray[np.float64]
@@ -60,7 +60,7 @@ class GraphFusion:
     ) -> None:
         self.observation, self.prior, self.rounds = observation, prior, rounds
         self.terms = misfit_terms(observation, prior)
-        features = prior.features(observation.hr_msi)
+        features = prior.features(quieted(observation.hr_msi, observation.sigma_msi))
         self.graph = pixel_graph(features, similar)
         spectra = features.reshape(len(features), -1)
         self.classes = prior.classes((spectra[:, self.graph.first] + spectra[:, self.graph.second]) / 2)

@@ -20,7 +20,7 @@ from pipeline.core.graph_fusion import GraphFusion, Solution
 from pipeline.core.graph_prior import GraphPrior
 from pipeline.core.nodata import filled_observation, mark_nodata
 from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.pixel_graph import REACH
+from pipeline.core.pixel_graph import QUIETED_REACH, REACH
 from pipeline.core.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, Fused, State
@@ -46,7 +46,7 @@ class GraphSubspace:
         As far as with a total variation prior (see `pipeline.methods.hysure`), and as far again as pixels
         are tied for their likeness.
         """
-        return 2 * response.support_lr + 6 + ceil(REACH / response.ratio)
+        return 2 * response.support_lr + 6 + ceil((REACH + QUIETED_REACH) / response.ratio)
 
     def fit(
         self,
