@@ -4,8 +4,8 @@ Its base is the spread of draws from the posterior. A posterior is as good as it
 the test one level down, where the truth is known without a reference: both images are degraded once more,
 fused with a prior that is learned there, and compared with the LR-HSI. A factor per band then makes the
 intervals there cover what they should. What the LR-HSI holds outside of the subspace, noise aside, is
-added as if it were white on the fine grid: H averages away most of what is. So is what bands differ by in
-sharpness, which shows at edges of the fine grid alone.
+added as if it were white on the fine grid: H averages away most of what is. So is what is white there
+within the subspace (`pipeline.core.nugget`), of which one level down shows too little.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pipeline.core.graph_fusion import GraphFusion, Solution
 from pipeline.core.graph_prior import GraphPrior
 from pipeline.core.level_below import one_level_down, prior_below
 from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
+from pipeline.core.nugget import nugget
 from pipeline.core.observation import Observation
-from pipeline.core.sharpness import laplacian, relative_blur
 from pipeline.core.subspace import coefficient_noise
 from pipeline.core.window import Window
 
@@ -43,23 +43,18 @@ class Spread:
     Attributes
     ----------
     factor : (C,)
-    outside : (C,)
-        Standard deviation of what lies outside of the subspace.
-    blur : (C,)
-        What each band's Laplacian is multiplied by to tell how far it is off (`pipeline.core.sharpness`).
+    white : (C,)
+        Standard deviation of what is white on the HR grid, outside of the subspace and within.
     """
 
     factor: Array
-    outside: Array
-    blur: Array
+    white: Array
 
     def deviation(self, solution: Solution, basis: Array, draws: int, seed: int, inner: Window) -> Array:
         """Standard deviation ``(C, height, width)`` around a window of a solution, from so many draws."""
         variance = posterior_variance(solution, basis, draws, seed, inner)
         variance *= self.factor[:, None, None] ** 2
-        variance += self.outside[:, None, None] ** 2
-        edges = laplacian(solution.coefficients)[:, *inner.slices]
-        variance += np.square(np.tensordot((basis * self.blur).T, edges, axes=1))
+        variance += self.white[:, None, None] ** 2
         return np.sqrt(variance)
 
 
@@ -102,8 +97,9 @@ def learn_spread(
     sigma = parts[0].sigma_hsi
     gain = parts[0].spatial_response.noise_gain(*parts[0].hr_shape)
     residuals = np.concatenate([outside(part, basis) for part in parts], axis=1)
-    left_out = excess_power(residuals, sigma**2 - noise_in_subspace(basis, sigma))
-    return Spread(factor, np.sqrt(left_out / gain), relative_blur(parts, basis))
+    noise = noise_in_subspace(basis, sigma)
+    left_out = excess_power(residuals, sigma**2 - noise) / gain
+    return Spread(factor, np.sqrt(left_out + nugget(parts, basis, noise)))
 
 
 def tested(

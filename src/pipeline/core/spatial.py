@@ -195,19 +195,23 @@ class SpatialResponse:
         window = Window(top, top + rows[0].shape[1], left, left + cols[0].shape[1])
         return SpatialOperator(rows, cols), window
 
-    def noise_gain(self, height: int, width: int) -> float:
-        """Mean over LR pixels of the variance of H applied to white noise of unit variance."""
+    def noise_gain(self, height: int, width: int, apart: tuple[int, int] = (0, 0)) -> float:
+        """Mean over LR pixels of the variance of H applied to white noise of unit variance.
+
+        With `apart`, so many LR pixels down and to the right, the covariance of two pixels; zero if there
+        are no two.
+        """
         terms = len(self._profiles())
 
-        def products(size: int, columns: bool) -> NDArray[np.float64]:
-            total = np.zeros((terms, terms))
-            for start in range(0, self.lr_size(size), ROWS_AT_ONCE):
-                rows = np.arange(start, min(start + ROWS_AT_ONCE, self.lr_size(size)))
-                factors, _ = self._rows(size, rows, columns)
-                total += np.einsum("aij,bij->ab", np.stack(factors), np.stack(factors))
-            return total / self.lr_size(size)
+        def products(size: int, lag: int, columns: bool) -> NDArray[np.float64]:
+            total, pairs = np.zeros((terms, terms)), self.lr_size(size) - lag
+            for start in range(0, pairs, ROWS_AT_ONCE):
+                count = min(ROWS_AT_ONCE, pairs - start)
+                rows = np.stack(self._rows(size, np.arange(start, start + count + lag), columns)[0])
+                total += np.einsum("aij,bij->ab", rows[:, :count], rows[:, lag:])
+            return total / max(pairs, 1)
 
-        return float(np.sum(products(height, False) * products(width, True)))
+        return float(np.sum(products(height, apart[0], False) * products(width, apart[1], True)))
 
     @cached_property
     def support_lr(self) -> int:
