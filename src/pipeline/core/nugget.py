@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 SIDE = 8  # LR pixels, of the squares over which the standard error is taken
 FEWEST_SQUARES = 4
 SIGNIFICANT = 2.0  # standard errors
+LEAST_SEEN = 2.0  # power of the differences of H(Y) in units of its noise's
 LARGEST_OVERLAP = 0.25  # of what LR pixels see in common, as the correlation of H of white noise
 
 
@@ -55,7 +56,7 @@ def nugget(parts: Sequence[Observation], basis: Array, noise: Array) -> Array:
     if number < FEWEST_SQUARES:
         return np.zeros(basis.shape[1])
     one, two = (
-        _semivariances(Squares(*(moment[filled] for moment in at)), gain, parts[0].sigma_msi) - noise
+        _semivariances(Squares(*(sums[filled] for sums in at)), gain * parts[0].sigma_msi ** 2) - noise
         for at, gain in zip(squares, gains, strict=True)
     )
     found = (2 * one - two) / (2 * gains[0] - gains[1])
@@ -113,17 +114,24 @@ def _squares(parts: Sequence[Observation], basis: Array, lag: int) -> Squares:
     return Squares(*(np.array(sums, np.float64) for sums in zip(*found, strict=True)))
 
 
-def _semivariances(squares: Squares, gain: float, sigma_msi: Array) -> Array:
-    """Of what the regression on H(Y) leaves, the HR-MSI's noise aside: ``(1 + s, C)``.
+def _semivariances(squares: Squares, of_msi: Array) -> Array:
+    """Of what the regression on H(Y) leaves, given the semivariances ``(c,)`` of its noise: ``(1 + s, C)``.
 
     First that of all squares, then without one after another.
     """
-    linear = np.linalg.lstsq(squares.known.sum(axis=0), squares.cross.sum(axis=0), rcond=None)[0]
+    linear = _regression(squares, of_msi)
     left = squares.power - 2 * np.einsum("cb,scb->sb", linear, squares.cross)
     left += np.einsum("cb,sce,eb->sb", linear, squares.known, linear, optimize=True)
     left, pairs = (_all_and_without_each(sums) for sums in (left, squares.pairs[:, None]))
-    of_msi = gain * np.square(linear * np.asarray(sigma_msi)[:, None]).sum(axis=0)
-    return np.asarray(left / (pairs - len(linear)) / 2 - of_msi)
+    return np.asarray(left / (pairs - len(linear)) / 2 - of_msi @ np.square(linear))
+
+
+def _regression(squares: Squares, of_msi: Array) -> Array:
+    """Coefficients ``(c, C)`` on H(Y) without its noise (Fuller 1987), where it stands out of that."""
+    scale = np.sqrt(2 * squares.pairs.sum() * of_msi) + np.finfo(np.float64).tiny
+    power, directions = np.linalg.eigh(squares.known.sum(axis=0) / np.outer(scale, scale))
+    seen = directions[:, power > LEAST_SEEN] / scale[:, None]
+    return np.asarray(seen / (power[power > LEAST_SEEN] - 1) @ seen.T @ squares.cross.sum(axis=0))
 
 
 def _all_and_without_each(sums: Array) -> Array:
