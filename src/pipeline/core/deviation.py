@@ -99,7 +99,8 @@ def learn_spread(
     residuals = np.concatenate([outside(part, basis) for part in parts], axis=1)
     noise = noise_in_subspace(basis, sigma)
     left_out = excess_power(residuals, sigma**2 - noise) / gain
-    return Spread(factor, np.sqrt(left_out + nugget(parts, basis, noise)))
+    of_model = prior.misfit * np.square(basis).sum(axis=0)
+    return Spread(factor, np.sqrt(left_out + nugget(parts, basis, noise + of_model)))
 
 
 def tested(
