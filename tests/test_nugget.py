@@ -1,10 +1,12 @@
 """What is white on the fine grid and unseen by the HR-MSI, and what the standard deviation makes of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pipeline.core.deviation import noise_in_subspace
+from pipeline.core.deviation import learn_spread, noise_in_subspace
 from pipeline.core.nugget import FEWEST_SQUARES, SIDE, _near, nugget, semivariance_gain
 from pipeline.core.observation import Observation
 from pipeline.core.reliability import reliability
@@ -67,18 +69,32 @@ def test_noise_that_is_told_is_none(snr_db: float) -> None:
     assert (np.sqrt(nugget_of(pair)) < error).all()  # which is what noise does to a fused cube
 
 
-def test_white_is_what_h_leaves_of_white_noise():
-    blurred = BICUBIC.operator(48, 40).forward(np.random.default_rng(1).standard_normal((4000, 48, 40)))
+@pytest.mark.parametrize(
+    "response", [BICUBIC, SpatialResponse.from_psf([[0, 1, 3], [2, 4, 1], [1, 0, 0]], ratio=2)], ids=str
+)
+def test_white_is_what_h_leaves_of_white_noise(response: SpatialResponse) -> None:
+    blurred = response.operator(48, 40).forward(np.random.default_rng(1).standard_normal((2000, 48, 40)))
     for lag in (1, 2):
         down, right = blurred[:, lag:] - blurred[:, :-lag], blurred[..., lag:] - blurred[..., :-lag]
         half = (np.square(down).mean() + np.square(right).mean()) / 4
-        assert semivariance_gain(BICUBIC, (48, 40), lag) == pytest.approx(half, rel=0.02)
-    assert semivariance_gain(BICUBIC, (48, 40), 12) == pytest.approx(BICUBIC.noise_gain(48, 40))
+        assert semivariance_gain(response, (48, 40), lag) == pytest.approx(half, rel=0.02)
+    assert semivariance_gain(response, (48, 40), 99) == pytest.approx(response.noise_gain(48, 40))
 
 
 @pytest.mark.parametrize(("fwhm", "lag"), [(0.5, 1), (1.0, 1), (1.5, 2), (3.0, 3)])
 def test_wide_responses_are_asked_farther_apart(fwhm: float, lag: int) -> None:
     assert _near(SpatialResponse.gaussian(ratio=4, fwhm=fwhm), (128, 128)) == lag
+
+
+def test_what_the_prior_takes_for_model_errors_is_not_counted_again():
+    pair = observed(scene_of(160))
+    fitted = build(GraphSubspaceSettings(draws=0)).fit(pair)
+    once, again = (
+        learn_spread([pair], fitted.method.fusion, prior, classes=2, draws=2, seed=0)
+        for prior in (fitted.prior, replace(fitted.prior, misfit=1.0))
+    )
+    assert (once.white[:GRAINY] > 0.9 * GRAIN).all()
+    assert (again.white[:GRAINY] < 0.5 * GRAIN).all()
 
 
 def test_parts_say_the_same_in_any_order():
