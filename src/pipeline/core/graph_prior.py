@@ -224,14 +224,21 @@ def misfit(
     sigma_hsi: Array,
     degraded_noise: Array,
 ) -> float:
-    """Variance of the model's errors in each coefficient, from ``H(Y) - R X``; the median over MSI bands."""
+    """Variance of the model's errors in each coefficient, from ``H(Y) - R X``; the median over MSI bands.
+
+    What of it is linear in the coefficients speaks of R, not of H, and is left out.
+    """
     seen = basis @ spectral_response.T
     power = np.square(seen).sum(axis=0)
-    if not (sample.coupled.any() and power.all()):  # nothing to compare, or an MSI band blind to the basis
+    pixels = np.count_nonzero(sample.coupled)
+    terms = len(basis) + 1
+    if not (pixels > terms and power.all()):  # nothing to compare, or an MSI band blind to the basis
         return 0.0
-    coefficients = whitening @ sample.coefficients[:, sample.coupled]
-    difference = sample.degraded[:, sample.coupled] - seen.T @ coefficients
+    known = np.ones((terms, pixels))
+    known[1:] = whitening @ sample.coefficients[:, sample.coupled]
+    difference = sample.degraded[:, sample.coupled] - seen.T @ known[1:]
+    difference -= np.linalg.lstsq(known.T, difference.T, rcond=None)[0].T @ known
     noise = coefficient_noise(basis, sigma_hsi)
     explained = degraded_noise + np.einsum("dc,de,ec->c", seen, noise, seen)
-    unexplained = np.square(difference).mean(axis=1) - explained
+    unexplained = np.square(difference).sum(axis=1) / (pixels - terms) - explained
     return max(0.0, float(np.median(unexplained / power)))
