@@ -239,6 +239,7 @@ def misfit(
     difference = sample.degraded[:, sample.coupled] - seen.T @ known[1:]
     difference -= np.linalg.lstsq(known.T, difference.T, rcond=None)[0].T @ known
     noise = coefficient_noise(basis, sigma_hsi)
+    noise -= noise @ np.linalg.pinv(np.atleast_2d(np.cov(known[1:]))) @ noise  # which the regression takes
     explained = degraded_noise + np.einsum("dc,de,ec->c", seen, noise, seen)
     unexplained = np.square(difference).sum(axis=1) / (pixels - terms) - explained
     return max(0.0, float(np.median(unexplained / power)))

@@ -44,7 +44,7 @@ class GraphSubspace:
         """Where the solution's dependence on the images has died away.
 
         As far as with a total variation prior (see `pipeline.methods.hysure`), and as far again as pixels
-        are tied for their likeness.
+        are tied for their likeness and quieted.
         """
         return 2 * response.support_lr + 6 + ceil((REACH + QUIETED_REACH) / response.ratio)
 
@@ -72,7 +72,7 @@ class GraphSubspace:
             if (spread.factor == 1).all():
                 log.warning(
                     "graph_subspace: the images are too small to test the standard deviation one level down; "
-                    "it is that of the posterior, which is mostly too small"
+                    "it is mostly too small"
                 )
         return FittedGraphSubspace(scene, self, prior, spread, seed)
 
