@@ -117,8 +117,8 @@ def test_misfit_tells_a_wrong_psf_from_noise(landscape, landscape_srf):
     true = SpatialResponse.gaussian(ratio=4, fwhm=1.0)
     pair = simulate(landscape.data, spectral_response=landscape_srf, spatial_response=true)
     wrong = replace(pair, spatial_response=SpatialResponse.gaussian(ratio=4, fwhm=1.4))
-    assert fitted(pair, draws=0).prior.misfit < 0.005
-    assert fitted(wrong, draws=0).prior.misfit > 0.01
+    assert fitted(pair, draws=0).prior.misfit < 0.001
+    assert fitted(wrong, draws=0).prior.misfit > 0.005
     assert fitted(wrong, draws=0, misfit=False).prior.misfit == 0
 
 

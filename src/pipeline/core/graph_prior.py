@@ -34,6 +34,7 @@ ROUNDS = 10  # of its estimation
 FLOOR = 1e-6  # share of the noise, and of the mean variance, that every direction has at least
 MOST_EDGES = 2**18
 CLASS_ROUNDS = 30
+SIGNIFICANT = 2.0  # standard errors of a variance
 OWN_DIFFERENCES = 1.0  # differences per coefficient that count as much as what all classes share
 
 
@@ -226,7 +227,8 @@ def misfit(
 ) -> float:
     """Variance of the model's errors in each coefficient, from ``H(Y) - R X``; the median over MSI bands.
 
-    What of it is linear in the coefficients speaks of R, not of H, and is left out.
+    What of it is linear in the coefficients speaks of R, not of H, and is left out; what is left counts as
+    far as it exceeds two standard errors.
     """
     seen = basis @ spectral_response.T
     power = np.square(seen).sum(axis=0)
@@ -241,5 +243,6 @@ def misfit(
     noise = coefficient_noise(basis, sigma_hsi)
     noise -= noise @ np.linalg.pinv(np.atleast_2d(np.cov(known[1:]))) @ noise  # which the regression takes
     explained = degraded_noise + np.einsum("dc,de,ec->c", seen, noise, seen)
-    unexplained = np.square(difference).sum(axis=1) / (pixels - terms) - explained
+    found = np.square(difference).sum(axis=1) / (pixels - terms)
+    unexplained = found * (1 - SIGNIFICANT * np.sqrt(2 / (pixels - terms))) - explained
     return max(0.0, float(np.median(unexplained / power)))
