@@ -21,6 +21,7 @@ from pipeline.core.window import Window
 from pipeline.data.synthetic import synthetic_scene
 from pipeline.methods import build, pool
 from pipeline.methods.graph_subspace import FittedGraphSubspace
+from pipeline.methods.pair_prior import prior_of
 from pipeline.scenes import SyntheticSource
 from pipeline.settings import GaussianSubspaceSettings, GraphSubspaceSettings
 from scores import psnr
@@ -422,6 +423,13 @@ def large_observation() -> Observation:
         snr_db=35,
         seed=1,
     )
+
+
+def test_misfit_is_that_of_the_scene_however_it_is_cut(large_observation):
+    """At the borders of parts H(Y) is not that of the scene."""
+    parts = [large_observation.crop(window) for window in large_observation.whole.split(40)]
+    assert prior_of(large_observation, [large_observation], None, 3, 0).misfit < 1e-4
+    assert prior_of(large_observation, parts, None, 3, 0).misfit < 1e-4
 
 
 def test_level_below_starts_at_an_offset(observation_of_landscape):

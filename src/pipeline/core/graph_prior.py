@@ -26,6 +26,7 @@ from pipeline.core.nodata import coupled_pixels, fill_nearest, missing_pixels
 from pipeline.core.observation import Observation
 from pipeline.core.pixel_graph import grid_edges
 from pipeline.core.subspace import Subspace, coefficient_noise
+from pipeline.core.window import Window
 
 Array = NDArray[np.float64]
 
@@ -98,7 +99,7 @@ class Sample:
     degraded : (c, n)
         H(Y) at the same pixels, Y's gaps filled.
     coupled : (n,) bool
-        Which of them see no gap of Y.
+        Which of them see no gap of Y, nor beyond the part.
     edges : (2, m)
         Neighbours among them.
     """
@@ -109,9 +110,14 @@ class Sample:
     edges: NDArray[np.intp]
 
 
-def sample_of(part: Observation, subspace: Subspace) -> Sample:
-    """The LR pixels of a part of the scene that the LR-HSI holds."""
+def sample_of(part: Observation, subspace: Subspace, inside: Window | None = None) -> Sample:
+    """The LR pixels of a part of the scene that the LR-HSI holds; coupled are those `inside` alone."""
     degraded = part.operator.forward(fill_nearest(part.hr_msi).astype(np.float64))
+    coupled = coupled_pixels(part)
+    if inside is not None:
+        within = np.zeros_like(coupled)
+        within[inside.slices] = True
+        coupled &= within
     valid = ~missing_pixels(part.lr_hsi).ravel()
     edges = np.concatenate(grid_edges(part.lr_shape), axis=1)
     number = np.cumsum(valid) - 1
@@ -119,7 +125,7 @@ def sample_of(part: Observation, subspace: Subspace) -> Sample:
     return Sample(
         coefficients.reshape(len(coefficients), -1)[:, valid],
         degraded.reshape(len(degraded), -1)[:, valid],
-        coupled_pixels(part).ravel()[valid],
+        coupled.ravel()[valid],
         number[edges[:, valid[edges].all(axis=0)]],
     )
 

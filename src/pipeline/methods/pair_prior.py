@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.core.graph_prior import GraphPrior, joined, learn_prior, sample_of
+from pipeline.core.graph_prior import GraphPrior, Sample, joined, learn_prior, sample_of
 from pipeline.core.noise import philox_key
 from pipeline.core.observation import Observation, ObservedScene
-from pipeline.core.subspace import fit_subspace, resolve_dimension, signal_dimension
+from pipeline.core.subspace import Subspace, fit_subspace, resolve_dimension, signal_dimension
+from pipeline.methods.pool import seeing_only
 
 MOST_DIMENSIONS = 30
 
@@ -33,7 +34,7 @@ def prior_of(
     """
     subspace = fit_subspace(scene.lr_hsi, scene.sigma_hsi, dimension(scene, d))
     return learn_prior(
-        joined([sample_of(part, subspace) for part in pool]),
+        joined([_sample(scene, part, subspace) for part in pool]),
         subspace.basis,
         scene.spectral_response,
         scene.sigma_hsi,
@@ -41,6 +42,12 @@ def prior_of(
         classes,
         np.random.Generator(np.random.Philox(key=philox_key(seed, "graph_subspace/classes"))),
     )
+
+
+def _sample(scene: ObservedScene, part: Observation, subspace: Subspace) -> Sample:
+    """What a part tells; LR pixels that see beyond it do not tell how far both images agree."""
+    own = scene.window_of(part)
+    return sample_of(part, subspace, seeing_only(scene, own).relative_to(scene.lr_window(own)))
 
 
 def dimension(scene: ObservedScene, d: int | None) -> int:
