@@ -5,33 +5,33 @@ no method can tell where it is. H averages nearly all of it away, so that LR pix
 and what they differ by for other reasons mostly grows with their distance. The LR-HSI's variogram (Matheron
 1963) tells the two apart: it is extrapolated to a distance of zero, beside what H does to white noise.
 
-Structure finer than an LR pixel that the HR-MSI does not show at all cannot be told from what is white,
-although H leaves more of it. So that little of it is not taken for much that is white, H is not believed
-to average more than a bicubic kernel of ratio 4 does.
+Structure finer than an LR pixel looks the same there, although H leaves more of it. How much of what the
+bands do not share is white at all is seen in the HR-MSI, where its bands differ from each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.gaussian import coefficients_of
-from pipeline.core.nodata import coupled_pixels, fill_nearest
+from pipeline.core.nodata import coupled_pixels, fill_nearest, missing_pixels
 from pipeline.core.observation import Observation
 from pipeline.core.spatial import SpatialResponse
-from pipeline.core.window import Window
 
 Array = NDArray[np.float64]
+Image = tuple[Array, NDArray[np.bool_]]
+"""Bands ``(n, height, width)``, and which pixels ``(height, width)`` count."""
 
-SIDE = 8  # LR pixels, of the squares over which the standard error is taken
-FEWEST_SQUARES = 4
-SIGNIFICANT = 2.0  # standard errors
+FEWEST_PAIRS = 64
 LEAST_SEEN = 2.0  # power of the differences of H(Y) in units of its noise's
+LEAST_CONTRAST = 0.1  # share of what the HR-MSI's bands differ by that is no noise
 LARGEST_OVERLAP = 0.25  # of what LR pixels see in common, as the correlation of H of white noise
 LEAST_GAIN = 0.0265  # of white variance, to the intercept of the variogram: bicubic, ratio 4
+WIDE = 256  # LR pixels, of an image whose borders hardly count
 
 
 def nugget(parts: Sequence[Observation], basis: Array, noise: Array) -> Array:
@@ -41,8 +41,9 @@ def nugget(parts: Sequence[Observation], basis: Array, noise: Array) -> Array:
 
         gamma(h) = noise + nugget * gain(h) + slope * h
 
-    It is credited with what exceeds two of its standard errors, by the jackknife over squares of LR pixels
-    with the coefficients of the regression held; with fewer than four squares it is zero.
+    times the share of the HR-MSI's contrasts that is white. H is not believed to average more than a bicubic
+    kernel of ratio 4, below which little that is not white would be taken for much that is. Zero where there
+    are few pairs of LR pixels, or the HR-MSI's bands differ by noise alone.
 
     Parameters
     ----------
@@ -52,66 +53,69 @@ def nugget(parts: Sequence[Observation], basis: Array, noise: Array) -> Array:
     noise : (C,)
         Variance, within the subspace, of the LR-HSI's noise and of the model's errors.
     """
-    response, shape = parts[0].spatial_response, parts[0].hr_shape
-    near = _near(response, shape)
-    lags = near, 2 * near
-    gains = [semivariance_gain(response, shape, lag) for lag in lags]
+    response, sigma_msi = parts[0].spatial_response, parts[0].sigma_msi
+    near = _near(response)
+    gains = [semivariance_gain(response, lag) for lag in (near, 2 * near)]
     images = [_images(part, basis) for part in parts]
-    squares = [_squares(images, parts[0].hr_msi.shape[0], lag) for lag in lags]
-    filled = (squares[0].pairs > 0) & (squares[1].pairs > 0)
-    number = np.count_nonzero(filled)
-    if number < FEWEST_SQUARES:
+    found = [semivariances(images, lag) for lag in (near, 2 * near)]
+    if min(pairs for _, pairs in found) < FEWEST_PAIRS:
         return np.zeros(basis.shape[1])
     one, two = (
-        _semivariances(Squares(*(sums[filled] for sums in at)), gain * parts[0].sigma_msi ** 2) - noise
-        for at, gain in zip(squares, gains, strict=True)
+        _left_by_regression(matrix, gain * sigma_msi**2) - noise
+        for (matrix, _), gain in zip(found, gains, strict=True)
     )
-    found = (2 * one - two) / max(2 * gains[0] - gains[1], LEAST_GAIN)
-    error = np.sqrt((number - 1) * found[1:].var(axis=0))
-    return np.maximum(found[0] - SIGNIFICANT * error, 0)
+    intercept = (2 * one - two) / max(2 * gains[0] - gains[1], LEAST_GAIN)
+    msi = [(part.hr_msi.astype(np.float64), ~missing_pixels(part.hr_msi)) for part in parts]
+    share = white_share(msi, sigma_msi, max(2, round(near * response.ratio)))
+    return np.asarray(share * np.maximum(intercept, 0))
 
 
-def semivariance_gain(response: SpatialResponse, hr_shape: tuple[int, int], lag: int) -> float:
-    """Half the mean square of the difference of H of unit white noise, so many LR pixels apart."""
-    height, width = (response.lr_size(size) for size in hr_shape)
-    down, right = max(height - lag, 0) * width, height * max(width - lag, 0)
-    covariance = down * response.noise_gain(*hr_shape, (lag, 0))
-    covariance += right * response.noise_gain(*hr_shape, (0, lag))
-    return response.noise_gain(*hr_shape) - covariance / max(down + right, 1)
+def white_share(images: Sequence[Image], sigma: Array, far: int) -> float:
+    """How much of what the bands of images differ by is there at a distance of one pixel already.
+
+    Semivariance at one pixel over that at `far` of them, noise aside, of what is left of each band after
+    a regression on the others; all bands together.
+    """
+    (near, _), (away, _) = semivariances(images, 1), semivariances(images, far)
+    weights = np.linalg.pinv(away)  # row j: band j less what the others say of it
+    power = np.maximum(np.diag(weights), np.finfo(np.float64).tiny)
+    at_one, at_far = (
+        float(np.mean(np.diag(weights @ (matrix - np.diag(sigma**2)) @ weights) / power))
+        for matrix in (near, away)
+    )
+    return min(max(at_one / at_far, 0.0), 1.0) if at_far > LEAST_CONTRAST else 0.0
 
 
-def _near(response: SpatialResponse, hr_shape: tuple[int, int]) -> int:
+def semivariances(images: Sequence[Image], lag: int) -> tuple[Array, int]:
+    """Half the mean products ``(n, n)`` of differences of pixels so far apart along an axis; how many."""
+    total, pairs = np.zeros((len(images[0][0]),) * 2), 0
+    for bands, valid in images:
+        down = (bands[:, lag:] - bands[:, :-lag])[:, valid[lag:] & valid[:-lag]]
+        right = (bands[:, :, lag:] - bands[:, :, :-lag])[:, valid[:, lag:] & valid[:, :-lag]]
+        total += down @ down.T + right @ right.T
+        pairs += down.shape[1] + right.shape[1]
+    return total / max(2 * pairs, 1), pairs
+
+
+def semivariance_gain(response: SpatialResponse, lag: int) -> float:
+    """The semivariance of H of unit white noise, so many LR pixels apart, far from borders."""
+    side = response.ratio.numerator * ceil(WIDE / response.ratio.denominator)
+    covariance = response.noise_gain(side, side, (lag, 0)) + response.noise_gain(side, side, (0, lag))
+    return response.noise_gain(side, side) - covariance / 2
+
+
+def _near(response: SpatialResponse) -> int:
     """Distance at which LR pixels hardly overlap."""
-    lag, enough = 1, (1 - LARGEST_OVERLAP) * response.noise_gain(*hr_shape)
-    while semivariance_gain(response, hr_shape, lag) < enough:
+    lag, enough = 1, (1 - LARGEST_OVERLAP) * semivariance_gain(response, WIDE)
+    while semivariance_gain(response, lag) < enough:
         lag += 1
     return lag
 
 
-class Squares(NamedTuple):
-    """Sums over the pairs of LR pixels at one distance, of each square s that holds a pair's first pixel.
+def _images(part: Observation, basis: Array) -> Image:
+    """H(Y) and the bands of X; LR pixels count that see data of the part alone.
 
-    Attributes
-    ----------
-    pairs : (s,)
-    known : (s, c, c)
-        Products of the differences of H(Y) among each other.
-    cross : (s, c, C)
-        Those with the differences of X.
-    power : (s, C)
-        Squares of the latter.
-    """
-
-    pairs: Array
-    known: Array
-    cross: Array
-    power: Array
-
-
-def _images(part: Observation, basis: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """H(Y) and the bands of X ``(c + C, h, w)``, and which LR pixels ``(h, w)`` see data of the part alone.
-
-    A part's border need not be the scene's.
+    Its border need not be the scene's.
     """
     known = part.operator.forward(fill_nearest(part.hr_msi).astype(np.float64))
     margin = part.spatial_response.support_lr
@@ -121,39 +125,26 @@ def _images(part: Observation, basis: Array) -> tuple[Array, NDArray[np.bool_]]:
     return np.concatenate([known, bands]), coupled_pixels(part) & inner
 
 
-def _squares(parts: Sequence[tuple[Array, NDArray[np.bool_]]], msi_bands: int, lag: int) -> Squares:
-    found = []
-    for images, valid in parts:
-        down = images[:, lag:] - images[:, :-lag], valid[lag:] & valid[:-lag]
-        right = images[:, :, lag:] - images[:, :, :-lag], valid[:, lag:] & valid[:, :-lag]
-        for square in Window(0, valid.shape[0], 0, valid.shape[1]).split(SIDE):
-            at = square.slices
-            pairs = np.concatenate([image[:, *at][:, both[at]] for image, both in (down, right)], axis=1)
-            seen, band = pairs[:msi_bands], pairs[msi_bands:]
-            found.append((pairs.shape[1], seen @ seen.T, seen @ band.T, np.square(band).sum(axis=1)))
-    return Squares(*(np.array(sums, np.float64) for sums in zip(*found, strict=True)))
+def _left_by_regression(matrix: Array, of_msi: Array) -> Array:
+    """Semivariances ``(C,)`` of what a regression on H(Y) leaves of X, the noise of H(Y) aside.
 
-
-def _semivariances(squares: Squares, of_msi: Array) -> Array:
-    """Of what the regression on H(Y) leaves, given the semivariances ``(c,)`` of its noise: ``(1 + s, C)``.
-
-    First that of all squares, then without one after another.
+    Parameters
+    ----------
+    matrix : (c + C, c + C)
+        Semivariances of H(Y) and X.
+    of_msi : (c,)
+        Those of the noise of H(Y).
     """
-    linear = _regression(squares, of_msi)
-    left = squares.power - 2 * np.einsum("cb,scb->sb", linear, squares.cross)
-    left += np.einsum("cb,sce,eb->sb", linear, squares.known, linear, optimize=True)
-    left, pairs = (_all_and_without_each(sums) for sums in (left, squares.pairs[:, None]))
-    return np.asarray(left / pairs / 2 - of_msi @ np.square(linear))
+    c = len(of_msi)
+    known, cross = matrix[:c, :c], matrix[:c, c:]
+    linear = _regression(known, cross, of_msi)
+    left = np.diag(matrix)[c:] - 2 * (linear * cross).sum(axis=0) + (linear * (known @ linear)).sum(axis=0)
+    return np.asarray(left - of_msi @ np.square(linear))
 
 
-def _regression(squares: Squares, of_msi: Array) -> Array:
+def _regression(known: Array, cross: Array, of_msi: Array) -> Array:
     """Coefficients ``(c, C)`` on H(Y) without its noise (Fuller 1987), where it stands out of that."""
-    scale = np.sqrt(2 * squares.pairs.sum() * of_msi)
-    power, directions = np.linalg.eigh(squares.known.sum(axis=0) / np.outer(scale, scale))
+    scale = np.sqrt(of_msi)
+    power, directions = np.linalg.eigh(known / np.outer(scale, scale))
     seen = directions[:, power > LEAST_SEEN] / scale[:, None]
-    return np.asarray(seen / (power[power > LEAST_SEEN] - 1) @ seen.T @ squares.cross.sum(axis=0))
-
-
-def _all_and_without_each(sums: Array) -> Array:
-    total = sums.sum(axis=0)
-    return np.concatenate([total[None], total - sums])
+    return np.asarray(seen / (power[power > LEAST_SEEN] - 1) @ seen.T @ cross)
