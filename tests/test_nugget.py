@@ -193,16 +193,17 @@ def test_no_data_does_not_count():
     assert np.sqrt(nugget([pair], basis, noise)) == pytest.approx(np.sqrt(whole), abs=0.1 * GRAIN)
 
 
-@pytest.mark.parametrize(("bands", "runs"), [(12, 13), (12, 9), (4, 5), (3, 4)])
-def test_a_few_pixels_leave_it_finite(bands: int, runs: int) -> None:
-    """Runs of three LR pixels, no more than the regression has terms."""
+@pytest.mark.parametrize("bands", [12, 4, 1])
+def test_a_few_pixels_leave_it_finite(bands: int) -> None:
+    """Three rows of LR pixels, hardly more pairs than are wanted."""
     seen = np.random.default_rng(0).random((bands, BANDS))
     pair = simulate(scene_of(128), spectral_response=seen, spatial_response=BICUBIC, snr_db=35)
     kept = np.zeros(pair.lr_shape, bool)
-    for y, x in list(product((2, 12, 20, 28), repeat=2))[:runs]:
-        kept[y, x : x + 3] = True
+    kept[[4, 14, 24]] = True
     pair.lr_hsi[:, ~kept] = np.nan
-    assert np.isfinite(nugget_of(pair)).all()
+    found = nugget_of(pair)
+    assert np.isfinite(found).all()
+    assert found.any() or bands == 1
 
 
 def test_intervals_hold_the_errors_of_grainy_bands():

@@ -76,7 +76,8 @@ def learn_spread(
 ) -> Spread:
     """The spread of a scene, from some of its parts.
 
-    Parts without a whole LR pixel of the level below are passed over; without any the factors are 1.
+    Parts without a whole LR pixel of the level below are passed over; with fewer than `FEWEST` LR pixels
+    tested in all, the factors are 1.
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ class Sample:
     degraded : (c, n)
         H(Y) at the same pixels, Y's gaps filled.
     coupled : (n,) bool
-        Which of them see no gap of Y, nor beyond the part.
+        Which of them tell how far both images agree: those that see no gap of Y, in the window given.
     edges : (2, m)
         Neighbours among them.
     """
@@ -111,7 +111,7 @@ class Sample:
 
 
 def sample_of(part: Observation, subspace: Subspace, inside: Window | None = None) -> Sample:
-    """The LR pixels of a part of the scene that the LR-HSI holds; coupled are those `inside` alone."""
+    """The LR pixels of a part of the scene that have data; only those in the window `inside` are coupled."""
     degraded = part.operator.forward(fill_nearest(part.hr_msi).astype(np.float64))
     coupled = coupled_pixels(part)
     if inside is not None:

@@ -3,7 +3,8 @@
 Glint, an edge that some bands show more sharply than others, noise that the scene's own recording had:
 no method can tell where it is. H averages nearly all of it away, so that LR pixels differ by little of it,
 and what they differ by for other reasons mostly grows with their distance. The LR-HSI's variogram (Matheron
-1963) tells the two apart: it is extrapolated to a distance of zero, beside what H does to white noise.
+1963) tells the two apart: what remains of it at a distance of zero is divided by what H leaves of white
+noise.
 
 Structure finer than an LR pixel looks the same there, although H leaves more of it. How much of what the
 bands do not share is white at all is seen in the HR-MSI, where its bands differ from each other.
@@ -37,13 +38,15 @@ WIDE = 256  # LR pixels, of an image whose borders hardly count
 def nugget(parts: Sequence[Observation], basis: Array, noise: Array) -> Array:
     """Variance ``(C,)`` on the HR grid, of what is white there and not linear in the HR-MSI.
 
-    The variogram of what is left of X after a regression on H(Y), at two distances, one twice the other::
+    The variogram of what is left of X after a regression on H(Y), at two distances: the nearest at which LR
+    pixels hardly overlap, and twice that::
 
         gamma(h) = noise + nugget * gain(h) + slope * h
 
-    times the share of the HR-MSI's contrasts that is white. H is not believed to average more than a bicubic
-    kernel of ratio 4, below which little that is not white would be taken for much that is. Zero where there
-    are few pairs of LR pixels, or the HR-MSI's bands differ by noise alone.
+    The nugget times the share of the HR-MSI's contrasts that is white (`white_share`) is returned. The gain
+    is taken to be no less than a bicubic kernel's of ratio 4: with that of wider PSFs and larger ratios,
+    little that is not white would be taken for much that is. Zero where there are few pairs of LR pixels, or
+    the HR-MSI's bands differ by noise alone.
 
     Parameters
     ----------
@@ -61,7 +64,7 @@ def nugget(parts: Sequence[Observation], basis: Array, noise: Array) -> Array:
     if min(pairs for _, pairs in found) < FEWEST_PAIRS:
         return np.zeros(basis.shape[1])
     one, two = (
-        _left_by_regression(matrix, gain * sigma_msi**2) - noise
+        _left_by_regression(matrix, basis, gain * sigma_msi**2) - noise
         for (matrix, _), gain in zip(found, gains, strict=True)
     )
     intercept = (2 * one - two) / max(2 * gains[0] - gains[1], LEAST_GAIN)
@@ -74,7 +77,7 @@ def white_share(images: Sequence[Image], sigma: Array, far: int) -> float:
     """How much of what the bands of images differ by is there at a distance of one pixel already.
 
     Semivariance at one pixel over that at `far` of them, noise aside, of what is left of each band after
-    a regression on the others; all bands together.
+    a regression on the others; all bands together. A single band is taken as it is.
     """
     (near, _), (away, _) = semivariances(images, 1), semivariances(images, far)
     weights = np.linalg.pinv(away)  # row j: band j less what the others say of it
@@ -113,7 +116,7 @@ def _near(response: SpatialResponse) -> int:
 
 
 def _images(part: Observation, basis: Array) -> Image:
-    """H(Y) and the bands of X; LR pixels count that see data of the part alone.
+    """H(Y) and the coefficients of X; LR pixels count that see data of the part alone.
 
     Its border need not be the scene's.
     """
@@ -121,24 +124,25 @@ def _images(part: Observation, basis: Array) -> Image:
     margin = part.spatial_response.support_lr
     inner = np.zeros(part.lr_shape, bool)
     inner[margin:-margin, margin:-margin] = True
-    bands = np.tensordot(basis.T, coefficients_of(part, basis), axes=1)
-    return np.concatenate([known, bands]), coupled_pixels(part) & inner
+    return np.concatenate([known, coefficients_of(part, basis)]), coupled_pixels(part) & inner
 
 
-def _left_by_regression(matrix: Array, of_msi: Array) -> Array:
+def _left_by_regression(matrix: Array, basis: Array, of_msi: Array) -> Array:
     """Semivariances ``(C,)`` of what a regression on H(Y) leaves of X, the noise of H(Y) aside.
 
     Parameters
     ----------
-    matrix : (c + C, c + C)
-        Semivariances of H(Y) and X.
+    matrix : (c + d, c + d)
+        Semivariances of H(Y) and of X's coefficients.
+    basis : (d, C)
     of_msi : (c,)
-        Those of the noise of H(Y).
+        Semivariances of the noise of H(Y).
     """
     c = len(of_msi)
-    known, cross = matrix[:c, :c], matrix[:c, c:]
+    known, cross = matrix[:c, :c], matrix[:c, c:] @ basis
     linear = _regression(known, cross, of_msi)
-    left = np.diag(matrix)[c:] - 2 * (linear * cross).sum(axis=0) + (linear * (known @ linear)).sum(axis=0)
+    left = (basis * (matrix[c:, c:] @ basis)).sum(axis=0)
+    left += (linear * (known @ linear - 2 * cross)).sum(axis=0)
     return np.asarray(left - of_msi @ np.square(linear))
 
 

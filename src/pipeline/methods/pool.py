@@ -111,7 +111,8 @@ def seeing_only(scene: ObservedScene, window: Window) -> Window:
 
     def bounds(low: int, high: int, hr_size: int, lr_size: int) -> tuple[int, int]:
         first = ceil(low / ratio + reach) if low else 0
-        return first, floor(high / ratio - reach) if high < hr_size else lr_size
+        last = floor(high / ratio - reach) if high < hr_size else lr_size
+        return first, max(first, last)
 
     (height, width), (lr_height, lr_width) = scene.hr_shape, scene.lr_shape
     return Window(
