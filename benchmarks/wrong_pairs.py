@@ -28,7 +28,7 @@ from pipeline.data.response_files import read_response
 from pipeline.data.scene import crop_window
 from pipeline.data.synthetic import SyntheticScene
 from pipeline.methods import build
-from pipeline.scenes import FileSource, Scene
+from pipeline.scenes import Scene, SyntheticSource
 from pipeline.settings import GaussianSubspaceSettings, GraphSubspaceSettings, HysureSettings
 
 METHODS = (GaussianSubspaceSettings(), HysureSettings(), GraphSubspaceSettings(draws=0))
@@ -64,7 +64,8 @@ def main() -> None:
 
 def observed(experiment: Experiment, scene: Scene) -> tuple[Array, Observation]:
     """The scene's reference, and what is observed of it at the experiment's noise."""
-    source = FileScene(scene.source) if isinstance(scene.source, FileSource) else SyntheticScene(scene.source)
+    given = scene.source
+    source = SyntheticScene(given) if isinstance(given, SyntheticSource) else FileScene(given)
     window = crop_window(scene.crop, source.shape[1:])
     reference = np.asarray(source.read(window), np.float32)
     names = list(scene.responses or experiment.responses)

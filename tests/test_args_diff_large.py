@@ -162,6 +162,11 @@ def test_lr_pixels_of_a_window_see_nothing_outside_it(start, size, response):
     assert not seen[window.y1 :].any()
 
 
+def test_no_lr_pixel_sees_a_window_alone_that_is_narrower_than_h():
+    scene = blank(64, 64, SpatialResponse.gaussian(ratio=4, fwhm=4.0))
+    assert min(seeing_only(scene, Window(0, 8, 0, 8)).shape) == 0
+
+
 @pytest.mark.parametrize("window", [Window(0, 32, 40, 120), Window(8, 32, 104, 200)])
 def test_residuals_of_a_window_are_those_of_the_whole(window, strip):
     """Where LR pixels see nothing outside; H's borders are those of the image, not of the window."""

@@ -425,6 +425,19 @@ def large_observation() -> Observation:
     )
 
 
+@pytest.mark.parametrize("fwhm", [0.7, 1.4])
+def test_misfit_of_a_wrong_psf_is_large(large_observation, fwhm):
+    source = SyntheticSource(kind="synthetic", height=80, width=96, bands=16, wavelength_range=(430, 860))
+    pair = simulate(
+        np.asarray(synthetic_scene(source).data, np.float32),
+        spectral_response=large_observation.spectral_response,
+        spatial_response=SpatialResponse.gaussian(ratio=4, fwhm=1.0),
+        seed=1,
+    )
+    wrong = replace(pair, spatial_response=SpatialResponse.gaussian(ratio=4, fwhm=fwhm))
+    assert fitted(wrong, draws=0).prior.misfit > 0.03
+
+
 def test_misfit_is_that_of_the_scene_however_it_is_cut(large_observation):
     """At the borders of parts H(Y) is not that of the scene."""
     parts = [large_observation.crop(window) for window in large_observation.whole.split(40)]
