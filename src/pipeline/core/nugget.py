@@ -69,24 +69,25 @@ def nugget(parts: Sequence[Observation], basis: Array, noise: Array) -> Array:
     )
     intercept = (2 * one - two) / max(2 * gains[0] - gains[1], LEAST_GAIN)
     msi = [(part.hr_msi.astype(np.float64), ~missing_pixels(part.hr_msi)) for part in parts]
-    share = white_share(msi, sigma_msi, max(2, round(near * response.ratio)))
-    return np.asarray(share * np.maximum(intercept, 0))
+    return np.asarray(white_share(msi, sigma_msi) * np.maximum(intercept, 0))
 
 
-def white_share(images: Sequence[Image], sigma: Array, far: int) -> float:
-    """How much of what the bands of images differ by is there at a distance of one pixel already.
+def white_share(images: Sequence[Image], sigma: Array) -> float:
+    """How much of what bands of images differ by is white, where neighbouring pixels are compared.
 
-    Semivariance at one pixel over that at `far` of them, noise aside, of what is left of each band after
-    a regression on the others; all bands together. A single band is taken as it is.
+    The intercept of the variogram, ``2 gamma(1) - gamma(2)``, over its first value, of what is left of each
+    band after a regression on the others, noise aside; all bands together. A single band is taken as it is.
     """
-    (near, _), (away, _) = semivariances(images, 1), semivariances(images, far)
-    weights = np.linalg.pinv(away)  # row j: band j less what the others say of it
+    one, two = (semivariances(images, lag)[0] for lag in (1, 2))
+    weights = np.linalg.pinv(two)  # row j: band j less what the others say of it
     power = np.maximum(np.diag(weights), np.finfo(np.float64).tiny)
-    at_one, at_far = (
+    at_one, at_two = (
         float(np.mean(np.diag(weights @ (matrix - np.diag(sigma**2)) @ weights) / power))
-        for matrix in (near, away)
+        for matrix in (one, two)
     )
-    return min(max(at_one / at_far, 0.0), 1.0) if at_far > LEAST_CONTRAST else 0.0
+    if at_two <= LEAST_CONTRAST or 2 * at_one <= at_two:
+        return 0.0
+    return min(2 - at_two / at_one, 1.0)
 
 
 def semivariances(images: Sequence[Image], lag: int) -> tuple[Array, int]:
