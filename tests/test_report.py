@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from page_parser import Page
 from pipeline.cli import app
 from pipeline.config import Experiment, parse_experiment
+from pipeline.core.observation import no_progress
 from pipeline.core.simulation import simulate
 from pipeline.core.spatial import SpatialResponse
 from pipeline.data.files import write_json
@@ -34,6 +35,8 @@ from pipeline.errors import InputError
 from pipeline.report import figures, pictures, published, significance, tables
 from pipeline.report.columns import HEADLINE, METRICS, QUALITY
 from pipeline.report.comparison import common_seed, compare
+from pipeline.report.galleries import error_galleries
+from pipeline.report.overview import overview
 from pipeline.report.page import provenance, render
 from pipeline.report.standing import standing
 from pipeline.steps import compare as report_compare
@@ -257,6 +260,30 @@ def test_error_maps_share_one_scale(made: tuple[Experiment, Path, str, str]) -> 
         np.testing.assert_array_equal(drawn, pictures.map_picture(values, upper))
     brightness = {k: images[f"RMS error over bands of {k} for field"][..., 0].mean() for k in METHODS}
     assert brightness["smooth"] > 1.3 * brightness["twin"] > 1.3 * brightness["sharp"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_deviation_is_drawn_beside_the_error_it_foretells(known: bool) -> None:
+    """On a scale that a worse method does not set."""
+    scene = np.random.default_rng(5).random((10, 20, 24)).astype(np.float32)
+    seen = simulate(scene, spectral_response=np.eye(3, 10), spatial_response=SpatialResponse.box(ratio=4))
+    cubes = {label: cube_of(scene, label) for label in ("smooth", "sharp")}
+    deviation = np.full_like(scene, 0.005)
+    deviation[:, :, 12:] = 0.002
+    composites = pictures.composites(None, 10)
+    reference = scene if known else None
+    kept = overview(reference, seen, cubes, composites, no_progress, {"sharp": deviation})
+    galleries = {gallery.title: gallery.pictures for gallery in error_galleries("field", kept, (20, 24))}
+    drawn = galleries["Standard deviation, RMS over bands"]
+    maps = {"sharp: deviation": deviation[0]}
+    if known:
+        maps["sharp: error"] = pictures.rms_error_map(scene, cubes["sharp"])
+    assert [entry.caption for entry in drawn] == list(maps)
+    page = Page("".join(f'<img alt="{entry.alt}" src="{entry.uri}">' for entry in drawn))
+    for image, plane in zip(page.images.values(), maps.values(), strict=True):
+        expected = pictures.map_picture(plane, pictures.common_upper(list(maps.values())))
+        np.testing.assert_array_equal(image, expected)
+    assert len(galleries) == (3 if known else 1)
 
 
 def test_no_data_is_transparent_in_every_picture(made: tuple[Experiment, Path, str, str]) -> None:

@@ -25,7 +25,6 @@ from pipeline.core.window import Window
 Array = NDArray[np.float64]
 
 MOST_OFFSETS = 4  # of the coarse grid in each direction, at which LR pixels are drawn together
-FEWEST = 2  # differences per coefficient, at one offset, of which a prior can be learned
 
 log = logging.getLogger(__name__)
 
@@ -80,13 +79,14 @@ def prior_below(parts: Sequence[Observation], prior: GraphPrior, classes: int, s
     """The prior one level down, in the subspace of the scene's; that itself where the parts are too small.
 
     LR pixels of the level below are few, so they are taken at several offsets of their grid; those that
-    hold no-data are left out. How much of the model is in error is the scene's.
+    hold no-data are left out. Parts are too small if there are fewer differences than coefficients at one
+    offset. How much of the model is in error is the scene's.
     """
     subspace = Subspace.of(prior.basis, parts[0].sigma_hsi)
     found = [below for part in parts for below in _offset_levels(part, seed)]
     samples = [sample_of(below, subspace) for below in found]
     differences = sum(sample.edges.shape[1] for sample in samples) / max(1, len(samples)) * len(parts)
-    if differences < FEWEST * len(prior.basis):
+    if differences < len(prior.basis):
         log.info("the level below is too small to learn a prior there; the scene's own is tested")
         return prior
     learned = learn_prior(

@@ -103,28 +103,39 @@ def _bands_in_words(composite: Composite, wavelength: Wavelengths) -> str:
 
 
 def error_galleries(title: str, kept: Overview, shape: tuple[int, int]) -> list[Gallery]:
-    """Maps of the RMS error, of the standard deviation on the same scale, and of the spectral angle."""
-    rms = {label: errors.rms for label, errors in kept.errors.items()}
-    sam = {label: errors.sam for label, errors in kept.errors.items()}
-    spread = {label: view.deviation for label, view in kept.views.items() if view.deviation is not None}
-    values = pictures.common_upper([*rms.values(), *spread.values()])
-    galleries = []
-    for name, scale_name, maps, upper in (
-        ("RMS error over bands", "RMS error [scene values]", rms, values),
-        ("Standard deviation, RMS over bands", "Standard deviation [scene values]", spread, values),
-        ("Spectral angle (SAM)", "SAM [°]", sam, pictures.common_upper(list(sam.values()))),
-    ):
-        if not maps:
-            continue
-        shown = [
-            picture(pictures.map_picture(plane, upper), label, f"{name} of {label} for {title}", shape)
-            for label, plane in maps.items()
-        ]
-        note = "One colour scale, linear in the square root, for all methods."
-        if maps is spread and rms:
-            note += " It is that of the RMS error."
-        galleries.append(Gallery(name, note, shown, Markup(figures.colour_bar(upper, scale_name))))
-    return galleries
+    """Maps of the RMS error, of the standard deviation beside the error it foretells, and of the angle."""
+    rms, angle = "RMS error over bands", "Spectral angle (SAM)"
+    errors = [(label, f"{rms} of {label}", found.rms) for label, found in kept.errors.items()]
+    angles = [(label, f"{angle} of {label}", found.sam) for label, found in kept.errors.items()]
+    foretold = []
+    for label, view in kept.views.items():
+        if view.deviation is not None:
+            foretold.append((f"{label}: deviation", f"Standard deviation of {label}", view.deviation))
+            if label in kept.errors:
+                alt = f"{rms} of {label} on the scale of its deviation"
+                foretold.append((f"{label}: error", alt, kept.errors[label].rms))
+    return [
+        _map_gallery(title, name, unit, maps, shape)
+        for name, unit, maps in (
+            (rms, "RMS error [scene values]", errors),
+            ("Standard deviation, RMS over bands", "Deviation and error [scene values]", foretold),
+            (angle, "SAM [°]", angles),
+        )
+        if maps
+    ]
+
+
+def _map_gallery(
+    title: str, name: str, unit: str, maps: Sequence[tuple[str, str, Floats]], shape: tuple[int, int]
+) -> Gallery:
+    """Maps, each with its caption and what stands for it, on one colour scale."""
+    upper = pictures.common_upper([plane for _, _, plane in maps])
+    shown = [
+        picture(pictures.map_picture(plane, upper), caption, f"{alt} for {title}", shape)
+        for caption, alt, plane in maps
+    ]
+    note = "One colour scale, linear in the square root, for all pictures."
+    return Gallery(name, note, shown, Markup(figures.colour_bar(upper, unit)))
 
 
 def location_picture(title: str, kept: Overview, shape: tuple[int, int]) -> Picture:
