@@ -264,26 +264,30 @@ def test_error_maps_share_one_scale(made: tuple[Experiment, Path, str, str]) -> 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_deviation_is_drawn_beside_the_error_it_foretells(known: bool) -> None:
-    """On a scale that a worse method does not set."""
+    """On a scale that a method without deviation does not set."""
     scene = np.random.default_rng(5).random((10, 20, 24)).astype(np.float32)
     seen = simulate(scene, spectral_response=np.eye(3, 10), spatial_response=SpatialResponse.box(ratio=4))
-    cubes = {label: cube_of(scene, label) for label in ("smooth", "sharp")}
-    deviation = np.full_like(scene, 0.005)
-    deviation[:, :, 12:] = 0.002
+    cubes = {label: cube_of(scene, label) for label in METHODS}
+    deviations = {"sharp": np.full_like(scene, 0.005), "twin": np.full_like(scene, 0.02)}
+    deviations["sharp"][:, :, 12:] = 0.002
     composites = pictures.composites(None, 10)
-    reference = scene if known else None
-    kept = overview(reference, seen, cubes, composites, no_progress, {"sharp": deviation})
-    galleries = {gallery.title: gallery.pictures for gallery in error_galleries("field", kept, (20, 24))}
-    drawn = galleries["Standard deviation, RMS over bands"]
-    maps = {"sharp: deviation": deviation[0]}
-    if known:
-        maps["sharp: error"] = pictures.rms_error_map(scene, cubes["sharp"])
-    assert [entry.caption for entry in drawn] == list(maps)
-    page = Page("".join(f'<img alt="{entry.alt}" src="{entry.uri}">' for entry in drawn))
+    kept = overview(scene if known else None, seen, cubes, composites, no_progress, deviations)
+    galleries = {gallery.title: gallery for gallery in error_galleries("field", kept, (20, 24))}
+    maps = {}
+    for label, values in deviations.items():
+        maps[f"{label}: deviation", f"Standard deviation of {label} for field"] = values[0]
+        if known:
+            alt = f"RMS error of {label} on the scale of the deviations for field"
+            maps[f"{label}: error", alt] = pictures.rms_error_map(scene, cubes[label])
+    quantity = "Standard deviation and RMS error" if known else "Standard deviation"
+    drawn = galleries.pop(f"{quantity} over bands")
+    assert [(entry.caption, entry.alt) for entry in drawn.pictures] == list(maps)
+    assert f"{quantity} [scene values]" in drawn.scale
+    page = Page("".join(f'<img alt="{entry.alt}" src="{entry.uri}">' for entry in drawn.pictures))
+    upper = pictures.common_upper(list(maps.values()))
     for image, plane in zip(page.images.values(), maps.values(), strict=True):
-        expected = pictures.map_picture(plane, pictures.common_upper(list(maps.values())))
-        np.testing.assert_array_equal(image, expected)
-    assert len(galleries) == (3 if known else 1)
+        np.testing.assert_array_equal(image, pictures.map_picture(plane, upper))
+    assert list(galleries) == (["RMS error over bands", "Spectral angle (SAM)"] if known else [])
 
 
 def test_no_data_is_transparent_in_every_picture(made: tuple[Experiment, Path, str, str]) -> None:

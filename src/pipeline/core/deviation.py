@@ -3,9 +3,9 @@
 Its base is the spread of draws from the posterior. A posterior is as good as its model, so it is put to
 the test one level down, where the truth is known without a reference: both images are degraded once more,
 fused with a prior that is learned there, and compared with the LR-HSI. A factor per band then makes the
-intervals there cover what they should. What the LR-HSI holds outside of the subspace, noise aside, is
-added as if it were white on the fine grid: H averages away most of what is. So is what is white there
-within the subspace (`pipeline.core.nugget`), of which one level down shows too little.
+intervals there cover what they should. Two parts are added of which one level down shows too little: what
+the subspace leaves out (`pipeline.core.left_out`), and what is white on the fine grid within it
+(`pipeline.core.nugget`). How much H averages away of both is seen in the HR-MSI (`pipeline.core.contrasts`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.contrasts import fine_power, white_share
 from pipeline.core.gaussian import coefficients_of
 from pipeline.core.graph_fusion import GraphFusion, Solution
 from pipeline.core.graph_prior import GraphPrior
+from pipeline.core.left_out import left_out, noise_in_subspace
 from pipeline.core.level_below import one_level_down, prior_below
 from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
 from pipeline.core.nugget import nugget
 from pipeline.core.observation import Observation
-from pipeline.core.subspace import coefficient_noise
 from pipeline.core.window import Window
 
 Array = NDArray[np.float64]
@@ -43,18 +44,18 @@ class Spread:
     Attributes
     ----------
     factor : (C,)
-    white : (C,)
-        Standard deviation of what is white on the HR grid, outside of the subspace and within.
+    added : (C,)
+        Standard deviation of what the draws do not spread: outside of the subspace, and white within.
     """
 
     factor: Array
-    white: Array
+    added: Array
 
     def deviation(self, solution: Solution, basis: Array, draws: int, seed: int, inner: Window) -> Array:
         """Standard deviation ``(C, height, width)`` around a window of a solution, from so many draws."""
         variance = posterior_variance(solution, basis, draws, seed, inner)
         variance *= self.factor[:, None, None] ** 2
-        variance += self.white[:, None, None] ** 2
+        variance += self.added[:, None, None] ** 2
         return np.sqrt(variance)
 
 
@@ -95,13 +96,11 @@ def learn_spread(
     factor = np.ones(basis.shape[1])
     if found.shape[1] >= FEWEST:
         factor = np.quantile(found, COVERAGE, axis=1) / HALF_WIDTH
-    sigma = parts[0].sigma_hsi
-    gain = parts[0].spatial_response.noise_gain(*parts[0].hr_shape)
-    residuals = np.concatenate([outside(part, basis) for part in parts], axis=1)
-    noise = noise_in_subspace(basis, sigma)
-    left_out = excess_power(residuals, sigma**2 - noise) / gain
-    of_model = prior.misfit * np.square(basis).sum(axis=0)
-    return Spread(factor, np.sqrt(left_out + nugget(parts, basis, noise + of_model)))
+    images = [(part.hr_msi.astype(np.float64), ~missing_pixels(part.hr_msi)) for part in parts]
+    white = white_share(images, parts[0].sigma_msi)
+    noise = noise_in_subspace(basis, parts[0].sigma_hsi) + prior.misfit * np.square(basis).sum(axis=0)
+    added = left_out(parts, basis) * fine_power(parts, white) + nugget(parts, basis, noise, white)
+    return Spread(factor, np.sqrt(added))
 
 
 def tested(
@@ -121,31 +120,3 @@ def tested(
     variance += noise_in_subspace(basis, part.sigma_hsi)[:, None, None]
     tiny = np.finfo(np.float64).tiny  # of a band that the basis leaves out
     return np.asarray((np.abs(error) / np.sqrt(variance + tiny))[:, coupled_pixels(part)[window.slices]])
-
-
-def outside(part: Observation, basis: Array) -> Array:
-    """What the basis leaves of the LR-HSI's spectra ``(C, n)``, where it has data."""
-    present = ~missing_pixels(part.lr_hsi)
-    explained = np.tensordot(basis.T, coefficients_of(part, basis), axes=1)
-    return np.asarray((part.lr_hsi - explained)[:, present])
-
-
-def excess_power(residuals: Array, noise: Array) -> Array:
-    """Mean square ``(C,)`` of residuals ``(C, n)`` beyond noise of given variances.
-
-    A single band's is known to its sampling error alone, which may be many times the excess: what bands
-    differ by is drawn towards their mean as far as that error explains it (James and Stein 1961), and none is
-    credited with less than the mean.
-    """
-    power = np.square(residuals).mean(axis=1)
-    excess = power - noise
-    error = 2 * noise**2 / max(residuals.shape[1], 1)  # of a band that holds noise alone
-    mean = max(0.0, float(excess.mean()))
-    own = max(0.0, float(excess.var() - error.mean()))
-    share = own / np.maximum(own + error, np.finfo(np.float64).tiny)
-    return mean + np.maximum(share * (excess - mean), 0)
-
-
-def noise_in_subspace(basis: Array, sigma: Array) -> Array:
-    """Variance ``(C,)`` of the LR-HSI's noise after projection onto the subspace."""
-    return np.einsum("db,de,eb->b", basis, coefficient_noise(basis, sigma), basis)

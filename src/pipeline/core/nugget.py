@@ -18,24 +18,22 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.contrasts import Image, semivariances
 from pipeline.core.gaussian import coefficients_of
-from pipeline.core.nodata import coupled_pixels, fill_nearest, missing_pixels
+from pipeline.core.nodata import coupled_pixels, fill_nearest
 from pipeline.core.observation import Observation
 from pipeline.core.spatial import SpatialResponse
 
 Array = NDArray[np.float64]
-Image = tuple[Array, NDArray[np.bool_]]
-"""Bands ``(n, height, width)``, and which pixels ``(height, width)`` count."""
 
 FEWEST_PAIRS = 64
 LEAST_SEEN = 2.0  # power of the differences of H(Y) in units of its noise's
-LEAST_CONTRAST = 0.1  # share of what the HR-MSI's bands differ by that is no noise
 LARGEST_OVERLAP = 0.25  # of what LR pixels see in common, as the correlation of H of white noise
 LEAST_GAIN = 0.0265  # of white variance, to the intercept of the variogram: bicubic, ratio 4
 WIDE = 256  # LR pixels, of an image whose borders hardly count
 
 
-def nugget(parts: Sequence[Observation], basis: Array, noise: Array) -> Array:
+def nugget(parts: Sequence[Observation], basis: Array, noise: Array, white: float) -> Array:
     """Variance ``(C,)`` on the HR grid, of what is white there and not linear in the HR-MSI.
 
     The variogram of what is left of X after a regression on H(Y), at two distances: the nearest at which LR
@@ -43,10 +41,9 @@ def nugget(parts: Sequence[Observation], basis: Array, noise: Array) -> Array:
 
         gamma(h) = noise + nugget * gain(h) + slope * h
 
-    The nugget times the share of the HR-MSI's contrasts that is white (`white_share`) is returned. The gain
-    is taken to be no less than a bicubic kernel's of ratio 4: with that of wider PSFs and larger ratios,
-    little that is not white would be taken for much that is. Zero where there are few pairs of LR pixels, or
-    the HR-MSI's bands differ by noise alone.
+    The nugget times `white` is returned. The gain is taken to be no less than a bicubic kernel's of ratio 4:
+    with that of wider PSFs and larger ratios, little that is not white would be taken for much that is. Zero
+    where there are few pairs of LR pixels.
 
     Parameters
     ----------
@@ -55,6 +52,8 @@ def nugget(parts: Sequence[Observation], basis: Array, noise: Array) -> Array:
         E, to which X is projected.
     noise : (C,)
         Variance, within the subspace, of the LR-HSI's noise and of the model's errors.
+    white : float
+        Share of what the HR-MSI's bands differ by that is white (`pipeline.core.contrasts.white_share`).
     """
     response, sigma_msi = parts[0].spatial_response, parts[0].sigma_msi
     near = _near(response)
@@ -68,37 +67,7 @@ def nugget(parts: Sequence[Observation], basis: Array, noise: Array) -> Array:
         for (matrix, _), gain in zip(found, gains, strict=True)
     )
     intercept = (2 * one - two) / max(2 * gains[0] - gains[1], LEAST_GAIN)
-    msi = [(part.hr_msi.astype(np.float64), ~missing_pixels(part.hr_msi)) for part in parts]
-    return np.asarray(white_share(msi, sigma_msi) * np.maximum(intercept, 0))
-
-
-def white_share(images: Sequence[Image], sigma: Array) -> float:
-    """How much of what bands of images differ by is white, where neighbouring pixels are compared.
-
-    The intercept of the variogram, ``2 gamma(1) - gamma(2)``, over its first value, of what is left of each
-    band after a regression on the others, noise aside; all bands together. A single band is taken as it is.
-    """
-    one, two = (semivariances(images, lag)[0] for lag in (1, 2))
-    weights = np.linalg.pinv(two)  # row j: band j less what the others say of it
-    power = np.maximum(np.diag(weights), np.finfo(np.float64).tiny)
-    at_one, at_two = (
-        float(np.mean(np.diag(weights @ (matrix - np.diag(sigma**2)) @ weights) / power))
-        for matrix in (one, two)
-    )
-    if at_two <= LEAST_CONTRAST or 2 * at_one <= at_two:
-        return 0.0
-    return min(2 - at_two / at_one, 1.0)
-
-
-def semivariances(images: Sequence[Image], lag: int) -> tuple[Array, int]:
-    """Half the mean products ``(n, n)`` of differences of pixels so far apart along an axis; how many."""
-    total, pairs = np.zeros((len(images[0][0]),) * 2), 0
-    for bands, valid in images:
-        down = (bands[:, lag:] - bands[:, :-lag])[:, valid[lag:] & valid[:-lag]]
-        right = (bands[:, :, lag:] - bands[:, :, :-lag])[:, valid[:, lag:] & valid[:, :-lag]]
-        total += down @ down.T + right @ right.T
-        pairs += down.shape[1] + right.shape[1]
-    return total / max(2 * pairs, 1), pairs
+    return np.asarray(white * np.maximum(intercept, 0))
 
 
 def semivariance_gain(response: SpatialResponse, lag: int) -> float:

@@ -82,7 +82,7 @@ class GraphSubspace:
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedGraphSubspace:
         """Take prior and spread from a stored state."""
-        spread = Spread(state["factor"], state["white"]) if "factor" in state else None
+        spread = Spread(state["factor"], state["added"]) if "factor" in state else None
         return FittedGraphSubspace(scene, self, GraphPrior.of(state), spread, seed)
 
 

@@ -102,31 +102,43 @@ def _bands_in_words(composite: Composite, wavelength: Wavelengths) -> str:
     return f"Red, green and blue are the HSI's bands at {used} nm and the MSI's nearest ones."
 
 
+SCALE = "One colour scale, linear in the square root, for all methods."
+FORETOLD = (
+    "One colour scale, linear in the square root, for these pictures. A method that knows how far off it is "
+    "has a deviation as bright as its error from place to place."
+)
+
+
 def error_galleries(title: str, kept: Overview, shape: tuple[int, int]) -> list[Gallery]:
     """Maps of the RMS error, of the standard deviation beside the error it foretells, and of the angle."""
-    rms, angle = "RMS error over bands", "Spectral angle (SAM)"
-    errors = [(label, f"{rms} of {label}", found.rms) for label, found in kept.errors.items()]
-    angles = [(label, f"{angle} of {label}", found.sam) for label, found in kept.errors.items()]
+    errors = [(label, f"RMS error over bands of {label}", found.rms) for label, found in kept.errors.items()]
+    angles = [(label, f"Spectral angle (SAM) of {label}", found.sam) for label, found in kept.errors.items()]
     foretold = []
     for label, view in kept.views.items():
         if view.deviation is not None:
             foretold.append((f"{label}: deviation", f"Standard deviation of {label}", view.deviation))
             if label in kept.errors:
-                alt = f"{rms} of {label} on the scale of its deviation"
+                alt = f"RMS error of {label} on the scale of the deviations"
                 foretold.append((f"{label}: error", alt, kept.errors[label].rms))
+    quantity = "Standard deviation and RMS error" if errors else "Standard deviation"
     return [
-        _map_gallery(title, name, unit, maps, shape)
-        for name, unit, maps in (
-            (rms, "RMS error [scene values]", errors),
-            ("Standard deviation, RMS over bands", "Deviation and error [scene values]", foretold),
-            (angle, "SAM [°]", angles),
+        _map_gallery(title, name, note, unit, maps, shape)
+        for name, note, unit, maps in (
+            ("RMS error over bands", SCALE, "RMS error [scene values]", errors),
+            (f"{quantity} over bands", FORETOLD if errors else SCALE, f"{quantity} [scene values]", foretold),
+            ("Spectral angle (SAM)", SCALE, "SAM [°]", angles),
         )
         if maps
     ]
 
 
 def _map_gallery(
-    title: str, name: str, unit: str, maps: Sequence[tuple[str, str, Floats]], shape: tuple[int, int]
+    title: str,
+    name: str,
+    note: str,
+    unit: str,
+    maps: Sequence[tuple[str, str, Floats]],
+    shape: tuple[int, int],
 ) -> Gallery:
     """Maps, each with its caption and what stands for it, on one colour scale."""
     upper = pictures.common_upper([plane for _, _, plane in maps])
@@ -134,7 +146,6 @@ def _map_gallery(
         picture(pictures.map_picture(plane, upper), caption, f"{alt} for {title}", shape)
         for caption, alt, plane in maps
     ]
-    note = "One colour scale, linear in the square root, for all pictures."
     return Gallery(name, note, shown, Markup(figures.colour_bar(upper, unit)))
 
 

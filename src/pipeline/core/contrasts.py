@@ -1,0 +1,89 @@
+"""What the bands of an HR-MSI differ by: how much of it is white, and how much H averages away.
+
+The HR-MSI is all that is seen of the fine grid. Where its bands go together they say little of what it does
+not show; what is left of each band after a regression on the others stands for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.nodata import coupled_pixels, fill_nearest, missing_pixels
+from pipeline.core.observation import Observation
+
+Array = NDArray[np.float64]
+Image = tuple[Array, NDArray[np.bool_]]
+"""Bands ``(n, height, width)``, and which pixels ``(height, width)`` count."""
+
+
+def white_share(images: Sequence[Image], sigma: Array) -> float:
+    """How much of what bands differ by is white, where neighbouring pixels are compared; at least.
+
+    The intercept of the variogram, ``2 gamma(1) - gamma(2)``, noise aside, over its first value, noise
+    included, of what is left of each band after a regression on the others; all bands together. Smooth
+    detail, whose variogram is convex, lowers it, down to zero; so does noise, whose level is seldom known
+    well. A single band is taken as it is.
+    """
+    one, two = (semivariances(images, lag)[0] for lag in (1, 2))
+    at_one, at_two = (_contrast(matrix, sigma**2, two) for matrix in (one, two))
+    noisy = _contrast(one, np.zeros_like(sigma), two)
+    return min(max(0.0, 2 * at_one - at_two) / noisy, 1.0) if noisy > 0 else 0.0
+
+
+def fine_power(parts: Sequence[Observation], white: float) -> float:
+    """Power on the HR grid of detail that the HR-MSI does not show, of which H leaves a power of one.
+
+    A share of it is white, of which H leaves its gain; of the rest it leaves as much as of what the bands of
+    the HR-MSI differ by as a whole, within the parts. Noise counts on the side of what H leaves.
+    """
+    response, shape = parts[0].spatial_response, parts[0].hr_shape
+    gain = response.noise_gain(*shape)
+    coarse = _covariance([_degraded(part)[:, coupled_pixels(part)] for part in parts])
+    fine = _covariance([part.hr_msi[:, ~missing_pixels(part.hr_msi)] for part in parts])
+    of_rest = min(max(1.0, _contrast(fine, parts[0].sigma_msi ** 2, coarse)), 1 / gain)
+    return 1 / (white * gain + (1 - white) / of_rest)
+
+
+def semivariances(images: Sequence[Image], lag: int) -> tuple[Array, int]:
+    """Half the mean products ``(n, n)`` of differences of pixels so far apart along an axis; how many."""
+    total, pairs = np.zeros((len(images[0][0]),) * 2), 0
+    for bands, valid in images:
+        down = (bands[:, lag:] - bands[:, :-lag])[:, valid[lag:] & valid[:-lag]]
+        right = (bands[:, :, lag:] - bands[:, :, :-lag])[:, valid[:, lag:] & valid[:, :-lag]]
+        total += down @ down.T + right @ right.T
+        pairs += down.shape[1] + right.shape[1]
+    return total / max(2 * pairs, 1), pairs
+
+
+def _degraded(part: Observation) -> Array:
+    return np.asarray(part.operator.forward(fill_nearest(part.hr_msi).astype(np.float64)))
+
+
+def _covariance(samples: Sequence[NDArray[np.floating]]) -> Array:
+    """Covariance ``(n, n)`` of pixels ``(n, m)`` about each sample's own mean."""
+    total, count = np.zeros(()), 0
+    for pixels in samples:
+        number = pixels.shape[1]
+        centred = pixels - pixels.sum(axis=1, keepdims=True, dtype=np.float64) / max(1, number)
+        total, count = total + centred @ centred.T, count + number
+    return total / max(1, count)
+
+
+def _contrast(matrix: Array, noise: Array, base: Array) -> float:
+    """Mean power of what a regression on the others leaves of each band, noise aside.
+
+    In units of what it leaves where the bands have the covariance `base`, from which it is.
+
+    Parameters
+    ----------
+    matrix, base : (n, n)
+        Covariances, or semivariances, of bands.
+    noise : (n,)
+        Variance.
+    """
+    weights = np.asarray(np.linalg.pinv(base), np.float64)
+    power = np.maximum(np.diag(weights), np.finfo(np.float64).tiny)
+    return float(np.mean(np.diag(weights @ (matrix - np.diag(noise)) @ weights) / power))
