@@ -79,11 +79,11 @@ def test_a_single_band_is_taken_as_it_is() -> None:
 
 
 def seen(own: np.ndarray, snr_db: float = 40) -> Observation:
-    """A pair whose HR-MSI has three bands that share much, and each its own map."""
+    """A pair whose HR-MSI has bands that share much, and each its own map."""
     common = 9 * gaussian_filter(np.random.default_rng(7).standard_normal(own.shape[1:]), 20)
     return simulate(
-        (common + own + 4).astype(np.float32),
-        spectral_response=np.eye(3),
+        (common + own + np.arange(4, 4 + len(own))[:, None, None]).astype(np.float32),
+        spectral_response=np.eye(len(own)),
         spatial_response=BICUBIC,
         snr_db=snr_db,
     )
@@ -101,6 +101,32 @@ def test_of_what_is_not_white_h_leaves_as_much_as_of_contrasts(width: float, whi
     assert fine_power([pair], white) == pytest.approx(expected, rel=0.1)
     parts = [pair.crop(window) for window in pair.whole.split(96)]
     assert fine_power(parts, white) == pytest.approx(expected, rel=0.15)
+
+
+def test_a_dead_band_does_not_count() -> None:
+    own = gaussian_filter(np.random.default_rng(2).standard_normal((4, 192, 192)), (0, 2, 2))
+    own /= own.std()
+    pair, alive = seen(own), seen(own[[0, 1, 3]])
+    for value in (0, 0.7):
+        pair.hr_msi[2] = value
+        assert fine_power([pair], 0.1) == pytest.approx(fine_power([alive], 0.1), rel=0.02)
+        valid = np.ones((192, 192), bool)
+        shares = [white_share([(part.hr_msi.astype(float), valid)], part.sigma_msi) for part in (pair, alive)]
+        assert shares[0] == pytest.approx(shares[1], abs=0.01)
+
+
+def test_of_a_single_band_all_counts() -> None:
+    own = gaussian_filter(np.random.default_rng(5).standard_normal((1, 192, 192)), (0, 2, 2))
+    pair = seen(40 * own)
+    left = BICUBIC.operator(192, 192).forward(pair.hr_msi.astype(float)).var() / pair.hr_msi.var()
+    assert fine_power([pair], 0.0) == pytest.approx(1 / left, rel=0.05)
+
+
+def test_a_few_pixels_say_little() -> None:
+    """Twelve bands in four LR pixels, nine and sixteen."""
+    for side in (8, 12, 16):
+        own = gaussian_filter(np.random.default_rng(side).standard_normal((12, side, side)), (0, 4, 4))
+        assert 1 <= fine_power([seen(own / own.std())], 0.0) < 5
 
 
 def test_of_noise_alone_nothing_is_concluded() -> None:

@@ -409,7 +409,7 @@ def test_one_level_down_is_as_noisy_and_half_as_sharp(observation_of_landscape):
 def test_a_part_too_small_to_degrade_leaves_the_posterior_as_it_is(observation_of_landscape):
     method = fitted(observation_of_landscape, draws=0)
     corner = observation_of_landscape.crop(Window(0, 8, 0, 8))
-    spread = learn_spread([corner], method.method.fusion, method.prior, classes=2, draws=2, seed=0)
+    spread = learn_spread([corner], method.method.fusion, method.prior, classes=2, draws=2, seed=0, share=1.0)
     assert (spread.factor == 1).all()
 
 

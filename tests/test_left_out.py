@@ -28,9 +28,9 @@ def observed(truth: np.ndarray, sigma: np.ndarray, seed: int) -> Observation:
 
 
 def mixed(height: int, width: int) -> np.ndarray:
-    """Spectra of thirty components, the weakest far below the noise of a single pixel."""
+    """Thirty components as strong in each band, the weakest far below the noise of a single pixel."""
     strength = 1.6 ** -np.arange(30)[:, None] * 4
-    spectra = np.random.default_rng(1).standard_normal((30, BANDS)) * strength
+    spectra = np.sign(np.random.default_rng(1).standard_normal((30, BANDS))) * strength
     return np.einsum("kb,kyx->byx", spectra, np.random.default_rng(2).standard_normal((30, height, width)))
 
 
@@ -47,7 +47,9 @@ def test_what_was_fitted_to_noise_is_counted(side: int, within: float) -> None:
         pixels = pair.lr_hsi.reshape(BANDS, -1)
         plain.append(unexplained(pixels, subspace, sigma).mean())
         corrected.append(plain[-1] + optimism(pixels, sigma, 8).mean())
-        assert left_out([pair], subspace.basis).mean() > 0.99 * corrected[-1]
+        found = [left_out([pair], subspace.basis, share).mean() for share in (0.0, 0.5, 1.0)]
+        assert found == sorted(found)
+        assert 0.9 < found[-1] / corrected[-1] < 1.8  # no band is credited with less than the mean
     assert np.mean(corrected) == pytest.approx(np.mean(true), rel=within)
     assert np.mean(plain) < 0.8 * np.mean(true)
 
@@ -62,24 +64,35 @@ def test_what_a_basis_of_other_pixels_leaves_out_is_counted() -> None:
     pair = observed(truth, sigma, 0)
     pixels = pair.lr_hsi.reshape(BANDS, -1)
     assert unexplained(pixels, subspace, sigma).mean() == pytest.approx(true, rel=0.01)
-    whole = left_out([pair], basis)
-    assert whole.mean() >= true  # no band is credited with less than the mean of all
+    whole = left_out([pair], basis, 1.0)
+    assert true <= whole.mean() < 1.5 * true  # no band is credited with less than the mean of all
     parts = [pair.crop(window) for window in pair.whole.split(48)]
-    assert left_out(parts, basis) == pytest.approx(whole, rel=0.02)
+    assert left_out(parts, basis, 1.0) == pytest.approx(whole, rel=0.02)
+
+
+def test_bands_of_other_units_are_alike() -> None:
+    """Half of the bands in units a tenth as large."""
+    truth, sigma = mixed(24, 24), np.full(BANDS, 0.3)
+    units = np.where(np.arange(BANDS) < BANDS // 2, 0.1, 1.0)
+    pair = observed(truth, sigma, 0)
+    other = observed(truth * units[:, None, None], sigma * units, 0)
+    found = left_out([pair], fit_subspace(pair.lr_hsi, sigma, 8).basis, 1.0)
+    scaled = left_out([other], fit_subspace(other.lr_hsi, other.sigma_hsi, 8).basis, 1.0)
+    assert scaled == pytest.approx(found * units**2, rel=1e-3)
 
 
 def test_of_pure_noise_little_is_said() -> None:
     sigma = np.full(BANDS, 0.3)
     pair = observed(np.full((BANDS, 20, 20), 5.0), sigma, 4)
     basis = fit_subspace(pair.lr_hsi, sigma, 3).basis
-    assert left_out([pair], basis).mean() < 0.02 * 0.3**2
+    assert left_out([pair], basis, 1.0).mean() < 0.02 * 0.3**2
 
 
 @pytest.mark.parametrize("pixels", [7, 8, 12, 40])
 def test_few_pixels_leave_it_finite(pixels: int) -> None:
     truth, sigma = mixed(1, pixels), np.full(BANDS, 0.1)
     pair = observed(truth, sigma, 5)
-    found = left_out([pair], fit_subspace(pair.lr_hsi, sigma, min(pixels, 10)).basis)
+    found = left_out([pair], fit_subspace(pair.lr_hsi, sigma, min(pixels, 10)).basis, 1.0)
     assert np.isfinite(found).all()
     assert (found >= 0).all()
     assert found.any() == (pixels >= 8)
@@ -88,9 +101,9 @@ def test_few_pixels_leave_it_finite(pixels: int) -> None:
 def test_no_data_does_not_count() -> None:
     pair = observed(mixed(24, 24), np.full(BANDS, 0.2), 6)
     basis = fit_subspace(pair.lr_hsi, pair.sigma_hsi, 8).basis
-    cut = left_out([pair.crop(Window(0, 64, 0, 96))], basis)
+    cut = left_out([pair.crop(Window(0, 64, 0, 96))], basis, 1.0)
     pair.lr_hsi[3, 16:] = np.nan
-    assert left_out([pair], basis) == pytest.approx(cut)
+    assert left_out([pair], basis, 1.0) == pytest.approx(cut)
 
 
 def test_nothing_is_left_out_of_the_whole_space() -> None:

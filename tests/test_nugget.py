@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pipeline.core.deviation import learn_spread, noise_in_subspace
+from pipeline.core.contrasts import fine_power, white_share
+from pipeline.core.deviation import learn_spread
+from pipeline.core.left_out import left_out, noise_in_subspace
 from pipeline.core.nugget import (
     _near,
     _regression,
@@ -116,11 +118,26 @@ def test_what_the_prior_takes_for_model_errors_is_not_counted_again():
     pair = observed(scene_of(160))
     fitted = build(GraphSubspaceSettings(draws=0)).fit(pair)
     once, again = (
-        learn_spread([pair], fitted.method.fusion, prior, classes=2, draws=2, seed=0)
+        learn_spread([pair], fitted.method.fusion, prior, classes=2, draws=2, seed=0, share=1.0)
         for prior in (fitted.prior, replace(fitted.prior, misfit=1.0))
     )
     assert (once.added[:GRAINY] > 0.7 * GRAIN).all()
     assert (again.added[:GRAINY] < 0.5 * GRAIN).all()
+
+
+def test_what_is_left_out_and_the_nugget_are_added():
+    own = gaussian_filter(np.random.default_rng(1).standard_normal((BANDS, 128, 128)), (0, 2, 2))
+    pair = observed(scene_of(128, contrast=0.1) + own.astype(np.float32))
+    fitted = build(GraphSubspaceSettings(draws=0, d=4)).fit(pair)
+    prior, valid = fitted.prior, np.ones(pair.hr_shape, bool)
+    spread = learn_spread([pair], fitted.method.fusion, prior, classes=2, draws=2, seed=0, share=0.5)
+    white = white_share([(pair.hr_msi.astype(float), valid)], pair.sigma_msi)
+    noise = noise_in_subspace(prior.basis, pair.sigma_hsi) + prior.misfit * np.square(prior.basis).sum(axis=0)
+    outside = left_out([pair], prior.basis, 0.5) * fine_power([pair], white)
+    inside = nugget([pair], prior.basis, noise, white)
+    assert 0.1 < white < 0.9
+    assert 0.1 < outside.sum() / inside.sum() < 10
+    assert spread.added**2 == pytest.approx(outside + inside)
 
 
 @pytest.mark.parametrize("grain", [0.0, GRAIN])

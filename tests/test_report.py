@@ -279,8 +279,8 @@ def test_a_deviation_is_drawn_beside_the_error_it_foretells(known: bool) -> None
         if known:
             alt = f"RMS error of {label} on the scale of the deviations for field"
             maps[f"{label}: error", alt] = pictures.rms_error_map(scene, cubes[label])
-    quantity = "Standard deviation and RMS error" if known else "Standard deviation"
-    drawn = galleries.pop(f"{quantity} over bands")
+    quantity = "Standard deviation and error" if known else "Standard deviation"
+    drawn = galleries.pop(f"{quantity}, RMS over bands")
     assert [(entry.caption, entry.alt) for entry in drawn.pictures] == list(maps)
     assert f"{quantity} [scene values]" in drawn.scale
     page = Page("".join(f'<img alt="{entry.alt}" src="{entry.uri}">' for entry in drawn.pictures))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.nodata import coupled_pixels, fill_nearest, missing_pixels
+from pipeline.core.nodata import coupled_pixels, fill_nearest, footprint, missing_pixels
 from pipeline.core.observation import Observation
 
 Array = NDArray[np.float64]
@@ -20,12 +20,12 @@ Image = tuple[Array, NDArray[np.bool_]]
 
 
 def white_share(images: Sequence[Image], sigma: Array) -> float:
-    """How much of what bands differ by is white, where neighbouring pixels are compared; at least.
+    """How much of what bands differ by is white, where neighbouring pixels are compared.
 
     The intercept of the variogram, ``2 gamma(1) - gamma(2)``, noise aside, over its first value, noise
     included, of what is left of each band after a regression on the others; all bands together. Smooth
-    detail, whose variogram is convex, lowers it, down to zero; so does noise, whose level is seldom known
-    well. A single band is taken as it is.
+    detail, whose variogram is convex, lowers it; so does noise, whose level is seldom known well; detail that
+    is alike over two or three pixels raises it. A single band is taken as it is.
     """
     one, two = (semivariances(images, lag)[0] for lag in (1, 2))
     at_one, at_two = (_contrast(matrix, sigma**2, two) for matrix in (one, two))
@@ -36,14 +36,23 @@ def white_share(images: Sequence[Image], sigma: Array) -> float:
 def fine_power(parts: Sequence[Observation], white: float) -> float:
     """Power on the HR grid of detail that the HR-MSI does not show, of which H leaves a power of one.
 
-    A share of it is white, of which H leaves its gain; of the rest it leaves as much as of what the bands of
-    the HR-MSI differ by as a whole, within the parts. Noise counts on the side of what H leaves.
+    A mixture that was found by trial: a share of it is white, of which H leaves its gain; of the rest H
+    leaves as much as, within the parts, of what the bands of the HR-MSI differ by. Noise counts as if H left
+    it.
+
+    Parameters
+    ----------
+    parts : sequence of Observation
+    white : float
+        The share, by `white_share`.
     """
     response, shape = parts[0].spatial_response, parts[0].hr_shape
-    gain = response.noise_gain(*shape)
-    coarse = _covariance([_degraded(part)[:, coupled_pixels(part)] for part in parts])
-    fine = _covariance([part.hr_msi[:, ~missing_pixels(part.hr_msi)] for part in parts])
-    of_rest = min(max(1.0, _contrast(fine, parts[0].sigma_msi ** 2, coarse)), 1 / gain)
+    coupled = [coupled_pixels(part) for part in parts]
+    coarse, pixels = _covariance([_degraded(p)[:, chosen] for p, chosen in zip(parts, coupled, strict=True)])
+    fine, _ = _covariance([_seen(p, chosen) for p, chosen in zip(parts, coupled, strict=True)])
+    gain, bands = response.noise_gain(*shape), len(coarse)
+    free = max(0, pixels - bands) / max(1, pixels - 1)  # the regression is on the very LR pixels
+    of_rest = min(max(1.0, free * _contrast(fine, parts[0].sigma_msi ** 2, coarse)), 1 / gain)
     return 1 / (white * gain + (1 - white) / of_rest)
 
 
@@ -62,20 +71,26 @@ def _degraded(part: Observation) -> Array:
     return np.asarray(part.operator.forward(fill_nearest(part.hr_msi).astype(np.float64)))
 
 
-def _covariance(samples: Sequence[NDArray[np.floating]]) -> Array:
-    """Covariance ``(n, n)`` of pixels ``(n, m)`` about each sample's own mean."""
-    total, count = np.zeros(()), 0
+def _seen(part: Observation, coupled: NDArray[np.bool_]) -> Array:
+    """Pixels ``(c, m)`` of the HR-MSI that lie in such LR pixels."""
+    inside = footprint(coupled, part.hr_shape, part.spatial_response.shift)
+    return part.hr_msi[:, inside & ~missing_pixels(part.hr_msi)].astype(np.float64)
+
+
+def _covariance(samples: Sequence[Array]) -> tuple[Array, int]:
+    """Covariance ``(n, n)`` of pixels ``(n, m)`` about each sample's own mean, and their number."""
+    total, count = np.zeros((len(samples[0]),) * 2), 0
     for pixels in samples:
-        number = pixels.shape[1]
-        centred = pixels - pixels.sum(axis=1, keepdims=True, dtype=np.float64) / max(1, number)
-        total, count = total + centred @ centred.T, count + number
-    return total / max(1, count)
+        centred = pixels - pixels.sum(axis=1, keepdims=True) / max(1, pixels.shape[1])
+        total, count = total + centred @ centred.T, count + pixels.shape[1]
+    return total / max(1, count), count
 
 
 def _contrast(matrix: Array, noise: Array, base: Array) -> float:
     """Mean power of what a regression on the others leaves of each band, noise aside.
 
-    In units of what it leaves where the bands have the covariance `base`, from which it is.
+    In units of what it leaves where the bands have the covariance `base`, from which it is; of bands that
+    vary there.
 
     Parameters
     ----------
@@ -84,6 +99,11 @@ def _contrast(matrix: Array, noise: Array, base: Array) -> float:
     noise : (n,)
         Variance.
     """
-    weights = np.asarray(np.linalg.pinv(base), np.float64)
-    power = np.maximum(np.diag(weights), np.finfo(np.float64).tiny)
-    return float(np.mean(np.diag(weights @ (matrix - np.diag(noise)) @ weights) / power))
+    power = np.diag(base)
+    varies = power > np.finfo(np.float64).eps * power.max()
+    if not varies.any():
+        return 0.0
+    chosen, scale = np.ix_(varies, varies), np.sqrt(power[varies])
+    weights = np.linalg.pinv(base[chosen] / np.outer(scale, scale), hermitian=True)
+    left = weights @ ((matrix - np.diag(noise))[chosen] / np.outer(scale, scale)) @ weights
+    return float(np.mean(np.diag(left) / np.diag(weights)))

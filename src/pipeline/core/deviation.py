@@ -74,6 +74,7 @@ def learn_spread(
     classes: int,
     draws: int,
     seed: int,
+    share: float,
 ) -> Spread:
     """The spread of a scene, from some of its parts.
 
@@ -90,6 +91,8 @@ def learn_spread(
     classes : int
         At most, of the prior that is learned one level down.
     draws, seed : int
+    share : float
+        Of the scene's pixels, that the parts have.
     """
     below, basis = partial(fusion, prior_below(parts, prior, classes, seed)), prior.basis
     found = np.concatenate([tested(part, below, basis, draws, seed) for part in parts], axis=1)
@@ -99,7 +102,7 @@ def learn_spread(
     images = [(part.hr_msi.astype(np.float64), ~missing_pixels(part.hr_msi)) for part in parts]
     white = white_share(images, parts[0].sigma_msi)
     noise = noise_in_subspace(basis, parts[0].sigma_hsi) + prior.misfit * np.square(basis).sum(axis=0)
-    added = left_out(parts, basis) * fine_power(parts, white) + nugget(parts, basis, noise, white)
+    added = left_out(parts, basis, share) * fine_power(parts, white) + nugget(parts, basis, noise, white)
     return Spread(factor, np.sqrt(added))
 
 

@@ -1,8 +1,8 @@
 """What a spectral subspace leaves out of the LR-HSI: its power, band by band.
 
-The residual of a projection holds noise and what the subspace leaves out. A subspace that was fitted to the
-very same pixels has followed their noise, and the power beyond the noise is too small by what it took: as
-much as the residuals of pixels on which no subspace was fitted hold more (cross-validation, Stone 1974).
+The residual of a projection holds noise and what the subspace leaves out. A subspace follows the noise of the
+pixels it is fitted to, whose residuals therefore hold less noise than is thought. How much less is seen where
+it is fitted without some of the pixels and these are projected (cross-validation, Stone 1974).
 """
 
 from __future__ import annotations
@@ -21,18 +21,28 @@ Array = NDArray[np.float64]
 FOLDS = 8
 
 
-def left_out(parts: Sequence[Observation], basis: Array) -> Array:
-    """Power ``(C,)`` that the LR-HSI has outside of a basis ``(d, C)`` that was fitted to it.
+def left_out(parts: Sequence[Observation], basis: Array, share: float) -> Array:
+    """Power ``(C,)`` that the LR-HSI has outside of a basis.
 
     Zero where there are fewer pixels than folds.
+
+    Parameters
+    ----------
+    parts : sequence of Observation
+    basis : (d, C)
+        Fitted to the scene of which these are parts.
+    share : float
+        Of the scene, that the parts are: the more pixels, the less a subspace follows the noise of each.
     """
     sigma = parts[0].sigma_hsi
     pixels = np.concatenate([part.lr_hsi[:, ~missing_pixels(part.lr_hsi)] for part in parts], axis=1)
     count = pixels.shape[1]
     if count < FOLDS:
         return np.zeros(len(sigma))
-    found = unexplained(pixels, Subspace.of(basis, sigma), sigma) + optimism(pixels, sigma, len(basis))
-    return shrunk(found, 2 * (sigma**2 - noise_in_subspace(basis, sigma)) ** 2 / count)
+    found = unexplained(pixels, Subspace.of(basis, sigma), sigma)
+    found += share * optimism(pixels, sigma, len(basis))
+    left = 1 - noise_in_subspace(basis, sigma) / sigma**2
+    return sigma**2 * shrunk(found / sigma**2, 2 * left**2 / count)
 
 
 def unexplained(pixels: NDArray[np.floating], subspace: Subspace, sigma: Array) -> Array:

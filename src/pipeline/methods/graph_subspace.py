@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, replace
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +66,9 @@ class GraphSubspace:
             ratio = scene.spatial_response.ratio
             side = max(TESTED_SIDE, ratio.numerator * ceil(ratio))  # a whole LR pixel of the level below
             tested = drawn_windows(pool, seed, "graph_subspace/tested", side, TESTED_WINDOWS)
-            spread = learn_spread(
-                tested or pool[:1], self.fusion, prior, settings.classes, settings.draws, seed
-            )
+            parts = tested or pool[:1]
+            share = sum(prod(part.hr_shape) for part in parts) / prod(scene.hr_shape)
+            spread = learn_spread(parts, self.fusion, prior, settings.classes, settings.draws, seed, share)
             if (spread.factor == 1).all():
                 log.warning(
                     "graph_subspace: the images are too small to test the standard deviation one level down; "

@@ -120,12 +120,12 @@ def error_galleries(title: str, kept: Overview, shape: tuple[int, int]) -> list[
             if label in kept.errors:
                 alt = f"RMS error of {label} on the scale of the deviations"
                 foretold.append((f"{label}: error", alt, kept.errors[label].rms))
-    quantity = "Standard deviation and RMS error" if errors else "Standard deviation"
+    quantity, note = ("Standard deviation and error", FORETOLD) if errors else ("Standard deviation", SCALE)
     return [
         _map_gallery(title, name, note, unit, maps, shape)
         for name, note, unit, maps in (
             ("RMS error over bands", SCALE, "RMS error [scene values]", errors),
-            (f"{quantity} over bands", FORETOLD if errors else SCALE, f"{quantity} [scene values]", foretold),
+            (f"{quantity}, RMS over bands", note, f"{quantity} [scene values]", foretold),
             ("Spectral angle (SAM)", SCALE, "SAM [°]", angles),
         )
         if maps
