@@ -413,14 +413,14 @@ def test_a_part_too_small_to_degrade_leaves_the_posterior_as_it_is(observation_o
     assert (spread.factor == 1).all()
 
 
-def synthetic_pair(height: int, width: int) -> Observation:
+def synthetic_pair(height: int, width: int, response: SpatialResponse) -> Observation:
     source = SyntheticSource(
         kind="synthetic", height=height, width=width, bands=16, wavelength_range=(430, 860)
     )
     return simulate(
         np.asarray(synthetic_scene(source).data, np.float32),
         spectral_response=np.kron(np.eye(4), np.full(4, 0.25)),
-        spatial_response=SpatialResponse.bicubic(ratio=4),
+        spatial_response=response,
         snr_db=35,
         seed=1,
     )
@@ -428,18 +428,12 @@ def synthetic_pair(height: int, width: int) -> Observation:
 
 @pytest.fixture(scope="module")
 def large_observation() -> Observation:
-    return synthetic_pair(80, 96)
+    return synthetic_pair(80, 96, SpatialResponse.bicubic(ratio=4))
 
 
 @pytest.mark.parametrize("fwhm", [0.7, 1.4])
-def test_misfit_of_a_wrong_psf_is_large(large_observation, fwhm):
-    source = SyntheticSource(kind="synthetic", height=80, width=96, bands=16, wavelength_range=(430, 860))
-    pair = simulate(
-        np.asarray(synthetic_scene(source).data, np.float32),
-        spectral_response=large_observation.spectral_response,
-        spatial_response=SpatialResponse.gaussian(ratio=4, fwhm=1.0),
-        seed=1,
-    )
+def test_misfit_of_a_wrong_psf_is_large(fwhm):
+    pair = synthetic_pair(80, 96, SpatialResponse.gaussian(ratio=4, fwhm=1.0))
     wrong = replace(pair, spatial_response=SpatialResponse.gaussian(ratio=4, fwhm=fwhm))
     assert fitted(wrong, draws=0).prior.misfit > 0.03
 
@@ -484,7 +478,7 @@ def test_levels_below_have_noise_of_their_own(large_observation):
 
 
 def test_prior_below_does_not_count_no_data():
-    pair = synthetic_pair(128, 160)
+    pair = synthetic_pair(128, 160, SpatialResponse.bicubic(ratio=4))
     prior = fitted(pair, draws=0, classes=1).prior
     cut = pair.crop(Window(0, 128, 0, 80))
     pair.lr_hsi[:, :, 20:] = np.nan

@@ -9,12 +9,7 @@ from scipy.ndimage import gaussian_filter
 from pipeline.core.contrasts import fine_power, white_share
 from pipeline.core.deviation import learn_spread
 from pipeline.core.left_out import left_out, noise_in_subspace
-from pipeline.core.nugget import (
-    _near,
-    _regression,
-    nugget,
-    semivariance_gain,
-)
+from pipeline.core.nugget import _near, _regression, nugget, semivariance_gain
 from pipeline.core.observation import Observation
 from pipeline.core.reliability import reliability
 from pipeline.core.simulation import simulate
@@ -51,6 +46,10 @@ def observed(scene: np.ndarray, snr_db: float = 40, response: SpatialResponse = 
     return simulate(scene, spectral_response=seen, spatial_response=response, snr_db=snr_db)
 
 
+def share_of(pair: Observation) -> float:
+    return white_share([(pair.hr_msi.astype(float), np.ones(pair.hr_shape, bool))], pair.sigma_msi)
+
+
 def nugget_of(*parts: Observation, d: int = 8, white: float = 1.0) -> np.ndarray:
     basis = fit_subspace(parts[0].lr_hsi, parts[0].sigma_hsi, d).basis
     return nugget(parts, basis, noise_in_subspace(basis, parts[0].sigma_hsi), white)
@@ -66,7 +65,17 @@ def test_what_is_white_is_found_and_nothing_else(response: SpatialResponse) -> N
 
 
 def test_of_a_scene_that_the_msi_shows_there_is_none():
-    assert np.sqrt(nugget_of(observed(scene_of(256, grain=0, contrast=0)))).max() < 0.15 * GRAIN
+    shown = observed(scene_of(256, grain=0, contrast=0))
+    assert np.sqrt(nugget_of(shown, white=share_of(shown))).max() < 0.1 * GRAIN
+
+
+def test_where_the_bands_of_the_msi_do_not_differ_in_what_is_white_little_is_said():
+    smooth = observed(scene_of(256, contrast=0))
+    assert np.sqrt(nugget_of(smooth, white=share_of(smooth))).max() < 0.5 * GRAIN
+    alike = observed(scene_of(128))
+    alike.hr_msi[:] = alike.hr_msi[:1]
+    alike.hr_msi[:] += alike.sigma_msi[0] * np.random.default_rng(1).standard_normal(alike.hr_msi.shape)
+    assert not nugget_of(alike, white=share_of(alike)).any()
 
 
 def test_a_share_of_it_counts():
@@ -129,9 +138,8 @@ def test_what_is_left_out_and_the_nugget_are_added():
     own = gaussian_filter(np.random.default_rng(1).standard_normal((BANDS, 128, 128)), (0, 2, 2))
     pair = observed(scene_of(128, contrast=0.1) + own.astype(np.float32))
     fitted = build(GraphSubspaceSettings(draws=0, d=4)).fit(pair)
-    prior, valid = fitted.prior, np.ones(pair.hr_shape, bool)
+    prior, white = fitted.prior, share_of(pair)
     spread = learn_spread([pair], fitted.method.fusion, prior, classes=2, draws=2, seed=0, share=0.5)
-    white = white_share([(pair.hr_msi.astype(float), valid)], pair.sigma_msi)
     noise = noise_in_subspace(prior.basis, pair.sigma_hsi) + prior.misfit * np.square(prior.basis).sum(axis=0)
     outside = left_out([pair], prior.basis, 0.5) * fine_power([pair], white)
     inside = nugget([pair], prior.basis, noise, white)

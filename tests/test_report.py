@@ -277,7 +277,7 @@ def test_a_deviation_is_drawn_beside_the_error_it_foretells(known: bool) -> None
     for label, values in deviations.items():
         maps[f"{label}: deviation", f"Standard deviation of {label} for field"] = values[0]
         if known:
-            alt = f"RMS error of {label} on the scale of the deviations for field"
+            alt = f"RMS error of {label} for field, on the scale of the deviations"
             maps[f"{label}: error", alt] = pictures.rms_error_map(scene, cubes[label])
     quantity = "Standard deviation and error" if known else "Standard deviation"
     drawn = galleries.pop(f"{quantity}, RMS over bands")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.nodata import coupled_pixels, fill_nearest, footprint, missing_pixels
+from pipeline.core.nodata import coupled_pixels, degraded_msi, footprint, missing_pixels
 from pipeline.core.observation import Observation
 
 Array = NDArray[np.float64]
@@ -47,9 +47,8 @@ def fine_power(parts: Sequence[Observation], white: float) -> float:
         The share, by `white_share`.
     """
     response, shape = parts[0].spatial_response, parts[0].hr_shape
-    coupled = [coupled_pixels(part) for part in parts]
-    coarse, pixels = _covariance([_degraded(p)[:, chosen] for p, chosen in zip(parts, coupled, strict=True)])
-    fine, _ = _covariance([_seen(p, chosen) for p, chosen in zip(parts, coupled, strict=True)])
+    coarse, pixels = _covariance([degraded_msi(part)[:, coupled_pixels(part)] for part in parts])
+    fine, _ = _covariance([_seen(part) for part in parts])
     gain, bands = response.noise_gain(*shape), len(coarse)
     free = max(0, pixels - bands) / max(1, pixels - 1)  # the regression is on the very LR pixels
     of_rest = min(max(1.0, free * _contrast(fine, parts[0].sigma_msi ** 2, coarse)), 1 / gain)
@@ -67,13 +66,9 @@ def semivariances(images: Sequence[Image], lag: int) -> tuple[Array, int]:
     return total / max(2 * pairs, 1), pairs
 
 
-def _degraded(part: Observation) -> Array:
-    return np.asarray(part.operator.forward(fill_nearest(part.hr_msi).astype(np.float64)))
-
-
-def _seen(part: Observation, coupled: NDArray[np.bool_]) -> Array:
-    """Pixels ``(c, m)`` of the HR-MSI that lie in such LR pixels."""
-    inside = footprint(coupled, part.hr_shape, part.spatial_response.shift)
+def _seen(part: Observation) -> Array:
+    """Pixels ``(c, m)`` of the HR-MSI that lie in coupled LR pixels."""
+    inside = footprint(coupled_pixels(part), part.hr_shape, part.spatial_response.shift)
     return part.hr_msi[:, inside & ~missing_pixels(part.hr_msi)].astype(np.float64)
 
 

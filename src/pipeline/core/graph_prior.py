@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
-from pipeline.core.nodata import coupled_pixels, fill_nearest, missing_pixels
+from pipeline.core.nodata import coupled_pixels, degraded_msi, missing_pixels
 from pipeline.core.observation import Observation
 from pipeline.core.pixel_graph import grid_edges
 from pipeline.core.subspace import Subspace, coefficient_noise
@@ -112,7 +112,7 @@ class Sample:
 
 def sample_of(part: Observation, subspace: Subspace, inside: Window | None = None) -> Sample:
     """The LR pixels of a part of the scene that have data; only those in the window `inside` are coupled."""
-    degraded = part.operator.forward(fill_nearest(part.hr_msi).astype(np.float64))
+    degraded = degraded_msi(part)
     coupled = coupled_pixels(part)
     if inside is not None:
         within = np.zeros_like(coupled)

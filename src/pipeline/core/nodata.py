@@ -29,6 +29,11 @@ def coupled_pixels(observation: Observation) -> NDArray[np.bool_]:
     return ~(missing_pixels(observation.lr_hsi) | unseen)
 
 
+def degraded_msi(observation: Observation) -> NDArray[np.float64]:
+    """H(Y) ``(c, h, w)``, with the gaps of Y filled."""
+    return np.asarray(observation.operator.forward(fill_nearest(observation.hr_msi).astype(np.float64)))
+
+
 def fill_nearest(image: NDArray[Any]) -> NDArray[Any]:
     """The image ``(band, y, x)`` with missing pixels replaced by the nearest valid pixel.
 

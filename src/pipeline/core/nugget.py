@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.contrasts import Image, semivariances
 from pipeline.core.gaussian import coefficients_of
-from pipeline.core.nodata import coupled_pixels, fill_nearest
+from pipeline.core.nodata import coupled_pixels, degraded_msi
 from pipeline.core.observation import Observation
 from pipeline.core.spatial import SpatialResponse
 
@@ -90,11 +90,10 @@ def _images(part: Observation, basis: Array) -> Image:
 
     Its border need not be the scene's.
     """
-    known = part.operator.forward(fill_nearest(part.hr_msi).astype(np.float64))
     margin = part.spatial_response.support_lr
     inner = np.zeros(part.lr_shape, bool)
     inner[margin:-margin, margin:-margin] = True
-    return np.concatenate([known, coefficients_of(part, basis)]), coupled_pixels(part) & inner
+    return np.concatenate([degraded_msi(part), coefficients_of(part, basis)]), coupled_pixels(part) & inner
 
 
 def _left_by_regression(matrix: Array, basis: Array, of_msi: Array) -> Array:

@@ -111,18 +111,22 @@ FORETOLD = (
 
 def error_galleries(title: str, kept: Overview, shape: tuple[int, int]) -> list[Gallery]:
     """Maps of the RMS error, of the standard deviation beside the error it foretells, and of the angle."""
-    errors = [(label, f"RMS error over bands of {label}", found.rms) for label, found in kept.errors.items()]
-    angles = [(label, f"Spectral angle (SAM) of {label}", found.sam) for label, found in kept.errors.items()]
+    errors, angles = [], []
+    for label, found in kept.errors.items():
+        errors.append((label, f"RMS error over bands of {label} for {title}", found.rms))
+        angles.append((label, f"Spectral angle (SAM) of {label} for {title}", found.sam))
     foretold = []
     for label, view in kept.views.items():
         if view.deviation is not None:
-            foretold.append((f"{label}: deviation", f"Standard deviation of {label}", view.deviation))
+            foretold.append(
+                (f"{label}: deviation", f"Standard deviation of {label} for {title}", view.deviation)
+            )
             if label in kept.errors:
-                alt = f"RMS error of {label} on the scale of the deviations"
+                alt = f"RMS error of {label} for {title}, on the scale of the deviations"
                 foretold.append((f"{label}: error", alt, kept.errors[label].rms))
     quantity, note = ("Standard deviation and error", FORETOLD) if errors else ("Standard deviation", SCALE)
     return [
-        _map_gallery(title, name, note, unit, maps, shape)
+        _map_gallery(name, note, unit, maps, shape)
         for name, note, unit, maps in (
             ("RMS error over bands", SCALE, "RMS error [scene values]", errors),
             (f"{quantity}, RMS over bands", note, f"{quantity} [scene values]", foretold),
@@ -133,7 +137,6 @@ def error_galleries(title: str, kept: Overview, shape: tuple[int, int]) -> list[
 
 
 def _map_gallery(
-    title: str,
     name: str,
     note: str,
     unit: str,
@@ -142,10 +145,7 @@ def _map_gallery(
 ) -> Gallery:
     """Maps, each with its caption and what stands for it, on one colour scale."""
     upper = pictures.common_upper([plane for _, _, plane in maps])
-    shown = [
-        picture(pictures.map_picture(plane, upper), caption, f"{alt} for {title}", shape)
-        for caption, alt, plane in maps
-    ]
+    shown = [picture(pictures.map_picture(plane, upper), caption, alt, shape) for caption, alt, plane in maps]
     return Gallery(name, note, shown, Markup(figures.colour_bar(upper, unit)))
 
 
