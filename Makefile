@@ -1,6 +1,8 @@
 # make demo: the workflow on an embedded scene, from an empty folder to its table and report.
 # make test: the tests. make check: lint, format and types. Each installs what it needs in .venv once.
 # make test-cluster: the tests on a Slurm of their own, which it starts and stops.
+# make test-lowered: the quick tests as an older processor computes them: one thread, no bfloat16, and the
+# instructions of AVX2 or less in PyTorch, MKL, oneDNN, OpenBLAS and NumPy. What passes in make test must pass here.
 # make demo EXPERIMENT=jasper_ridge: the same for config/jasper_ridge.yaml.
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
@@ -13,7 +15,12 @@ KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-slow test-faults test-cluster check docs clean
+# an older processor, as far as the libraries let themselves be told
+LOWERED := PIPELINE_BFLOAT16=0 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 \
+	OPENBLAS_CORETYPE=Sandybridge NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
+
+.PHONY: demo test test-lowered test-slow test-faults test-cluster check docs clean
 .DELETE_ON_ERROR:
 
 demo: $(BIN)/.run-$(KEY)
@@ -22,6 +29,9 @@ demo: $(BIN)/.run-$(KEY)
 
 test: $(BIN)/.test-$(KEY)
 	python -m pytest -n logical --dist loadfile -m "not slow and not faults and not cluster" --cov=pipeline --cov-report=term
+
+test-lowered: $(BIN)/.test-$(KEY)
+	$(LOWERED) python -m pytest -n logical --dist loadfile -m "not slow and not faults and not cluster and not workflow"
 
 test-slow: $(BIN)/.test-$(KEY)
 	python -m pytest -m slow

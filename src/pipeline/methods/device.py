@@ -21,9 +21,32 @@ def resolve_device(name: str) -> torch.device:
 
 
 def bfloat16_on(device: torch.device, precision: str) -> bool:
-    """Whether networks compute in bfloat16; `auto` where the device has instructions for it."""
+    """Return whether networks compute in bfloat16.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device that the networks are on.
+    precision : str
+        `float32`, `bfloat16` or `auto`. `auto` is bfloat16 where the device has instructions for it, unless
+        the environment variable `PIPELINE_BFLOAT16` is 0: jobs of one experiment on unlike processors,
+        and tests of results without bfloat16, then all compute in float32.
+
+    Raises
+    ------
+    InputError
+        `PIPELINE_BFLOAT16` is neither 0 nor 1.
+    """
+    allowed = os.environ.get("PIPELINE_BFLOAT16", "1")
+    if allowed not in ("0", "1"):
+        raise InputError(
+            f"PIPELINE_BFLOAT16: {allowed!r} is neither 0 nor 1; set it to 0 to train in float32 wherever "
+            "`precision` is auto, or unset it"
+        )
     if precision != "auto":
         return precision == "bfloat16"
+    if allowed == "0":
+        return False
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
