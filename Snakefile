@@ -10,6 +10,9 @@ if config.keys() <= {"experiment"}:
     configfile: f"config/{config.get('experiment', 'demo')}.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/download.smk"
 include: "workflow/rules/crop.smk"

@@ -7,7 +7,13 @@ rule export:
         estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
         estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
     output:
-        ledger="results/{experiment}/{scene}/{response}/seed{seed}/{label}/product.json",
+        ledger=report(
+            "results/{experiment}/{scene}/{response}/seed{seed}/{label}/product.json",
+            caption="../report/product.rst",
+            category="Products",
+            subcategory="{scene}",
+            labels={"response": "{response}", "seed": "{seed}", "method": "{label}"},
+        ),
     log:
         "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/export.log",
     benchmark:

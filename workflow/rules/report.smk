@@ -7,8 +7,18 @@ rule report:
         runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/metrics.json"),
         traces("results/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.zarr/zarr.json"),
     output:
-        page="results/{experiment}/report.html",
-        summary="results/{experiment}/summary.csv",
+        page=report(
+            "results/{experiment}/report.html",
+            caption="../report/page.rst",
+            category="Results",
+            labels={"file": "Comparison of the methods"},
+        ),
+        summary=report(
+            "results/{experiment}/summary.csv",
+            caption="../report/summary.rst",
+            category="Results",
+            labels={"file": "Metrics of every run"},
+        ),
     log:
         "logs/{experiment}/report.log",
     benchmark:
