@@ -172,7 +172,7 @@ def test_the_experiment_of_the_paper_takes_its_scenes_from_the_catalogue() -> No
 
 
 def test_the_commands_of_the_guide_exist() -> None:
-    guide = (ROOT / "docs/datasets.md").read_text()
+    guide = (ROOT / "docs/data/datasets.md").read_text()
     commands = re.findall(r"^ +(?:PIPELINE_\w+=\S+ )*pipeline (datasets \w+)", guide, re.MULTILINE)
     assert {"datasets list", "datasets info", "datasets fetch"} == set(commands)
     for command in commands:

@@ -1,4 +1,4 @@
-"""What `docs/cluster.md` says of commands and resources, held against the profile; needs no Slurm."""
+"""What `docs/scaling/cluster.md` says of commands and resources, held against the profile; needs no Slurm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-GUIDE = (ROOT / "docs/cluster.md").read_text()
+GUIDE = (ROOT / "docs/scaling/cluster.md").read_text()
 DRY_RUNS = re.findall(r"^    (pipeline check .*|snakemake .*--dry-run.*)$", GUIDE, re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""The commands of `docs/real-data.md`, run as they stand there on the Berlin pair.
+"""The commands of `docs/real_pairs.md`, run as they stand there on the Berlin pair.
 
 Blocks fenced as `sh` are run, those fenced as `console` need a desktop; `yaml` holds keys of a scene or pair.
 """
@@ -17,7 +17,7 @@ import yaml
 from pipeline.scenes import Pair, Scene
 from workflow_copy import ROOT, Workflow
 
-GUIDE = (ROOT / "docs/real-data.md").read_text()
+GUIDE = (ROOT / "docs/real_pairs.md").read_text()
 COMMANDS = [
     line for block in re.findall(r"^```sh\n(.*?)^```", GUIDE, re.M | re.S) for line in block.splitlines()
 ]

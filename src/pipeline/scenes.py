@@ -41,7 +41,7 @@ class FileSource(Strict):
 
     `path` may also be the folder of a product, or tiles side by side: a folder of GeoTIFFs, or a pattern
     such as `tiles/*.tif`. What is not given here is read from the file where its format holds it; see
-    `docs/formats.md`.
+    `docs/data/formats.md`.
     """
 
     kind: Literal["file"]

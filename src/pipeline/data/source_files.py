@@ -30,7 +30,7 @@ def source_paths(source: FileSource) -> list[Path]:
         if not tiles:
             raise InputError(
                 f"{path}: a folder with neither a known product nor GeoTIFF tiles; give a file, a pattern or "
-                "the folder of a product (`docs/formats.md` lists them)"
+                "the folder of a product (`docs/data/formats.md` lists them)"
             )
         return tiles
     if path.exists() or not set("*?[") & set(source.path):

@@ -163,7 +163,7 @@ def _text(
     """The experiment as commented YAML."""
     nesting = images.nesting()
     lines = [
-        "# Written by `pipeline pair`, to be edited. docs/real-data.md says what to look at; every key",
+        "# Written by `pipeline pair`, to be edited. docs/real_pairs.md says what to look at; every key",
         "# with its default is in config/schema.json. Paths are seen from the folder where snakemake runs.",
         f"experiment: {experiment}",
         "scenes:",
@@ -178,7 +178,7 @@ def _text(
         "    estimation:",
         *_estimation(hsi, msi, known),
         *_wald(scene, nesting),
-        "methods:   # docs/methods.md",
+        "methods:   # docs/methods/index.md",
         "  bicubic: {}   # the floor: ignores the MSI",
         "  graph_subspace: {}   # seconds to minutes; mostly the most accurate, with a standard deviation",
         "  gaussian_subspace: {}   # seconds",
