@@ -18,22 +18,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.core.gaussian import fuse_gaussian
-from pipeline.core.metrics import evaluate
-from pipeline.core.observation import Observation
-from pipeline.core.residuals import residuals
-from pipeline.core.spatial import upsample
-from pipeline.core.subspace import detail_covariance
-from pipeline.data.schema import scene_from
-from pipeline.data.store import read_store
+from pipeline.core.quality.metrics import evaluate
+from pipeline.core.quality.residuals import residuals
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.spatial import upsample
+from pipeline.core.solvers.gaussian import fuse_gaussian
+from pipeline.core.subspace.basis import detail_covariance
 from pipeline.methods.args_diff import ArgsDiff, FittedArgsDiff
 from pipeline.methods.args_diff.guidance import JointLoss
 from pipeline.methods.args_diff.networks import alpha_bar
 from pipeline.methods.args_diff.patches import guidance_of
 from pipeline.methods.args_diff.sampling import sample
 from pipeline.methods.checkpoint import read_tensors
+from pipeline.runs.observed import read_observation
 from pipeline.settings import ArgsDiffSettings
-from pipeline.steps.observed import read_observation
+from pipeline.store.schema import scene_from
+from pipeline.store.store import read_store
 
 TIMES = (50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 990)
 

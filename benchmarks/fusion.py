@@ -20,17 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from pipeline.core.graph_fusion import DRAW_STEPS, STEPS, GraphFusion, Quadratic
-from pipeline.core.metrics import evaluate
-from pipeline.core.observation import Observation
-from pipeline.core.pixel_graph import pixel_graph
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.core.spectral import gaussian_response
-from pipeline.data.synthetic import synthetic_scene
+from pipeline.config.scenes import SyntheticSource
+from pipeline.core.quality.metrics import evaluate
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.sensing.spectral import gaussian_response
+from pipeline.core.solvers.graph_fusion import DRAW_STEPS, STEPS, GraphFusion, Quadratic
+from pipeline.core.solvers.pixel_graph import pixel_graph
+from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import build
-from pipeline.methods.graph_subspace import FittedGraphSubspace
-from pipeline.scenes import SyntheticSource
+from pipeline.methods.graph_subspace.method import FittedGraphSubspace
 from pipeline.settings import (
     BUDGETS,
     ArgsDiffSettings,

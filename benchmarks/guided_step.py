@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.methods.args_diff import ArgsDiff, FittedArgsDiff
 from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, Guidance, JointLoss
 from pipeline.methods.args_diff.networks import SpatialUNet, SpectralNet, alpha_bar

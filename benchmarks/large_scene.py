@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from pipeline.core.metrics import evaluate
-from pipeline.data.schema import variable_of
-from pipeline.data.store import read_store
+from pipeline.core.quality.metrics import evaluate
 from pipeline.methods import build, settings_of
-from pipeline.steps.observed import read_scene
+from pipeline.runs.observed import read_scene
+from pipeline.store.schema import variable_of
+from pipeline.store.store import read_store
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = ("download", "crop", "simulate", "estimate", "train", "plan", "fuse", "mosaic", "evaluate", "report")

@@ -19,16 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from pipeline.config import Experiment, load_experiment
-from pipeline.core.metrics import evaluate
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.data.readers import FileScene
-from pipeline.data.response_files import read_response
-from pipeline.data.scene import crop_window
-from pipeline.data.synthetic import SyntheticScene
+from pipeline.config.experiment import Experiment, load_experiment
+from pipeline.config.scenes import Scene, SyntheticSource
+from pipeline.core.quality.metrics import evaluate
+from pipeline.core.scene import crop_window
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.inputs.file_scene import FileScene
+from pipeline.inputs.responses import read_response
+from pipeline.inputs.synthetic.scene import SyntheticScene
 from pipeline.methods import build
-from pipeline.scenes import Scene, SyntheticSource
 from pipeline.settings import GaussianSubspaceSettings, GraphSubspaceSettings, HysureSettings
 
 METHODS = (GaussianSubspaceSettings(), HysureSettings(), GraphSubspaceSettings(draws=0))

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.core.spectral import gaussian_response
-from pipeline.data.scene import Scene
-from pipeline.data.synthetic import synthetic_scene
-from pipeline.scenes import SyntheticSource
+from pipeline.config.scenes import SyntheticSource
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.sensing.spectral import gaussian_response
+from pipeline.inputs.synthetic.scene import synthetic_scene
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ import pytest
 
 import pipeline
 from brief import BRIEF
-from pipeline.config import load_experiment
+from pipeline.config.experiment import load_experiment
 from pipeline.core.window import Window
-from pipeline.data.readers import read_scene
-from pipeline.data.response_files import read_response
+from pipeline.inputs.file_scene import read_scene
+from pipeline.inputs.responses import read_response
 from pipeline.methods import build, settings_of
 
 

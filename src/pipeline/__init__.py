@@ -13,10 +13,10 @@ from pipeline.methods import methods
 
 if TYPE_CHECKING:
     from pipeline.api import FusionResult, fuse
-    from pipeline.core.metrics import evaluate
-    from pipeline.core.observation import Observation
-    from pipeline.core.simulation import simulate
-    from pipeline.core.spatial import SpatialResponse
+    from pipeline.core.quality.metrics import evaluate
+    from pipeline.core.sensing.observation import Observation
+    from pipeline.core.sensing.simulation import simulate
+    from pipeline.core.sensing.spatial import SpatialResponse
 
 __all__ = [
     "FusionResult",
@@ -31,11 +31,11 @@ __all__ = [
 
 _MODULES = {
     "FusionResult": "pipeline.api",
-    "Observation": "pipeline.core.observation",
-    "SpatialResponse": "pipeline.core.spatial",
-    "evaluate": "pipeline.core.metrics",
+    "Observation": "pipeline.core.sensing.observation",
+    "SpatialResponse": "pipeline.core.sensing.spatial",
+    "evaluate": "pipeline.core.quality.metrics",
     "fuse": "pipeline.api",
-    "simulate": "pipeline.core.simulation",
+    "simulate": "pipeline.core.sensing.simulation",
 }
 
 

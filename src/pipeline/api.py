@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.core.estimation import estimate_noise
-from pipeline.core.observation import Observation, check_pair, check_response_type, numeric_array
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.estimation.noise_levels import estimate_noise
+from pipeline.core.sensing.observation import Observation, check_pair, check_response_type, numeric_array
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods import build, settings_of
-from pipeline.provenance import code_version, package_versions
-from pipeline.validation import parse
+from pipeline.runs.provenance import code_version, package_versions
+from pipeline.settings.validation import parse
 
 
 @dataclass(frozen=True)

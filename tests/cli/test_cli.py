@@ -9,30 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from pipeline.cli import app
+from command import call, refusal
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OVERLAY = "paper_size.yaml"  # no experiment of its own
 CONFIGS = sorted(path for path in (ROOT / "config").rglob("*.yaml") if path.name != OVERLAY)
 BICUBIC = '{"method": "bicubic"}'
-
-
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def refusal(*arguments: str | Path) -> str:
-    """The message of a call that must end with one line and exit code 2."""
-    result = call(*arguments)
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    start = f"pipeline {arguments[0]}: "
-    assert line.startswith(start)
-    return line.removeprefix(start)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -12,16 +12,16 @@ import rasterio
 import yaml
 from scipy.io import savemat
 
-from pipeline.config import load_experiment
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.core.spectral import gaussian_response
-from pipeline.data.store import read_store
-from pipeline.data.synthetic import synthetic_scene
-from pipeline.scenes import SyntheticSource
+from command import call, refusal
+from pipeline.config.experiment import load_experiment
+from pipeline.config.scenes import SyntheticSource
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.sensing.spectral import gaussian_response
+from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.steps import align, download
+from pipeline.store.store import read_store
 from products import numbers, write_enmap, write_sentinel2
-from test_cli import call, refusal
 
 CENTRES = {"B2": 490.0, "B3": 560.0, "B4": 665.0, "B8": 842.0}
 CORNER = (383000.0, 5818000.0)

@@ -14,13 +14,13 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from pipeline.config import json_schema, load_experiment, parse_experiment
-from pipeline.core.spatial import SpatialResponse
+from pipeline.config.experiment import json_schema, load_experiment, parse_experiment
+from pipeline.config.responses import SpatialConfig
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
-from pipeline.responses import SpatialConfig
 from pipeline.settings import BUDGETS, ArgsDiffSettings, BicubicSettings, GaussianSubspaceSettings
 
-CONFIG = Path(__file__).resolve().parents[1] / "config"
+CONFIG = Path(__file__).resolve().parents[2] / "config"
 FILES = sorted(CONFIG.glob("*.yaml")) + sorted(CONFIG.glob("test/*.yaml"))
 
 EXAMPLE = {

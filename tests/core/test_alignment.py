@@ -18,18 +18,18 @@ from scipy.io import loadmat
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.optimize import minimize
 
-from pipeline.core.alignment import Alignment, estimate_alignment, most_precise, resampled_bands
-from pipeline.core.alignment.coarse import phase_correlation
-from pipeline.core.alignment.detectors import ResampledBands
-from pipeline.core.alignment.pairs import response_pairs
-from pipeline.core.observation import Observation, ObservedScene
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import FWHM_PER_SIGMA, SpatialResponse
-from pipeline.core.spectral import gaussian_response
-from pipeline.data.scene import Scene
-from pipeline.data.synthetic import synthetic_scene
+from pipeline.config.scenes import SyntheticSource
+from pipeline.core.estimation.shift import Alignment, estimate_alignment, most_precise, resampled_bands
+from pipeline.core.estimation.shift.coarse import phase_correlation
+from pipeline.core.estimation.shift.detectors import ResampledBands
+from pipeline.core.estimation.shift.pairs import response_pairs
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.observation import Observation, ObservedScene
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import FWHM_PER_SIGMA, SpatialResponse
+from pipeline.core.sensing.spectral import gaussian_response
 from pipeline.errors import InputError
-from pipeline.scenes import SyntheticSource
+from pipeline.inputs.synthetic.scene import synthetic_scene
 
 Cube = NDArray[Any]
 SHIFTS = st.floats(-2, 2)

@@ -10,24 +10,24 @@ import numpy as np
 import pytest
 
 import pipeline
-from pipeline.config import load_experiment
-from pipeline.core.blind import Responses, estimate_responses
-from pipeline.core.blind.gaussian import fit_gaussian, gaussian
-from pipeline.core.blind.goodness import hr_noise, srf_coverage
-from pipeline.core.blind.kernels import fit_kernel, kernel_side, neighbourhoods, quadratics
-from pipeline.core.blind.sample import read_sample
-from pipeline.core.blind.shape import centre_of, width_of
-from pipeline.core.blind.spectral import calibrate, choose_weights, fit_rows, moments_of
-from pipeline.core.estimation import estimate_hsi_noise, estimate_msi_noise, matched_pixels
-from pipeline.core.observation import Observation, ObservedScene, no_progress
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.core.subspace import fit_subspace, signal_dimension
-from pipeline.data.readers import read_scene
-from pipeline.data.response_files import read_response
+from pipeline.config.experiment import load_experiment
+from pipeline.core.estimation.noise_levels import estimate_hsi_noise, estimate_msi_noise, matched_pixels
+from pipeline.core.estimation.responses import Responses, estimate_responses
+from pipeline.core.estimation.responses.gaussian import fit_gaussian, gaussian
+from pipeline.core.estimation.responses.goodness import hr_noise, srf_coverage
+from pipeline.core.estimation.responses.kernels import fit_kernel, kernel_side, neighbourhoods, quadratics
+from pipeline.core.estimation.responses.sample import read_sample
+from pipeline.core.estimation.responses.shape import centre_of, width_of
+from pipeline.core.estimation.responses.spectral import calibrate, choose_weights, fit_rows, moments_of
+from pipeline.core.sensing.observation import Observation, ObservedScene, no_progress
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.subspace.basis import fit_subspace, signal_dimension
 from pipeline.errors import InputError
+from pipeline.inputs.file_scene import read_scene
+from pipeline.inputs.responses import read_response
 from pipeline.methods import build, settings_of
-from pipeline.validation import parse
+from pipeline.settings.validation import parse
 
 SHIFT = (0.3, -0.2)
 
@@ -96,7 +96,7 @@ def fused_psnr(pair: Observation, reference: np.ndarray) -> float:
 
 @pytest.fixture
 def from_repository(shared_data, monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.chdir(Path(__file__).parents[2])
 
 
 SLOW_SEEDS = [pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2)]
@@ -160,7 +160,7 @@ def textile(shared_data) -> Observation:
 
 def load_brocade(shared_data: Path) -> np.ndarray:
     source = (
-        load_experiment(Path(__file__).parents[1] / "config/cave_brocade.yaml").scenes["cave_brocade"].source
+        load_experiment(Path(__file__).parents[2] / "config/cave_brocade.yaml").scenes["cave_brocade"].source
     )
     path = shared_data / "cave_brocade/testMSI_2.mat"
     return read_scene(source.model_copy(update={"path": str(path)})).data

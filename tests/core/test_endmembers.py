@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.core.endmembers import vca
+from pipeline.core.subspace.endmembers import vca
 from pipeline.errors import InputError
 
 

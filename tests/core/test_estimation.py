@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.core.estimation import (
+from pipeline.core.estimation.noise_levels import (
     MatchedPixels,
     estimate_detail_noise,
     estimate_hsi_noise,
     estimate_msi_noise,
     matched_pixels,
 )
-from pipeline.core.observation import Observation, ObservedScene
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.observation import Observation, ObservedScene
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.gaussian import fuse_gaussian
-from pipeline.core.nodata import fill_nearest, footprint
-from pipeline.core.observation import Observation
-from pipeline.core.spatial import SpatialResponse, upsample
-from pipeline.core.subspace import detail_covariance, fit_subspace, resolve_dimension, signal_dimension
+from pipeline.core.sensing.nodata import fill_nearest, footprint
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.spatial import SpatialResponse, upsample
+from pipeline.core.solvers.gaussian import fuse_gaussian
+from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension, signal_dimension
 from pipeline.errors import InputError
 
 RNG = np.random.default_rng(3)

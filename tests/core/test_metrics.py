@@ -14,12 +14,12 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from pipeline.core.blockwise import block_side, blocks
-from pipeline.core.metrics import PSNR_LIMIT, evaluate
-from pipeline.core.quality_index import hypercomplex_signs, q2n_blocks
-from pipeline.core.residuals import residuals
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.quality.blockwise import block_side, blocks
+from pipeline.core.quality.metrics import PSNR_LIMIT, evaluate
+from pipeline.core.quality.quality_index import hypercomplex_signs, q2n_blocks
+from pipeline.core.quality.residuals import residuals
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 
 Cube = NDArray[Any]
@@ -270,16 +270,16 @@ def test_q2n_does_not_depend_on_the_scale_and_mirrors_the_border() -> None:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 64 pixels, computed in strips of 24 rows."""
-    monkeypatch.setattr("pipeline.core.metrics.block_side", lambda bands: 64)
-    monkeypatch.setattr("pipeline.core.residuals.block_side", lambda bands: 16)
-    monkeypatch.setattr("pipeline.core.partial_scores.STRIP", 24)
+    monkeypatch.setattr("pipeline.core.quality.metrics.block_side", lambda bands: 64)
+    monkeypatch.setattr("pipeline.core.quality.residuals.block_side", lambda bands: 16)
+    monkeypatch.setattr("pipeline.core.quality.partial_scores.STRIP", 24)
 
 
 def whole(reference: Cube, cube: Cube) -> dict[str, Any]:
     """Scores from one block."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.core.metrics.block_side", lambda bands: 1024)
-        patch.setattr("pipeline.core.partial_scores.STRIP", 1024)
+        patch.setattr("pipeline.core.quality.metrics.block_side", lambda bands: 1024)
+        patch.setattr("pipeline.core.quality.partial_scores.STRIP", 1024)
         return evaluate(reference, cube, ratio=4)
 
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.core.no_reference import no_reference, related_msi_band
-from pipeline.core.observation import Observation
-from pipeline.core.quality_index import q2n_blocks
-from pipeline.core.residual_maps import residual_maps
-from pipeline.core.residuals import residuals
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse, upsample
-from pipeline.data.scene import Scene
+from pipeline.core.quality.no_reference import no_reference, related_msi_band
+from pipeline.core.quality.quality_index import q2n_blocks
+from pipeline.core.quality.residual_maps import residual_maps
+from pipeline.core.quality.residuals import residuals
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse, upsample
 from pipeline.errors import InputError
 
 R = np.array([[0.6, 0.4, 0.0, 0, 0], [0, 0, 0.3, 0.7, 0]])  # nothing sees the last band
@@ -112,7 +112,7 @@ def test_indices_match_their_definitions(
     partner = [0, 0, 1, 1, int(np.argmax(correlation))]
     expected = brute_force(wrong, seen, partner)
     assert no_reference(wrong, seen) == pytest.approx(expected, abs=1e-9)
-    monkeypatch.setattr("pipeline.core.no_reference.block_side", lambda bands: 1)
+    monkeypatch.setattr("pipeline.core.quality.no_reference.block_side", lambda bands: 1)
     assert no_reference(wrong, seen) == pytest.approx(expected, abs=1e-9)
 
 
@@ -201,7 +201,7 @@ def test_residual_maps_match_the_definition(
     cube, seen = scene_of(48, 40, response, noise=0.01)
     cube = cube.astype(np.float32)
     seen = replace(seen, sigma_hsi=np.linspace(0.01, 0.02, 5), sigma_msi=np.array([0.01, 0.03]))
-    monkeypatch.setattr("pipeline.core.residuals.block_side", lambda bands: 16)
+    monkeypatch.setattr("pipeline.core.quality.residuals.block_side", lambda bands: 16)
     z = cube.astype(np.float64) - 0.004
     maps = residual_maps(z, seen)
     hsi = (seen.lr_hsi - seen.operator.forward(z)) / seen.sigma_hsi[:, None, None]
@@ -245,8 +245,8 @@ def test_no_data_stays_in_the_responses_support() -> None:
 
 def test_blocks_may_be_computed_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     cube, seen = scene_of(160, 96, SpatialResponse.gaussian(ratio=2, fwhm=1), noise=0.01)
-    monkeypatch.setattr("pipeline.core.residuals.block_side", lambda bands: 32)
-    monkeypatch.setattr("pipeline.core.no_reference.block_side", lambda bands: 64)
+    monkeypatch.setattr("pipeline.core.quality.residuals.block_side", lambda bands: 32)
+    monkeypatch.setattr("pipeline.core.quality.no_reference.block_side", lambda bands: 64)
 
     def elsewhere(function: Any, items: Any) -> Any:
         for item in items:

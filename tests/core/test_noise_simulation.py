@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import kstest
 
-from pipeline.core.noise import derived_seed, noise_sigma, philox_key, power_of, standard_normal
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import Sensors, Simulation, simulate
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.noise import derived_seed, noise_sigma, philox_key, power_of, standard_normal
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import Sensors, Simulation, simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 

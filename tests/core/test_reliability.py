@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pipeline.core import reliability as module
-from pipeline.core.reliability import grouped, rank_correlation, reliability, square_side
+from pipeline.core.quality import reliability as module
+from pipeline.core.quality.reliability import grouped, rank_correlation, reliability, square_side
 from pipeline.errors import InputError
-from pipeline.report.figures import coverage, looks, spreads
+from pipeline.report.drawing.figures import coverage, looks, spreads
 
 RNG = np.random.default_rng(8)
 

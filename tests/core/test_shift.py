@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.core.nodata import footprint
-from pipeline.core.observation import Observation
-from pipeline.core.resampling import keys_cubic
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import FWHM_PER_SIGMA, SpatialResponse, upsample
+from pipeline.config.responses import SpatialConfig
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.nodata import footprint
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.resampling import keys_cubic
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import FWHM_PER_SIGMA, SpatialResponse, upsample
 from pipeline.core.window import Window
-from pipeline.data.scene import Scene
 from pipeline.errors import InputError
 from pipeline.methods import build
-from pipeline.responses import SpatialConfig
 from pipeline.settings import (
     ArgsDiffSettings,
     BicubicSettings,

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.signal import correlate2d
 
-from pipeline.core.resampling import keys_cubic, upsampling_matrix
-from pipeline.core.spatial import FWHM_PER_SIGMA, SpatialOperator, SpatialResponse, as_ratio, upsample
+from pipeline.core.sensing.resampling import keys_cubic, upsampling_matrix
+from pipeline.core.sensing.spatial import FWHM_PER_SIGMA, SpatialOperator, SpatialResponse, as_ratio, upsample
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 

@@ -10,17 +10,17 @@ import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import load_experiment
-from pipeline.core.spatial import FWHM_PER_SIGMA
-from pipeline.core.spectral import band_spacing, gaussian_response, table_response
-from pipeline.data.readers import read_scene
-from pipeline.data.response_files import read_response, read_table
+from pipeline.config.experiment import load_experiment
+from pipeline.config.responses import GaussianResponse, MatrixResponse, TableResponse
+from pipeline.core.sensing.spatial import FWHM_PER_SIGMA
+from pipeline.core.sensing.spectral import band_spacing, gaussian_response, table_response
 from pipeline.errors import InputError
-from pipeline.responses import GaussianResponse, MatrixResponse, TableResponse
+from pipeline.inputs.file_scene import read_scene
+from pipeline.inputs.responses import read_response, read_table
 
 HSI = np.arange(400.0, 1000.0, 7.0)
 WIDTH = np.linspace(5.0, 14.0, HSI.size)
-CONFIG = Path(__file__).parents[1] / "config"
+CONFIG = Path(__file__).parents[2] / "config"
 
 
 def density(nm: np.ndarray, centre: float, fwhm: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs/scaling/cluster.md").read_text()
 DRY_RUNS = re.findall(r"^    (pipeline check .*|snakemake .*--dry-run.*)$", GUIDE, re.MULTILINE)
 

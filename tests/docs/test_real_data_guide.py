@@ -14,7 +14,7 @@ import pytest
 import rasterio
 import yaml
 
-from pipeline.scenes import Pair, Scene
+from pipeline.config.scenes import Pair, Scene
 from workflow_copy import ROOT, Workflow
 
 GUIDE = (ROOT / "docs/real_pairs.md").read_text()

@@ -19,25 +19,26 @@ from pystac import Item
 from rio_cogeo import cog_validate
 from typer.testing import CliRunner
 
-from pipeline.cli import app
-from pipeline.config import Estimation
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
+from pipeline.cli.app import app
+from pipeline.commands import verify
+from pipeline.config.experiment import Estimation
+from pipeline.config.exports import Products
+from pipeline.core.scene import Metadata, Scene
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
-from pipeline.data.export.cog import write_cog
-from pipeline.data.export.envi import write_envi
-from pipeline.data.export.layer import Layer, Tally, image_layer
-from pipeline.data.export.quality import nearest_lr
-from pipeline.data.export.stac import EXTENSIONS
-from pipeline.data.files import read_json
-from pipeline.data.raster import RasterImage
-from pipeline.data.scene import Metadata, Scene
-from pipeline.data.schema import cube_dataset, metadata_from, observation_dataset
-from pipeline.data.store import write_store
 from pipeline.errors import InputError
-from pipeline.products import Products
-from pipeline.steps import estimate, export, verify
+from pipeline.export.cog import write_cog
+from pipeline.export.envi import write_envi
+from pipeline.export.layer import Layer, Tally, image_layer
+from pipeline.export.quality import nearest_lr
+from pipeline.export.stac import EXTENSIONS
+from pipeline.inputs.formats.raster import RasterImage
+from pipeline.steps import estimate, export
+from pipeline.store.files import read_json
+from pipeline.store.schema import cube_dataset, metadata_from, observation_dataset
+from pipeline.store.store import write_store
 
 TIME = "2013-07-19T10:30:00Z"
 EVERYTHING = Products(formats=["cog", "envi"], msi=True, stac=True, datetime=TIME)

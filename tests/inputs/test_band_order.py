@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layouts import Emit, Prisma
+from pipeline.config.scenes import FileSource
 from pipeline.core.window import Window
-from pipeline.data.band_order import FEWEST, OVERLAP, REPEATED, by_wavelength
-from pipeline.data.readers import FileScene
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
-from test_readers import save
+from pipeline.inputs.file_scene import FileScene
+from pipeline.inputs.formats.band_order import FEWEST, OVERLAP, REPEATED, by_wavelength
+from scene_files import save
 
 VNIR, SWIR = np.linspace(420, 990, 20), np.linspace(900, 2450, 32)  # 30 and 50 nm apart
 

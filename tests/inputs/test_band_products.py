@@ -11,13 +11,13 @@ import pytest
 from rasterio.transform import Affine
 
 import products
-from pipeline.core.observation import no_progress
+from pipeline.config.scenes import FileSource
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.observation import no_progress
 from pipeline.core.window import Window
-from pipeline.data.band_order import OVERLAP
-from pipeline.data.readers import FileScene, read_scene, source_size
-from pipeline.data.scene import Scene
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
+from pipeline.inputs.file_scene import FileScene, read_scene, source_size
+from pipeline.inputs.formats.band_order import OVERLAP
 from pipeline.steps import download
 
 SHAPE = (7, 9)
@@ -81,7 +81,7 @@ def test_hyperion(hyperion: tuple[Path, dict[int, np.ndarray]]) -> None:
 
 def test_hyperion_reads_the_calibrated_bands(hyperion: tuple[Path, dict[int, np.ndarray]]) -> None:
     path, _ = hyperion
-    from pipeline.data.readers import open_image
+    from pipeline.inputs.file_scene import open_image
 
     image = open_image(FileSource(kind="file", path=str(path)))
     assert image.shape == (198, *SHAPE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,18 @@ import rasterio
 import yaml
 from typer.testing import CliRunner
 
-from pipeline.cli import app
-from pipeline.config import load_experiment
-from pipeline.data.catalogue import Dataset, data_folder, dataset, file_source, image, names
-from pipeline.data.download import fetch_image
-from pipeline.data.files import read_json
-from pipeline.data.readers import read_scene, source_size
+from pipeline.cli.app import app
+from pipeline.config.experiment import load_experiment
+from pipeline.config.scenes import Crop, DatasetSource, Scene
 from pipeline.errors import InputError
-from pipeline.scenes import Crop, DatasetSource, Scene
+from pipeline.inputs.datasets.catalogue import Dataset, data_folder, dataset, file_source, image, names
+from pipeline.inputs.datasets.fetch import fetch_image
+from pipeline.inputs.file_scene import read_scene, source_size
 from pipeline.steps import crop, download
+from pipeline.store.files import read_json
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+ENTRIES = ROOT / "src/pipeline/inputs/datasets/entries"
 IMAGES = [(name, label) for name in names() for label in dataset(name).images]
 
 
@@ -33,10 +33,7 @@ def call(*arguments: str | Path) -> str:
 
 
 def test_every_entry_has_a_name_and_every_name_an_entry() -> None:
-    folder = files("pipeline.data.catalogue")
-    assert {entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml")} == {
-        f"{name}.yaml" for name in names()
-    }
+    assert {entry.stem for entry in ENTRIES.glob("*.yaml")} == set(names())
     with pytest.raises(InputError, match=r"pavia: no such data set; the catalogue has pavia_university,"):
         dataset("pavia")
     with pytest.raises(InputError, match=r"ksc: has no image 'gt'; it has scene"):
@@ -71,7 +68,7 @@ def test_raw_formats_have_a_checksum_in_place_of_a_header() -> None:
 
 
 def test_an_entry_needs_somewhere_to_come_from() -> None:
-    content = yaml.safe_load(files("pipeline.data.catalogue").joinpath("chikusei_matlab.yaml").read_text())
+    content = yaml.safe_load((ENTRIES / "chikusei_matlab.yaml").read_text())
     Dataset.model_validate(content)
     with pytest.raises(ValueError, match="is the member of an archive that the entry does not name"):
         Dataset.model_validate({key: value for key, value in content.items() if key != "archive"})

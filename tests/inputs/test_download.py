@@ -34,17 +34,17 @@ from loopback import (
     tagged,
     truncated,
 )
-from pipeline.data.catalogue import Content, Dataset
-from pipeline.data.download import Fetcher, Origin, fetch_file
-from pipeline.data.download.claim import claim
-from pipeline.data.download.lock import record
-from pipeline.data.download.transfer import Patience
-from pipeline.data.download.unpacking import unpack
-from pipeline.data.files import read_json
+from pipeline.config.scenes import FileSource
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
+from pipeline.inputs.datasets.catalogue import Content, Dataset
+from pipeline.inputs.datasets.claim import claim
+from pipeline.inputs.datasets.fetch import Fetcher, Origin, fetch_file
+from pipeline.inputs.datasets.lock import record
+from pipeline.inputs.datasets.transfer import Patience
+from pipeline.inputs.datasets.unpacking import unpack
+from pipeline.store.files import read_json
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = Patience(seconds=0.4, bytes=1000, attempts=3, pause=0.01)
 PAGE = b"\n<!DOCTYPE html><html><title>Moved</title></html>"
 LOCK = "datasets.lock.json"
@@ -490,7 +490,7 @@ def test_two_processes_fetch_a_file_once(server: Loopback, tmp_path: Path, pavia
 def test_chikusei_from_an_archive_in_an_offline_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.data.download import fetch_image
+    from pipeline.inputs.datasets.fetch import fetch_image
 
     content = tmp_path / "scene.mat"
     with h5py.File(content, "w", userblock_size=512) as file:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.scene import Metadata
 from pipeline.core.window import Window
-from pipeline.data.grids import Raster, cropped, nest, nested_ratio, offset
-from pipeline.data.scene import Metadata
 from pipeline.errors import InputError
+from pipeline.inputs.pairs.grids import Raster, cropped, nest, nested_ratio, offset
 
 
 def raster(name: str, shape: tuple[int, int], place: tuple[float, ...] | None, crs="EPSG:32633") -> Raster:

@@ -17,14 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layouts import Desis, Emit, Prisma, save_matlab_73
+from pipeline.config.scenes import FileSource
 from pipeline.core.window import Window
-from pipeline.data import readers
-from pipeline.data.array_image import ArrayImage
-from pipeline.data.products import emit as emit_module
-from pipeline.data.readers import FileScene, source_size
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
-from test_readers import CUBE, NM, as_axes, raster, read, refused
+from pipeline.inputs import file_scene as readers
+from pipeline.inputs.file_scene import FileScene, source_size
+from pipeline.inputs.formats.array_image import ArrayImage
+from pipeline.inputs.missions import emit as emit_module
+from scene_files import CUBE, NM, as_axes, raster, read, refused
 
 
 def source(path: Path, **keys: Any) -> FileSource:

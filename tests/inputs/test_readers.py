@@ -10,62 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
-import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
-from rasterio.transform import Affine
 
-from pipeline.config import load_experiment
+from pipeline.config.experiment import load_experiment
+from pipeline.config.scenes import FileSource, SyntheticSource
+from pipeline.core.scene import Scene
 from pipeline.core.window import Window
-from pipeline.data import raster as raster_module
-from pipeline.data import readers
-from pipeline.data.readers import FileScene, read_scene, source_size
-from pipeline.data.scene import Scene
-from pipeline.errors import InputError
-from pipeline.scenes import FileSource, SyntheticSource
+from pipeline.inputs import file_scene as readers
+from pipeline.inputs.file_scene import FileScene, read_scene, source_size
+from pipeline.inputs.formats import raster as raster_module
+from scene_files import CUBE, NM, as_axes, raster, read, refused, save
 
-CUBE = np.random.default_rng(0).integers(1, 10_000, (5, 6, 8)).astype(np.uint16)  # (band, y, x)
-NM = np.array([450.0, 550.0, 650.0, 850.0, 2200.0])
 WIDTHS = np.array([10.0, 11.0, 12.0, 13.0, 14.0])
-CONFIG = Path(__file__).parents[1] / "config"
-
-
-def read(path: Path, **keys: Any) -> Scene:
-    return read_scene(FileSource(kind="file", path=str(path), **keys))
-
-
-def refused(path: Path, **keys: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        read(path, **keys)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert path.name in message
-    return message
-
-
-def save(path: Path, **arrays: Any) -> Path:
-    if path.suffix == ".mat":
-        scipy.io.savemat(path, arrays)
-    else:
-        np.savez(path, **arrays)
-    return path
-
-
-def as_axes(cube: np.ndarray, axes: str) -> np.ndarray:
-    """The cube in another order, written out independently of the reader."""
-    height, width = cube.shape[1:]
-    out = {
-        "band,y,x": lambda: cube,
-        "y,x,band": lambda: np.moveaxis(cube, 0, 2),
-        "x,y,band": lambda: cube.T,
-        "band,x,y": lambda: np.swapaxes(cube, 1, 2),
-        "band,yx": lambda: np.stack([b.flatten(order="C") for b in cube]),
-        "band,xy": lambda: np.stack([b.flatten(order="F") for b in cube]),
-        "yx,band": lambda: np.stack([cube[:, i // width, i % width] for i in range(height * width)]),
-        "xy,band": lambda: np.stack([cube[:, i % height, i // height] for i in range(height * width)]),
-    }
-    return np.ascontiguousarray(out[axes]())
+CONFIG = Path(__file__).parents[2] / "config"
 
 
 @pytest.mark.parametrize("suffix", [".mat", ".npz", ".npy"])
@@ -254,19 +212,6 @@ def test_nodata_nan_may_be_declared(tmp_path: Path) -> None:
     cube[:, 2, 1] = np.nan
     scene = read(save(tmp_path / "a.npz", cube=cube), axes="band,y,x", nodata=float("nan"))
     np.testing.assert_array_equal(scene.data, cube)
-
-
-PLACE = Affine(10, 0, 366015, 0, -10, 5806125)
-
-
-def raster(path: Path, driver: str, cube: np.ndarray = CUBE, **profile: Any) -> Any:
-    bands, height, width = cube.shape
-    file = rasterio.open(
-        path, "w", driver=driver, count=bands, height=height, width=width, dtype=cube.dtype,
-        crs="EPSG:32633", transform=PLACE, **profile,
-    )  # fmt: skip
-    file.write(cube)
-    return file
 
 
 def assert_raster(scene: Scene) -> None:

@@ -12,10 +12,13 @@ import pytest
 import rasterio
 import scipy.io
 
-from pipeline.core.spectral import gaussian_response, table_response
-from pipeline.data.readers import read_scene
-from pipeline.data.response_files import read_response, read_table
-from pipeline.data.sensors import (
+from pipeline.config.responses import SensorResponse
+from pipeline.config.scenes import FileSource
+from pipeline.core.sensing.spectral import gaussian_response, table_response
+from pipeline.errors import InputError
+from pipeline.inputs.file_scene import read_scene
+from pipeline.inputs.responses import read_response, read_table
+from pipeline.inputs.sensors import (
     FLANK,
     builtin_response,
     flat_top,
@@ -23,11 +26,8 @@ from pipeline.data.sensors import (
     py6s_response,
     spectrometer,
 )
-from pipeline.errors import InputError
-from pipeline.responses import SensorResponse
-from pipeline.scenes import FileSource
 
-FOLDER = Path(__file__).parents[1] / "src" / "pipeline" / "data" / "sensors"
+FOLDER = Path(__file__).parents[2] / "src" / "pipeline" / "inputs" / "sensors"
 BANDS = json.loads((FOLDER / "multispectral.json").read_text(encoding="utf-8"))
 
 # the measured responses of each sensor, and by how much centre and width of its bands differ at most, in nm

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.config.scenes import SyntheticSource
+from pipeline.core.scene import Scene
 from pipeline.core.window import Window
-from pipeline.data.landscape import COVERS
-from pipeline.data.lattice import bricks, fractal, uniform
-from pipeline.data.scene import Scene
-from pipeline.data.spectra import MATERIALS, material_spectra
-from pipeline.data.synthetic import SyntheticScene, synthetic_scene
 from pipeline.errors import InputError
-from pipeline.scenes import SyntheticSource
+from pipeline.inputs.synthetic.landscape import COVERS
+from pipeline.inputs.synthetic.lattice import bricks, fractal, uniform
+from pipeline.inputs.synthetic.scene import SyntheticScene, synthetic_scene
+from pipeline.inputs.synthetic.spectra import MATERIALS, material_spectra
 
 
 def source(height: int = 96, width: int = 112, bands: int = 20, seed: int = 0) -> SyntheticSource:

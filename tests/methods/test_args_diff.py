@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.args_diff import training

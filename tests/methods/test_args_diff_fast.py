@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.core.gaussian import GaussianFusion
-from pipeline.core.graph_fusion import misfit_terms
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse, upsample
+from pipeline.config.scenes import SyntheticSource
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse, upsample
+from pipeline.core.solvers.gaussian import GaussianFusion
+from pipeline.core.solvers.graph_fusion import misfit_terms
 from pipeline.core.window import Window
-from pipeline.data.synthetic import synthetic_scene
+from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import build, pool
 from pipeline.methods.args_diff import ArgsDiff, FastArgsDiff
 from pipeline.methods.args_diff.denoiser import Denoiser, PlaneDraw, local_mean, noise_loss, whitening
 from pipeline.methods.args_diff.fast import FIRST, LAST, PRIOR_WEIGHT, FittedFastArgsDiff
 from pipeline.methods.optimisation import seeded_generator
-from pipeline.scenes import SyntheticSource
 from pipeline.settings import ArgsDiffSettings, FastBudget, GaussianSubspaceSettings
 from scores import psnr
 

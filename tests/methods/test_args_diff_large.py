@@ -9,13 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.nodata import filled_observation
-from pipeline.core.observation import Observation, ObservedScene
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
+from pipeline.config.scenes import SyntheticSource
+from pipeline.core.sensing.nodata import filled_observation
+from pipeline.core.sensing.observation import Observation, ObservedScene
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
-from pipeline.data.synthetic import synthetic_scene
 from pipeline.errors import InputError
+from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import pool
 from pipeline.methods.args_diff import ArgsDiff, FittedArgsDiff, anchors
 from pipeline.methods.args_diff.anchors import anchor_windows, farthest
@@ -24,7 +25,6 @@ from pipeline.methods.args_diff.norms import FrozenNorm, Norm, RecordingNorm
 from pipeline.methods.args_diff.patches import guidance_of, halo, patches, seeing_only
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
 from pipeline.methods.pool import training_pool, unit_scale
-from pipeline.scenes import SyntheticSource
 from pipeline.settings import ArgsDiffSettings, TrainingBudget
 
 TINY = TrainingBudget(width=32, spatial_iterations=6, spatial_batch=2, crop=16, spectral_iterations=12)

@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.config import load_experiment
-from pipeline.core.metrics import evaluate
-from pipeline.core.nodata import missing_pixels
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.data.readers import read_scene
-from pipeline.data.response_files import read_response
-from pipeline.data.scene import Scene
+from pipeline.config.experiment import load_experiment
+from pipeline.core.quality.metrics import evaluate
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.nodata import missing_pixels
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
+from pipeline.inputs.file_scene import read_scene
+from pipeline.inputs.responses import read_response
 from pipeline.methods import build
 from pipeline.methods.cnmf import FittedCnmf
 from pipeline.methods.cnmf.alternation import sum_to_one_weight
@@ -29,7 +29,7 @@ from pipeline.methods.cnmf.factorisation import Factorisation, Recorder, descend
 from pipeline.methods.cnmf.method import endmember_count
 from pipeline.settings import BicubicSettings, CnmfSettings
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 QUICK = CnmfSettings(endmembers=8, inner_loops=20, outer_loops=2)
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pipeline.core.contrasts import fine_power, semivariances, white_share
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.methods.graph_subspace.contrasts import fine_power, semivariances, white_share
 
 BICUBIC = SpatialResponse.bicubic(ratio=4)
 GAIN = BICUBIC.noise_gain(192, 192)

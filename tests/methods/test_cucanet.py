@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods import pool

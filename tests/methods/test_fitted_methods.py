@@ -10,7 +10,7 @@ import pytest
 import pipeline
 from brief import BRIEF
 from pipeline.methods import build, methods, settings_of
-from pipeline.steps.fitted import read_fitted, write_fitted
+from pipeline.runs.fitted_store import read_fitted, write_fitted
 
 
 @pytest.mark.parametrize("name", methods())

@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 
 import pipeline
-from pipeline.core.deviation import learn_spread
-from pipeline.core.estimation import estimate_noise
-from pipeline.core.gaussian import GaussianFusion, data_terms
-from pipeline.core.graph_fusion import GraphFusion, Quadratic
-from pipeline.core.graph_prior import GraphPrior, class_precision, joined, nearest, sample_of, t_shape
-from pipeline.core.level_below import one_level_down, prior_below
-from pipeline.core.observation import Observation
-from pipeline.core.pixel_graph import REACH, pixel_graph, quieted
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.core.subspace import fit_subspace
+from pipeline.config.scenes import SyntheticSource
+from pipeline.core.estimation.noise_levels import estimate_noise
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.solvers.gaussian import GaussianFusion, data_terms
+from pipeline.core.solvers.graph_fusion import GraphFusion, Quadratic
+from pipeline.core.solvers.graph_prior import GraphPrior, class_precision, joined, nearest, sample_of, t_shape
+from pipeline.core.solvers.pixel_graph import REACH, pixel_graph, quieted
+from pipeline.core.subspace.basis import fit_subspace
 from pipeline.core.window import Window
-from pipeline.data.synthetic import synthetic_scene
+from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import build, pool
-from pipeline.methods.graph_subspace import FittedGraphSubspace
+from pipeline.methods.graph_subspace.deviation import learn_spread
+from pipeline.methods.graph_subspace.level_below import one_level_down, prior_below
+from pipeline.methods.graph_subspace.method import FittedGraphSubspace
 from pipeline.methods.pair_prior import prior_of
-from pipeline.scenes import SyntheticSource
 from pipeline.settings import GaussianSubspaceSettings, GraphSubspaceSettings
 from scores import psnr
 

@@ -6,11 +6,16 @@ import cvxpy as cp
 import numpy as np
 import pytest
 
-from pipeline.core.gaussian import data_terms
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse, upsample
-from pipeline.core.vector_tv import (
+from pipeline.config.scenes import SyntheticSource
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse, upsample
+from pipeline.core.solvers.gaussian import data_terms
+from pipeline.core.window import Window
+from pipeline.inputs.synthetic.scene import synthetic_scene
+from pipeline.methods import FittedMethod, build
+from pipeline.methods.hysure.selection import choose_lphi, search_windows
+from pipeline.methods.hysure.vector_tv import (
     differences,
     differences_adjoint,
     fuse_vector_tv,
@@ -19,11 +24,6 @@ from pipeline.core.vector_tv import (
     started,
     vector_tv,
 )
-from pipeline.core.window import Window
-from pipeline.data.synthetic import synthetic_scene
-from pipeline.methods import FittedMethod, build
-from pipeline.methods.hysure.selection import choose_lphi, search_windows
-from pipeline.scenes import SyntheticSource
 from pipeline.settings import GaussianSubspaceSettings, HysureSettings
 from scores import psnr
 

@@ -3,11 +3,17 @@
 import numpy as np
 import pytest
 
-from pipeline.core.left_out import left_out, noise_in_subspace, optimism, shrunk, unexplained
-from pipeline.core.observation import Observation
-from pipeline.core.spatial import SpatialResponse
-from pipeline.core.subspace import Subspace, fit_subspace
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.subspace.basis import Subspace, fit_subspace
 from pipeline.core.window import Window
+from pipeline.methods.graph_subspace.left_out import (
+    left_out,
+    noise_in_subspace,
+    optimism,
+    shrunk,
+    unexplained,
+)
 
 RNG = np.random.default_rng(6)
 BANDS = 60

@@ -9,14 +9,14 @@ import torch
 from torch.nn import functional
 
 import pipeline
-from pipeline.config import load_experiment
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialOperator, SpatialResponse
+from pipeline.config.experiment import load_experiment
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
-from pipeline.data.readers import read_scene
-from pipeline.data.response_files import read_response
 from pipeline.errors import InputError
+from pipeline.inputs.file_scene import read_scene
+from pipeline.inputs.responses import read_response
 from pipeline.methods import pool
 from pipeline.methods.miae import blind, method
 from pipeline.methods.miae.blind import ResponseNet, estimate_responses
@@ -325,7 +325,7 @@ def test_responses_are_non_negative_and_sum_to_one_after_each_step():
 
 
 def jasper_ridge(shared_data, monkeypatch, blur: SpatialResponse) -> tuple[np.ndarray, Observation]:
-    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.chdir(Path(__file__).parents[2])
     experiment = load_experiment("config/jasper_ridge.yaml")
     config = experiment.scenes["jasper_ridge"]
     scene = read_scene(config.source).crop(config.crop)

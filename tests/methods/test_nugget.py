@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pipeline.core.contrasts import fine_power, white_share
-from pipeline.core.deviation import learn_spread
-from pipeline.core.left_out import left_out, noise_in_subspace
-from pipeline.core.nugget import _near, _regression, nugget, semivariance_gain
-from pipeline.core.observation import Observation
-from pipeline.core.reliability import reliability
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.core.subspace import fit_subspace
+from pipeline.core.quality.reliability import reliability
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.subspace.basis import fit_subspace
 from pipeline.methods import build
+from pipeline.methods.graph_subspace.contrasts import fine_power, white_share
+from pipeline.methods.graph_subspace.deviation import learn_spread
+from pipeline.methods.graph_subspace.left_out import left_out, noise_in_subspace
+from pipeline.methods.graph_subspace.nugget import _near, _regression, nugget, semivariance_gain
 from pipeline.settings import GraphSubspaceSettings
 
 GRAIN = 0.3  # standard deviation

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods.optimisation import (
     Checkpoint,

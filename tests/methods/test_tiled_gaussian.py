@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.config import load_experiment
-from pipeline.core.observation import Observation, ObservedScene
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
+from pipeline.config.experiment import load_experiment
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.observation import Observation, ObservedScene
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
-from pipeline.data.readers import read_scene
-from pipeline.data.response_files import read_response
-from pipeline.data.scene import Scene
-from pipeline.data.synthetic import synthetic_scene
+from pipeline.inputs.file_scene import read_scene
+from pipeline.inputs.responses import read_response
+from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import FittedMethod, build
 from pipeline.settings import BicubicSettings, GaussianSubspaceSettings
 from seams import seam_ratio
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 TOLERANCE = 1e-4  # of full scale
 RESPONSES = {
     "bicubic": SpatialResponse.bicubic(ratio=4),

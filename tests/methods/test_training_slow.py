@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from pipeline.config import load_experiment
-from pipeline.data.response_files import read_response
-from pipeline.data.synthetic import synthetic_scene
+from pipeline.config.experiment import load_experiment
+from pipeline.inputs.responses import read_response
+from pipeline.inputs.synthetic.scene import synthetic_scene
 
 pytestmark = pytest.mark.slow
 
 
 def test_quick_budget_is_far_above_interpolation():
-    experiment = load_experiment(Path(__file__).parents[1] / "config/demo.yaml")
+    experiment = load_experiment(Path(__file__).parents[2] / "config/demo.yaml")
     (config,), (response,) = experiment.scenes.values(), experiment.responses.values()
     scene = synthetic_scene(config.source).crop(config.crop)
     srf = read_response(response.spectral, scene.wavelength, scene.fwhm)

@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.vq import kmeans2
 
-from pipeline.core.observation import BLOCK, ObservedScene, no_progress
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.observation import BLOCK, ObservedScene, no_progress
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
-from pipeline.data.scene import Scene
-from pipeline.data.schema import cube_dataset, observation_dataset, observed_scene, reference_dataset
-from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
-from pipeline.report import pictures
+from pipeline.report.drawing import pictures
+from pipeline.report.drawing.pixels import Candidates
+from pipeline.report.drawing.thumbnails import thumbnail, windows
 from pipeline.report.overview import SHARES, Sample, overview
-from pipeline.report.pixels import Candidates
-from pipeline.report.thumbnails import thumbnail, windows
+from pipeline.store.schema import cube_dataset, observation_dataset, observed_scene, reference_dataset
+from pipeline.store.store import read_store, write_store
 
 WAVELENGTH = np.array([440.0, 500, 550, 600, 650, 700, 750, 800, 860, 900])
 MATRIX = np.exp(-(((WAVELENGTH - np.array([[450], [550], [650]])) / 40) ** 2))

@@ -15,20 +15,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from page_parser import Page
-from pipeline.config import Experiment, parse_experiment
-from pipeline.core.observation import ObservedScene, no_progress
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.data.files import write_json
-from pipeline.data.scene import Scene
-from pipeline.data.schema import cube_dataset, observation_dataset, observed_scene, reference_dataset
-from pipeline.data.store import read_store, write_store
-from pipeline.report import figures, pair, pair_figures, pictures, places, residual_figures, residuals, tables
-from pipeline.report.columns import HEADLINE, QUALITY
+from pipeline.config.experiment import Experiment, parse_experiment
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.observation import ObservedScene, no_progress
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.report import pair, residuals
 from pipeline.report.description import introduction, what_was_done
+from pipeline.report.drawing import figures, pair_figures, pictures, places, residual_figures
+from pipeline.report.numbers import tables
+from pipeline.report.numbers.columns import HEADLINE, QUALITY
+from pipeline.report.numbers.standing import standings
 from pipeline.report.overview import lr_pixel_around, overview
-from pipeline.report.standing import standings
 from pipeline.steps import report
+from pipeline.store.files import write_json
+from pipeline.store.schema import cube_dataset, observation_dataset, observed_scene, reference_dataset
+from pipeline.store.store import read_store, write_store
 
 WAVELENGTH = np.array([440.0, 500, 550, 600, 650, 700, 750, 800, 860, 900])
 MATRIX = np.exp(-(((WAVELENGTH - np.array([[450], [550], [650]])) / 40) ** 2))

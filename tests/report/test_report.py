@@ -16,31 +16,32 @@ import pytest
 from typer.testing import CliRunner
 
 from page_parser import Page
-from pipeline.cli import app
-from pipeline.config import Experiment, parse_experiment
-from pipeline.core.observation import no_progress
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.data.files import write_json
-from pipeline.data.scene import Scene
-from pipeline.data.schema import (
+from pipeline.cli.app import app
+from pipeline.commands import compare as report_compare
+from pipeline.config.experiment import Experiment, parse_experiment
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.observation import no_progress
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.errors import InputError
+from pipeline.report.comparison import common_seed, compare
+from pipeline.report.drawing import figures, pictures
+from pipeline.report.galleries import error_galleries
+from pipeline.report.numbers import published, significance, tables
+from pipeline.report.numbers.columns import HEADLINE, METRICS, QUALITY
+from pipeline.report.numbers.standing import standing
+from pipeline.report.overview import overview
+from pipeline.report.page import provenance, render
+from pipeline.steps import report
+from pipeline.store.files import write_json
+from pipeline.store.schema import (
     cube_dataset,
     observation_dataset,
     observed_scene,
     reference_dataset,
     scene_from,
 )
-from pipeline.data.store import read_store, write_store
-from pipeline.errors import InputError
-from pipeline.report import figures, pictures, published, significance, tables
-from pipeline.report.columns import HEADLINE, METRICS, QUALITY
-from pipeline.report.comparison import common_seed, compare
-from pipeline.report.galleries import error_galleries
-from pipeline.report.overview import overview
-from pipeline.report.page import provenance, render
-from pipeline.report.standing import standing
-from pipeline.steps import compare as report_compare
-from pipeline.steps import report
+from pipeline.store.store import read_store, write_store
 
 COLUMNS = (
     "scene,method,seed,psnr,psnr_peak1,sam,ergas,ssim,uiqi,q2n,cc,rmse,residual_hsi,residual_msi,"

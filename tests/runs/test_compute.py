@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from pipeline.core.metrics import evaluate
-from pipeline.core.observation import ObservedScene
-from pipeline.core.residuals import residuals
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.quality.metrics import evaluate
+from pipeline.core.quality.residuals import residuals
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.observation import ObservedScene
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
-from pipeline.data.files import canonical_json
-from pipeline.data.scene import Scene
-from pipeline.data.schema import cube_dataset, observation_dataset, observed_scene, reference_dataset
-from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
-from pipeline.steps import compute
-from pipeline.steps.compute import reported, scheduled
+from pipeline.runs import workers as compute
+from pipeline.runs.workers import reported, scheduled
+from pipeline.store.files import canonical_json
+from pipeline.store.schema import cube_dataset, observation_dataset, observed_scene, reference_dataset
+from pipeline.store.store import read_store, write_store
 
 WINDOWS = list(Window(0, 40, 0, 50).split(10))
 R = np.array([[0.5, 0.5, 0, 0], [0, 0, 0.3, 0.7]])
@@ -185,8 +185,8 @@ def scores(folder: Path, scheduler: str) -> str:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.core.metrics.block_side", lambda bands: 64)
-    monkeypatch.setattr("pipeline.core.residuals.block_side", lambda bands: 64)
+    monkeypatch.setattr("pipeline.core.quality.metrics.block_side", lambda bands: 64)
+    monkeypatch.setattr("pipeline.core.quality.residuals.block_side", lambda bands: 64)
 
 
 @pytest.mark.usefixtures("small_blocks")

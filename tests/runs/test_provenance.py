@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import provenance as module
-from pipeline.data.files import canonical_json
-from pipeline.provenance import code_version, configuration_hash, package_versions, provenance
-from pipeline.scenes import Crop
+from pipeline.config.scenes import Crop
+from pipeline.runs import provenance as module
+from pipeline.runs.provenance import code_version, configuration_hash, package_versions, provenance
+from pipeline.store.files import canonical_json
 
 
 def test_equal_runs_have_equal_provenance(tmp_path: Path) -> None:

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from pipeline.config import Experiment, Tiling, parse_experiment
+from pipeline.config.experiment import Experiment, Tiling, parse_experiment
 from pipeline.core.window import Window
-from pipeline.data.files import write_json
 from pipeline.errors import InputError
+from pipeline.runs.batches import batch_count, measured_speed, planned_batches
+from pipeline.runs.tile_plan import TilePlan, plan_tiles
+from pipeline.runs.tiles import shards_of
 from pipeline.steps import plan as plan_step
 from pipeline.steps.plan import Settings, Size, read_plan
-from pipeline.steps.tiles import shards_of
-from pipeline.tiling.jobs import batch_count, measured_speed, planned_batches
-from pipeline.tiling.plan import TilePlan, plan_tiles
+from pipeline.store.files import write_json
 
 sizes = st.integers(1, 300)
 
@@ -132,7 +132,7 @@ def experiment(**tiling: object) -> Experiment:
 
 def finished(folder: Path, plan: TilePlan, seconds: float) -> None:
     write_json(folder / "fuse.timing.json", {"seconds": {"compute": seconds - 30, "io": 30}})
-    from pipeline.data.store import write_store
+    from pipeline.store.store import write_store
 
     write_store(folder / "plan.zarr", plan_step.plan_dataset(plan), {})
 

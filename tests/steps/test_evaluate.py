@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.cli import app
-from pipeline.core.metrics import evaluate
-from pipeline.core.reliability import reliability
-from pipeline.core.residuals import residuals
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.data.files import read_json, write_json
-from pipeline.data.scene import Scene
-from pipeline.data.schema import cube_dataset, observation_dataset, reference_dataset
-from pipeline.data.store import write_store
+from pipeline.cli.app import app
+from pipeline.core.quality.metrics import evaluate
+from pipeline.core.quality.reliability import reliability
+from pipeline.core.quality.residuals import residuals
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
-from pipeline.report.tables import summary_csv, summary_row
+from pipeline.report.numbers.tables import summary_csv, summary_row
 from pipeline.settings import GaussianSubspaceSettings
 from pipeline.steps import evaluate as step
+from pipeline.store.files import read_json, write_json
+from pipeline.store.schema import cube_dataset, observation_dataset, reference_dataset
+from pipeline.store.store import write_store
 
 R = np.array([[0.5, 0.5, 0, 0, 0, 0], [0, 0, 0.2, 0.3, 0.2, 0.3]])
 SETTINGS = GaussianSubspaceSettings(d=4, seeds=[3])

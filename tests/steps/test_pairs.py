@@ -23,22 +23,23 @@ from rio_cogeo import cog_validate
 from scipy.ndimage import distance_transform_edt
 
 import real_pair
-from pipeline.config import Experiment
-from pipeline.core.spatial import FWHM_PER_SIGMA
+from pipeline.commands import status, verify
+from pipeline.config.experiment import Experiment
+from pipeline.config.scenes import FileSource
+from pipeline.core.scene import Metadata
+from pipeline.core.sensing.spatial import FWHM_PER_SIGMA
 from pipeline.core.window import Window
-from pipeline.data.pairs import WarpedScene
-from pipeline.data.readers import FileScene
-from pipeline.data.scene import Metadata
-from pipeline.data.schema import metadata_from
-from pipeline.data.store import read_store
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
-from pipeline.steps import crop, degrade, status, verify
-from pipeline.steps.observed import read_scene
+from pipeline.inputs.file_scene import FileScene
+from pipeline.inputs.pairs.pair import WarpedScene
+from pipeline.runs.observed import read_scene
+from pipeline.steps import crop, degrade
+from pipeline.store.schema import metadata_from
+from pipeline.store.store import read_store
 from real_pair import CENTRES, ESTIMATED, WIDTHS, Cube, R, Steps, Truth, pair_of, settings_text
 from scores import psnr
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OTHER_UNITS = {"gain": (120.0, 80.0, 300.0, 45.0), "offset": (5.0, -3.0, 0.0, 2.0)}
 TRUTHS = {
     "4": Truth(seed=1, **OTHER_UNITS),

@@ -23,26 +23,26 @@ import pytest
 import rasterio
 from rich.console import Console
 
-from pipeline.config import Estimation, Experiment, load_experiment
-from pipeline.core.estimation import estimate_hsi_noise, matched_pixels
-from pipeline.core.simulation import simulate as core_simulate
-from pipeline.data.files import read_json
-from pipeline.data.response_files import read_response
-from pipeline.data.scene import Scene
-from pipeline.data.schema import observation_from, reference_dataset, scene_from, valid_pixels
-from pipeline.data.shards import journal_lines
-from pipeline.data.store import read_store, write_store
+from pipeline.config.experiment import Estimation, Experiment, load_experiment
+from pipeline.config.scenes import Crop, FileSource, SyntheticSource
+from pipeline.config.scenes import Scene as SceneConfig
+from pipeline.core.estimation.noise_levels import estimate_hsi_noise, matched_pixels
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.simulation import simulate as core_simulate
 from pipeline.errors import InputError
+from pipeline.inputs.responses import read_response
 from pipeline.methods.checkpoint import write_tensors
-from pipeline.scenes import Crop, FileSource, SyntheticSource
-from pipeline.scenes import Scene as SceneConfig
+from pipeline.runs.fitted_store import fingerprint, read_fitted, write_fitted
+from pipeline.runs.observed import read_scene
+from pipeline.runs.progress import ProgressReport
 from pipeline.settings import GaussianSubspaceSettings, MethodEntry
 from pipeline.steps import crop, download, estimate, fuse, mosaic, plan, simulate, train
-from pipeline.steps.fitted import fingerprint, read_fitted, write_fitted
-from pipeline.steps.observed import read_scene
-from pipeline.steps.progress import ProgressReport
+from pipeline.store.files import read_json
+from pipeline.store.schema import observation_from, reference_dataset, scene_from, valid_pixels
+from pipeline.store.shards import journal_lines
+from pipeline.store.store import read_store, write_store
 
-TINY = Path(__file__).resolve().parents[1] / "config/test/tiny.yaml"
+TINY = Path(__file__).resolve().parents[2] / "config/test/tiny.yaml"
 
 
 @dataclass(frozen=True)
@@ -392,7 +392,7 @@ def test_killed_crop_goes_on_where_it_was(tmp_path: Path) -> None:
     lines = """
         import sys
         from pathlib import Path
-        from pipeline.scenes import Scene
+        from pipeline.config.scenes import Scene
         from pipeline.steps import crop
         folder, settings = Path(sys.argv[1]), Scene.model_validate_json(sys.argv[2])
         crop.run(source=folder / "source.json", settings=settings, out=folder / "reference.json")

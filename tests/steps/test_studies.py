@@ -14,23 +14,23 @@ import torch
 import yaml
 from snakemake.utils import update_config
 
-from pipeline.config import load_experiment, parse_experiment
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate as core_simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.data.files import read_json
-from pipeline.data.schema import observation_from
-from pipeline.data.store import read_store
+from pipeline.config.experiment import load_experiment, parse_experiment
+from pipeline.config.studies import Cost, Sweep, Trajectory
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate as core_simulate
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods import build
 from pipeline.methods.args_diff.sampling import sample
-from pipeline.report import study_figures
+from pipeline.report.drawing import study_figures
 from pipeline.report.page import Provenance, render
 from pipeline.report.studies import pictured, sections
+from pipeline.runs.fitted_store import check_fitted
 from pipeline.settings import ArgsDiffSettings, GaussianSubspaceSettings, TrainingBudget
 from pipeline.steps import crop, download, estimate, simulate, trace, train
-from pipeline.steps.fitted import check_fitted
-from pipeline.studies import Cost, Sweep, Trajectory
+from pipeline.store.files import read_json
+from pipeline.store.schema import observation_from
+from pipeline.store.store import read_store
 from workflow_copy import ROOT, Workflow
 
 STUDIES = "config/test/studies.yaml"

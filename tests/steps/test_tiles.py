@@ -14,19 +14,20 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.cli import app
-from pipeline.config import Estimation, Experiment, Noise, Tiling, load_experiment
-from pipeline.data.files import read_json
-from pipeline.data.schema import reference_dataset, scene_from
-from pipeline.data.store import read_store, verify_store, write_store
+from pipeline.cli.app import app
+from pipeline.commands import status, verify
+from pipeline.config.experiment import Estimation, Experiment, Noise, Tiling, load_experiment
 from pipeline.errors import InputError
 from pipeline.methods import build
+from pipeline.runs.fitted_store import fingerprint, read_fitted
+from pipeline.runs.observed import read_scene
 from pipeline.settings import GaussianSubspaceSettings, GraphSubspaceSettings, MethodEntry
-from pipeline.steps import crop, download, estimate, fuse, mosaic, plan, simulate, status, train, verify
-from pipeline.steps.fitted import fingerprint, read_fitted
-from pipeline.steps.observed import read_scene
+from pipeline.steps import crop, download, estimate, fuse, mosaic, plan, simulate, train
+from pipeline.store.files import read_json
+from pipeline.store.schema import reference_dataset, scene_from
+from pipeline.store.store import read_store, verify_store, write_store
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SEED = 0
 
 
@@ -229,7 +230,7 @@ def test_mosaic_sends_a_damaged_tile_back(run: Run) -> None:
     with pytest.raises(InputError, match=r"shard fused/c/0/2/1 was changed since it was written, 1 in all"):
         run.mosaic(3)
     assert [run.manifest(batch, 3).exists() for batch in (1, 2, 3)] == [True, False, True]
-    others = {p: p.stat().st_mtime_ns for p in shard.parents[1].rglob("*") if p.is_file() and p != shard}
+    others = {p: p.stat().st_mtime_ns for p in shard.parents[2].rglob("*") if p.is_file() and p != shard}
     run.fuse(2, 3)
     run.mosaic(3)
     assert shard.read_bytes() == whole
@@ -237,7 +238,7 @@ def test_mosaic_sends_a_damaged_tile_back(run: Run) -> None:
 
 
 def test_tiles_without_data_are_neither_fused_nor_missing(run: Run, tmp_path: Path) -> None:
-    folder = run.folder.parents[2] / "hole"
+    folder = run.folder.parents[1] / "hole"
     config = load_experiment(ROOT / "config/test/tiled.yaml")
     scene = scene_from(read_store(run.folder.parents[2] / "reference.json"))
     scene.data[:, :32, :40] = np.nan

@@ -14,17 +14,17 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 import products
-from pipeline.core.observation import no_progress
+from pipeline.config.scenes import FileSource
+from pipeline.config.scenes import Scene as SceneConfig
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.observation import no_progress
 from pipeline.core.window import Window
-from pipeline.data.bands import detectors_of
-from pipeline.data.readers import FileScene, open_image, read_scene, source_size
-from pipeline.data.scene import Scene
-from pipeline.data.schema import scene_from
-from pipeline.data.store import read_store
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
-from pipeline.scenes import Scene as SceneConfig
+from pipeline.inputs.file_scene import FileScene, open_image, read_scene, source_size
+from pipeline.inputs.formats.bands import detectors_of
 from pipeline.steps import crop, download
+from pipeline.store.schema import scene_from
+from pipeline.store.store import read_store
 
 CUBE = np.random.default_rng(0).integers(1, 10_000, (3, 12, 10)).astype(np.int16)
 

@@ -12,11 +12,13 @@ import rioxarray  # noqa: F401
 import xarray as xr
 from affine import Affine
 
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.data.scene import Metadata, Scene
-from pipeline.data.schema import (
+from pipeline.config.scenes import Crop
+from pipeline.core.scene import Metadata, Scene
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.errors import InputError
+from pipeline.store.schema import (
     cube_dataset,
     metadata_from,
     msi_metadata_from,
@@ -25,9 +27,7 @@ from pipeline.data.schema import (
     reference_dataset,
     scene_from,
 )
-from pipeline.data.store import read_store, write_store
-from pipeline.errors import InputError
-from pipeline.scenes import Crop
+from pipeline.store.store import read_store, write_store
 
 
 def observe(scene: Scene, ratio: str = "4") -> Observation:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.scene import Metadata
 from pipeline.core.window import Window
-from pipeline.data.files import read_json
-from pipeline.data.scene import Metadata
-from pipeline.data.schema import placeholder, reference_like, valid_pixels
-from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
-from pipeline.data.store import read_store, verify_store
 from pipeline.errors import InputError
+from pipeline.store.files import read_json
+from pipeline.store.schema import placeholder, reference_like, valid_pixels
+from pipeline.store.shards import Journal, Part, ShardWriter, fill_store, shard_side
+from pipeline.store.store import read_store, verify_store
 
 BANDS, HEIGHT, WIDTH, SIDE = 3, 50, 70, 16
 DATA = np.random.default_rng(0).random((BANDS, HEIGHT, WIDTH), dtype=np.float32)

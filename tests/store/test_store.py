@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipeline.data import store as store_module
-from pipeline.data.files import canonical_json, read_json, write_json
-from pipeline.data.scene import Scene
-from pipeline.data.schema import reference_dataset
-from pipeline.data.store import read_store, verify_store, write_store
+from pipeline.core.scene import Scene
 from pipeline.errors import InputError
+from pipeline.store import store as store_module
+from pipeline.store.files import canonical_json, read_json, write_json
+from pipeline.store.schema import reference_dataset
+from pipeline.store.store import read_store, verify_store, write_store
 
 
 @pytest.fixture

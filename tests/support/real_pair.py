@@ -18,22 +18,22 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from pipeline.config import MEASURED, Tiling
-from pipeline.core.observation import Observation
-from pipeline.core.simulation import simulate
-from pipeline.core.spatial import SpatialResponse
-from pipeline.core.spectral import gaussian_response
+from pipeline.config.experiment import MEASURED, Tiling
+from pipeline.config.exports import Products
+from pipeline.config.responses import Estimation
+from pipeline.config.scenes import Scene as SceneConfig
+from pipeline.config.scenes import SyntheticSource
+from pipeline.core.scene import Scene
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.simulation import simulate
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.sensing.spectral import gaussian_response
 from pipeline.core.window import Window
-from pipeline.data.files import read_json
-from pipeline.data.scene import Scene
-from pipeline.data.store import read_store
-from pipeline.data.synthetic import synthetic_scene
-from pipeline.products import Products
-from pipeline.responses import Estimation
-from pipeline.scenes import Scene as SceneConfig
-from pipeline.scenes import SyntheticSource
+from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.settings import BicubicSettings, GaussianSubspaceSettings
 from pipeline.steps import align, download, estimate, evaluate, export, fuse, mosaic, plan, train
+from pipeline.store.files import read_json
+from pipeline.store.store import read_store
 
 Cube = NDArray[Any]
 CENTRES, WIDTHS = (480.0, 560.0, 850.0, 1650.0), (60.0, 60.0, 90.0, 200.0)

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from rio_cogeo import cog_validate
 
-from pipeline.data.raster import RasterImage
-from pipeline.data.schema import metadata_from
-from pipeline.data.store import read_store
+from pipeline.inputs.formats.raster import RasterImage
+from pipeline.store.schema import metadata_from
+from pipeline.store.store import read_store
 from workflow_copy import ROOT, TINY, Workflow
 
 RUN = Path("results/field/synthetic/four_bands/seed0/bicubic")

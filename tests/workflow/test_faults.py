@@ -20,7 +20,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from pipeline.data.shards import journal_lines
+from pipeline.store.shards import journal_lines
 from workflow_copy import TILED, Workflow
 
 KILLS = 20

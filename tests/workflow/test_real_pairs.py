@@ -10,17 +10,17 @@ import pytest
 from affine import Affine
 from scipy.ndimage import zoom
 
-from pipeline.config import Experiment, load_experiment
-from pipeline.core.spatial import FWHM_PER_SIGMA
-from pipeline.core.spectral import gaussian_response
+from pipeline.config.experiment import Experiment, load_experiment
+from pipeline.config.scenes import FileSource
+from pipeline.core.sensing.spatial import FWHM_PER_SIGMA
+from pipeline.core.sensing.spectral import gaussian_response
 from pipeline.core.window import Window
-from pipeline.data.files import read_json
-from pipeline.data.readers import FileScene
-from pipeline.scenes import FileSource
+from pipeline.inputs.file_scene import FileScene
 from pipeline.steps import crop
+from pipeline.store.files import read_json
 from real_pair import ESTIMATED, Steps, write_tif
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline.cli import app
+from pipeline.cli.app import app
 from workflow_copy import ROOT, TINY, Workflow
 
 RUN = Path("results/tiny/synthetic/four_bands/seed0")
@@ -65,7 +65,7 @@ def test_changed_setting_reruns_that_method_only(finished: Workflow) -> None:
 
 @pytest.mark.parametrize(("added", "reruns"), [("CHANGED = True\n", True), ("# a comment\n", False)])
 def test_changed_code_reruns_its_step(finished: Workflow, added: str, reruns: bool) -> None:
-    module = finished.folder / "src/pipeline/methods/bicubic.py"
+    module = finished.folder / "src/pipeline/methods/bicubic/method.py"
     original = module.read_text()
     module.write_text(original + added)
     try:

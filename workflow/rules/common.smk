@@ -8,18 +8,18 @@ from pathlib import Path
 
 from snakemake.utils import validate
 
-from pipeline.config import MEASURED, parse_experiment
+from pipeline.config.experiment import MEASURED, parse_experiment
 from pipeline.errors import InputError
-from pipeline.sources import code_digest
-from pipeline.studies import Trajectory
-from pipeline.tiling.jobs import batch_minutes, planned_batches
+from pipeline.runs.code_digest import code_digest
+from pipeline.config.studies import Trajectory
+from pipeline.runs.batches import batch_minutes, planned_batches
 
 try:
     EXPERIMENT = parse_experiment(config, "configuration")
 except InputError as error:
     raise SystemExit(str(error)) from None
 validate(config, "../../config/schema.json", set_default=False)
-SENSORS = ("data/sensors/hyperspectral.json", "data/sensors/multispectral.json")
+SENSORS = ("inputs/sensors/hyperspectral.json", "inputs/sensors/multispectral.json")
 RESULTS = Path("results", EXPERIMENT.experiment)
 TRAJECTORIES = [study for study in EXPERIMENT.studies.values() if isinstance(study, Trajectory)]
 
@@ -95,10 +95,10 @@ def scene_files(wildcards):
 def files_of(source):
     """The files of a source; of a scene in the catalogue, its entry."""
     if source.kind == "dataset":
-        return [f"src/pipeline/data/catalogue/{source.name}.yaml"]
+        return [f"src/pipeline/inputs/datasets/entries/{source.name}.yaml"]
     if source.kind != "file" or source.url:
         return []
-    from pipeline.data.source_files import source_files  # only here: it loads the libraries of all formats
+    from pipeline.inputs.source_files import source_files  # only here: it loads the libraries of all formats
 
     try:
         found = source_files(source).values()

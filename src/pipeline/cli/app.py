@@ -16,15 +16,15 @@ from pydantic import BaseModel, RootModel
 from threadpoolctl import threadpool_limits
 from typer.core import TyperGroup
 
-from pipeline.config import Experiment, json_schema, load_experiment
-from pipeline.datasets_cli import datasets
+from pipeline.cli.datasets import datasets
+from pipeline.cli.pairs import inspect, pair
+from pipeline.config.experiment import Experiment, json_schema, load_experiment
+from pipeline.config.exports import Products
+from pipeline.config.responses import Estimation
+from pipeline.config.scenes import Scene
 from pipeline.errors import InputError
-from pipeline.pairs_cli import inspect, pair
-from pipeline.products import Products
-from pipeline.responses import Estimation
-from pipeline.scenes import Scene
 from pipeline.settings import MethodEntry
-from pipeline.validation import parse
+from pipeline.settings.validation import parse
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -322,7 +322,7 @@ def compare(
     show: Annotated[int, typer.Option(min=1, help="differences to print at most")] = 10,
 ) -> None:
     """Compare two summaries, times and memory aside; exit status 1 if results differ."""
-    from pipeline.steps import compare
+    from pipeline.commands import compare
 
     differences = compare.run(first, second)
     for line in differences[:show]:
@@ -340,7 +340,7 @@ def verify(
     ] = False,
 ) -> None:
     """Read stores again in full and name every damaged part; the next run of the workflow repairs it."""
-    from pipeline.steps import verify
+    from pipeline.commands import verify
 
     checked, faults = verify.run(stores, withdraw=not keep)
     for fault in faults:
@@ -353,7 +353,7 @@ def verify(
 @app.command()
 def status(experiment: Annotated[str, typer.Argument(help="name or file of an experiment")]) -> None:
     """Say what of an experiment is done, running or missing, and how long is left."""
-    from pipeline.steps import status
+    from pipeline.commands import status
 
     is_file = experiment.endswith((".yaml", ".yml"))
     found = load_experiment(experiment if is_file else Path("config", f"{experiment}.yaml"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.data.catalogue import Content, Image
+    from pipeline.inputs.datasets.catalogue import Content, Image
 
 datasets = typer.Typer(no_args_is_help=True, help="Public scenes: what there is, and fetching it.")
 Name = Annotated[str, typer.Argument(help="name in `pipeline datasets list`")]
@@ -28,7 +28,7 @@ def list_all(folder: Folder = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pipeline.data import catalogue
+    from pipeline.inputs.datasets import catalogue
 
     place = catalogue.data_folder(folder)
     table = Table("name", "title", "images", "bands", "size", "GSD", "licence", "here", box=box.SIMPLE)
@@ -51,7 +51,7 @@ def list_all(folder: Folder = None) -> None:
 @datasets.command()
 def info(name: Name, folder: Folder = None) -> None:
     """Say what a data set is, what to cite, where it comes from and what to beware of."""
-    from pipeline.data import catalogue
+    from pipeline.inputs.datasets import catalogue
 
     entry = catalogue.dataset(name)
     lines = [
@@ -87,9 +87,9 @@ def fetch(
     ] = False,
 ) -> None:
     """Fetch what is missing of a data set, and verify it all."""
-    from pipeline.data import catalogue
-    from pipeline.data.download import fetch_image
-    from pipeline.steps.progress import ProgressReport
+    from pipeline.inputs.datasets import catalogue
+    from pipeline.inputs.datasets.fetch import fetch_image
+    from pipeline.runs.progress import ProgressReport
 
     place = catalogue.data_folder(folder)
     with ProgressReport() as progress:
@@ -103,7 +103,7 @@ def _state(folder: Path, image: Image) -> str:
     missing = [file.path for file in (image.file, *image.beside) if not (folder / file.path).is_file()]
     if missing:
         return f"not here ({folder / missing[0]})"
-    from pipeline.data.download import fault
+    from pipeline.inputs.datasets.fetch import fault
 
     return f"here ({path}{', but it ' + wrong if (wrong := fault(path, image.file)) else ''})"
 

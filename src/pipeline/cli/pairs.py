@@ -18,11 +18,11 @@ PATH = "file, folder of a product or pattern of tiles; file::variable where a fi
 
 def inspect(paths: Annotated[list[str], typer.Argument(metavar="PATH...", help=PATH)]) -> None:
     """Say what files hold and, of two (first the HSI), how their grids nest."""
-    from pipeline.steps import inspect as files
+    from pipeline.commands import inspect as files
 
     seen = []
     for path in paths:
-        with _without_warnings("pipeline.data.readers"):  # the table names the bands that are left out
+        with _without_warnings("pipeline.inputs.file_scene"):  # the table names the bands that are left out
             seen.append(files.inspect(files.source_of(path)))
         _print(path, seen[-1].lines())
     if len(seen) == 2:
@@ -52,7 +52,7 @@ def pair(
     ] = True,
 ) -> None:
     """Write the experiment of a real pair, after checking that both files can be read and overlap."""
-    from pipeline.steps import pair as step
+    from pipeline.commands import new_pair as step
 
     request = step.Request(
         hsi=hsi,

@@ -10,8 +10,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.report.columns import SUMMARY_COLUMNS
-from pipeline.report.tables import Row, may_differ
+from pipeline.report.numbers.columns import SUMMARY_COLUMNS
+from pipeline.report.numbers.tables import Row, may_differ
 
 SAME = [column for column in SUMMARY_COLUMNS if not may_differ(column)]
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from rasterio.crs import CRS
 
+from pipeline.config.scenes import FileSource, Pair
+from pipeline.core.scene import Metadata
 from pipeline.core.window import Window
-from pipeline.data.grids import Nesting
-from pipeline.data.pairs import OpenPair, on_nested_grids
-from pipeline.data.raster import open_raster
-from pipeline.data.readers import FileScene
-from pipeline.data.scene import Metadata
-from pipeline.data.source_files import source_paths
-from pipeline.scenes import FileSource, Pair
+from pipeline.inputs.file_scene import FileScene
+from pipeline.inputs.formats.raster import open_raster
+from pipeline.inputs.pairs.grids import Nesting
+from pipeline.inputs.pairs.pair import OpenPair, on_nested_grids
+from pipeline.inputs.source_files import source_paths
 
 SAMPLE = 128  # pixels, side of the window in the middle of which values are told
 LARGEST_REFLECTANCE = 10.0  # values beyond it are in other units, or scaled
@@ -158,7 +158,7 @@ def common(nesting: Nesting) -> str:
 
 def format_of(source: FileSource) -> str:
     """Name of a source's product or file format."""
-    from pipeline.data.products import product_name
+    from pipeline.inputs.missions import product_name
 
     paths = source_paths(source)
     path = paths[0]

@@ -15,16 +15,24 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from pipeline.config import parse_experiment
-from pipeline.data.files import write_text
-from pipeline.data.grids import Nesting
-from pipeline.data.msi_bands import SAME_BAND, told_bands
-from pipeline.data.pairs import OpenPair
-from pipeline.data.sensors import multispectral_bands, multispectral_sensors
+from pipeline.commands.inspect import (
+    LARGEST_SCALED,
+    Inspected,
+    common,
+    inspect,
+    pair_lines,
+    paired,
+    source_of,
+)
+from pipeline.config.experiment import parse_experiment
+from pipeline.config.responses import SensorResponse
+from pipeline.config.scenes import NAME, FileSource, Pair
 from pipeline.errors import InputError
-from pipeline.responses import SensorResponse
-from pipeline.scenes import NAME, FileSource, Pair
-from pipeline.steps.inspect import LARGEST_SCALED, Inspected, common, inspect, pair_lines, paired, source_of
+from pipeline.inputs.pairs.grids import Nesting
+from pipeline.inputs.pairs.msi_response import SAME_BAND, told_bands
+from pipeline.inputs.pairs.pair import OpenPair
+from pipeline.inputs.sensors import multispectral_bands, multispectral_sensors
+from pipeline.store.files import write_text
 
 LEAST_LEVELS = 1000  # that values must have to be rounded
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
-from pipeline.config import Experiment
-from pipeline.data.shards import journal_lines
-from pipeline.tiling.jobs import planned_batches, tiles_planned
+from pipeline.config.experiment import Experiment
+from pipeline.runs.batches import planned_batches, tiles_planned
+from pipeline.store.shards import journal_lines
 
 RECENT = 180.0  # seconds since the last sign of life of a running batch
 

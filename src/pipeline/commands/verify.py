@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pipeline.data.export.folder import folder_faults
-from pipeline.data.files import canonical_json, read_json
-from pipeline.data.store import ledger_of, verify_store
-from pipeline.data.verified import file_fault
 from pipeline.errors import InputError
-from pipeline.steps.fitted import check_fitted
+from pipeline.export.folder import folder_faults
+from pipeline.runs.fitted_store import check_fitted
+from pipeline.store.files import canonical_json, read_json
+from pipeline.store.store import ledger_of, verify_store
+from pipeline.store.verified import file_fault
 
 PRODUCTS = "product.json"  # the ledger of a run's products
 

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.config.exports import Products
+from pipeline.config.responses import Estimation, Positive, Response
+from pipeline.config.scenes import NAME, Name, Scene
+from pipeline.config.studies import StudyEntry, Trajectory, check_studies, complete
 from pipeline.errors import InputError
-from pipeline.products import Products
-from pipeline.responses import Estimation, Positive, Response
-from pipeline.scenes import NAME, Name, Scene
 from pipeline.settings import MethodEntry, Seeds, Strict
-from pipeline.studies import StudyEntry, Trajectory, check_studies, complete
-from pipeline.validation import parse
+from pipeline.settings.validation import parse
 
 MEASURED = "measured"  # stands for the response of a scene that was not simulated
 PAIR_ESTIMATION = Estimation(spectral_response="calibrated", spatial_response="gaussian", noise="estimated")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.scenes import Name
+from pipeline.config.scenes import Name
 from pipeline.settings import Strict
 
 

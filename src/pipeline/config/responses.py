@@ -1,6 +1,6 @@
 """What two sensors do to a scene, as an experiment describes it: spatial and spectral responses, noise.
 
-And what of it the methods are told, or is estimated. Files of responses are read in `data.response_files`.
+And what of it the methods are told, or is estimated. Files of responses are read in `inputs.responses`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.settings import Strict
 
 Positive = Annotated[float, Field(gt=0)]
@@ -105,7 +105,7 @@ class GaussianResponse(Strict):
 
 
 class SensorResponse(Strict):
-    """R of a known multispectral sensor; `pipeline.data.sensors` names its bands."""
+    """R of a known multispectral sensor; `pipeline.inputs.sensors` names its bands."""
 
     kind: Literal["sensor"]
     sensor: Literal[

@@ -1,6 +1,6 @@
 """Scenes as an experiment describes them: sources and crops, pairs of images and how they are aligned.
 
-Nothing is read here; see `pipeline.data`.
+Nothing is read here; see `pipeline.inputs`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.responses import Estimation, Positive, SpatialConfig, SpectralConfig
+from pipeline.config.responses import Estimation, Positive, SpatialConfig, SpectralConfig
 from pipeline.settings import Strict
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"

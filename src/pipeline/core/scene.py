@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.scenes import Crop
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.scenes import Crop
 
 Transform = tuple[float, float, float, float, float, float]
 

@@ -14,8 +14,8 @@ from rasterio.enums import Resampling
 from rasterio.shutil import copy
 from rasterio.windows import Window as RasterWindow
 
-from pipeline.data.export.gdal import gdal, profile
-from pipeline.data.export.layer import BLOCK_ROWS, Layer, Tally
+from pipeline.export.gdal import gdal, profile
+from pipeline.export.layer import BLOCK_ROWS, Layer, Tally
 
 BLOCK = 256  # side of a tile of the file
 PREDICTORS = {"float32": 3, "int16": 2}

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from pipeline.data.export.gdal import gdal, profile
-from pipeline.data.export.layer import Layer, Tally
+from pipeline.export.gdal import gdal, profile
+from pipeline.export.layer import Layer, Tally
 
 
 def write_envi(path: Path, layer: Layer) -> Tally:

@@ -1,7 +1,7 @@
 """A folder of products with a ledger beside it: a folder is what its ledger says, or it has none.
 
 `X/` is filled aside, synced and renamed; then the ledger `X.json`, with size and SHA-256 of every file,
-is. What the files are is not known here. Stores are in `data.store`.
+is. What the files are is not known here. Stores are in `store.store`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.files import read_json, replaced_folder, sync, write_json
-from pipeline.data.verified import file_fault
-from pipeline.provenance import sha256_of
+from pipeline.runs.provenance import sha256_of
+from pipeline.store.files import read_json, replaced_folder, sync, write_json
+from pipeline.store.verified import file_fault
 
 
 def write_folder(

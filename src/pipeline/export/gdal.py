@@ -16,8 +16,8 @@ from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from pipeline.data.export.layer import Layer
 from pipeline.errors import InputError
+from pipeline.export.layer import Layer
 
 CACHE = 64 * 2**20  # bytes of GDAL's own cache of blocks
 

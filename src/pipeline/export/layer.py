@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.observation import Image
+from pipeline.core.scene import Metadata
+from pipeline.core.sensing.observation import Image
 from pipeline.core.window import Window
-from pipeline.data.scene import Metadata
 
 DType = Literal["float32", "int16"]
 

@@ -1,7 +1,7 @@
 """The quality layer of a fused cube: how far it misses both images, in units of their noise, and its mask.
 
 A residual of 1 is what the noise alone would leave. The residuals themselves are computed in
-`core.residual_maps`.
+`core.quality.residual_maps`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.observation import Image, ObservedScene
+from pipeline.core.scene import Metadata
+from pipeline.core.sensing.observation import Image, ObservedScene
 from pipeline.core.window import Window
-from pipeline.data.export.layer import Layer
-from pipeline.data.scene import Metadata
+from pipeline.export.layer import Layer
 
 NAMES = (
     "residual of the HR-MSI (noise = 1)",

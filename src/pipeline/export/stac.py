@@ -14,11 +14,11 @@ from typing import Any
 from rasterio.crs import CRS
 from rasterio.warp import transform, transform_bounds
 
-from pipeline.data.export.layer import Layer
-from pipeline.data.geozarr import bounds, corners, epsg_code, wkt2
-from pipeline.data.scene import Metadata
+from pipeline.core.scene import Metadata
 from pipeline.errors import InputError
-from pipeline.provenance import sha256_of
+from pipeline.export.layer import Layer
+from pipeline.runs.provenance import sha256_of
+from pipeline.store.geozarr import bounds, corners, epsg_code, wkt2
 
 EXTENSIONS = [
     f"https://stac-extensions.github.io/{name}/schema.json"

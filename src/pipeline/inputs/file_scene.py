@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.scenes import DatasetSource, FileSource, Source, SyntheticSource
+from pipeline.core.scene import Metadata, Scene, StoredImage
 from pipeline.core.window import Window
-from pipeline.data.array_image import ArrayImage, array_size
-from pipeline.data.arrays import HDF5_SUFFIXES, SUFFIXES, first_bytes
-from pipeline.data.band_order import by_wavelength
-from pipeline.data.band_stack import BandStack
-from pipeline.data.bands import configured_bands, configured_sensor, detectors_of, per_band
-from pipeline.data.catalogue import image
-from pipeline.data.products import open_product, product_name, product_of
-from pipeline.data.raster import RasterImage, equals_any, raster_size
-from pipeline.data.scene import Metadata, Scene, StoredImage
-from pipeline.data.source_files import file_digests, joint_digest, source_files, source_paths
-from pipeline.data.tiled_image import TiledImage
 from pipeline.errors import InputError
-from pipeline.scenes import DatasetSource, FileSource, Source, SyntheticSource
+from pipeline.inputs.datasets.catalogue import image
+from pipeline.inputs.formats.array_image import ArrayImage, array_size
+from pipeline.inputs.formats.arrays import HDF5_SUFFIXES, SUFFIXES, first_bytes
+from pipeline.inputs.formats.band_order import by_wavelength
+from pipeline.inputs.formats.band_stack import BandStack
+from pipeline.inputs.formats.bands import configured_bands, configured_sensor, detectors_of, per_band
+from pipeline.inputs.formats.raster import RasterImage, equals_any, raster_size
+from pipeline.inputs.formats.tiled_image import TiledImage
+from pipeline.inputs.missions import open_product, product_name, product_of
+from pipeline.inputs.source_files import file_digests, joint_digest, source_files, source_paths
 
 BLOCK = 2**23  # values that are read at a time when a whole file is looked through
 TALLEST = 512  # rows of such a block
@@ -232,7 +232,7 @@ def _open(path: Path, source: FileSource) -> StoredImage:
             f"{path}: `bands` chooses among the files of a product; leave bands out by `bad_bands`"
         )
     if image is None and path.suffix in HDF5_SUFFIXES:
-        from pipeline.data.hdf5_image import Hdf5Image
+        from pipeline.inputs.formats.hdf5_image import Hdf5Image
 
         return Hdf5Image(path, source)
     if image is None and path.suffix in SUFFIXES:

@@ -1,6 +1,6 @@
 """Spectral responses from files (tables of relative response, matrices), Gaussian bands, known sensors.
 
-The numerics are in `core.spectral`; here are only files and names.
+The numerics are in `core.sensing.spectral`; here are only files and names.
 """
 
 from __future__ import annotations
@@ -12,13 +12,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.observation import check_spectral_response
-from pipeline.core.spatial import FWHM_PER_SIGMA
-from pipeline.core.spectral import gaussian_response, table_response
-from pipeline.data.arrays import first_bytes, open_arrays
-from pipeline.data.sensors import builtin_response, flat_top, multispectral_bands, py6s_response
+from pipeline.config.responses import (
+    GaussianResponse,
+    MatrixResponse,
+    SensorResponse,
+    SpectralConfig,
+    TableResponse,
+)
+from pipeline.core.sensing.observation import check_spectral_response
+from pipeline.core.sensing.spatial import FWHM_PER_SIGMA
+from pipeline.core.sensing.spectral import gaussian_response, table_response
 from pipeline.errors import InputError
-from pipeline.responses import GaussianResponse, MatrixResponse, SensorResponse, SpectralConfig, TableResponse
+from pipeline.inputs.formats.arrays import first_bytes, open_arrays
+from pipeline.inputs.sensors import builtin_response, flat_top, multispectral_bands, py6s_response
 
 Vector = NDArray[np.float64]
 

@@ -10,10 +10,10 @@ from hashlib import sha256
 from os.path import commonpath
 from pathlib import Path
 
-from pipeline.data.products import product_files, product_of
+from pipeline.config.scenes import FileSource
 from pipeline.errors import InputError
-from pipeline.provenance import sha256_of
-from pipeline.scenes import FileSource
+from pipeline.inputs.missions import product_files, product_of
+from pipeline.runs.provenance import sha256_of
 
 TILES = (".tif", ".tiff")
 

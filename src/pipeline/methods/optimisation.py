@@ -19,8 +19,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from pipeline.core.noise import derived_seed
-from pipeline.core.observation import Observation, Progress, no_progress
+from pipeline.core.sensing.noise import derived_seed
+from pipeline.core.sensing.observation import Observation, Progress, no_progress
 from pipeline.errors import InputError
 from pipeline.methods.base import State
 from pipeline.methods.checkpoint import read_tensors, write_tensors

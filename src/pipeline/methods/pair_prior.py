@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.core.graph_prior import GraphPrior, Sample, joined, learn_prior, sample_of
-from pipeline.core.noise import philox_key
-from pipeline.core.observation import Observation, ObservedScene
-from pipeline.core.subspace import Subspace, fit_subspace, resolve_dimension, signal_dimension
+from pipeline.core.sensing.noise import philox_key
+from pipeline.core.sensing.observation import Observation, ObservedScene
+from pipeline.core.solvers.graph_prior import GraphPrior, Sample, joined, learn_prior, sample_of
+from pipeline.core.subspace.basis import Subspace, fit_subspace, resolve_dimension, signal_dimension
 from pipeline.methods.pool import seeing_only
 
 MOST_DIMENSIONS = 30

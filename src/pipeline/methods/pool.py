@@ -13,9 +13,9 @@ from math import ceil, floor, lcm
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.nodata import missing_pixels
-from pipeline.core.noise import philox_key
-from pipeline.core.observation import Observation, ObservedScene
+from pipeline.core.sensing.nodata import missing_pixels
+from pipeline.core.sensing.noise import philox_key
+from pipeline.core.sensing.observation import Observation, ObservedScene
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.core.observation import Image, ObservedScene, Progress, no_progress
-from pipeline.report import figures, pair, pictures, significance, tables
-from pipeline.report.charts import charts
-from pipeline.report.columns import COST, HEADLINE, QUALITY
+from pipeline.core.sensing.observation import Image, ObservedScene, Progress, no_progress
+from pipeline.report import pair
+from pipeline.report.drawing import figures, pictures
+from pipeline.report.drawing.charts import charts
+from pipeline.report.drawing.pictures import Wavelengths
 from pipeline.report.galleries import (
     Gallery,
     Marker,
@@ -25,9 +26,10 @@ from pipeline.report.galleries import (
     location_picture,
     markers,
 )
+from pipeline.report.numbers import significance, tables
+from pipeline.report.numbers.columns import COST, HEADLINE, QUALITY
+from pipeline.report.numbers.published import Line, side_by_side
 from pipeline.report.overview import Overview, overview
-from pipeline.report.pictures import Wavelengths
-from pipeline.report.published import Line, side_by_side
 from pipeline.report.residuals import Plane, Residuals, residuals
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from pipeline.config import Experiment
-from pipeline.responses import (
+from pipeline.config.experiment import Experiment
+from pipeline.config.responses import (
     Estimation,
     GaussianResponse,
     Response,
@@ -16,7 +16,7 @@ from pipeline.responses import (
     SpatialConfig,
     SpectralConfig,
 )
-from pipeline.scenes import BandsOf, DatasetSource, FileSource, Pair
+from pipeline.config.scenes import BandsOf, DatasetSource, FileSource, Pair
 
 TOLD = {
     "given": "given",

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.core.observation import ObservedScene
-from pipeline.report import figures, pictures
+from pipeline.core.sensing.observation import ObservedScene
+from pipeline.report.drawing import figures, pictures
+from pipeline.report.drawing.pictures import Composite, Floats, Pixels, Wavelengths
 from pipeline.report.overview import Overview
-from pipeline.report.pictures import Composite, Floats, Pixels, Wavelengths
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from math import floor
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.observation import Image, ObservedScene, Progress
+from pipeline.core.sensing.observation import Image, ObservedScene, Progress
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.report.pictures import Composite, Floats, rms_error_map, sam_map
-from pipeline.report.pixels import Candidates
-from pipeline.report.thumbnails import Thumbnail, read, thumbnail, windows
+from pipeline.report.drawing.pictures import Composite, Floats, rms_error_map, sam_map
+from pipeline.report.drawing.pixels import Candidates
+from pipeline.report.drawing.thumbnails import Thumbnail, read, thumbnail, windows
 
 SHARES = 401
 """Points of the distribution of spectral angles."""

@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.config import Experiment
+from pipeline.config.experiment import Experiment
 from pipeline.report.comparison import Comparison
 from pipeline.report.description import introduction, what_was_done
-from pipeline.report.published import COLUMNS, SOURCE, TITLES, Line, has_peers, published
-from pipeline.report.standing import Standing
+from pipeline.report.numbers.published import COLUMNS, SOURCE, TITLES, Line, has_peers, published
+from pipeline.report.numbers.standing import Standing
+from pipeline.report.numbers.tables import Run
 from pipeline.report.studies import Section
-from pipeline.report.tables import Run
 
 
 @dataclass(frozen=True)

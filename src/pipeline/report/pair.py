@@ -15,10 +15,10 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from pipeline.core.observation import ObservedScene
-from pipeline.report import pair_figures
-from pipeline.report.pictures import Wavelengths
-from pipeline.report.tables import NO_VALUE
+from pipeline.core.sensing.observation import ObservedScene
+from pipeline.report.drawing import pair_figures
+from pipeline.report.drawing.pictures import Wavelengths
+from pipeline.report.numbers.tables import NO_VALUE
 
 KINDS = {
     "given": "as given",

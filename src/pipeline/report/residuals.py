@@ -13,15 +13,15 @@ from typing import Any, Protocol
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.report import residual_figures
-from pipeline.report.charts import mean_curves
-from pipeline.report.figures import Look, band_curves
+from pipeline.report.drawing import residual_figures
+from pipeline.report.drawing.charts import mean_curves
+from pipeline.report.drawing.figures import Look, band_curves
+from pipeline.report.drawing.pictures import Floats, Wavelengths
+from pipeline.report.drawing.places import Contours, contours, places
+from pipeline.report.drawing.thumbnails import Thumbnail, windows
 from pipeline.report.galleries import Gallery, picture
+from pipeline.report.numbers.tables import Run, number
 from pipeline.report.overview import Overview
-from pipeline.report.pictures import Floats, Wavelengths
-from pipeline.report.places import Contours, contours, places
-from pipeline.report.tables import Run, number
-from pipeline.report.thumbnails import Thumbnail, windows
 
 LOW, HIGH = 0.8, 1.25
 """Residuals between these are at the noise level."""

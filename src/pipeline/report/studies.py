@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.report import pictures, study_figures
-from pipeline.report.figures import looks
+from pipeline.config.studies import Cost, Study, Sweep, Trajectory
+from pipeline.report.drawing import pictures, study_figures
+from pipeline.report.drawing.figures import looks
+from pipeline.report.drawing.pictures import Floats
+from pipeline.report.drawing.study_figures import MEASURES, Point, Values
 from pipeline.report.galleries import Gallery, Picture
-from pipeline.report.pictures import Floats
-from pipeline.report.study_figures import MEASURES, Point, Values
-from pipeline.report.tables import Run, number
-from pipeline.studies import Cost, Study, Sweep, Trajectory
+from pipeline.report.numbers.tables import Run, number
 
 AXES = {
     "argm": "ARGM on",

@@ -10,10 +10,10 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import LARGEST_CORE, Experiment, Tiling
-from pipeline.data.files import read_json
+from pipeline.config.experiment import LARGEST_CORE, Experiment, Tiling
+from pipeline.config.scenes import Source
 from pipeline.errors import InputError
-from pipeline.scenes import Source
+from pipeline.store.files import read_json
 
 
 def batch_count(shape: tuple[int, int], core: int, seconds_per_megapixel: float, tiling: Tiling) -> int:
@@ -92,7 +92,7 @@ def measured_speed(results: Path, label: str) -> float | None:
 
 
 def _file_size(source: Source) -> tuple[int, int] | None:
-    from pipeline.data.readers import source_size  # only here: it loads the libraries of all formats
+    from pipeline.inputs.file_scene import source_size  # only here: it loads the libraries of all formats
 
     return source_size(source)
 

@@ -3,7 +3,7 @@
 Rules have a digest of them as a parameter, so that a change of the code reruns the steps it can matter to
 and no others. Nothing is imported here; data files beside the code are not found.
 
->>> [path.name for path in source_files("pipeline.core.noise", Path(__file__).parents[1])]
+>>> [path.name for path in source_files("pipeline.core.sensing.noise", Path(__file__).parents[2])]
 ['noise.py']
 """
 
@@ -18,21 +18,21 @@ from pathlib import Path
 # the others carry results without deciding them
 NOT_FOLLOWED = {
     "pipeline",
-    "pipeline.config",
-    "pipeline.data.files",
-    "pipeline.data.shards",
-    "pipeline.data.store",
-    "pipeline.data.verified",
+    "pipeline.config.experiment",
+    "pipeline.store.files",
+    "pipeline.store.shards",
+    "pipeline.store.store",
+    "pipeline.store.verified",
     "pipeline.errors",
     "pipeline.methods",
-    "pipeline.products",
-    "pipeline.provenance",
-    "pipeline.responses",
-    "pipeline.scenes",
+    "pipeline.config.exports",
+    "pipeline.runs.provenance",
+    "pipeline.config.responses",
+    "pipeline.config.scenes",
     "pipeline.settings",
-    "pipeline.steps.compute",
-    "pipeline.steps.progress",
-    "pipeline.steps.timing",
+    "pipeline.runs.workers",
+    "pipeline.runs.progress",
+    "pipeline.runs.timing",
 }
 
 
@@ -67,7 +67,7 @@ def code_digest(*modules: str, files: tuple[str, ...] = ()) -> str:
     files : tuple of str
         Data files of the package, such as `report/template.html`, that count as they are.
     """
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     digest = sha256()
     for path in sorted({path for module in modules for path in source_files(module, root)}):
         digest.update(f"{path.relative_to(root).as_posix()}:{_code(path)}".encode())

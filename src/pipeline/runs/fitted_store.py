@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.data.files import canonical_json, json_digest, read_json
-from pipeline.data.store import read_store
 from pipeline.errors import InputError
 from pipeline.methods.base import State
 from pipeline.methods.checkpoint import read_tensors, write_tensors
+from pipeline.runs.code_digest import code_digest
 from pipeline.settings import MethodEntry
-from pipeline.sources import code_digest
+from pipeline.store.files import canonical_json, json_digest, read_json
+from pipeline.store.store import read_store
 
 
 def fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: Path) -> str:

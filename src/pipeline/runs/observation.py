@@ -1,7 +1,7 @@
 """The observation's store, filled tile by tile: of the steps `simulate`, `align` and `degrade` alike.
 
 Where the two images of a tile come from is up to the step; a killed run keeps the tiles that it has
-written. What a method sees of the store is in `steps.observed`.
+written. What a method sees of the store is in `runs.observed`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pipeline.core.observation import ObservedScene, Progress
+from pipeline.core.scene import Metadata
+from pipeline.core.sensing.observation import ObservedScene, Progress
 from pipeline.core.window import Window
-from pipeline.data.files import json_digest
-from pipeline.data.scene import Metadata
-from pipeline.data.schema import observation_dataset, placeholder, valid_pixels
-from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
+from pipeline.store.files import json_digest
+from pipeline.store.schema import observation_dataset, placeholder, valid_pixels
+from pipeline.store.shards import Journal, Part, ShardWriter, fill_store, shard_side
 
 Images = Callable[[Window], tuple[NDArray[Any], NDArray[Any]]]
 """LR-HSI and HR-MSI of a tile of whole LR pixels."""

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.calibration import CalibratedImage
-from pipeline.core.observation import ObservedScene
-from pipeline.core.spatial import SpatialResponse
-from pipeline.data.schema import observed_scene, variable_of
-from pipeline.data.store import read_store
+from pipeline.core.sensing.calibration import CalibratedImage
+from pipeline.core.sensing.observation import ObservedScene
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.store.schema import observed_scene, variable_of
+from pipeline.store.store import read_store
 
 
 def read_scene(observation: Path, estimate: Path) -> ObservedScene:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-SOURCES = Path(__file__).parent
+SOURCES = Path(__file__).parents[1]
 PACKAGES = ("numpy", "scipy", "torch", "zarr", "xarray", "rasterio", "pydantic")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter
 
-from pipeline.core.observation import Progress, no_progress
+from pipeline.core.sensing.observation import Progress, no_progress
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, Fused
 

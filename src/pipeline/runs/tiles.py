@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.window import Window
-from pipeline.data.files import json_digest
-from pipeline.data.schema import cube_dataset, metadata_from, placeholder
-from pipeline.data.shards import Journal, ShardWriter, journal_lines
-from pipeline.data.store import read_store
-from pipeline.provenance import package_versions, sha256_of
+from pipeline.runs.code_digest import code_digest
+from pipeline.runs.fitted_store import fingerprint
+from pipeline.runs.provenance import package_versions, sha256_of
+from pipeline.runs.tile_plan import TilePlan
 from pipeline.settings import MethodEntry
-from pipeline.sources import code_digest
-from pipeline.steps.fitted import fingerprint
 from pipeline.steps.plan import read_plan
-from pipeline.tiling.plan import TilePlan
+from pipeline.store.files import json_digest
+from pipeline.store.schema import cube_dataset, metadata_from, placeholder
+from pipeline.store.shards import Journal, ShardWriter, journal_lines
+from pipeline.store.store import read_store
 
 
 @dataclass(frozen=True)

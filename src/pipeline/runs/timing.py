@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
-from pipeline.data.files import read_json, write_json
+from pipeline.store.files import read_json, write_json
 
 
 class Timing:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from dask.base import compute
 from dask.delayed import delayed
 
-from pipeline.core.blockwise import Mapped
+from pipeline.core.quality.blockwise import Mapped
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 

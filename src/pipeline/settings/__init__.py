@@ -1,7 +1,7 @@
 """Settings of the fusion methods, typed and checked.
 
 Each model holds one method's settings with their defaults, which hold for all scenes. The
-experiment around them is in `pipeline.config`; the methods themselves are in `pipeline.methods`.
+experiment around them is in `pipeline.config.experiment`; the methods themselves are in `pipeline.methods`.
 """
 
 from __future__ import annotations

@@ -19,30 +19,30 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from pipeline.core.alignment import (
+from pipeline.config.scenes import Crop, Pair
+from pipeline.config.scenes import Scene as SceneConfig
+from pipeline.core.estimation.noise_levels import estimate_hsi_noise, matched_pixels
+from pipeline.core.estimation.shift import (
     Alignment,
     Alignments,
     estimate_alignment,
     most_precise,
     resampled_bands,
 )
-from pipeline.core.estimation import estimate_hsi_noise, matched_pixels
-from pipeline.core.observation import ObservedScene, Progress
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.scene import Metadata, crop_window, shifted
+from pipeline.core.sensing.observation import ObservedScene, Progress
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
-from pipeline.data.catalogue import path_of
-from pipeline.data.files import read_json
-from pipeline.data.grids import Nesting, Offset, cropped
-from pipeline.data.msi_bands import Bands, told_bands
-from pipeline.data.pairs import OpenPair, ScenePart, open_pair
-from pipeline.data.scene import Metadata, crop_window, shifted
 from pipeline.errors import InputError
-from pipeline.provenance import provenance
-from pipeline.scenes import Crop, Pair
-from pipeline.scenes import Scene as SceneConfig
-from pipeline.steps.observing import observation_template, write_observation
-from pipeline.steps.progress import ProgressReport
-from pipeline.steps.timing import Timing
+from pipeline.inputs.datasets.catalogue import path_of
+from pipeline.inputs.pairs.grids import Nesting, Offset, cropped
+from pipeline.inputs.pairs.msi_response import Bands, told_bands
+from pipeline.inputs.pairs.pair import OpenPair, ScenePart, open_pair
+from pipeline.runs.observation import observation_template, write_observation
+from pipeline.runs.progress import ProgressReport
+from pipeline.runs.provenance import provenance
+from pipeline.runs.timing import Timing
+from pipeline.store.files import read_json
 
 log = logging.getLogger(__name__)
 START_FWHM = 1.0  # LR pixels, of the Gaussian PSF from which the estimate starts

@@ -17,25 +17,25 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from pipeline.core.observation import Image
-from pipeline.core.spectral import band_spacing
+from pipeline.config.scenes import Pair, Source, StoredSource, SyntheticSource
+from pipeline.config.scenes import Scene as SceneConfig
+from pipeline.core.scene import Metadata, OpenScene, crop_window, shifted
+from pipeline.core.sensing.observation import Image
+from pipeline.core.sensing.spectral import band_spacing
 from pipeline.core.window import Window
-from pipeline.data.catalogue import path_of
-from pipeline.data.files import json_digest, read_json
-from pipeline.data.pairs import recorded
-from pipeline.data.readers import FileScene
-from pipeline.data.scene import Metadata, OpenScene, crop_window, shifted
-from pipeline.data.schema import metadata_from, observed_scene, placeholder, reference_like, valid_pixels
-from pipeline.data.shards import Journal, Part, ShardWriter, fill_store, shard_side
-from pipeline.data.store import read_store
-from pipeline.data.synthetic import SyntheticScene
 from pipeline.errors import InputError
-from pipeline.provenance import provenance
-from pipeline.scenes import Pair, Source, StoredSource, SyntheticSource
-from pipeline.scenes import Scene as SceneConfig
+from pipeline.inputs.datasets.catalogue import path_of
+from pipeline.inputs.file_scene import FileScene
+from pipeline.inputs.pairs.pair import recorded
+from pipeline.inputs.synthetic.scene import SyntheticScene
+from pipeline.runs.progress import ProgressReport
+from pipeline.runs.provenance import provenance
+from pipeline.runs.timing import Timing
 from pipeline.steps.degrade import metadata_level_down, shape_level_down
-from pipeline.steps.progress import ProgressReport
-from pipeline.steps.timing import Timing
+from pipeline.store.files import json_digest, read_json
+from pipeline.store.schema import metadata_from, observed_scene, placeholder, reference_like, valid_pixels
+from pipeline.store.shards import Journal, Part, ShardWriter, fill_store, shard_side
+from pipeline.store.store import read_store
 
 APART = 0.25  # HR pixels by which a reference may lie off the MSI's grid
 

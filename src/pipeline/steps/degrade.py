@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.observation import Image, ObservedScene
+from pipeline.core.scene import Metadata, coarsened
+from pipeline.core.sensing.observation import Image, ObservedScene
 from pipeline.core.window import Window
-from pipeline.data.scene import Metadata, coarsened
-from pipeline.data.schema import metadata_from, placeholder
-from pipeline.data.store import read_store
 from pipeline.errors import InputError
-from pipeline.provenance import provenance
+from pipeline.runs.observation import observation_template, write_observation
+from pipeline.runs.observed import read_scene
+from pipeline.runs.progress import ProgressReport
+from pipeline.runs.provenance import provenance
+from pipeline.runs.timing import Timing
 from pipeline.settings import Strict
-from pipeline.steps.observed import read_scene
-from pipeline.steps.observing import observation_template, write_observation
-from pipeline.steps.progress import ProgressReport
-from pipeline.steps.timing import Timing
+from pipeline.store.schema import metadata_from, placeholder
+from pipeline.store.store import read_store
 
 
 def run(*, observation: Path, estimate: Path, out: Path) -> None:

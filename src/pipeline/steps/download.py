@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.catalogue import data_folder, file_source, image
-from pipeline.data.download import fetch_file, fetch_image
-from pipeline.data.files import write_json
-from pipeline.data.source_files import file_digests, joint_digest, source_files
+from pipeline.config.scenes import DatasetSource, Pair, Scene, Source, SyntheticSource
 from pipeline.errors import InputError
-from pipeline.scenes import DatasetSource, Pair, Scene, Source, SyntheticSource
-from pipeline.steps.progress import ProgressReport
-from pipeline.steps.timing import Timing
+from pipeline.inputs.datasets.catalogue import data_folder, file_source, image
+from pipeline.inputs.datasets.fetch import fetch_file, fetch_image
+from pipeline.inputs.source_files import file_digests, joint_digest, source_files
+from pipeline.runs.progress import ProgressReport
+from pipeline.runs.timing import Timing
+from pipeline.store.files import write_json
 
 
 def run(*, scene: Scene, out: Path) -> None:

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pipeline.core.blind import Responses, estimate_responses
-from pipeline.core.calibration import CalibratedImage
-from pipeline.core.estimation import estimate_noise
-from pipeline.core.observation import ObservedScene, Progress
-from pipeline.data.schema import observed_scene
-from pipeline.data.store import read_store, write_store
+from pipeline.config.responses import Estimation
+from pipeline.core.estimation.noise_levels import estimate_noise
+from pipeline.core.estimation.responses import Responses, estimate_responses
+from pipeline.core.sensing.calibration import CalibratedImage
+from pipeline.core.sensing.observation import ObservedScene, Progress
 from pipeline.methods.device import torch_threads
-from pipeline.provenance import provenance
-from pipeline.responses import Estimation
-from pipeline.steps.progress import ProgressReport
-from pipeline.steps.timing import Timing
+from pipeline.runs.progress import ProgressReport
+from pipeline.runs.provenance import provenance
+from pipeline.runs.timing import Timing
+from pipeline.store.schema import observed_scene
+from pipeline.store.store import read_store, write_store
 
 log = logging.getLogger(__name__)
 

@@ -16,22 +16,22 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pipeline.core.metrics import evaluate
-from pipeline.core.no_reference import no_reference
-from pipeline.core.observation import ObservedScene
-from pipeline.core.reliability import reliability
-from pipeline.core.residual_maps import residual_maps
-from pipeline.core.residuals import residuals
-from pipeline.data.files import read_json, write_json
-from pipeline.data.schema import metadata_from, observed_scene, residual_dataset, variable_of
-from pipeline.data.store import read_store, write_store
+from pipeline.core.quality.metrics import evaluate
+from pipeline.core.quality.no_reference import no_reference
+from pipeline.core.quality.reliability import reliability
+from pipeline.core.quality.residual_maps import residual_maps
+from pipeline.core.quality.residuals import residuals
+from pipeline.core.sensing.observation import ObservedScene
 from pipeline.errors import InputError
-from pipeline.provenance import provenance
+from pipeline.runs.observed import read_scene
+from pipeline.runs.progress import ProgressReport
+from pipeline.runs.provenance import provenance
+from pipeline.runs.timing import Timing
+from pipeline.runs.workers import reported, scheduled
 from pipeline.settings import MethodEntry
-from pipeline.steps.compute import reported, scheduled
-from pipeline.steps.observed import read_scene
-from pipeline.steps.progress import ProgressReport
-from pipeline.steps.timing import Timing
+from pipeline.store.files import read_json, write_json
+from pipeline.store.schema import metadata_from, observed_scene, residual_dataset, variable_of
+from pipeline.store.store import read_store, write_store
 
 
 def run(
@@ -63,7 +63,7 @@ def run(
     estimate : Path, optional
         Ledger of what was estimated of a pair, of which nothing better is known.
     scheduler, workers : str, int
-        Where the blocks are computed (see `pipeline.steps.compute`); the result is the same.
+        Where the blocks are computed (see `pipeline.runs.workers`); the result is the same.
     """
     timing = Timing("evaluate")
     label, seed_folder, response, scene = out.resolve().parents[:4]

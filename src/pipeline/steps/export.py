@@ -12,20 +12,20 @@ from typing import Any
 
 import xarray as xr
 
-from pipeline.core.residual_maps import residual_maps
-from pipeline.data.export.cog import write_cog
-from pipeline.data.export.envi import write_envi
-from pipeline.data.export.folder import write_folder
-from pipeline.data.export.layer import Layer, Tally, image_layer
-from pipeline.data.export.quality import quality_layer
-from pipeline.data.export.stac import Product, required_crs, stac_item
-from pipeline.data.files import write_json
-from pipeline.data.schema import metadata_from, msi_metadata_from, variable_of
-from pipeline.data.store import read_store
+from pipeline.config.exports import Products
+from pipeline.core.quality.residual_maps import residual_maps
 from pipeline.errors import InputError
-from pipeline.products import Products
-from pipeline.provenance import code_version, provenance
-from pipeline.steps.observed import read_scene
+from pipeline.export.cog import write_cog
+from pipeline.export.envi import write_envi
+from pipeline.export.folder import write_folder
+from pipeline.export.layer import Layer, Tally, image_layer
+from pipeline.export.quality import quality_layer
+from pipeline.export.stac import Product, required_crs, stac_item
+from pipeline.runs.observed import read_scene
+from pipeline.runs.provenance import code_version, provenance
+from pipeline.store.files import write_json
+from pipeline.store.schema import metadata_from, msi_metadata_from, variable_of
+from pipeline.store.store import read_store
 
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 FEWEST_LEVELS = 100  # of an int16 product; with fewer, rounding is a loss that nobody wants

@@ -13,19 +13,19 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pipeline.core.window import Window
-from pipeline.data.files import write_json
-from pipeline.data.schema import valid_pixels
-from pipeline.data.shards import Journal, Shards
 from pipeline.errors import InputError
 from pipeline.methods import build
 from pipeline.methods.base import Fused
+from pipeline.runs.fitted_store import read_fitted
+from pipeline.runs.observed import read_scene
+from pipeline.runs.progress import ProgressReport
+from pipeline.runs.tile_runner import fuse_tiles
+from pipeline.runs.tiles import Inputs, finished_tiles, tile_name
+from pipeline.runs.timing import Timing
 from pipeline.settings import MethodEntry
-from pipeline.steps.fitted import read_fitted
-from pipeline.steps.observed import read_scene
-from pipeline.steps.progress import ProgressReport
-from pipeline.steps.tiles import Inputs, finished_tiles, tile_name
-from pipeline.steps.timing import Timing
-from pipeline.tiling.runner import fuse_tiles
+from pipeline.store.files import write_json
+from pipeline.store.schema import valid_pixels
+from pipeline.store.shards import Journal, Shards
 
 
 def run(

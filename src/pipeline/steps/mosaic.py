@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.files import read_json
-from pipeline.data.shards import Shards
 from pipeline.errors import InputError
-from pipeline.provenance import provenance
+from pipeline.runs.provenance import provenance
+from pipeline.runs.tiles import Inputs, shards_of
+from pipeline.runs.timing import write_total
 from pipeline.settings import MethodEntry
-from pipeline.steps.tiles import Inputs, shards_of
-from pipeline.steps.timing import write_total
+from pipeline.store.files import read_json
+from pipeline.store.shards import Shards
 
 
 def run(

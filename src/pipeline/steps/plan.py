@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pipeline.config import Tiling
-from pipeline.core.spatial import SpatialResponse
+from pipeline.config.experiment import Tiling
+from pipeline.config.responses import SpatialConfig
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
-from pipeline.data.shards import shard_side
-from pipeline.data.store import read_store, write_store
 from pipeline.errors import InputError
 from pipeline.methods import build
-from pipeline.provenance import provenance
-from pipeline.responses import SpatialConfig
+from pipeline.runs.batches import batch_count
+from pipeline.runs.provenance import provenance
+from pipeline.runs.tile_plan import TilePlan, plan_tiles
 from pipeline.settings import MethodEntry, Strict
-from pipeline.tiling.jobs import batch_count
-from pipeline.tiling.plan import TilePlan, plan_tiles
+from pipeline.store.shards import shard_side
+from pipeline.store.store import read_store, write_store
 
 COLUMNS = ("y0", "y1", "x0", "x1")
 

@@ -10,22 +10,22 @@ from typing import Any
 
 import xarray as xr
 
-from pipeline.config import Experiment
-from pipeline.core.observation import ObservedScene
-from pipeline.data.files import read_json, write_text
-from pipeline.data.schema import metadata_from, observed_scene, variable_of
-from pipeline.data.store import read_store
-from pipeline.provenance import sha256_of
+from pipeline.commands.compare import read_summary
+from pipeline.config.experiment import Experiment
+from pipeline.core.sensing.observation import ObservedScene
 from pipeline.report.comparison import Comparison, common_seed, compare
+from pipeline.report.numbers.standing import standings
+from pipeline.report.numbers.tables import Run, format_table, summary_csv, summary_row
 from pipeline.report.page import provenance, render
 from pipeline.report.pair import Records
 from pipeline.report.residuals import Plane
-from pipeline.report.standing import standings
 from pipeline.report.studies import Planes, pictured, sections
-from pipeline.report.tables import Run, format_table, summary_csv, summary_row
-from pipeline.steps.compare import read_summary
-from pipeline.steps.observed import read_scene
-from pipeline.steps.progress import ProgressReport
+from pipeline.runs.observed import read_scene
+from pipeline.runs.progress import ProgressReport
+from pipeline.runs.provenance import sha256_of
+from pipeline.store.files import read_json, write_text
+from pipeline.store.schema import metadata_from, observed_scene, variable_of
+from pipeline.store.store import read_store
 
 
 def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> None:

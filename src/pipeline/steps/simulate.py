@@ -13,20 +13,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import Noise
-from pipeline.core.observation import ObservedScene
-from pipeline.core.simulation import Sensors, Simulation
-from pipeline.core.spatial import SpatialResponse
+from pipeline.config.experiment import Noise
+from pipeline.config.responses import Response
+from pipeline.core.sensing.observation import ObservedScene
+from pipeline.core.sensing.simulation import Sensors, Simulation
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
-from pipeline.data.response_files import read_response
-from pipeline.data.schema import metadata_from, placeholder, variable_of
-from pipeline.data.store import read_store
-from pipeline.provenance import provenance
-from pipeline.responses import Response
+from pipeline.inputs.responses import read_response
+from pipeline.runs.observation import observation_template, observation_tiles, write_observation
+from pipeline.runs.progress import ProgressReport
+from pipeline.runs.provenance import provenance
+from pipeline.runs.timing import Timing
 from pipeline.settings import Strict
-from pipeline.steps.observing import observation_template, observation_tiles, write_observation
-from pipeline.steps.progress import ProgressReport
-from pipeline.steps.timing import Timing
+from pipeline.store.schema import metadata_from, placeholder, variable_of
+from pipeline.store.store import read_store
 
 
 class Settings(Strict):

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pipeline.data.store import write_store
 from pipeline.errors import InputError
 from pipeline.methods import build
 from pipeline.methods.base import Traceable
-from pipeline.provenance import provenance
+from pipeline.runs.fitted_store import fingerprint, read_fitted
+from pipeline.runs.observed import read_scene
+from pipeline.runs.progress import ProgressReport
+from pipeline.runs.provenance import provenance
 from pipeline.settings import MethodEntry
-from pipeline.steps.fitted import fingerprint, read_fitted
-from pipeline.steps.observed import read_scene
-from pipeline.steps.progress import ProgressReport
+from pipeline.store.store import write_store
 
 
 def run(

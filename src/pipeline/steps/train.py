@@ -13,15 +13,21 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.data.files import read_json
 from pipeline.errors import InputError
 from pipeline.methods import build
 from pipeline.methods.base import SharesTraining
+from pipeline.runs.fitted_store import (
+    fingerprint,
+    read_fitted,
+    read_trained,
+    training_fingerprint,
+    write_fitted,
+)
+from pipeline.runs.observed import read_scene
+from pipeline.runs.progress import ProgressReport
+from pipeline.runs.timing import Timing
 from pipeline.settings import MethodEntry
-from pipeline.steps.fitted import fingerprint, read_fitted, read_trained, training_fingerprint, write_fitted
-from pipeline.steps.observed import read_scene
-from pipeline.steps.progress import ProgressReport
-from pipeline.steps.timing import Timing
+from pipeline.store.files import read_json
 
 log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"

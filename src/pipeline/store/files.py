@@ -1,6 +1,6 @@
 """Small files that are either the old ones or the new ones, whenever a writer is killed.
 
-Written aside, synced and renamed; JSON in one canonical form. Stores are in `data.store`.
+Written aside, synced and renamed; JSON in one canonical form. Stores are in `store.store`.
 """
 
 from __future__ import annotations

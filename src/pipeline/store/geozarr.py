@@ -1,7 +1,7 @@
 """Attributes by which GeoZarr readers find the grid of a Zarr group.
 
 Follows the Zarr conventions `spatial` and `proj:` in version 1 (https://geozarr.org/conventions): they
-stand at the group, and hold for its arrays. CF attributes are in `data.schema`; no file is touched here.
+stand at the group, and hold for its arrays. CF attributes are in `store.schema`; no file is touched here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from rasterio.crs import CRS
 from rasterio.enums import WktVersion
 
-from pipeline.data.scene import Transform
+from pipeline.core.scene import Transform
 
 SPATIAL = {
     "uuid": "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4",

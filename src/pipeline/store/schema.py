@@ -3,7 +3,7 @@
 Every raster has a `grid_mapping` with CRS and affine that rioxarray reads; the LR grid has its own
 dimensions `y_lr`, `x_lr` and its own mapping `spatial_ref_lr`. Values that are no data are NaN, and
 `mask` (1 valid, 0 no data in any band) says so to other readers. A dataset of `placeholder` rasters
-describes a store that is filled shard by shard. How bytes lie is in `data.store` and `data.shards`.
+describes a store that is filled shard by shard. How bytes lie is in `store.store` and `store.shards`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from pipeline.core.observation import Image, Observation, ObservedScene
-from pipeline.core.spatial import SpatialResponse
-from pipeline.data.geozarr import geozarr_attributes
-from pipeline.data.scene import Metadata, Scene, Transform, coarsened
+from pipeline.core.scene import Metadata, Scene, Transform, coarsened
+from pipeline.core.sensing.observation import Image, Observation, ObservedScene
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
+from pipeline.store.geozarr import geozarr_attributes
 
 WAVELENGTH = {
     "standard_name": "sensor_band_central_radiation_wavelength",

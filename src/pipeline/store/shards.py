@@ -21,12 +21,12 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import MemoryStore
 
-from pipeline.config import LARGEST_CORE
-from pipeline.core.observation import Progress, no_progress
+from pipeline.config.experiment import LARGEST_CORE
+from pipeline.core.sensing.observation import Progress, no_progress
 from pipeline.core.window import Window
-from pipeline.data.files import json_digest, sync, write_bytes, write_json, write_text
-from pipeline.data.store import CHUNK, KEEP_EMPTY, is_raster, ledger_content, ledger_of, write_zarr
-from pipeline.data.verified import file_fault
+from pipeline.store.files import json_digest, sync, write_bytes, write_json, write_text
+from pipeline.store.store import CHUNK, KEEP_EMPTY, is_raster, ledger_content, ledger_of, write_zarr
+from pipeline.store.verified import file_fault
 
 Shards = dict[str, str]
 """SHA-256 of every shard by its path in the store."""
@@ -55,7 +55,7 @@ class ShardWriter:
     store : Path
         `X.zarr`; other writers may fill other shards of it meanwhile.
     template : xr.Dataset
-        Rasters are placeholders (see `pipeline.data.schema.placeholder`); all else is written as it is.
+        Rasters are placeholders (see `pipeline.store.schema.placeholder`); all else is written as it is.
     provenance : dict
         Becomes an attribute of the group.
     shard : dict

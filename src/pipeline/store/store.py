@@ -3,7 +3,7 @@
 `X.zarr` is written aside, synced and renamed; then the ledger `X.json` (canonical JSON with the
 SHA-256 of every file) is. An interruption at any point leaves the old pair, or a store without a
 ledger, which `read_store` refuses: never a mixture. Equal datasets give equal bytes. Rasters too
-large for memory are written by `pipeline.data.shards`.
+large for memory are written by `pipeline.store.shards`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from xarray.core.indexing import LazilyIndexedArray
 from zarr.codecs import ZstdCodec
 from zarr.storage import MemoryStore
 
-from pipeline.data.files import canonical_json, read_json, replaced_folder, sync, write_json
-from pipeline.data.verified import VerifiedRaster, check_file, file_fault, in_words
 from pipeline.errors import InputError
-from pipeline.provenance import sha256_of
+from pipeline.runs.provenance import sha256_of
+from pipeline.store.files import canonical_json, read_json, replaced_folder, sync, write_json
+from pipeline.store.verified import VerifiedRaster, check_file, file_fault, in_words
 
 CHUNK = 64
 SHARD = 256

@@ -2,7 +2,7 @@
 
 By regression of each HSI band on its neighbours (as in HySime, Bioucas-Dias and Nascimento 2008), from
 the disagreement of the two images, and from the MSI's finest details. All see a sample of pixels. The
-responses are taken as known; `core.blind` estimates them.
+responses are taken as known; `core.estimation.responses` estimates them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from math import ceil, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.nodata import missing_pixels
-from pipeline.core.noise import noise_floor, power_of
-from pipeline.core.observation import ObservedScene, Progress, no_progress
-from pipeline.core.subspace import fit_subspace, signal_dimension
+from pipeline.core.sensing.nodata import missing_pixels
+from pipeline.core.sensing.noise import noise_floor, power_of
+from pipeline.core.sensing.observation import ObservedScene, Progress, no_progress
+from pipeline.core.subspace.basis import fit_subspace, signal_dimension
 from pipeline.errors import InputError
 
 MOST_PIXELS = 100_000  # LR pixels in a sample

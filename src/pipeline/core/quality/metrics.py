@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.blockwise import CubePair, Mapped, added, block_side, blocks
-from pipeline.core.partial_scores import Similarity, Totals, block_similarity, block_totals
-from pipeline.core.quality_index import BLOCK
-from pipeline.core.spatial import as_ratio
+from pipeline.core.quality.blockwise import CubePair, Mapped, added, block_side, blocks
+from pipeline.core.quality.partial_scores import Similarity, Totals, block_similarity, block_totals
+from pipeline.core.quality.quality_index import BLOCK
+from pipeline.core.sensing.spatial import as_ratio
 from pipeline.errors import InputError
 
 Array = NDArray[np.float64]

@@ -4,8 +4,8 @@ QNR follows Alparone et al. 2008 (Multispectral and panchromatic data fusion ass
 reference), HQNR Aiazzi et al. 2014 with the spectral index of Khan et al. 2009. What noise leaves of
 the observation is measured in `residuals` instead; no index says by itself that a cube is right.
 
->>> from pipeline.core.observation import Observation
->>> from pipeline.core.spatial import SpatialResponse
+>>> from pipeline.core.sensing.observation import Observation
+>>> from pipeline.core.sensing.spatial import SpatialResponse
 >>> x = np.random.default_rng(0).random((3, 16, 16))
 >>> z = np.kron(x, np.ones((4, 4)))  # no detail within LR pixels: both scales look the same
 >>> r = np.array([[0.5, 0.5, 0.0]])
@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.blockwise import Mapped, Mask, added, block_side, blocks
-from pipeline.core.observation import ObservedScene
-from pipeline.core.partial_scores import mirrored
-from pipeline.core.quality_index import BLOCK, cross_products, q2n_blocks, uiqi_map
-from pipeline.core.residuals import Forward, check_cube
-from pipeline.core.ssim import Moments
+from pipeline.core.quality.blockwise import Mapped, Mask, added, block_side, blocks
+from pipeline.core.quality.partial_scores import mirrored
+from pipeline.core.quality.quality_index import BLOCK, cross_products, q2n_blocks, uiqi_map
+from pipeline.core.quality.residuals import Forward, check_cube
+from pipeline.core.quality.ssim import Moments
+from pipeline.core.sensing.observation import ObservedScene
 from pipeline.core.window import Window
 
 Array = NDArray[np.float64]

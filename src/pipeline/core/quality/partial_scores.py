@@ -2,7 +2,7 @@
 
 `block_totals` needs nothing but the block; `block_similarity` needs the totals of all blocks (means
 for the correlation, ranges for SSIM) and the pixels that windows reach beyond the block. The scores
-themselves are defined in `pipeline.core.metrics`.
+themselves are defined in `pipeline.core.quality.metrics`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.blockwise import CubePair, Mask, added
-from pipeline.core.quality_index import BLOCK, q2n_blocks, uiqi_map
-from pipeline.core.ssim import (
+from pipeline.core.quality.blockwise import CubePair, Mask, added
+from pipeline.core.quality.quality_index import BLOCK, q2n_blocks, uiqi_map
+from pipeline.core.quality.ssim import (
     Moments,
     gaussian_window,
     local_moments,

@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.ssim import Moments
+from pipeline.core.quality.ssim import Moments
 
 Array = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pipeline.core.blockwise import CubePair, Mapped, block_side, blocks
+from pipeline.core.quality.blockwise import CubePair, Mapped, block_side, blocks
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 
@@ -75,7 +75,7 @@ def reliability(reference: Any, cube: Any, deviation: Any, mapped: Mapped = map)
     reference, cube, deviation : (C, H, W)
         NumPy arrays, or anything with a shape whose slices NumPy can read.
     mapped : callable
-        Like `map` (see `pipeline.core.metrics.evaluate`).
+        Like `map` (see `pipeline.core.quality.metrics.evaluate`).
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """Where and in which bands a fused cube contradicts the observation: residuals per pixel and per band.
 
-The residuals are those of `pipeline.core.residuals`, each divided by its band's noise level: 1 is
+The residuals are those of `pipeline.core.quality.residuals`, each divided by its band's noise level: 1 is
 what noise alone leaves. Needs no reference.
 """
 
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.blockwise import Mapped, added
-from pipeline.core.observation import ObservedScene
-from pipeline.core.residuals import block_differences, check_cube, residual_blocks
+from pipeline.core.quality.blockwise import Mapped, added
+from pipeline.core.quality.residuals import block_differences, check_cube, residual_blocks
+from pipeline.core.sensing.observation import ObservedScene
 from pipeline.core.window import Window
 
 Array = NDArray[np.float64]

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from pipeline.core.blockwise import Mapped, added, block_side
-from pipeline.core.observation import ObservedScene
-from pipeline.core.spatial import SpatialOperator
+from pipeline.core.quality.blockwise import Mapped, added, block_side
+from pipeline.core.sensing.observation import ObservedScene
+from pipeline.core.sensing.spatial import SpatialOperator
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 

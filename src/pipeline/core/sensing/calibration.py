@@ -1,6 +1,6 @@
 """An image brought to another image's units, band by band: ``(value - offset) / gain``.
 
-Gains and offsets are estimated in `core.blind`; values are converted as their windows are read.
+Gains and offsets are estimated in `core.estimation`; values are converted as their windows are read.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.observation import Image
+from pipeline.core.sensing.observation import Image
 
 
 @dataclass(frozen=True)
 class CalibratedImage:
-    """See `pipeline.core.observation.Image`.
+    """See `pipeline.core.sensing.observation.Image`.
 
     Attributes
     ----------

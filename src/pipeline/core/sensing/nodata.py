@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from pipeline.core.observation import Observation
+from pipeline.core.sensing.observation import Observation
 
 ROUNDING = 1e-9  # LR pixels: a centre on the edge of two LR pixels belongs to the second one anywhere
 

@@ -1,7 +1,7 @@
 """Matrices that sample a kernel along one axis, with symmetric borders.
 
 The convention is MATLAB's `imresize`: half-sample symmetric borders, rows that sum to one, and Keys'
-cubic for interpolation. What the kernels mean for a sensor is in `pipeline.core.spatial`.
+cubic for interpolation. What the kernels mean for a sensor is in `pipeline.core.sensing.spatial`.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.noise import noise_floor, noise_sigma, power_of, standard_normal
-from pipeline.core.observation import (
+from pipeline.core.sensing.noise import noise_floor, noise_sigma, power_of, standard_normal
+from pipeline.core.sensing.observation import (
     Image,
     Observation,
     Progress,
@@ -26,7 +26,7 @@ from pipeline.core.observation import (
     no_progress,
     numeric_array,
 )
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.core.resampling import (
+from pipeline.core.sensing.resampling import (
     Kernel,
     keys_cubic,
     response_matrix,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from pipeline.core.spatial import FWHM_PER_SIGMA
+from pipeline.core.sensing.spatial import FWHM_PER_SIGMA
 from pipeline.errors import InputError
 
 Vector = NDArray[np.float64]

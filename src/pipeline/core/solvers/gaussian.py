@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from pipeline.core.observation import Observation
-from pipeline.core.spatial import SpatialOperator
-from pipeline.core.subspace import Subspace, coefficient_precision
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.spatial import SpatialOperator
+from pipeline.core.subspace.basis import Subspace, coefficient_precision
 
 ITERATIONS = 200  # at most, for responses that are not separable
 TOLERANCE = 1e-9  # relative residual at which they are solved

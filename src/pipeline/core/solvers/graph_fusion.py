@@ -8,8 +8,8 @@ with the data terms weighted by the noise, ``delta_e`` the difference of A along
 graph and ``W_e`` the precision of the edge's class. Each round replaces the last term by the quadratic
 that touches it from above, with weights ``w_e = l_e / (eps^2 + delta_e^T W_e delta_e / d)`` (iteratively
 reweighted least squares: the objective never rises), and takes some steps of conjugate gradients towards
-its minimum, preconditioned by the exact solution for a prior that does not tie pixels
-(`pipeline.core.gaussian`). The number of steps is fixed: a stopping rule would look at the whole window.
+its minimum, preconditioned by the exact solution for a prior that does not tie pixels (module
+`gaussian`). The number of steps is fixed: a stopping rule would look at the whole window.
 
 At the last weights the posterior is Gaussian. Its draws are solutions for perturbed data (perturb and
 MAP, Papandreou and Yuille 2010).
@@ -25,12 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from pipeline.core.gaussian import DataTerms, GaussianFusion, data_terms
-from pipeline.core.graph_prior import GraphPrior
-from pipeline.core.noise import standard_normal
-from pipeline.core.observation import Observation, Progress, no_progress
-from pipeline.core.pixel_graph import pixel_graph, quieted
-from pipeline.core.spatial import SpatialOperator, SpatialResponse, upsample
+from pipeline.core.sensing.noise import standard_normal
+from pipeline.core.sensing.observation import Observation, Progress, no_progress
+from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse, upsample
+from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion, data_terms
+from pipeline.core.solvers.graph_prior import GraphPrior
+from pipeline.core.solvers.pixel_graph import pixel_graph, quieted
 
 Array = NDArray[np.float64]
 

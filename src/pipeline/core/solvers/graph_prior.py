@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
-from pipeline.core.nodata import coupled_pixels, degraded_msi, missing_pixels
-from pipeline.core.observation import Observation
-from pipeline.core.pixel_graph import grid_edges
-from pipeline.core.subspace import Subspace, coefficient_noise
+from pipeline.core.sensing.nodata import coupled_pixels, degraded_msi, missing_pixels
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.solvers.pixel_graph import grid_edges
+from pipeline.core.subspace.basis import Subspace, coefficient_noise
 from pipeline.core.window import Window
 
 Array = NDArray[np.float64]

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.nodata import fill_nearest, missing_pixels
-from pipeline.core.observation import Image, ObservedScene
-from pipeline.core.resampling import keys_cubic, response_rows
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.nodata import fill_nearest, missing_pixels
+from pipeline.core.sensing.observation import Image, ObservedScene
+from pipeline.core.sensing.resampling import keys_cubic, response_rows
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 

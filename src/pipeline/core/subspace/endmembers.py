@@ -1,7 +1,7 @@
 """Endmembers of an image: the pure-looking spectra at the corners of its data's simplex.
 
 Vertex component analysis (Nascimento and Bioucas-Dias 2005, IEEE TGRS 43(4), 898-910). Their
-number is chosen elsewhere (`pipeline.core.subspace.signal_dimension`).
+number is chosen elsewhere (`pipeline.core.subspace.basis.signal_dimension`).
 """
 
 from __future__ import annotations

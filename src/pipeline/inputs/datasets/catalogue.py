@@ -1,7 +1,7 @@
 """The catalogue of public scenes: titles, licences, addresses, checksums and how each is read.
 
 One YAML file for each data set; the facts are those of the publishers and of public code, named in
-each entry. `pipeline.data.download` fetches what an entry describes.
+each entry. `pipeline.inputs.datasets.fetch` fetches what an entry describes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import get_args
 
 import yaml
 
-from pipeline.data.catalogue.models import Content, Dataset, File, Image
+from pipeline.config.scenes import DatasetName, DatasetSource, FileSource
 from pipeline.errors import InputError
-from pipeline.scenes import DatasetName, DatasetSource, FileSource
-from pipeline.validation import parse
+from pipeline.inputs.datasets.models import Content, Dataset, File, Image
+from pipeline.settings.validation import parse
 
 __all__ = ["Content", "Dataset", "File", "Image", "data_folder", "dataset", "file_source", "image", "names"]
 
@@ -38,7 +38,7 @@ def dataset(name: str) -> Dataset:
     """
     if name not in names():
         raise InputError(f"{name}: no such data set; the catalogue has {', '.join(names())}")
-    entry = files(__name__).joinpath(f"{name}.yaml")
+    entry = files(__package__).joinpath("entries", f"{name}.yaml")
     return parse(Dataset, yaml.safe_load(entry.read_text()), f"{name}.yaml")
 
 

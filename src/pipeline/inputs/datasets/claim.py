@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.data.files import sync
+from pipeline.store.files import sync
 
 
 class Claim:

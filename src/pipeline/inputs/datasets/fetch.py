@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipeline.data import catalogue
-from pipeline.data.catalogue import Content, Dataset, File, Image
-from pipeline.data.download.claim import Claim, claim
-from pipeline.data.download.lock import NAME as LOCK
-from pipeline.data.download.lock import locked, record
-from pipeline.data.download.transfer import (
+from pipeline.config.scenes import FileSource
+from pipeline.errors import InputError
+from pipeline.inputs.datasets import catalogue
+from pipeline.inputs.datasets.catalogue import Content, Dataset, File, Image
+from pipeline.inputs.datasets.claim import Claim, claim
+from pipeline.inputs.datasets.lock import NAME as LOCK
+from pipeline.inputs.datasets.lock import locked, record
+from pipeline.inputs.datasets.transfer import (
     Patience,
     Progress,
     TransferError,
     configured_patience,
     transfer,
 )
-from pipeline.data.download.unpacking import unpack
-from pipeline.data.download.verification import WEB_PAGE, fault
-from pipeline.errors import InputError
-from pipeline.scenes import FileSource
+from pipeline.inputs.datasets.unpacking import unpack
+from pipeline.inputs.datasets.verification import WEB_PAGE, fault
 
 __all__ = ["fault", "fetch_file", "fetch_image"]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from pipeline.data.catalogue.models import Content
-from pipeline.data.download.claim import claim
-from pipeline.data.files import canonical_json, read_json
-from pipeline.provenance import sha256_of
+from pipeline.inputs.datasets.claim import claim
+from pipeline.inputs.datasets.models import Content
+from pipeline.runs.provenance import sha256_of
+from pipeline.store.files import canonical_json, read_json
 
 NAME = "datasets.lock.json"
 Entry = dict[str, str | int]

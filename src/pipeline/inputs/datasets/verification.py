@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pooch
 
-from pipeline.data.arrays import first_bytes, open_arrays
-from pipeline.data.catalogue.models import Content
-from pipeline.data.download.unpacking import archive_fault
-from pipeline.data.raster import raster_size
 from pipeline.errors import InputError
-from pipeline.provenance import sha256_of
+from pipeline.inputs.datasets.models import Content
+from pipeline.inputs.datasets.unpacking import archive_fault
+from pipeline.inputs.formats.arrays import first_bytes, open_arrays
+from pipeline.inputs.formats.raster import raster_size
+from pipeline.runs.provenance import sha256_of
 
 BEGINNINGS = {
     "matlab5": (b"MATLAB 5.0 MAT-file",),

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.scenes import FileSource
+from pipeline.core.scene import Transform
 from pipeline.core.window import Window
-from pipeline.data.arrays import ArrayFile, open_arrays
-from pipeline.data.bands import Bands, configured_bands, configured_sensor, per_band
-from pipeline.data.scene import Transform
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
+from pipeline.inputs.formats.arrays import ArrayFile, open_arrays
+from pipeline.inputs.formats.bands import Bands, configured_bands, configured_sensor, per_band
 
 if TYPE_CHECKING:
-    from pipeline.data.hdf5 import Dataset
+    from pipeline.inputs.formats.hdf5 import Dataset
 
 
 class ArrayImage:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from pipeline.data.hdf5 import Dataset
+    from pipeline.inputs.formats.hdf5 import Dataset
 
 MATLAB_NUMERIC = {"double", "single", "logical"} | {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)}
 HDF5_SUFFIXES = (".h5", ".hdf5", ".he5", ".nc")
@@ -146,7 +146,7 @@ def _open_hdf5(path: Path) -> ArrayFile:
     """All datasets of an HDF5 file, by their paths."""
     import h5py
 
-    from pipeline.data.hdf5 import Dataset, open_hdf5
+    from pipeline.inputs.formats.hdf5 import Dataset, open_hdf5
 
     file = open_hdf5(path)
     headers: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
@@ -163,7 +163,7 @@ def _open_hdf5(path: Path) -> ArrayFile:
 
 def _open_matlab_hdf5(path: Path) -> ArrayFile:
     """The variables of a MATLAB v7.3 file, with the axes that MATLAB shows: stored last to first."""
-    from pipeline.data.hdf5 import Dataset, open_hdf5, plain
+    from pipeline.inputs.formats.hdf5 import Dataset, open_hdf5, plain
 
     file = open_hdf5(path)
     shapes, other = {}, {}

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.scene import Transform
 from pipeline.core.window import Window
-from pipeline.data.raster import equals_any, gdal, open_raster, place
-from pipeline.data.scene import Transform
 from pipeline.errors import InputError
+from pipeline.inputs.formats.raster import equals_any, gdal, open_raster, place
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.arrays import ArrayFile
-from pipeline.data.sensors import SpectrometerBands, spectrometer, spectrometers
+from pipeline.config.scenes import FileSource
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
+from pipeline.inputs.formats.arrays import ArrayFile
+from pipeline.inputs.sensors import SpectrometerBands, spectrometer, spectrometers
 
 EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d+)")
 MICROMETRES_BELOW = 100.0  # no band lies at 100 nm, and none of interest at 100 micrometres

@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.arrays import readable
 from pipeline.errors import InputError
+from pipeline.inputs.formats.arrays import readable
 
 Index = tuple[slice | list[int], ...]
 CACHE = 32 * 2**20  # bytes of decoded chunks that are kept for the next window, for each dataset

@@ -14,13 +14,13 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import CRSError
 
+from pipeline.config.scenes import FileSource
+from pipeline.core.scene import Transform
 from pipeline.core.window import Window
-from pipeline.data.array_image import ArrayImage
-from pipeline.data.arrays import readable
-from pipeline.data.hdf5 import Dataset, open_hdf5, plain
-from pipeline.data.scene import Transform
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
+from pipeline.inputs.formats.array_image import ArrayImage
+from pipeline.inputs.formats.arrays import readable
+from pipeline.inputs.formats.hdf5 import Dataset, open_hdf5, plain
 
 
 class Hdf5Image(ArrayImage):

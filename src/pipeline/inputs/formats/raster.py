@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from pipeline.core.scene import Transform
 from pipeline.core.window import Window
-from pipeline.data.arrays import first_bytes
-from pipeline.data.bands import MICROMETRES_BELOW
-from pipeline.data.scene import Transform
 from pipeline.errors import InputError
+from pipeline.inputs.formats.arrays import first_bytes
+from pipeline.inputs.formats.bands import MICROMETRES_BELOW
 
 T = TypeVar("T")
 

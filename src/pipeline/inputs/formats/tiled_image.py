@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.scene import StoredImage, Transform, shifted
 from pipeline.core.window import Window
-from pipeline.data.scene import StoredImage, Transform, shifted
 from pipeline.errors import InputError
 
 CLOSE = 0.01  # pixels; two corners this close to whole pixels apart lie on one grid

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from pipeline.data.scene import StoredImage
-from pipeline.scenes import FileSource
+from pipeline.config.scenes import FileSource
+from pipeline.core.scene import StoredImage
 
 
 def product_name(path: Path) -> str | None:
@@ -49,7 +49,7 @@ def product_files(path: Path, source: FileSource) -> list[Path]:
 def products() -> dict[str, ModuleType]:
     """Name of each product and the module of this package that reads it."""
     # here, since the modules themselves import this package; by name, so that `sources` finds their code
-    from pipeline.data.products import ali, desis, emit, enmap, hyperion, landsat, prisma, sentinel2
+    from pipeline.inputs.missions import ali, desis, emit, enmap, hyperion, landsat, prisma, sentinel2
 
     return {
         "EnMAP L2A, L1C": enmap,

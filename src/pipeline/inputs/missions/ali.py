@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.data.band_stack import BandFile, BandStack
-from pipeline.data.products.band_files import band_paths, chosen, has_file
-from pipeline.data.products.eo1 import SCALING, UNITS, band_pattern, read_scaling
-from pipeline.data.products.metadata import number
-from pipeline.data.sensors import multispectral_bands
-from pipeline.scenes import FileSource
+from pipeline.config.scenes import FileSource
+from pipeline.inputs.formats.band_stack import BandFile, BandStack
+from pipeline.inputs.missions.band_files import band_paths, chosen, has_file
+from pipeline.inputs.missions.eo1 import SCALING, UNITS, band_pattern, read_scaling
+from pipeline.inputs.missions.metadata import number
+from pipeline.inputs.sensors import multispectral_bands
 
 PATTERN = band_pattern("A")
 PAN = "B01"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pipeline.data.products.metadata import Groups, read_mtl
 from pipeline.errors import InputError
+from pipeline.inputs.missions.metadata import Groups, read_mtl
 
 
 def has_file(folder: Path, pattern: re.Pattern[str]) -> bool:

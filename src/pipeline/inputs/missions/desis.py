@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.raster import RasterImage
-from pipeline.data.scene import StoredImage
+from pipeline.config.scenes import FileSource
+from pipeline.core.scene import StoredImage
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
+from pipeline.inputs.formats.raster import RasterImage
 
 NAME = re.compile(r"(DESIS-HSI-L2A-.*)-SPECTRAL_IMAGE\.tif", re.IGNORECASE)
 NODATA = -32768

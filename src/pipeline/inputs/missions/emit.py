@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.scenes import FileSource
+from pipeline.core.scene import StoredImage, Transform
 from pipeline.core.window import Window
-from pipeline.data.hdf5 import attribute, dataset_at, open_hdf5
-from pipeline.data.hdf5_image import crs_of, from_gdal
-from pipeline.data.scene import StoredImage, Transform
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
+from pipeline.inputs.formats.hdf5 import attribute, dataset_at, open_hdf5
+from pipeline.inputs.formats.hdf5_image import crs_of, from_gdal
 
 NAME = re.compile(r"EMIT_L2A_RFL_.*\.nc")
 SIDE = 128  # of windows that are best read together: the swath lies askew in the grid

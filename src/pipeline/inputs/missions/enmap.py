@@ -13,13 +13,13 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.products.band_files import has_file, metadata_file
-from pipeline.data.products.metadata import as_number, read_xml
-from pipeline.data.raster import RasterImage
-from pipeline.data.scene import StoredImage
-from pipeline.data.tiled_image import TiledImage
+from pipeline.config.scenes import FileSource
+from pipeline.core.scene import StoredImage
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
+from pipeline.inputs.formats.raster import RasterImage
+from pipeline.inputs.formats.tiled_image import TiledImage
+from pipeline.inputs.missions.band_files import has_file, metadata_file
+from pipeline.inputs.missions.metadata import as_number, read_xml
 
 IMAGE = re.compile(r"(?P<scene>ENMAP.*)-SPECTRAL_IMAGE(_COG)?\.(tiff?|geotiff)", re.IGNORECASE)
 UNITS = {"L2A": "reflectance", "L1C": "W m-2 sr-1 nm-1"}

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipeline.data.products.band_files import mtl_file
-from pipeline.data.products.metadata import Groups
+from pipeline.inputs.missions.band_files import mtl_file
+from pipeline.inputs.missions.metadata import Groups
 
 SCALING = "RADIANCE_SCALING"  # group of the MTL
 UNITS = "W m-2 sr-1 um-1"

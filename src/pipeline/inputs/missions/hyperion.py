@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.data.band_stack import BandFile, BandStack
-from pipeline.data.products.band_files import band_paths, chosen, has_file
-from pipeline.data.products.eo1 import SCALING, UNITS, band_pattern, read_scaling
-from pipeline.data.products.metadata import number
-from pipeline.data.sensors import spectrometer
+from pipeline.config.scenes import FileSource
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
+from pipeline.inputs.formats.band_stack import BandFile, BandStack
+from pipeline.inputs.missions.band_files import band_paths, chosen, has_file
+from pipeline.inputs.missions.eo1 import SCALING, UNITS, band_pattern, read_scaling
+from pipeline.inputs.missions.metadata import number
+from pipeline.inputs.sensors import spectrometer
 
 PATTERN = band_pattern("H")
 CALIBRATED = [f"B{n:03}" for n in (*range(8, 58), *range(77, 225))]

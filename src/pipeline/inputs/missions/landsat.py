@@ -11,11 +11,11 @@ import re
 from math import radians, sin
 from pathlib import Path
 
-from pipeline.data.band_stack import BandFile, BandStack
-from pipeline.data.products.band_files import band_paths, chosen, has_file, metadata_file, mtl_file
-from pipeline.data.products.metadata import Groups, number
-from pipeline.data.sensors import multispectral_bands
-from pipeline.scenes import FileSource
+from pipeline.config.scenes import FileSource
+from pipeline.inputs.formats.band_stack import BandFile, BandStack
+from pipeline.inputs.missions.band_files import band_paths, chosen, has_file, metadata_file, mtl_file
+from pipeline.inputs.missions.metadata import Groups, number
+from pipeline.inputs.sensors import multispectral_bands
 
 PATTERN = re.compile(
     r"(?P<scene>L(?P<sensor>[COTE]\d\d)_L(?P<level>[12])\w+_02_(T1|T2|RT))(_SR)?_(?P<band>B\d)\.tiff?",

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.scenes import FileSource
+from pipeline.core.scene import StoredImage, Transform
 from pipeline.core.window import Window
-from pipeline.data.hdf5 import Dataset, attribute, dataset_at, open_hdf5
-from pipeline.data.hdf5_image import crs_of
-from pipeline.data.scene import StoredImage, Transform
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
+from pipeline.inputs.formats.hdf5 import Dataset, attribute, dataset_at, open_hdf5
+from pipeline.inputs.formats.hdf5_image import crs_of
 
 NAME = re.compile(r"PRS_L2D_.*\.he5")
 FIELDS = "HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields"

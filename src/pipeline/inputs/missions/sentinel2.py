@@ -14,12 +14,12 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from pipeline.data.band_stack import BandFile, BandStack
-from pipeline.data.products.band_files import chosen, metadata_file
-from pipeline.data.products.metadata import as_number, read_xml
-from pipeline.data.sensors import multispectral_bands
+from pipeline.config.scenes import FileSource
 from pipeline.errors import InputError
-from pipeline.scenes import FileSource
+from pipeline.inputs.formats.band_stack import BandFile, BandStack
+from pipeline.inputs.missions.band_files import chosen, metadata_file
+from pipeline.inputs.missions.metadata import as_number, read_xml
+from pipeline.inputs.sensors import multispectral_bands
 
 BAND = re.compile(
     r"(?P<scene>(L2A_)?T\d\d[A-Z]{3}_\d{8}T\d{6})_(?P<band>B\d[\dA])(_(?P<gsd>\d\d)m)?\.(jp2|tiff?)",

@@ -2,7 +2,7 @@
 
 Two grids nest if LR pixels cover a rational number of HR pixels along the same axes; a shift of the
 LR grid by a fraction of a pixel does no harm, since the spatial response takes it up. No pixel is
-read here, and what the georeferences get wrong is found by `core.alignment`.
+read here, and what the georeferences get wrong is found by `core.estimation.shift`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from pipeline.core.spatial import as_ratio
+from pipeline.core.scene import Metadata
+from pipeline.core.sensing.spatial import as_ratio
 from pipeline.core.window import Window
-from pipeline.data.scene import Metadata
 from pipeline.errors import InputError
 
 COARSEST_STEP = 10  # LR pixels in which a ratio that is not configured must be whole HR pixels

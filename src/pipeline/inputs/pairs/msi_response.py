@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.blind.goodness import srf_coverage
-from pipeline.core.spectral import band_spacing
-from pipeline.data.catalogue import path_of
-from pipeline.data.pairs import OpenPair
-from pipeline.data.response_files import read_response, srf_curves
+from pipeline.config.responses import GaussianResponse, SpectralConfig
+from pipeline.config.scenes import Pair
+from pipeline.core.estimation.responses.goodness import srf_coverage
+from pipeline.core.sensing.spectral import band_spacing
 from pipeline.errors import InputError
-from pipeline.responses import GaussianResponse, SpectralConfig
-from pipeline.scenes import Pair
+from pipeline.inputs.datasets.catalogue import path_of
+from pipeline.inputs.pairs.pair import OpenPair
+from pipeline.inputs.responses import read_response, srf_curves
 
 SAME_BAND = 0.1  # of a wavelength, that a row of R may lie away from its MSI band
 

@@ -1,7 +1,7 @@
 """A real pair as two open scenes on nested grids: the MSI resampled where its grid does not nest.
 
 Spectra are never resampled: where the grids do not nest, it is the MSI that is warped onto the HSI's grid
-(GDAL's warper through odc-geo), window by window. Sub-pixel shifts are left to `core.alignment`.
+(GDAL's warper through odc-geo), window by window. Sub-pixel shifts are left to `core.estimation.shift`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.warp import rio_reproject
 
-from pipeline.core.spatial import as_ratio
+from pipeline.config.scenes import BandsOf, FileSource, Pair, StoredSource
+from pipeline.core.scene import Metadata, OpenScene
+from pipeline.core.sensing.spatial import as_ratio
 from pipeline.core.window import Window
-from pipeline.data.bands_of import BandsImage
-from pipeline.data.catalogue import located, path_of
-from pipeline.data.grids import Nesting, Raster, nest, nested_ratio
-from pipeline.data.readers import FileScene
-from pipeline.data.scene import Metadata, OpenScene
 from pipeline.errors import InputError
-from pipeline.scenes import BandsOf, FileSource, Pair, StoredSource
+from pipeline.inputs.datasets.catalogue import located, path_of
+from pipeline.inputs.file_scene import FileScene
+from pipeline.inputs.pairs.grids import Nesting, Raster, nest, nested_ratio
+from pipeline.inputs.pairs.simulated_msi import BandsImage
 
 CELL = 128  # side in pixels of what is warped at once
 MARGIN = 4  # pixels of the source around what a warped cell needs

@@ -10,14 +10,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.responses import SpectralConfig
+from pipeline.core.scene import OpenScene
 from pipeline.core.window import Window
-from pipeline.data.response_files import read_response
-from pipeline.data.scene import OpenScene
-from pipeline.responses import SpectralConfig
+from pipeline.inputs.responses import read_response
 
 
 class BandsImage:
-    """See `pipeline.data.scene.OpenScene`.
+    """See `pipeline.core.scene.OpenScene`.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.spectral import table_response
+from pipeline.core.sensing.spectral import table_response
 from pipeline.errors import InputError
 
 Vector = NDArray[np.float64]

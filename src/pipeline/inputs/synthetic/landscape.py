@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.lattice import Bits, Field, bricks, fractal, hashed, uniform
+from pipeline.inputs.synthetic.lattice import Bits, Field, bricks, fractal, hashed, uniform
 
 Keys = Callable[[str], int]
 """Hash key of a purpose."""

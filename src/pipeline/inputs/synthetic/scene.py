@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from pipeline.core.noise import derived_seed
+from pipeline.config.scenes import SyntheticSource
+from pipeline.core.scene import Metadata, Scene, shifted
+from pipeline.core.sensing.noise import derived_seed
 from pipeline.core.window import Window
-from pipeline.data.landscape import COVERS, Ground, Keys, ground
-from pipeline.data.lattice import Field, fractal, uniform
-from pipeline.data.scene import Metadata, Scene, shifted
-from pipeline.data.spectra import MATERIALS, MODES, material_spectra
 from pipeline.errors import InputError
-from pipeline.scenes import SyntheticSource
+from pipeline.inputs.synthetic.landscape import COVERS, Ground, Keys, ground
+from pipeline.inputs.synthetic.lattice import Field, fractal, uniform
+from pipeline.inputs.synthetic.spectra import MATERIALS, MODES, material_spectra
 
 CRS = "EPSG:32633"
 CORNER = (10.0, 0.0, 380_000.0, 0.0, -10.0, 5_820_000.0)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.farthest import farthest_points
-from pipeline.core.nodata import missing_pixels
-from pipeline.core.observation import Observation, ObservedScene
+from pipeline.core.sensing.nodata import missing_pixels
+from pipeline.core.sensing.observation import Observation, ObservedScene
+from pipeline.core.subspace.farthest import farthest_points
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.pool import SIDE, mostly_valid, squares

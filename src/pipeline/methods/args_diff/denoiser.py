@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from pipeline.core.graph_prior import FLOOR, MOST_EDGES, t_shape
-from pipeline.core.nodata import fill_nearest
-from pipeline.core.observation import Observation
+from pipeline.core.sensing.nodata import fill_nearest
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.solvers.graph_prior import FLOOR, MOST_EDGES, t_shape
 
 LOWEST, HIGHEST = 0.1, 3.0  # noise levels of the training
 LOCAL = 17  # side in pixels of the squares whose mean passes by

@@ -6,7 +6,7 @@ down from a high level to a low one in a subspace, and both observations correct
 - The basis is the LR-HSI's, in units in which differences of neighbours are white, and coefficients have
   no bounds: no spectral network, and none of the two factors starts from noise.
 - The walk starts from the closed form, at a level of the size of the image's own detail.
-- A data step is the exact minimiser (`pipeline.core.gaussian`) in place of steps of Adam through the
+- A data step is the exact minimiser (`pipeline.core.solvers.gaussian`) in place of steps of Adam through the
   network and of the ARGM, whose task is to hold those on course (DiffPIR, Zhu et al. 2023).
 - One small network denoises each plane by itself (`denoiser`).
 - No noise is added between steps: there is one estimate, and no draws.
@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from pipeline.core.gaussian import GaussianFusion
-from pipeline.core.graph_fusion import misfit_terms
-from pipeline.core.graph_prior import GraphPrior
-from pipeline.core.nodata import filled_observation, mark_nodata
-from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.spatial import SpatialResponse, upsample
+from pipeline.core.sensing.nodata import filled_observation, mark_nodata
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.sensing.spatial import SpatialResponse, upsample
+from pipeline.core.solvers.gaussian import GaussianFusion
+from pipeline.core.solvers.graph_fusion import misfit_terms
+from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.methods.args_diff.denoiser import Denoiser, PlaneDraw, noise_loss
 from pipeline.methods.args_diff.networks import on_device
 from pipeline.methods.base import FittedMethod, State

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.core.nodata import mark_nodata
-from pipeline.core.noise import standard_normal
-from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.sensing.nodata import mark_nodata
+from pipeline.core.sensing.noise import standard_normal
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.args_diff.guidance import Guidance, JointLoss, RecordedLoss

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipeline.core.spatial import SpatialOperator
+from pipeline.core.sensing.spatial import SpatialOperator
 from pipeline.core.window import Window
 from pipeline.settings import ArgsDiffSettings
 

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.core.nodata import filled_observation
-from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.spatial import SpatialResponse
-from pipeline.core.subspace import resolve_dimension
+from pipeline.core.sensing.nodata import filled_observation
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.subspace.basis import resolve_dimension
 from pipeline.methods.args_diff.anchors import anchor_windows
 from pipeline.methods.args_diff.fitted import FittedArgsDiff, Learned
 from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, SpectralNet

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.core.nodata import filled_observation, missing_pixels
-from pipeline.core.observation import Observation, ObservedScene
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.nodata import filled_observation, missing_pixels
+from pipeline.core.sensing.observation import Observation, ObservedScene
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.methods.args_diff.guidance import Guidance
 from pipeline.methods.args_diff.networks import STRIDE

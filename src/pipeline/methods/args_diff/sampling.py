@@ -16,7 +16,7 @@ from math import isfinite
 import torch
 from torch import Tensor
 
-from pipeline.core.observation import Progress
+from pipeline.core.sensing.observation import Progress
 from pipeline.errors import InputError
 from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, Loss
 from pipeline.methods.args_diff.networks import STEPS, alpha_bar

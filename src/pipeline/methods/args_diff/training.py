@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor, nn
 
-from pipeline.core.observation import Progress
+from pipeline.core.sensing.observation import Progress
 from pipeline.methods.args_diff.networks import STEPS, alpha_bar, on_device
 from pipeline.methods.optimisation import (
     Checkpoint,

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.spatial import SpatialResponse, upsample
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.sensing.spatial import SpatialResponse, upsample
 from pipeline.methods.base import FittedMethod, State
 from pipeline.settings import BicubicSettings
 

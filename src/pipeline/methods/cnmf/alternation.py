@@ -13,10 +13,10 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.endmembers import vca
-from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
-from pipeline.core.observation import Observation, Progress
-from pipeline.core.spatial import upsample
+from pipeline.core.sensing.nodata import coupled_pixels, filled_observation, missing_pixels
+from pipeline.core.sensing.observation import Observation, Progress
+from pipeline.core.sensing.spatial import upsample
+from pipeline.core.subspace.endmembers import vca
 from pipeline.errors import InputError
 from pipeline.methods.cnmf.factorisation import Factorisation, Matrix, Recorder, Trajectory, descend
 from pipeline.settings import CnmfSettings

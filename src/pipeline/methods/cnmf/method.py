@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.nodata import filled_observation, mark_nodata
-from pipeline.core.noise import philox_key
-from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.spatial import SpatialResponse
-from pipeline.core.subspace import signal_dimension
+from pipeline.core.sensing.nodata import filled_observation, mark_nodata
+from pipeline.core.sensing.noise import philox_key
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.subspace.basis import signal_dimension
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.cnmf.alternation import LEAST_ENDMEMBERS, Alternation, Learned, columns
 from pipeline.methods.cnmf.factorisation import Trajectory

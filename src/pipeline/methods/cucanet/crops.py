@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
-from pipeline.core.observation import Observation, ObservedScene
-from pipeline.core.spatial import SpatialOperator, SpatialResponse
+from pipeline.core.sensing.nodata import coupled_pixels, filled_observation, missing_pixels
+from pipeline.core.sensing.observation import Observation, ObservedScene
+from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.cucanet.losses import Target

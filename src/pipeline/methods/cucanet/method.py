@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Adam
 
-from pipeline.core.nodata import filled_observation, mark_nodata
-from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.nodata import filled_observation, mark_nodata
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.cucanet.crops import Crops
 from pipeline.methods.cucanet.networks import RADIUS

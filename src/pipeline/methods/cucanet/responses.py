@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 
 EMPTY = 1e-12  # below this sum a learned response has vanished and starts again at the mean

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.core.observation import ObservedScene
+from pipeline.core.sensing.observation import ObservedScene
 from pipeline.methods.cucanet.crops import Crop, Crops
 from pipeline.methods.cucanet.losses import response_loss, total_loss
 from pipeline.methods.cucanet.networks import FEATURES, CoupledNetworks

@@ -1,6 +1,6 @@
 """Gaussian-prior fusion in a spectral subspace: exact, non-iterative and without tuning.
 
-The basis and the prior's covariance come from the LR-HSI alone; `pipeline.core.gaussian` solves.
+The basis and the prior's covariance come from the LR-HSI alone; `pipeline.core.solvers.gaussian` solves.
 The prior's mean is the upsampled LR-HSI, its covariance that of the detail lost one level down.
 """
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.gaussian import coefficients_of, fuse_gaussian
-from pipeline.core.nodata import filled_observation, mark_nodata
-from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.spatial import SpatialResponse, upsample
-from pipeline.core.subspace import detail_covariance, fit_subspace, resolve_dimension
+from pipeline.core.sensing.nodata import filled_observation, mark_nodata
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.sensing.spatial import SpatialResponse, upsample
+from pipeline.core.solvers.gaussian import coefficients_of, fuse_gaussian
+from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension
 from pipeline.methods.base import FittedMethod, State
 from pipeline.settings import GaussianSubspaceSettings
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.nodata import coupled_pixels, degraded_msi, footprint, missing_pixels
-from pipeline.core.observation import Observation
+from pipeline.core.sensing.nodata import coupled_pixels, degraded_msi, footprint, missing_pixels
+from pipeline.core.sensing.observation import Observation
 
 Array = NDArray[np.float64]
 Image = tuple[Array, NDArray[np.bool_]]

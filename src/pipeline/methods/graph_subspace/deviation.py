@@ -4,8 +4,8 @@ Its base is the spread of draws from the posterior. A posterior is as good as it
 the test one level down, where the truth is known without a reference: both images are degraded once more,
 fused with a prior that is learned there, and compared with the LR-HSI. A factor per band then makes the
 intervals there cover what they should. Two parts are added of which one level down shows too little: what
-the subspace leaves out (`pipeline.core.left_out`), and what is white on the fine grid within it
-(`pipeline.core.nugget`). How much H averages away of both is seen in the HR-MSI (`pipeline.core.contrasts`).
+the subspace leaves out (`left_out`), and what is white on the fine grid within it
+(`nugget`). How much H averages away of both is seen in the HR-MSI (`contrasts`).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.contrasts import fine_power, white_share
-from pipeline.core.gaussian import coefficients_of
-from pipeline.core.graph_fusion import GraphFusion, Solution
-from pipeline.core.graph_prior import GraphPrior
-from pipeline.core.left_out import left_out, noise_in_subspace
-from pipeline.core.level_below import one_level_down, prior_below
-from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
-from pipeline.core.nugget import nugget
-from pipeline.core.observation import Observation
+from pipeline.core.sensing.nodata import coupled_pixels, filled_observation, missing_pixels
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.solvers.gaussian import coefficients_of
+from pipeline.core.solvers.graph_fusion import GraphFusion, Solution
+from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.window import Window
+from pipeline.methods.graph_subspace.contrasts import fine_power, white_share
+from pipeline.methods.graph_subspace.left_out import left_out, noise_in_subspace
+from pipeline.methods.graph_subspace.level_below import one_level_down, prior_below
+from pipeline.methods.graph_subspace.nugget import nugget
 
 Array = NDArray[np.float64]
 

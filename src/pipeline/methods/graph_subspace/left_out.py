@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.nodata import missing_pixels
-from pipeline.core.observation import Observation
-from pipeline.core.subspace import Subspace, coefficient_noise, fit_subspace
+from pipeline.core.sensing.nodata import missing_pixels
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.subspace.basis import Subspace, coefficient_noise, fit_subspace
 
 Array = NDArray[np.float64]
 

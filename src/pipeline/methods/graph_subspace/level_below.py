@@ -14,12 +14,12 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.graph_fusion import lr_origin
-from pipeline.core.graph_prior import GraphPrior, joined, learn_prior, sample_of
-from pipeline.core.nodata import coupled_pixels, filled_observation
-from pipeline.core.noise import philox_key, standard_normal
-from pipeline.core.observation import Observation
-from pipeline.core.subspace import Subspace
+from pipeline.core.sensing.nodata import coupled_pixels, filled_observation
+from pipeline.core.sensing.noise import philox_key, standard_normal
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.solvers.graph_fusion import lr_origin
+from pipeline.core.solvers.graph_prior import GraphPrior, joined, learn_prior, sample_of
+from pipeline.core.subspace.basis import Subspace
 from pipeline.core.window import Window
 
 Array = NDArray[np.float64]

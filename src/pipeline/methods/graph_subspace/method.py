@@ -1,8 +1,8 @@
 """Fusion with a heavy-tailed prior on the graph of the HR-MSI's pixels, in a spectral subspace.
 
 What the HR-MSI shows says which pixels belong together; the LR-HSI says how spectra change where they do
-change. Both are learned on the pair itself in seconds (`pipeline.core.graph_prior`), nothing is trained by
-gradient descent. `pipeline.core.graph_fusion` solves, `pipeline.core.deviation` says how sure the result is.
+change. Both are learned on the pair itself in seconds (`core.solvers.graph_prior`), nothing is trained by
+gradient descent. `core.solvers.graph_fusion` solves, `deviation` says how sure the result is.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.deviation import Spread, learn_spread
-from pipeline.core.graph_fusion import GraphFusion, Solution
-from pipeline.core.graph_prior import GraphPrior
-from pipeline.core.nodata import filled_observation, mark_nodata
-from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.pixel_graph import QUIETED_REACH, REACH
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.nodata import filled_observation, mark_nodata
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.solvers.graph_fusion import GraphFusion, Solution
+from pipeline.core.solvers.graph_prior import GraphPrior
+from pipeline.core.solvers.pixel_graph import QUIETED_REACH, REACH
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, Fused, State
+from pipeline.methods.graph_subspace.deviation import Spread, learn_spread
 from pipeline.methods.pair_prior import prior_of
 from pipeline.methods.pool import drawn_windows, training_pool
 from pipeline.settings import GraphSubspaceSettings

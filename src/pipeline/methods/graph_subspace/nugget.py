@@ -18,11 +18,11 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.contrasts import Image, semivariances
-from pipeline.core.gaussian import coefficients_of
-from pipeline.core.nodata import coupled_pixels, degraded_msi
-from pipeline.core.observation import Observation
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.nodata import coupled_pixels, degraded_msi
+from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.solvers.gaussian import coefficients_of
+from pipeline.methods.graph_subspace.contrasts import Image, semivariances
 
 Array = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def nugget(parts: Sequence[Observation], basis: Array, noise: Array, white: floa
     noise : (C,)
         Variance, within the subspace, of the LR-HSI's noise and of the model's errors.
     white : float
-        Share of what the HR-MSI's bands differ by that is white (`pipeline.core.contrasts.white_share`).
+        Share of what the HR-MSI's bands differ by that is white (`contrasts.white_share`).
     """
     response, sigma_msi = parts[0].spatial_response, parts[0].sigma_msi
     near = _near(response)

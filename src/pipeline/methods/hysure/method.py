@@ -1,7 +1,7 @@
 """HySure: vector total variation in a spectral subspace, with the responses that the observation gives.
 
 Follows Simoes, Bioucas-Dias, Almeida and Chanussot 2015 (IEEE TGRS 53(6), 3373-3388);
-`pipeline.core.vector_tv` solves. Their estimation of the responses is not part of it.
+`pipeline.methods.hysure.vector_tv` solves. Their estimation of the responses is not part of it.
 
 Differences from the publication, of which the settings offer the published way where it changes the
 result:
@@ -9,7 +9,7 @@ result:
 - H has the borders that were given, the paper's filters are circulant.
 - The data terms are weighted by the noise variances (`lm`): with the paper's lm = 1 a noisy image
   counts as much as a clean one.
-- One copy of A and exact steps take the place of four splittings (`pipeline.core.vector_tv`). With
+- One copy of A and exact steps take the place of four splittings (`pipeline.methods.hysure.vector_tv`). With
   the penalty at lphi, some 50 iterations reach the optimum; at the paper's 100 lphi, 200 do not.
 - The total variation is taken over planes that are scaled so that the detail which the LR-HSI loses
   one level down is white (`basis: whitened`). The SVD's planes hold detail of very unequal strength,
@@ -26,16 +26,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.endmembers import vca
-from pipeline.core.gaussian import data_terms
-from pipeline.core.nodata import filled_observation, mark_nodata, missing_pixels
-from pipeline.core.noise import philox_key
-from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.spatial import SpatialResponse, upsample
-from pipeline.core.subspace import detail_covariance, fit_subspace, resolve_dimension
-from pipeline.core.vector_tv import fuse_vector_tv, started
+from pipeline.core.sensing.nodata import filled_observation, mark_nodata, missing_pixels
+from pipeline.core.sensing.noise import philox_key
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.sensing.spatial import SpatialResponse, upsample
+from pipeline.core.solvers.gaussian import data_terms
+from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension
+from pipeline.core.subspace.endmembers import vca
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.hysure.selection import choose_lphi, search_windows
+from pipeline.methods.hysure.vector_tv import fuse_vector_tv, started
 from pipeline.methods.pool import training_pool, unit_scale
 from pipeline.settings import HysureSettings
 

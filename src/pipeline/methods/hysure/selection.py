@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.gaussian import data_terms
-from pipeline.core.nodata import filled_observation, missing_pixels
-from pipeline.core.observation import Observation, Progress
-from pipeline.core.spatial import SpatialOperator, upsample
-from pipeline.core.vector_tv import fuse_vector_tv, started
+from pipeline.core.sensing.nodata import filled_observation, missing_pixels
+from pipeline.core.sensing.observation import Observation, Progress
+from pipeline.core.sensing.spatial import SpatialOperator, upsample
+from pipeline.core.solvers.gaussian import data_terms
+from pipeline.methods.hysure.vector_tv import fuse_vector_tv, started
 from pipeline.methods.pool import drawn_windows
 
 SIDE = 128  # HR pixels, side of the windows that are fused

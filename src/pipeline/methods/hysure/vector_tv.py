@@ -5,7 +5,7 @@ over A, with ``VTV(A) = sum over pixels of the norm of all d planes' differences
 (HySure, Simoes, Bioucas-Dias, Almeida and Chanussot 2015, IEEE TGRS 53(6), 3373-3388, Eq. 9).
 
 The paper splits into four variables and takes H as circulant, so that each step is solved by FFT.
-Here A meets the data in closed form (`pipeline.core.gaussian`) for the H that was given, borders
+Here A meets the data in closed form (`pipeline.core.solvers.gaussian`) for the H that was given, borders
 included, and its copy U ties A to the differences P; both steps are exact, and the borders of the
 differences are mirrored, not periodic. The problem is convex: splitting and start change the way,
 not the optimum.
@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 
-from pipeline.core.gaussian import DataTerms, GaussianFusion
-from pipeline.core.observation import Progress, no_progress
+from pipeline.core.sensing.observation import Progress, no_progress
+from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion
 
 RELAXATION = 1.6  # of ADMM; 1.5 to 1.8 save iterations (Boyd et al. 2011, section 3.4.3)
 

@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.core.nodata import coupled_pixels, filled_observation
-from pipeline.core.observation import Observation, ObservedScene, Progress
-from pipeline.core.resampling import response_rows, sampled_kernel
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.nodata import coupled_pixels, filled_observation
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress
+from pipeline.core.sensing.resampling import response_rows, sampled_kernel
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods.base import State
 from pipeline.methods.optimisation import Checkpoint, minimise

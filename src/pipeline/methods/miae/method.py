@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.core.nodata import filled_observation, mark_nodata
-from pipeline.core.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.nodata import filled_observation, mark_nodata
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, reproducible, resolve_device

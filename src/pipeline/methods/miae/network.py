@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from pipeline.core.resampling import response_rows
-from pipeline.core.spatial import SpatialOperator, SpatialResponse
+from pipeline.core.sensing.resampling import response_rows
+from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
 
 SLOPE = 0.2  # of the LeakyReLU

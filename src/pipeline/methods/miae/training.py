@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.core.nodata import coupled_pixels, filled_observation, missing_pixels
-from pipeline.core.observation import Observation, ObservedScene, Progress
-from pipeline.core.spatial import SpatialOperator
+from pipeline.core.sensing.nodata import coupled_pixels, filled_observation, missing_pixels
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress
+from pipeline.core.sensing.spatial import SpatialOperator
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.miae.network import MiaeNetwork, Patch, bilinear, fused_patches

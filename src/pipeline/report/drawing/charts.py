@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.report import figures
-from pipeline.report.pictures import Floats, Wavelengths
-from pipeline.report.tables import Run, number
+from pipeline.report.drawing import figures
+from pipeline.report.drawing.pictures import Floats, Wavelengths
+from pipeline.report.numbers.tables import Run, number
 
 PSNR = "PSNR of each band, mean over seeds; higher is better."
 RMSE = "RMSE of each band, mean over seeds, on a logarithmic axis; lower is better."

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from pipeline.report.pictures import COLOUR_MAP, GAMMA, Floats, Wavelengths, band_axis
+from pipeline.report.drawing.pictures import COLOUR_MAP, GAMMA, Floats, Wavelengths, band_axis
 
 PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 DASHES = ["-", "--", "-.", ":"]

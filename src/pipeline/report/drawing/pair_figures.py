@@ -12,9 +12,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.core.spatial import SpatialResponse
-from pipeline.report.figures import DASHES, INK, PALETTE, STYLE, band_axis_name, legend, looks, svg, with_gaps
-from pipeline.report.pictures import Floats, Wavelengths, band_axis
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.report.drawing.figures import (
+    DASHES,
+    INK,
+    PALETTE,
+    STYLE,
+    band_axis_name,
+    legend,
+    looks,
+    svg,
+    with_gaps,
+)
+from pipeline.report.drawing.pictures import Floats, Wavelengths, band_axis
 
 SPECTRAL = (
     "Rows of R as told to the methods, each over its largest value: which HSI bands an MSI band sees. "

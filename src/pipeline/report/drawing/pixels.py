@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
-from pipeline.core.farthest import farthest_points
+from pipeline.core.subspace.farthest import farthest_points
 from pipeline.core.window import Window
-from pipeline.report.pictures import Floats
+from pipeline.report.drawing.pictures import Floats
 
 CANDIDATES = 4096
 """Pixels on the grid, at most."""

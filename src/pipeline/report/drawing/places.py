@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.pictures import Floats
+from pipeline.report.drawing.pictures import Floats
 
 MARKED = 1.25
 """RMS of a part over that of its counterpart from which on it is named."""

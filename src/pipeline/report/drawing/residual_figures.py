@@ -14,9 +14,9 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from pipeline.report import pictures
-from pipeline.report.figures import STYLE, Look, legend, level_line, log_axis, svg
-from pipeline.report.pictures import Floats, Pixels
+from pipeline.report.drawing import pictures
+from pipeline.report.drawing.figures import STYLE, Look, legend, level_line, log_axis, svg
+from pipeline.report.drawing.pictures import Floats, Pixels
 
 COLOUR_MAP = "RdBu_r"
 LOWER = 0.25

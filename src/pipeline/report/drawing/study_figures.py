@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from pipeline.report.columns import large_count
-from pipeline.report.figures import DASHES, INK, PALETTE, STYLE, Look, legend, log_axis, svg
+from pipeline.report.drawing.figures import DASHES, INK, PALETTE, STYLE, Look, legend, log_axis, svg
+from pipeline.report.numbers.columns import large_count
 
 Values = NDArray[np.float64]
 MARKERS = "osD^"  # of points, in place of dashes: colours repeat after six methods

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.core.observation import BLOCK, Image
+from pipeline.core.sensing.observation import BLOCK, Image
 from pipeline.core.window import Window
-from pipeline.report.pictures import Floats, reduction, shrink
+from pipeline.report.drawing.pictures import Floats, reduction, shrink
 
 
 def windows(height: int, width: int) -> Iterator[Window]:

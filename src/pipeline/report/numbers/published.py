@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.report.columns import QUALITY
-from pipeline.report.tables import Cell, Run, table
+from pipeline.report.numbers.columns import QUALITY
+from pipeline.report.numbers.tables import Cell, Run, table
 
 SOURCE = "Zhu et al., CVPR 2025 (arXiv 2505.11800), Tables 1 to 3 and the ablation of the ARGM"
 METRICS = ("psnr", "sam", "ergas", "ssim")

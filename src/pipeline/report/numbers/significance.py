@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import ttest_rel
 
-from pipeline.report.columns import Column
-from pipeline.report.seeds import Values, comparable_means
-from pipeline.report.tables import Run, number
+from pipeline.report.numbers.columns import Column
+from pipeline.report.numbers.seeds import Values, comparable_means
+from pipeline.report.numbers.tables import Run, number
 
 FEWEST = 3  # seeds in common; two differences have a spread but no test worth its name
 BEST = "best"

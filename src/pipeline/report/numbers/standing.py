@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, rankdata
 
-from pipeline.report.columns import HEADLINE, WITHOUT_REFERENCE, Column, fixed
-from pipeline.report.significance import p_in_words
-from pipeline.report.tables import Row, Run, Table, TableRow, filled, make_table
+from pipeline.report.numbers.columns import HEADLINE, WITHOUT_REFERENCE, Column, fixed
+from pipeline.report.numbers.significance import p_in_words
+from pipeline.report.numbers.tables import Row, Run, Table, TableRow, filled, make_table
 
 FEWEST_SCENES = 6  # a convention: the p-value is from the chi-squared limit, rough for few scenes
 MEAN_RANK = Column("rank", "Mean rank", "", "down", fixed(2))

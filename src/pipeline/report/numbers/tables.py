@@ -13,8 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.report.columns import COST, HEADLINE, METRICS, QUALITY, SUMMARY_COLUMNS, Column, significant
-from pipeline.report.seeds import basis_in_words, comparable_means, mean
+from pipeline.report.numbers.columns import (
+    COST,
+    HEADLINE,
+    METRICS,
+    QUALITY,
+    SUMMARY_COLUMNS,
+    Column,
+    significant,
+)
+from pipeline.report.numbers.seeds import basis_in_words, comparable_means, mean
 
 Run = Mapping[str, Any]
 """Content of one `metrics.json`."""

@@ -13,12 +13,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.blind.gaussian import bounds, fit_gaussian, gaussian
-from pipeline.core.blind.kernels import choose_weight, fit_kernel, quadratics
-from pipeline.core.blind.sample import PairSample
-from pipeline.core.blind.spectral import calibrate, choose_weights, fit_rows, moments_of, unexplained
-from pipeline.core.observation import Progress
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.estimation.responses.gaussian import bounds, fit_gaussian, gaussian
+from pipeline.core.estimation.responses.kernels import choose_weight, fit_kernel, quadratics
+from pipeline.core.estimation.responses.sample import PairSample
+from pipeline.core.estimation.responses.spectral import (
+    calibrate,
+    choose_weights,
+    fit_rows,
+    moments_of,
+    unexplained,
+)
+from pipeline.core.sensing.observation import Progress
+from pipeline.core.sensing.spatial import SpatialResponse
 
 Array = NDArray[np.float64]
 Spectral = Literal["given", "calibrated", "estimated"]

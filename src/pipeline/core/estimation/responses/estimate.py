@@ -12,14 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.blind.alternation import Spatial, Spectral, State, Task, alternate, start_from
-from pipeline.core.blind.gaussian import bounds
-from pipeline.core.blind.goodness import hr_noise, warnings_of
-from pipeline.core.blind.sample import PairSample, read_sample
-from pipeline.core.blind.shape import centre_of, width_of
-from pipeline.core.estimation import MatchedPixels, estimate_hsi_noise
-from pipeline.core.observation import ObservedScene, Progress, no_progress
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.estimation.noise_levels import MatchedPixels, estimate_hsi_noise
+from pipeline.core.estimation.responses.alternation import (
+    Spatial,
+    Spectral,
+    State,
+    Task,
+    alternate,
+    start_from,
+)
+from pipeline.core.estimation.responses.gaussian import bounds
+from pipeline.core.estimation.responses.goodness import hr_noise, warnings_of
+from pipeline.core.estimation.responses.sample import PairSample, read_sample
+from pipeline.core.estimation.responses.shape import centre_of, width_of
+from pipeline.core.sensing.observation import ObservedScene, Progress, no_progress
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 
 Array = NDArray[np.float64]

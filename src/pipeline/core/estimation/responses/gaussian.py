@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from pipeline.core.blind.sample import PairSample
-from pipeline.core.blind.spectral import unexplained
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.estimation.responses.sample import PairSample
+from pipeline.core.estimation.responses.spectral import unexplained
+from pipeline.core.sensing.spatial import SpatialResponse
 
 Vector = NDArray[np.float64]
 DIFFERENCE = 0.01  # LR pixels on either side in the Jacobian's differences

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve
 
-from pipeline.core.blind.sample import PairSample
-from pipeline.core.spatial import SpatialResponse
-from pipeline.core.spectral import band_spacing
+from pipeline.core.estimation.responses.sample import PairSample
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.sensing.spectral import band_spacing
 
 Array = NDArray[np.float64]
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
-from pipeline.core.blind.sample import FOLDS, PairSample, Part
-from pipeline.core.resampling import response_matrix, sampled_kernel
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.estimation.responses.sample import FOLDS, PairSample, Part
+from pipeline.core.sensing.resampling import response_matrix, sampled_kernel
+from pipeline.core.sensing.spatial import SpatialResponse
 
 Array = NDArray[np.float64]
 WEIGHTS = np.logspace(-5, 0, 6)  # of the differences, in units of the quadratic form's mean diagonal

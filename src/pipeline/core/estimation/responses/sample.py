@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from pipeline.core.nodata import fill_nearest, missing_pixels
-from pipeline.core.observation import Observation, ObservedScene, Progress
-from pipeline.core.spatial import SpatialOperator, SpatialResponse
+from pipeline.core.sensing.nodata import fill_nearest, missing_pixels
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress
+from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.spatial import SpatialResponse
 
 Array = NDArray[np.float64]
 WIDTHS = {"box": 1.0, "bicubic": 1.0904}  # LR pixels; Keys' cubic falls to a half at 0.5452

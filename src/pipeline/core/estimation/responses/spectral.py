@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
-from pipeline.core.blind.sample import FOLDS
+from pipeline.core.estimation.responses.sample import FOLDS
 from pipeline.errors import InputError
 
 Matrix = NDArray[np.float64]

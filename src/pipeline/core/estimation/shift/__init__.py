@@ -4,9 +4,9 @@ Phase correlation (Kuglin and Hines 1975), then least squares on the residual. N
 to be fused: the shift goes into H. Only bands of one detector may be brought to another's shift.
 """
 
-from pipeline.core.alignment.detectors import ResampledBands, most_precise, resampled_bands
-from pipeline.core.alignment.estimate import Alignments, estimate_alignment
-from pipeline.core.alignment.refinement import Alignment
+from pipeline.core.estimation.shift.detectors import ResampledBands, most_precise, resampled_bands
+from pipeline.core.estimation.shift.estimate import Alignments, estimate_alignment
+from pipeline.core.estimation.shift.refinement import Alignment
 
 __all__ = [
     "Alignment",

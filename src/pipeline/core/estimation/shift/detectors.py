@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.alignment.refinement import Alignment
-from pipeline.core.nodata import fill_nearest
-from pipeline.core.observation import Image
-from pipeline.core.resampling import response_matrix
+from pipeline.core.estimation.shift.refinement import Alignment
+from pipeline.core.sensing.nodata import fill_nearest
+from pipeline.core.sensing.observation import Image
+from pipeline.core.sensing.resampling import response_matrix
 from pipeline.core.window import Window
 
 REACH = 3  # pixels to either side

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.alignment.coarse import phase_correlation
-from pipeline.core.alignment.pairs import Pairs, correlated_pairs, response_pairs
-from pipeline.core.alignment.refinement import Alignment, Matched, mean_correlation, refined
-from pipeline.core.alignment.sample import combined, sample_windows
-from pipeline.core.observation import ObservedScene, Progress, no_progress
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.estimation.shift.coarse import phase_correlation
+from pipeline.core.estimation.shift.pairs import Pairs, correlated_pairs, response_pairs
+from pipeline.core.estimation.shift.refinement import Alignment, Matched, mean_correlation, refined
+from pipeline.core.estimation.shift.sample import combined, sample_windows
+from pipeline.core.sensing.observation import ObservedScene, Progress, no_progress
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 

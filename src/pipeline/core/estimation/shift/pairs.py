@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.nodata import fill_nearest, missing_pixels
-from pipeline.core.observation import ObservedScene
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.nodata import fill_nearest, missing_pixels
+from pipeline.core.sensing.observation import ObservedScene
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 
 HELD = 0.5  # share of an MSI band's response that a detector must hold for R to match them

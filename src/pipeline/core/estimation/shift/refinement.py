@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.sparse import csr_array
 
-from pipeline.core.nodata import fill_nearest, missing_pixels
-from pipeline.core.spatial import SpatialResponse
+from pipeline.core.sensing.nodata import fill_nearest, missing_pixels
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 
 Vector = NDArray[np.float64]

@@ -11,8 +11,8 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.nodata import missing_pixels
-from pipeline.core.observation import Image, ObservedScene, Progress, no_progress
+from pipeline.core.sensing.nodata import missing_pixels
+from pipeline.core.sensing.observation import Image, ObservedScene, Progress, no_progress
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.methods import methods
-from pipeline.sources import NOT_FOLLOWED, _code, code_digest, source_files
+from pipeline.runs.code_digest import NOT_FOLLOWED, _code, code_digest, source_files
 
-ROOT = Path(__file__).resolve().parents[1] / "src"
+ROOT = Path(__file__).resolve().parents[2] / "src"
 
 
 def names(module: str) -> set[str]:
@@ -18,9 +18,13 @@ def names(module: str) -> set[str]:
 
 def test_imports_are_followed_through_packages() -> None:
     found = names("pipeline.methods.args_diff")
-    assert {"methods/args_diff/__init__.py", "methods/args_diff/networks.py", "core/spatial.py"} <= found
-    assert {"data/readers.py", "data/products/enmap.py"} <= names("pipeline.steps.crop")
-    assert "core/ssim.py" in names("pipeline.steps.evaluate")
+    assert {
+        "methods/args_diff/__init__.py",
+        "methods/args_diff/networks.py",
+        "core/sensing/spatial.py",
+    } <= found
+    assert {"inputs/file_scene.py", "inputs/missions/enmap.py"} <= names("pipeline.steps.crop")
+    assert "core/quality/ssim.py" in names("pipeline.steps.evaluate")
 
 
 @pytest.mark.parametrize("method", methods())
@@ -32,7 +36,7 @@ def test_a_method_does_not_depend_on_another(method: str) -> None:
 
 @pytest.mark.parametrize("step", ["train", "fuse", "estimate"])
 def test_no_step_before_evaluate_depends_on_the_metrics(step: str) -> None:
-    assert not {"core/metrics.py", "core/reliability.py"} & names(f"pipeline.steps.{step}")
+    assert not {"core/quality/metrics.py", "core/quality/reliability.py"} & names(f"pipeline.steps.{step}")
 
 
 def test_excluded_modules_exist() -> None:

@@ -1,0 +1,1 @@
+"""The experiment: scenes, responses, methods, studies and exports, typed and checked."""

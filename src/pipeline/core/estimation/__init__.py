@@ -1,0 +1,1 @@
+"""Estimation from the observed pair: noise levels, responses, shift."""

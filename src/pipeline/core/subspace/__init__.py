@@ -1,0 +1,1 @@
+"""Spectral subspaces and endmembers of a scene."""

@@ -1,0 +1,1 @@
+"""The catalogue of public scenes, and how they are fetched and verified."""

@@ -1,0 +1,1 @@
+"""File formats, opened lazily and read in windows."""

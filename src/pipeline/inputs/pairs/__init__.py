@@ -1,0 +1,1 @@
+"""A real pair of images: their grids, bands and responses."""

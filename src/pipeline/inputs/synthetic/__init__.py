@@ -1,0 +1,1 @@
+"""Synthetic scenes, a function of seed and absolute position."""

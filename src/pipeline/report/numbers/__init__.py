@@ -1,0 +1,1 @@
+"""Tables, statistics and published figures of the report."""

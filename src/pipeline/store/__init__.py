@@ -1,0 +1,1 @@
+"""Zarr stores and other files with a ledger: written atomically, verified when read."""
