@@ -1,8 +1,8 @@
 """PSNR of the fast methods when what they are told of the spectral response, or an image, is wrong.
 
-For each simulated scene of an experiment, with its first response and the seed 0: what
-`docs/results/graph_subspace.md` has of wrong spectral responses, gains, stripes and dead bands. `config/robustness.yaml` has what the
-workflow itself can simulate: wrong PSFs, shifts and other noise.
+Each simulated scene of an experiment is fused with its first response and seed 0, under wrong spectral
+responses, gains, stripes and dead bands (`docs/results/graph_subspace.md`). `config/robustness.yaml` has
+what the workflow itself can simulate: wrong PSFs, shifts and other noise.
 
     python benchmarks/wrong_pairs.py [config/beyond.yaml] [--scenes samson pavia_centre]
 """
