@@ -22,7 +22,6 @@ from threadpoolctl import threadpool_limits
 from pipeline.config.experiment import Experiment, load_experiment
 from pipeline.config.scenes import Scene, SyntheticSource
 from pipeline.core.quality.metrics import evaluate
-from pipeline.core.scene import crop_window
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.simulation import simulate
 from pipeline.inputs.file_scene import FileScene
@@ -66,7 +65,7 @@ def observed(experiment: Experiment, scene: Scene) -> tuple[Array, Observation]:
     """The scene's reference, and what is observed of it at the experiment's noise."""
     given = scene.source
     source = SyntheticScene(given) if isinstance(given, SyntheticSource) else FileScene(given)
-    window = crop_window(scene.crop, source.shape[1:])
+    window = scene.window(source.shape[1:])
     reference = np.asarray(source.read(window), np.float32)
     names = list(scene.responses or experiment.responses)
     response = experiment.responses[names[0]]

@@ -79,7 +79,8 @@ def test_figures_of_jasper_ridge(shared_data, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[1])
     experiment = load_experiment("config/jasper_ridge.yaml")
     config = experiment.scenes["jasper_ridge"]
-    scene = read_scene(config.source).crop(config.crop)
+    scene = read_scene(config.source)
+    scene = scene.crop(config.window(scene.shape))
     response = experiment.responses["landsat8"]
     srf = read_response(response.spectral, scene.wavelength, scene.fwhm)
     blur = response.spatial.build()

@@ -142,7 +142,7 @@ def test_a_scene_of_the_catalogue_goes_through_download_and_crop(mirror: np.ndar
     settings = Scene(source=source, crop=Crop(height=16, width=16, at=(20, 30)))
     crop.run(source=record, settings=settings, out=tmp_path / "out/reference.json")
     scene = crop.open_source(record, source)
-    found = scene.read(crop.crop_window(settings.crop, (300, 360)))
+    found = scene.read(settings.window((300, 360)))
     np.testing.assert_allclose(found, mirror[:, 20:36, 30:46] / 1e4, rtol=1e-6)
     path = tmp_path / "scenes" / content["path"]
     path.write_bytes(path.read_bytes() + b"x")

@@ -334,7 +334,8 @@ def test_configured_scenes(
     monkeypatch.chdir(CONFIG.parent)
     content = load_experiment(CONFIG / f"{experiment}.yaml").scenes[experiment]
     assert isinstance(content.source, FileSource)
-    scene = read_scene(content.source).crop(content.crop)
+    whole = read_scene(content.source)
+    scene = whole.crop(content.window(whole.shape))
     assert scene.data.shape == shape
     assert 0 <= scene.data.min() < scene.data.max() <= 1
     assert scene.wavelength is not None

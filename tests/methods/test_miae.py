@@ -328,7 +328,8 @@ def jasper_ridge(shared_data, monkeypatch, blur: SpatialResponse) -> tuple[np.nd
     monkeypatch.chdir(Path(__file__).parents[2])
     experiment = load_experiment("config/jasper_ridge.yaml")
     config = experiment.scenes["jasper_ridge"]
-    scene = read_scene(config.source).crop(config.crop)
+    scene = read_scene(config.source)
+    scene = scene.crop(config.window(scene.shape))
     srf = read_response(experiment.responses["landsat8"].spectral, scene.wavelength, scene.fwhm)
     return scene.data, simulate(scene.data, spectral_response=srf, spatial_response=blur)
 

@@ -89,7 +89,8 @@ def test_tiles_of_a_textile_agree(shared_data: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(REPOSITORY)
     experiment = load_experiment("config/cave_brocade.yaml")
     config = experiment.scenes["cave_brocade"]
-    scene = read_scene(config.source).crop(config.crop)
+    scene = read_scene(config.source)
+    scene = scene.crop(config.window(scene.shape))
     response = experiment.responses["nikon_d700"]
     srf = read_response(response.spectral, scene.wavelength, scene.fwhm)
     pair = pair_of(scene, srf, response.spatial.build())

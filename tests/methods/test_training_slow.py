@@ -15,7 +15,8 @@ pytestmark = pytest.mark.slow
 def test_quick_budget_is_far_above_interpolation():
     experiment = load_experiment(Path(__file__).parents[2] / "config/demo.yaml")
     (config,), (response,) = experiment.scenes.values(), experiment.responses.values()
-    scene = synthetic_scene(config.source).crop(config.crop)
+    scene = synthetic_scene(config.source)
+    scene = scene.crop(config.window(scene.shape))
     srf = read_response(response.spectral, scene.wavelength, scene.fwhm)
     blur = response.spatial.build()
     pair = pipeline.simulate(scene.data, spectral_response=srf, spatial_response=blur)

@@ -24,7 +24,6 @@ from pipeline.settings.validation import parse
 
 MEASURED = "measured"  # stands for the response of a scene that was not simulated
 PAIR_ESTIMATION = Estimation(spectral_response="calibrated", spatial_response="gaussian", noise="estimated")
-LARGEST_CORE = 512  # HR pixels, side of a tile and of a shard where none is given
 
 
 class Noise(Strict):

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.responses import Estimation, Positive, SpatialConfig, SpectralConfig
+from pipeline.core.scene import crop_window
+from pipeline.core.window import Window
 from pipeline.settings import Strict
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -126,6 +128,10 @@ class Crop(Strict):
         "centre", description="`centre`, or the row and column of the upper left pixel"
     )
 
+    def window(self, shape: tuple[int, int]) -> Window:
+        """Return the rectangle in a scene of height and width `shape`."""
+        return crop_window(shape, (self.height, self.width), None if self.at == "centre" else self.at)
+
 
 class Scene(Strict):
     """A place: a reference from which the two inputs are simulated, or two images that were taken of it."""
@@ -149,6 +155,10 @@ class Scene(Strict):
     dataset: Literal["pavia_university", "chikusei", "ksc"] | None = Field(
         None, description="data set with published results, which the report shows beside its own"
     )
+
+    def window(self, shape: tuple[int, int]) -> Window:
+        """Return the part that is used of a source of height and width `shape`: the crop, or all of it."""
+        return Window(0, shape[0], 0, shape[1]) if self.crop is None else self.crop.window(shape)
 
     @property
     def size(self) -> tuple[int, int] | None:

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.scenes import Crop
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 
@@ -82,11 +81,8 @@ class Scene(Metadata):
         """Height and width."""
         return self.data.shape[1], self.data.shape[2]
 
-    def crop(self, crop: Crop | None) -> Scene:
-        """The rectangle that `crop` describes, with its own transform."""
-        if crop is None:
-            return self
-        window = crop_window(crop, self.shape)
+    def crop(self, window: Window) -> Scene:
+        """Cut out a window, with its own transform."""
         transform = shifted(self.transform, window.y0, window.x0)
         return replace(self, data=self.data[:, *window.slices], transform=transform)
 
@@ -137,29 +133,38 @@ class OpenScene(Protocol):
         """Values of a window (band, y, x), divided by the scale; no-data is NaN."""
 
 
-def crop_window(crop: Crop | None, shape: tuple[int, int]) -> Window:
-    """The rectangle that `crop` describes in a scene of height and width `shape`.
+def crop_window(
+    shape: tuple[int, int], size: tuple[int, int], corner: tuple[int, int] | None = None
+) -> Window:
+    """Return the rectangle of a given size in a scene.
 
-    A centred crop whose margin is odd leaves the larger half at the bottom and right.
+    A centred rectangle whose margin is odd leaves the larger half at the bottom and right.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the scene.
+    size : (int, int)
+        Height and width of the rectangle.
+    corner : (int, int), optional
+        Row and column of its upper left pixel; by default it is centred.
+
+    Raises
+    ------
+    InputError
+        The rectangle leaves the scene.
     """
-    height, width = shape
-    if crop is None:
-        return Window(0, height, 0, width)
-    if crop.height > height or crop.width > width:
+    (height, width), (rows, columns) = shape, size
+    if rows > height or columns > width:
+        raise InputError(f"crop: {rows}x{columns} is larger than the scene of {height}x{width} pixels")
+    y0, x0 = ((height - rows) // 2, (width - columns) // 2) if corner is None else corner
+    if y0 + rows > height or x0 + columns > width:
         raise InputError(
-            f"crop: {crop.height}x{crop.width} is larger than the scene of {height}x{width} pixels"
+            f"crop: {rows}x{columns} at row {y0}, column {x0} leaves the scene of "
+            f"{height}x{width} pixels; the last possible corner is row {height - rows}, "
+            f"column {width - columns}"
         )
-    if crop.at == "centre":
-        y0, x0 = (height - crop.height) // 2, (width - crop.width) // 2
-    else:
-        y0, x0 = crop.at
-    if y0 + crop.height > height or x0 + crop.width > width:
-        raise InputError(
-            f"crop: {crop.height}x{crop.width} at row {y0}, column {x0} leaves the scene of "
-            f"{height}x{width} pixels; the last possible corner is row {height - crop.height}, "
-            f"column {width - crop.width}"
-        )
-    return Window(y0, y0 + crop.height, x0, x0 + crop.width)
+    return Window(y0, y0 + rows, x0, x0 + columns)
 
 
 def shifted(transform: Transform | None, row: int, column: int) -> Transform | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
+LARGEST_CORE = 512  # HR pixels, side of a tile and of a shard where none is given
+
 
 @dataclass(frozen=True)
 class Window:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.runs.provenance import sha256_of
-from pipeline.store.files import read_json, replaced_folder, sync, write_json
+from pipeline.store.files import read_json, replaced_folder, sha256_of, sync, write_json
 from pipeline.store.verified import file_fault
 
 

@@ -17,7 +17,7 @@ from rasterio.warp import transform, transform_bounds
 from pipeline.core.scene import Metadata
 from pipeline.errors import InputError
 from pipeline.export.layer import Layer
-from pipeline.runs.provenance import sha256_of
+from pipeline.store.files import sha256_of
 from pipeline.store.geozarr import bounds, corners, epsg_code, wkt2
 
 EXTENSIONS = [

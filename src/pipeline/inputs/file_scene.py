@@ -21,10 +21,12 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.datasets.catalogue import image
 from pipeline.inputs.formats.array_image import ArrayImage, array_size
-from pipeline.inputs.formats.arrays import HDF5_SUFFIXES, SUFFIXES, first_bytes
+from pipeline.inputs.formats.arrays import HDF5_SUFFIXES, SUFFIXES
 from pipeline.inputs.formats.band_order import by_wavelength
 from pipeline.inputs.formats.band_stack import BandStack
 from pipeline.inputs.formats.bands import configured_bands, configured_sensor, detectors_of, per_band
+from pipeline.inputs.formats.damage import first_bytes
+from pipeline.inputs.formats.hdf5_image import Hdf5Image
 from pipeline.inputs.formats.raster import RasterImage, equals_any, raster_size
 from pipeline.inputs.formats.tiled_image import TiledImage
 from pipeline.inputs.missions import open_product, product_name, product_of
@@ -232,8 +234,6 @@ def _open(path: Path, source: FileSource) -> StoredImage:
             f"{path}: `bands` chooses among the files of a product; leave bands out by `bad_bands`"
         )
     if image is None and path.suffix in HDF5_SUFFIXES:
-        from pipeline.inputs.formats.hdf5_image import Hdf5Image
-
         return Hdf5Image(path, source)
     if image is None and path.suffix in SUFFIXES:
         return ArrayImage(path, source)

@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.config.scenes import FileSource
 from pipeline.errors import InputError
 from pipeline.inputs.missions import product_files, product_of
-from pipeline.runs.provenance import sha256_of
+from pipeline.store.files import sha256_of
 
 TILES = (".tif", ".tiff")
 

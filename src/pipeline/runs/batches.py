@@ -10,8 +10,9 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.experiment import LARGEST_CORE, Experiment, Tiling
+from pipeline.config.experiment import Experiment, Tiling
 from pipeline.config.scenes import Source
+from pipeline.core.window import LARGEST_CORE
 from pipeline.errors import InputError
 from pipeline.store.files import read_json
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from typing import Any
 
 from pydantic import BaseModel
+
+from pipeline.store.files import sha256_of
 
 SOURCES = Path(__file__).parents[1]
 PACKAGES = ("numpy", "scipy", "torch", "zarr", "xarray", "rasterio", "pydantic")
@@ -70,9 +72,3 @@ def code_version() -> str:
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that compute or store."""
     return {"python": python_version()} | {name: version(name) for name in PACKAGES}
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()

@@ -17,11 +17,11 @@ from typing import Any
 from pipeline.core.window import Window
 from pipeline.runs.code_digest import code_digest
 from pipeline.runs.fitted_store import fingerprint
-from pipeline.runs.provenance import package_versions, sha256_of
+from pipeline.runs.provenance import package_versions
 from pipeline.runs.tile_plan import TilePlan
 from pipeline.settings import MethodEntry
 from pipeline.steps.plan import read_plan
-from pipeline.store.files import json_digest
+from pipeline.store.files import json_digest, sha256_of
 from pipeline.store.schema import cube_dataset, metadata_from, placeholder
 from pipeline.store.shards import Journal, ShardWriter, journal_lines
 from pipeline.store.store import read_store

@@ -29,7 +29,7 @@ from pipeline.core.estimation.shift import (
     most_precise,
     resampled_bands,
 )
-from pipeline.core.scene import Metadata, crop_window, shifted
+from pipeline.core.scene import Metadata, shifted
 from pipeline.core.sensing.observation import ObservedScene, Progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
@@ -239,7 +239,7 @@ def _with_noise(scene: ObservedScene, progress: Progress) -> ObservedScene:
 
 def _whole_pixels(crop: Crop, nesting: Nesting) -> Window:
     """The crop of the common footprint, in LR pixels; a centred one may move to whole HR pixels."""
-    window, step = crop_window(crop, nesting.lr.shape), nesting.ratio.denominator
+    window, step = crop.window(nesting.lr.shape), nesting.ratio.denominator
     if crop.at != "centre":
         return window
     y0, x0 = (low // step * step for low in (window.y0, window.x0))

@@ -19,7 +19,7 @@ from rasterio.crs import CRS
 
 from pipeline.config.scenes import Pair, Source, StoredSource, SyntheticSource
 from pipeline.config.scenes import Scene as SceneConfig
-from pipeline.core.scene import Metadata, OpenScene, crop_window, shifted
+from pipeline.core.scene import Metadata, OpenScene, shifted
 from pipeline.core.sensing.observation import Image
 from pipeline.core.sensing.spectral import band_spacing
 from pipeline.core.window import Window
@@ -77,7 +77,7 @@ def _reference(
     """The scene that holds the reference, and the rectangle that is wanted of it."""
     if settings.source and source:
         scene = open_source(source, settings.source)
-        return scene, crop_window(settings.crop, (scene.shape[1], scene.shape[2]))
+        return scene, settings.window((scene.shape[1], scene.shape[2]))
     if observation is None:
         raise InputError("crop: the reference of a pair needs the pair; give --observation")
     if settings.pair and settings.pair.reference and source:

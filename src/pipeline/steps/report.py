@@ -22,8 +22,7 @@ from pipeline.report.residuals import Plane
 from pipeline.report.studies import Planes, pictured, sections
 from pipeline.runs.observed import read_scene
 from pipeline.runs.progress import ProgressReport
-from pipeline.runs.provenance import sha256_of
-from pipeline.store.files import read_json, write_text
+from pipeline.store.files import read_json, sha256_of, write_text
 from pipeline.store.schema import metadata_from, observed_scene, variable_of
 from pipeline.store.store import read_store
 

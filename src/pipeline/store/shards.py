@@ -21,9 +21,8 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import MemoryStore
 
-from pipeline.config.experiment import LARGEST_CORE
 from pipeline.core.sensing.observation import Progress, no_progress
-from pipeline.core.window import Window
+from pipeline.core.window import LARGEST_CORE, Window
 from pipeline.store.files import json_digest, sync, write_bytes, write_json, write_text
 from pipeline.store.store import CHUNK, KEEP_EMPTY, is_raster, ledger_content, ledger_of, write_zarr
 from pipeline.store.verified import file_fault

@@ -23,8 +23,7 @@ from zarr.codecs import ZstdCodec
 from zarr.storage import MemoryStore
 
 from pipeline.errors import InputError
-from pipeline.runs.provenance import sha256_of
-from pipeline.store.files import canonical_json, read_json, replaced_folder, sync, write_json
+from pipeline.store.files import canonical_json, read_json, replaced_folder, sha256_of, sync, write_json
 from pipeline.store.verified import VerifiedRaster, check_file, file_fault, in_words
 
 CHUNK = 64

@@ -18,7 +18,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from pipeline.errors import InputError
-from pipeline.runs.provenance import sha256_of
+from pipeline.store.files import sha256_of
 
 
 class VerifiedRaster(BackendArray):

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from pipeline.inputs.datasets.claim import claim
 from pipeline.inputs.datasets.models import Content
-from pipeline.runs.provenance import sha256_of
-from pipeline.store.files import canonical_json, read_json
+from pipeline.store.files import canonical_json, read_json, sha256_of
 
 NAME = "datasets.lock.json"
 Entry = dict[str, str | int]

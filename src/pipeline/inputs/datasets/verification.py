@@ -8,14 +8,17 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import h5py
 import pooch
+import rasterio
 
 from pipeline.errors import InputError
 from pipeline.inputs.datasets.models import Content
 from pipeline.inputs.datasets.unpacking import archive_fault
-from pipeline.inputs.formats.arrays import first_bytes, open_arrays
+from pipeline.inputs.formats.arrays import open_arrays
+from pipeline.inputs.formats.damage import first_bytes
 from pipeline.inputs.formats.raster import raster_size
-from pipeline.runs.provenance import sha256_of
+from pipeline.store.files import sha256_of
 
 BEGINNINGS = {
     "matlab5": (b"MATLAB 5.0 MAT-file",),
@@ -101,16 +104,12 @@ def _shape(path: Path, expected: Content) -> tuple[int, ...]:
     if expected.format in ("matlab5", "npy"):
         arrays = open_arrays(path)
         return arrays.shape_of(expected.variable or arrays.only(len(expected.shape or ())))
-    import rasterio
-
     height, width = raster_size(path)
     with rasterio.open(path) as raster:
         return raster.count, height, width
 
 
 def _hdf5_shape(path: Path, name: str) -> tuple[int, ...]:
-    import h5py
-
     try:  # without HDF5's own lock, which our claim on the file would refuse
         with h5py.File(path, locking=False) as file:
             if name not in file:

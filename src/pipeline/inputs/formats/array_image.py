@@ -7,7 +7,7 @@ where only one answer fits. Bytes are read in `arrays`, and wavelengths in `band
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,7 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.formats.arrays import ArrayFile, open_arrays
 from pipeline.inputs.formats.bands import Bands, configured_bands, configured_sensor, per_band
-
-if TYPE_CHECKING:
-    from pipeline.inputs.formats.hdf5 import Dataset
+from pipeline.inputs.formats.hdf5 import Dataset
 
 
 class ArrayImage:

@@ -8,20 +8,19 @@ object, cell and struct arrays are left out.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
+import h5py
 import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-
-if TYPE_CHECKING:
-    from pipeline.inputs.formats.hdf5 import Dataset
+from pipeline.inputs.formats.damage import first_bytes, readable
+from pipeline.inputs.formats.hdf5 import Dataset, open_hdf5, plain
 
 MATLAB_NUMERIC = {"double", "single", "logical"} | {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)}
 HDF5_SUFFIXES = (".h5", ".hdf5", ".he5", ".nc")
@@ -108,22 +107,6 @@ def open_arrays(path: Path) -> ArrayFile:
     return ArrayFile(path, shapes, other, lambda _: array)
 
 
-def first_bytes(path: Path, count: int = 128) -> bytes:
-    """The beginning of a file that is there and is not a web page."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(count)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:5].lower() in (b"<!doc", b"<html", b"<?xml", b"<head"):
-        raise InputError(
-            f"{path}: is a web page, not data; the download was answered by HTML, fetch the file again"
-        )
-    return start
-
-
 def _open_matlab(path: Path, start: bytes) -> ArrayFile:
     if len(start) < 128 or start[126:128] not in (b"IM", b"MI"):
         raise InputError(f"{path}: not a MATLAB v5 file (it begins with {start[:20]!r})")
@@ -144,10 +127,6 @@ def _open_matlab(path: Path, start: bytes) -> ArrayFile:
 
 def _open_hdf5(path: Path) -> ArrayFile:
     """All datasets of an HDF5 file, by their paths."""
-    import h5py
-
-    from pipeline.inputs.formats.hdf5 import Dataset, open_hdf5
-
     file = open_hdf5(path)
     headers: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
 
@@ -163,8 +142,6 @@ def _open_hdf5(path: Path) -> ArrayFile:
 
 def _open_matlab_hdf5(path: Path) -> ArrayFile:
     """The variables of a MATLAB v7.3 file, with the axes that MATLAB shows: stored last to first."""
-    from pipeline.inputs.formats.hdf5 import Dataset, open_hdf5, plain
-
     file = open_hdf5(path)
     shapes, other = {}, {}
     with readable(path):
@@ -217,15 +194,3 @@ def _numeric(
         if name not in numeric
     }
     return numeric, other
-
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turns whatever a damaged file makes a decoder raise into one line."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: damaged or not readable ({reason[:120]})") from error

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.inputs.formats.arrays import readable
+from pipeline.inputs.formats.damage import readable
 
 Index = tuple[slice | list[int], ...]
 CACHE = 32 * 2**20  # bytes of decoded chunks that are kept for the next window, for each dataset

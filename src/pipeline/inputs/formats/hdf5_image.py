@@ -19,7 +19,7 @@ from pipeline.core.scene import Transform
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.formats.array_image import ArrayImage
-from pipeline.inputs.formats.arrays import readable
+from pipeline.inputs.formats.damage import readable
 from pipeline.inputs.formats.hdf5 import Dataset, open_hdf5, plain
 
 

@@ -24,8 +24,8 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from pipeline.core.scene import Transform
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.formats.arrays import first_bytes
 from pipeline.inputs.formats.bands import MICROMETRES_BELOW
+from pipeline.inputs.formats.damage import first_bytes
 
 T = TypeVar("T")
 
