@@ -51,7 +51,7 @@ check: $(BIN)/.dev-$(KEY)
 	snakemake --lint
 
 docs: $(BIN)/.docs-$(KEY)
-	pdoc --docformat numpy --output-directory site pipeline
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 clean:
 	rm -rf .venv results logs site .snakemake

@@ -144,8 +144,8 @@ def test_steps_by_hand_lead_from_scene_to_metrics(tmp_path: Path) -> None:
     assert content["metrics"]["psnr"] > 15
 
 
-def test_example_of_the_readme_is_valid(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_example_of_a_configuration_is_valid(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "config/README.md").read_text(), re.DOTALL)
     path = tmp_path / "example.yaml"
     path.write_text(example)
     assert call("check", path).stdout == f"{path}: experiment example, 9 runs\n"

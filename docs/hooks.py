@@ -1,0 +1,116 @@
+"""Pages of the site that follow from the code: methods, configuration keys and commands.
+
+MkDocs calls the functions `on_...`. A folder `src/pipeline/methods/<name>/` with a `README.md` becomes the
+page `methods/<name>.md`. `<!-- configuration -->` and `<!-- commands -->` in a page are replaced by tables
+made from `config/schema.json` and from the help of the command `pipeline`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+METHOD_READMES = sorted((ROOT / "src/pipeline/methods").glob("*/README.md"))
+OVERVIEW = "methods/index.md"
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the methods that `mkdocs.yml` does not list to the section of the methods."""
+    pages = next(
+        part for section in config.nav or [] for part in section.values() if part and part[0] == OVERVIEW
+    )
+    pages += [page for page in map(_method_page, METHOD_READMES) if page not in pages]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add a page for each method that documents itself in its own folder."""
+    for path in METHOD_READMES:
+        files.append(File.generated(config, _method_page(path), content=path.read_text()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Fill in the parts that are generated."""
+    markdown = re.sub("<!-- configuration -->", lambda _: "\n".join(_configuration()), markdown)
+    return re.sub("<!-- commands -->", lambda _: "\n".join(_commands()), markdown)
+
+
+def _method_page(readme: Path) -> str:
+    return f"methods/{readme.parent.name}.md"
+
+
+def _configuration() -> Iterator[str]:
+    """Yield a table of keys for the experiment and for each of its parts."""
+    schema = json.loads((ROOT / "config/schema.json").read_text())
+    yield from _keys("An experiment", schema)
+    for name, part in sorted(schema["$defs"].items()):
+        yield from _keys(name, part)
+
+
+def _keys(title: str, part: dict[str, Any]) -> Iterator[str]:
+    yield f"\n## {title}\n\n{part.get('description', '')}\n"
+    yield "| key | type | default | meaning |\n|---|---|---|---|"
+    for key, value in part.get("properties", {}).items():
+        given = value.get("default", {})
+        default = "" if isinstance(given, dict) else f"`{json.dumps(given)}`"
+        if key in part.get("required", []):
+            default = "required"
+        meaning = " ".join(value.get("description", "").split())
+        yield f"| `{key}` | {_type(value)} | {default} | {meaning} |".replace("||", "| |")
+
+
+def _type(value: dict[str, Any]) -> str:
+    """Describe the type of a key in words and links, for a cell of a table."""
+    if "$ref" in value:
+        name = value["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "const" in value or "enum" in value:
+        return ", ".join(f"`{choice}`" for choice in value.get("enum", [value.get("const")]))
+    if "anyOf" in value or "oneOf" in value:
+        kinds = map(_type, value.get("anyOf", value.get("oneOf", [])))
+        return " or ".join(dict.fromkeys(kind for kind in kinds if kind != "null"))
+    if value.get("type") == "array":
+        items = value.get("items") or next(iter(value.get("prefixItems", [])), {})
+        return f"list of {_type(items)}" if items else "list"
+    if value.get("type") == "object":
+        named = next(iter(value.get("patternProperties", {}).values()), value.get("additionalProperties"))
+        return f"name: {_type(named)}" if isinstance(named, dict) and named else "mapping"
+    return str(value.get("type", "any value"))
+
+
+def _commands() -> Iterator[str]:
+    """Yield the usage and the options of each command."""
+    import typer
+    from typer.main import get_command
+
+    from pipeline.cli import app
+
+    top = get_command(app)
+    yield from _help(typer.Context(top, info_name="pipeline"), level=2)
+
+
+def _help(context: Any, level: int) -> Iterator[str]:
+    command = context.command
+    for name in command.list_commands(context):
+        sub = command.get_command(context, name)
+        inner = type(context)(sub, info_name=name, parent=context)
+        yield f"\n{'#' * level} {inner.command_path}\n\n{sub.help or ''}\n"
+        if hasattr(sub, "list_commands"):
+            yield from _help(inner, level + 1)
+            continue
+        yield f"    {inner.get_usage().removeprefix('Usage: ')}\n"
+        records = filter(None, (parameter.get_help_record(inner) for parameter in sub.get_params(inner)))
+        rows = [
+            f"| `{option}` | {' '.join(text.split())} |" for option, text in records if option != "--help"
+        ]
+        if rows:
+            yield "\n".join(["| option | meaning |\n|---|---|", *rows])
