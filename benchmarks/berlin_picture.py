@@ -40,6 +40,11 @@ def stretched(planes: NDArray[Any], limits: NDArray[Any]) -> NDArray[Any]:
     return np.clip((planes - low) / (high - low), 0, 1).transpose(1, 2, 0) ** 0.8
 
 
+def rms(planes: NDArray[Any]) -> NDArray[Any]:
+    """Return the root mean square over the bands."""
+    return np.sqrt(np.mean(np.square(planes, dtype=np.float64), axis=0))
+
+
 def main(run: Path, out: Path) -> None:
     """Draw the four images of a run side by side."""
     observation = xr.open_zarr(run / "observation.zarr", consolidated=False)
@@ -47,14 +52,14 @@ def main(run: Path, out: Path) -> None:
     lr = nearest(observation, "lr_hsi", "wavelength", HSI_COLOURS)
     msi = nearest(observation, "hr_msi", "msi_wavelength", MSI_COLOURS)
     cube = nearest(fused, "fused", "wavelength", HSI_COLOURS)
-    deviation = nearest(fused, "deviation", "wavelength", HSI_COLOURS[1:2])[0]
     ratio = cube.shape[1] / lr.shape[1]
     row, column = LR_CORNER
     coarse = (slice(row, row + LR_SIDE), slice(column, column + LR_SIDE))
     fine = tuple(slice(round(part.start * ratio), round(part.stop * ratio)) for part in coarse)
     limits = np.nanpercentile(cube[:, *fine], (1, 99), axis=(1, 2))
     msi_limits = np.nanpercentile(msi[:, *fine], (1, 99), axis=(1, 2))
-    percent = 100 * deviation[fine] / np.nanmean(cube[1, *fine])
+    values, deviation = (rms(fused[raster][:, *fine].to_numpy()) for raster in ("fused", "deviation"))
+    percent = 100 * deviation / np.nanmean(values)
     pictures = [
         (f"LR-HSI, {lr_bands(observation)} bands, 30 m", stretched(lr[:, *coarse], limits)),
         ("HR-MSI, 4 bands, 3.6 m", stretched(msi[:, *fine], msi_limits)),
@@ -64,12 +69,12 @@ def main(run: Path, out: Path) -> None:
     for axis, (title, picture) in zip(axes, pictures, strict=False):
         axis.imshow(picture, interpolation="nearest")
         axis.set_title(title, fontsize=11)
-    shown = axes[3].imshow(percent, cmap="inferno", vmin=0, vmax=np.nanpercentile(percent, 99))
-    axes[3].set_title("Its standard deviation, 1650 nm", fontsize=11)
-    bar = figure.colorbar(shown, cax=axes[3].inset_axes((0.05, 0.06, 0.9, 0.04)), orientation="horizontal")
-    bar.ax.tick_params(labelsize=8, colors="white", length=2, pad=-12)
+    low, high = np.nanpercentile(percent, (0.5, 99.5))
+    shown = axes[3].imshow(percent, cmap="inferno", vmin=low, vmax=high)
+    axes[3].set_title("Its standard deviation, all bands", fontsize=11)
+    bar = figure.colorbar(shown, cax=axes[3].inset_axes((0.04, 0.03, 0.04, 0.5)), format="{x:.0f} %")
+    bar.ax.tick_params(labelsize=9, colors="white", length=0)
     bar.outline.set_visible(False)
-    bar.set_ticks([5, 10, 15], labels=["5 %", "10 %", "15 %"])
     for axis in axes:
         axis.set_axis_off()
     figure.subplots_adjust(0.003, 0.01, 0.997, 0.92, wspace=0.02)

@@ -92,7 +92,7 @@ def _commands() -> Iterator[str]:
     import typer
     from typer.main import get_command
 
-    from pipeline.cli import app
+    from pipeline.cli.app import app
 
     top = get_command(app)
     yield from _help(typer.Context(top, info_name="pipeline"), level=2)

@@ -23,7 +23,7 @@ COMMANDS = [
 ]
 DESKTOP = re.findall(r"^```console\n(.*?)\n```", GUIDE, re.M | re.S)
 SNIPPETS = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", GUIDE, re.M | re.S)]
-MESSAGES = re.findall(r"^\| `(.*?)` \|", GUIDE, re.M)
+MESSAGES = re.findall(r"^\| `(.*?)` \|", GUIDE.partition("## Messages")[2], re.M)
 CODE = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
 SAID = re.sub(r'"\s*\n\s*f?"', "", CODE).replace("`", "")  # texts over several lines as one
 Followed = tuple[Workflow, list[subprocess.CompletedProcess[str]]]
