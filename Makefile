@@ -47,6 +47,7 @@ check: $(BIN)/.dev-$(KEY)
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 

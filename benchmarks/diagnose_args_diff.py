@@ -30,7 +30,7 @@ from pipeline.methods.args_diff.networks import alpha_bar
 from pipeline.methods.args_diff.patches import guidance_of
 from pipeline.methods.args_diff.sampling import sample
 from pipeline.methods.checkpoint import read_tensors
-from pipeline.runs.observed import read_observation
+from pipeline.runs.observed import read_scene
 from pipeline.settings import ArgsDiffSettings
 from pipeline.store.schema import scene_from
 from pipeline.store.store import read_store
@@ -76,7 +76,7 @@ def main() -> None:
     settings = ArgsDiffSettings(**json.loads((folder / "metrics.json").read_text())["settings"])
     settings = settings.model_copy(update={"variant": arguments.variant})
     seed = int(folder.parent.name.removeprefix("seed"))
-    seen = read_observation(folder.parent / "observation.json", folder.parent / "estimate.json")
+    seen = read_scene(folder.parent / "observation.json", folder.parent / "estimate.json")
     reference = scene_from(read_store(folder.parents[2] / "reference.json")).data
     tensors, _ = read_tensors(folder / "fitted.safetensors")
     fitted = ArgsDiff(settings).restore(seen, {name: t.numpy() for name, t in tensors.items()}, seed)

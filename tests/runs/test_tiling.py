@@ -17,9 +17,9 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.runs.batches import batch_count, measured_speed, planned_batches
 from pipeline.runs.tile_plan import TilePlan, plan_tiles
-from pipeline.runs.tiles import shards_of
+from pipeline.runs.tiles import read_plan, shards_of
 from pipeline.steps import plan as plan_step
-from pipeline.steps.plan import Settings, Size, read_plan
+from pipeline.steps.plan import Settings, Size
 from pipeline.store.files import write_json
 
 sizes = st.integers(1, 300)

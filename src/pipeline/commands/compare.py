@@ -5,13 +5,11 @@ Numbers are compared as they are written, digit for digit; no tolerance.
 
 from __future__ import annotations
 
-import csv
 from itertools import zip_longest
 from pathlib import Path
 
-from pipeline.errors import InputError
 from pipeline.report.numbers.columns import SUMMARY_COLUMNS
-from pipeline.report.numbers.tables import Row, may_differ
+from pipeline.report.numbers.tables import may_differ, read_summary
 
 SAME = [column for column in SUMMARY_COLUMNS if not may_differ(column)]
 
@@ -34,16 +32,3 @@ def run(first: Path, second: Path) -> list[str]:
             continue
         differences += [f"{place}: {c}: {ours[c]} and {theirs[c]}" for c in SAME if ours[c] != theirs[c]]
     return differences
-
-
-def read_summary(path: Path) -> list[Row]:
-    """The rows of a `summary.csv`, or of the one in a folder."""
-    path = path / "summary.csv" if path.is_dir() else path
-    try:
-        with path.open(newline="") as stream:
-            rows: list[Row] = list(csv.DictReader(stream))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the workflow for this experiment first") from None
-    if not rows or list(rows[0]) != SUMMARY_COLUMNS:
-        raise InputError(f"{path}: not a summary of the report step; delete it and run the workflow again")
-    return rows

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.core.scene import Metadata, coarsened
 from pipeline.core.sensing.calibration import CalibratedImage
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.errors import InputError
 from pipeline.store.schema import observed_scene, variable_of
 from pipeline.store.store import read_store
 
@@ -39,3 +41,21 @@ def read_scene(observation: Path, estimate: Path) -> ObservedScene:
         sigma_hsi=sigma_hsi,
         sigma_msi=sigma_msi,
     )
+
+
+def shape_level_down(scene: ObservedScene) -> tuple[int, int]:
+    """Height and width of the LR-HSI, cut to whole pixels of the next level."""
+    step = scene.spatial_response.ratio.numerator
+    rows, columns = (side // step * step for side in scene.lr_shape)
+    if not rows or not columns:
+        raise InputError(
+            f"wald: the LR-HSI of {scene.lr_shape[0]}x{scene.lr_shape[1]} pixels is too small for another "
+            f"level of ratio {scene.spatial_response.ratio}; at least {step}x{step} are needed"
+        )
+    return rows, columns
+
+
+def metadata_level_down(like: Metadata, scene: ObservedScene) -> Metadata:
+    """The bands and place of the LR grid."""
+    place = like.transform and coarsened(like.transform, float(scene.spatial_response.ratio))
+    return replace(like, transform=place)

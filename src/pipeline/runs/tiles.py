@@ -14,17 +14,22 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import xarray as xr
+
 from pipeline.core.window import Window
+from pipeline.errors import InputError
 from pipeline.runs.code_digest import code_digest
 from pipeline.runs.fitted_store import fingerprint
 from pipeline.runs.provenance import package_versions
 from pipeline.runs.tile_plan import TilePlan
 from pipeline.settings import MethodEntry
-from pipeline.steps.plan import read_plan
 from pipeline.store.files import json_digest, sha256_of
 from pipeline.store.schema import cube_dataset, metadata_from, placeholder
 from pipeline.store.shards import Journal, ShardWriter, journal_lines
 from pipeline.store.store import read_store
+
+COLUMNS = ("y0", "y1", "x0", "x1")
 
 
 @dataclass(frozen=True)
@@ -92,3 +97,29 @@ def finished_tiles(folder: Path, journal: Journal) -> dict[str, dict[str, Any]]:
     journal.resume()
     records = [line for path in sorted(folder.glob("*.journal")) for line in journal_lines(path)]
     return {line["unit"]: line for line in records if line["token"] == journal.token}
+
+
+def plan_dataset(plan: TilePlan) -> xr.Dataset:
+    """Dataset with the columns y0, y1, x0, x1 and batch (tile)."""
+    columns = {name: ("tile", plan.bounds[:, i]) for i, name in enumerate(COLUMNS)}
+    attrs = {
+        "shape": list(plan.shape),
+        "core": plan.core,
+        "halo": plan.halo,
+        "tiles": len(plan),
+        "batches": plan.batches,
+    }
+    return xr.Dataset({**columns, "batch": ("tile", plan.batch)}, attrs=attrs)
+
+
+def read_plan(path: Path) -> TilePlan:
+    """The plan that a ledger stands for."""
+    dataset = read_store(path)
+    if not {*COLUMNS, "batch"} <= set(dataset.data_vars):
+        raise InputError(f"{path}: not a plan of tiles; delete it and run `plan` again")
+    attrs: dict[str, Any] = dataset.attrs
+    height, width = attrs["shape"]
+    bounds = np.stack([dataset[name].to_numpy() for name in COLUMNS], axis=1)
+    return TilePlan(
+        (height, width), attrs["core"], attrs["halo"], bounds, dataset["batch"].to_numpy(), attrs["batches"]
+    )

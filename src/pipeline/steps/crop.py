@@ -28,10 +28,10 @@ from pipeline.inputs.datasets.catalogue import path_of
 from pipeline.inputs.file_scene import FileScene
 from pipeline.inputs.pairs.pair import recorded
 from pipeline.inputs.synthetic.scene import SyntheticScene
+from pipeline.runs.observed import metadata_level_down, shape_level_down
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing
-from pipeline.steps.degrade import metadata_level_down, shape_level_down
 from pipeline.store.files import json_digest, read_json
 from pipeline.store.schema import metadata_from, observed_scene, placeholder, reference_like, valid_pixels
 from pipeline.store.shards import Journal, Part, ShardWriter, fill_store, shard_side

@@ -7,19 +7,16 @@ is averaged. Responses and noise are those that `estimate` told, so nothing is e
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.scene import Metadata, coarsened
 from pipeline.core.sensing.observation import Image, ObservedScene
 from pipeline.core.window import Window
-from pipeline.errors import InputError
 from pipeline.runs.observation import observation_template, write_observation
-from pipeline.runs.observed import read_scene
+from pipeline.runs.observed import metadata_level_down, read_scene, shape_level_down
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing
@@ -80,24 +77,6 @@ class DegradedPair:
         lr_hsi = operator.forward_with_nodata(_read(self.scene.lr_hsi, seen))
         operator, seen = self.scene.spatial_response.window_operator(self.scene.hr_shape, tile)
         return lr_hsi, operator.forward_with_nodata(_read(self.scene.hr_msi, seen))
-
-
-def shape_level_down(scene: ObservedScene) -> tuple[int, int]:
-    """Height and width of the LR-HSI, cut to whole pixels of the next level."""
-    step = scene.spatial_response.ratio.numerator
-    rows, columns = (side // step * step for side in scene.lr_shape)
-    if not rows or not columns:
-        raise InputError(
-            f"wald: the LR-HSI of {scene.lr_shape[0]}x{scene.lr_shape[1]} pixels is too small for another "
-            f"level of ratio {scene.spatial_response.ratio}; at least {step}x{step} are needed"
-        )
-    return rows, columns
-
-
-def metadata_level_down(like: Metadata, scene: ObservedScene) -> Metadata:
-    """The bands and place of the LR grid."""
-    place = like.transform and coarsened(like.transform, float(scene.spatial_response.ratio))
-    return replace(like, transform=place)
 
 
 def _read(image: Image, window: Window) -> Any:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from math import ceil
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from pipeline.config.experiment import Tiling
@@ -22,11 +20,10 @@ from pipeline.methods import build
 from pipeline.runs.batches import batch_count
 from pipeline.runs.provenance import provenance
 from pipeline.runs.tile_plan import TilePlan, plan_tiles
+from pipeline.runs.tiles import plan_dataset
 from pipeline.settings import MethodEntry, Strict
 from pipeline.store.shards import shard_side
 from pipeline.store.store import read_store, write_store
-
-COLUMNS = ("y0", "y1", "x0", "x1")
 
 
 class Settings(Strict):
@@ -101,32 +98,6 @@ class DataMask:
         whole = Window(0, self.lr.shape[0], 0, self.lr.shape[1])
         lr = window.coarsened(self.response.ratio).grown(self.response.shift_lr, whole)
         return bool(self.lr[*lr.slices].values.any() and self.hr[*window.slices].values.any())
-
-
-def plan_dataset(plan: TilePlan) -> xr.Dataset:
-    """Dataset with the columns y0, y1, x0, x1 and batch (tile)."""
-    columns = {name: ("tile", plan.bounds[:, i]) for i, name in enumerate(COLUMNS)}
-    attrs = {
-        "shape": list(plan.shape),
-        "core": plan.core,
-        "halo": plan.halo,
-        "tiles": len(plan),
-        "batches": plan.batches,
-    }
-    return xr.Dataset({**columns, "batch": ("tile", plan.batch)}, attrs=attrs)
-
-
-def read_plan(path: Path) -> TilePlan:
-    """The plan that a ledger stands for."""
-    dataset = read_store(path)
-    if not {*COLUMNS, "batch"} <= set(dataset.data_vars):
-        raise InputError(f"{path}: not a plan of tiles; delete it and run `plan` again")
-    attrs: dict[str, Any] = dataset.attrs
-    height, width = attrs["shape"]
-    bounds = np.stack([dataset[name].to_numpy() for name in COLUMNS], axis=1)
-    return TilePlan(
-        (height, width), attrs["core"], attrs["halo"], bounds, dataset["batch"].to_numpy(), attrs["batches"]
-    )
 
 
 def summary(plan: TilePlan, bands: int, cubes: int) -> str:

@@ -10,12 +10,11 @@ from typing import Any
 
 import xarray as xr
 
-from pipeline.commands.compare import read_summary
 from pipeline.config.experiment import Experiment
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.report.comparison import Comparison, common_seed, compare
 from pipeline.report.numbers.standing import standings
-from pipeline.report.numbers.tables import Run, format_table, summary_csv, summary_row
+from pipeline.report.numbers.tables import Run, format_table, read_summary, summary_csv, summary_row
 from pipeline.report.page import provenance, render
 from pipeline.report.pair import Records
 from pipeline.report.residuals import Plane

@@ -11,8 +11,10 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from pipeline.errors import InputError
 from pipeline.report.numbers.columns import (
     COST,
     HEADLINE,
@@ -238,3 +240,16 @@ def _text_block(scene: str, content: Table) -> str:
     unequal = len({tuple(row.seeds) for row in content.rows}) > 1
     note = [f"* best mean {content.basis}"] if unequal else []
     return "\n".join([text[0], "-" * len(text[0]), *text[1:], *note])
+
+
+def read_summary(path: Path) -> list[Row]:
+    """The rows of a `summary.csv`, or of the one in a folder."""
+    path = path / "summary.csv" if path.is_dir() else path
+    try:
+        with path.open(newline="") as stream:
+            rows: list[Row] = list(csv.DictReader(stream))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the workflow for this experiment first") from None
+    if not rows or list(rows[0]) != SUMMARY_COLUMNS:
+        raise InputError(f"{path}: not a summary of the report step; delete it and run the workflow again")
+    return rows
