@@ -24,14 +24,15 @@ from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.spatial import upsample
 from pipeline.core.solvers.gaussian import fuse_gaussian
 from pipeline.core.subspace.basis import detail_covariance
-from pipeline.methods.args_diff import ArgsDiff, FittedArgsDiff
+from pipeline.methods.args_diff.fitted import FittedArgsDiff
 from pipeline.methods.args_diff.guidance import JointLoss
+from pipeline.methods.args_diff.method import ArgsDiff
 from pipeline.methods.args_diff.networks import alpha_bar
 from pipeline.methods.args_diff.patches import guidance_of
 from pipeline.methods.args_diff.sampling import sample
+from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.checkpoint import read_tensors
 from pipeline.runs.observed import read_scene
-from pipeline.settings import ArgsDiffSettings
 from pipeline.store.schema import scene_from
 from pipeline.store.store import read_store
 

@@ -30,15 +30,12 @@ from pipeline.core.solvers.graph_fusion import DRAW_STEPS, STEPS, GraphFusion, Q
 from pipeline.core.solvers.pixel_graph import pixel_graph
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import build
+from pipeline.methods.args_diff.settings import BUDGETS, ArgsDiffSettings
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.methods.graph_subspace.method import FittedGraphSubspace
-from pipeline.settings import (
-    BUDGETS,
-    ArgsDiffSettings,
-    GaussianSubspaceSettings,
-    GraphSubspaceSettings,
-    HysureSettings,
-    MethodSettings,
-)
+from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
+from pipeline.methods.hysure.settings import HysureSettings
+from pipeline.methods.settings import MethodSettings
 
 Array = NDArray[Any]
 

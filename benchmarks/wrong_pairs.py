@@ -28,7 +28,9 @@ from pipeline.inputs.file_scene import FileScene
 from pipeline.inputs.responses import read_response
 from pipeline.inputs.synthetic.scene import SyntheticScene
 from pipeline.methods import build
-from pipeline.settings import GaussianSubspaceSettings, GraphSubspaceSettings, HysureSettings
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
+from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
+from pipeline.methods.hysure.settings import HysureSettings
 
 METHODS = (GaussianSubspaceSettings(), HysureSettings(), GraphSubspaceSettings(draws=0))
 GAIN = 0.05  # by which each MSI band is too bright or too dark

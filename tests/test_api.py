@@ -122,7 +122,7 @@ def call(pair, **changes):
     [
         (
             lambda p: {"method": "magic"},
-            "magic.*unknown; use one of bicubic, gaussian_subspace, graph_subspace, .*args_diff",
+            "magic.*unknown; use one of args_diff, bicubic, .*miae",
         ),
         (lambda p: {"dd": 3}, "unknown key 'dd'.*accepted: "),
         (lambda p: {"d": 25}, "25 subspace dimensions.*at most 24"),

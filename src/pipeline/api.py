@@ -82,7 +82,7 @@ def fuse(
     sigma_hsi, sigma_msi : (C,), (c,) or scalar, optional
         Noise standard deviations, in the images' units; estimated where not given.
     **settings
-        The method's settings; see `pipeline.settings`.
+        The method's settings; see `pipeline.methods.<method>.settings`.
 
     Returns
     -------

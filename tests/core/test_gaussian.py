@@ -206,7 +206,7 @@ def test_footprint_covers_exactly_the_missing_lr_pixel():
 
 def test_nodata_does_not_reach_valid_pixels(observation_of_landscape):
     from pipeline.methods import build
-    from pipeline.settings import GaussianSubspaceSettings
+    from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 
     whole = observation_of_landscape
     lr_hsi, hr_msi = whole.lr_hsi.copy(), whole.hr_msi.copy()

@@ -23,16 +23,14 @@ from pipeline.core.sensing.spatial import FWHM_PER_SIGMA, SpatialResponse, upsam
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods import build
-from pipeline.settings import (
-    ArgsDiffSettings,
-    BicubicSettings,
-    CnmfSettings,
-    CucanetSettings,
-    GaussianSubspaceSettings,
-    HysureSettings,
-    MethodSettings,
-    MiaeSettings,
-)
+from pipeline.methods.args_diff.settings import ArgsDiffSettings
+from pipeline.methods.bicubic.settings import BicubicSettings
+from pipeline.methods.cnmf.settings import CnmfSettings
+from pipeline.methods.cucanet.settings import CucanetSettings
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
+from pipeline.methods.hysure.settings import HysureSettings
+from pipeline.methods.miae.settings import MiaeSettings
+from pipeline.methods.settings import MethodSettings
 
 RANDOM = np.random.default_rng(7)
 PSF = RANDOM.random((4, 5))

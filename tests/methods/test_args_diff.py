@@ -26,11 +26,11 @@ from pipeline.methods.args_diff.networks import (
 from pipeline.methods.args_diff.norms import GroupNormBfloat16
 from pipeline.methods.args_diff.patches import guidance_of
 from pipeline.methods.args_diff.sampling import Adam, estimates, loss_gradient, sample, timesteps, unit
+from pipeline.methods.args_diff.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
 from pipeline.methods.args_diff.training import Recipe, crops_draw, train
 from pipeline.methods.device import resolve_device
 from pipeline.methods.optimisation import parameter_count
 from pipeline.methods.pool import unit_scale
-from pipeline.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
 
 TINY = TrainingBudget(width=32, spatial_iterations=6, spatial_batch=2, crop=16, spectral_iterations=12)
 

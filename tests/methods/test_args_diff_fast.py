@@ -16,11 +16,12 @@ from pipeline.core.solvers.graph_fusion import misfit_terms
 from pipeline.core.window import Window
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import build, pool
-from pipeline.methods.args_diff import ArgsDiff, FastArgsDiff
 from pipeline.methods.args_diff.denoiser import Denoiser, PlaneDraw, local_mean, noise_loss, whitening
-from pipeline.methods.args_diff.fast import FIRST, LAST, PRIOR_WEIGHT, FittedFastArgsDiff
+from pipeline.methods.args_diff.fast import FIRST, LAST, PRIOR_WEIGHT, FastArgsDiff, FittedFastArgsDiff
+from pipeline.methods.args_diff.method import ArgsDiff
+from pipeline.methods.args_diff.settings import ArgsDiffSettings, FastBudget
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.methods.optimisation import seeded_generator
-from pipeline.settings import ArgsDiffSettings, FastBudget, GaussianSubspaceSettings
 from scores import psnr
 
 RNG = np.random.default_rng(12)

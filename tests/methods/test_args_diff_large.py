@@ -18,14 +18,16 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import pool
-from pipeline.methods.args_diff import ArgsDiff, FittedArgsDiff, anchors
+from pipeline.methods.args_diff import anchors
 from pipeline.methods.args_diff.anchors import anchor_windows, farthest
+from pipeline.methods.args_diff.fitted import FittedArgsDiff
+from pipeline.methods.args_diff.method import ArgsDiff
 from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, on_device
 from pipeline.methods.args_diff.norms import FrozenNorm, Norm, RecordingNorm
 from pipeline.methods.args_diff.patches import guidance_of, halo, patches, seeing_only
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
+from pipeline.methods.args_diff.settings import ArgsDiffSettings, TrainingBudget
 from pipeline.methods.pool import training_pool, unit_scale
-from pipeline.settings import ArgsDiffSettings, TrainingBudget
 
 TINY = TrainingBudget(width=32, spatial_iterations=6, spatial_batch=2, crop=16, spectral_iterations=12)
 CPU = torch.device("cpu")

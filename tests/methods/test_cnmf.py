@@ -23,11 +23,11 @@ from pipeline.errors import InputError
 from pipeline.inputs.file_scene import read_scene
 from pipeline.inputs.responses import read_response
 from pipeline.methods import build
-from pipeline.methods.cnmf import FittedCnmf
+from pipeline.methods.bicubic.settings import BicubicSettings
 from pipeline.methods.cnmf.alternation import sum_to_one_weight
 from pipeline.methods.cnmf.factorisation import Factorisation, Recorder, descend
-from pipeline.methods.cnmf.method import endmember_count
-from pipeline.settings import BicubicSettings, CnmfSettings
+from pipeline.methods.cnmf.method import FittedCnmf, endmember_count
+from pipeline.methods.cnmf.settings import CnmfSettings
 
 REPOSITORY = Path(__file__).parents[2]
 QUICK = CnmfSettings(endmembers=8, inner_loops=20, outer_loops=2)

@@ -17,9 +17,9 @@ from pipeline.methods.cucanet.crops import Crops
 from pipeline.methods.cucanet.method import CuCaNet
 from pipeline.methods.cucanet.networks import RADIUS, CoupledNetworks, Reconstruction, Unit
 from pipeline.methods.cucanet.responses import LearnedResponses
+from pipeline.methods.cucanet.settings import CucanetBudget, CucanetSettings
 from pipeline.methods.cucanet.training import Training
 from pipeline.methods.pool import unit_scale
-from pipeline.settings import CucanetBudget, CucanetSettings
 
 CPU = torch.device("cpu")
 

@@ -19,11 +19,12 @@ from pipeline.core.subspace.basis import fit_subspace
 from pipeline.core.window import Window
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import build, pool
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.methods.graph_subspace.deviation import learn_spread
 from pipeline.methods.graph_subspace.level_below import one_level_down, prior_below
 from pipeline.methods.graph_subspace.method import FittedGraphSubspace
+from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
 from pipeline.methods.pair_prior import prior_of
-from pipeline.settings import GaussianSubspaceSettings, GraphSubspaceSettings
 from scores import psnr
 
 RNG = np.random.default_rng(6)

@@ -14,7 +14,9 @@ from pipeline.core.solvers.gaussian import data_terms
 from pipeline.core.window import Window
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import FittedMethod, build
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.methods.hysure.selection import choose_lphi, search_windows
+from pipeline.methods.hysure.settings import HysureSettings
 from pipeline.methods.hysure.vector_tv import (
     differences,
     differences_adjoint,
@@ -24,7 +26,6 @@ from pipeline.methods.hysure.vector_tv import (
     started,
     vector_tv,
 )
-from pipeline.settings import GaussianSubspaceSettings, HysureSettings
 from scores import psnr
 
 RNG = np.random.default_rng(11)

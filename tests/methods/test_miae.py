@@ -22,9 +22,9 @@ from pipeline.methods.miae import blind, method
 from pipeline.methods.miae.blind import ResponseNet, estimate_responses
 from pipeline.methods.miae.method import FittedMiae, Miae
 from pipeline.methods.miae.network import MiaeNetwork, Patch, bilinear, fused_patches
+from pipeline.methods.miae.settings import MiaeBudget, MiaeSettings
 from pipeline.methods.miae.training import TrainingPatch, data_terms, patches_of
 from pipeline.methods.optimisation import Checkpoint
-from pipeline.settings import MiaeBudget, MiaeSettings
 
 CPU = torch.device("cpu")
 SHORT = {"constant_iterations": 12, "falling_iterations": 12, "patch": 3, "batch": 4}

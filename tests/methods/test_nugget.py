@@ -16,7 +16,7 @@ from pipeline.methods.graph_subspace.contrasts import fine_power, white_share
 from pipeline.methods.graph_subspace.deviation import learn_spread
 from pipeline.methods.graph_subspace.left_out import left_out, noise_in_subspace
 from pipeline.methods.graph_subspace.nugget import _near, _regression, nugget, semivariance_gain
-from pipeline.settings import GraphSubspaceSettings
+from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
 
 GRAIN = 0.3  # standard deviation
 GRAINY = 6  # bands that have it, the first ones

@@ -20,7 +20,8 @@ from pipeline.inputs.file_scene import read_scene
 from pipeline.inputs.responses import read_response
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import FittedMethod, build
-from pipeline.settings import BicubicSettings, GaussianSubspaceSettings
+from pipeline.methods.bicubic.settings import BicubicSettings
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from seams import seam_ratio
 
 REPOSITORY = Path(__file__).parents[2]

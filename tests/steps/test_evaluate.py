@@ -21,8 +21,8 @@ from pipeline.core.scene import Scene
 from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.report.numbers.tables import summary_csv, summary_row
-from pipeline.settings import GaussianSubspaceSettings
 from pipeline.steps import evaluate as step
 from pipeline.store.files import read_json, write_json
 from pipeline.store.schema import cube_dataset, observation_dataset, reference_dataset

@@ -31,11 +31,12 @@ from pipeline.core.scene import Scene
 from pipeline.core.sensing.simulation import simulate as core_simulate
 from pipeline.errors import InputError
 from pipeline.inputs.responses import read_response
+from pipeline.methods import MethodEntry
 from pipeline.methods.checkpoint import write_tensors
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.runs.fitted_store import fingerprint, read_fitted, write_fitted
 from pipeline.runs.observed import read_scene
 from pipeline.runs.progress import ProgressReport
-from pipeline.settings import GaussianSubspaceSettings, MethodEntry
 from pipeline.steps import crop, download, estimate, fuse, mosaic, plan, simulate, train
 from pipeline.store.files import read_json
 from pipeline.store.schema import observation_from, reference_dataset, scene_from, valid_pixels

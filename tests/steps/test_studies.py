@@ -22,11 +22,12 @@ from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods import build
 from pipeline.methods.args_diff.sampling import sample
+from pipeline.methods.args_diff.settings import ArgsDiffSettings, TrainingBudget
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.report.drawing import study_figures
 from pipeline.report.page import Provenance, render
 from pipeline.report.studies import pictured, sections
 from pipeline.runs.fitted_store import check_fitted
-from pipeline.settings import ArgsDiffSettings, GaussianSubspaceSettings, TrainingBudget
 from pipeline.steps import crop, download, estimate, simulate, trace, train
 from pipeline.store.files import read_json
 from pipeline.store.schema import observation_from

@@ -18,10 +18,11 @@ from pipeline.cli.app import app
 from pipeline.commands import status, verify
 from pipeline.config.experiment import Estimation, Experiment, Noise, Tiling, load_experiment
 from pipeline.errors import InputError
-from pipeline.methods import build
+from pipeline.methods import MethodEntry, build
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
+from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
 from pipeline.runs.fitted_store import fingerprint, read_fitted
 from pipeline.runs.observed import read_scene
-from pipeline.settings import GaussianSubspaceSettings, GraphSubspaceSettings, MethodEntry
 from pipeline.steps import crop, download, estimate, fuse, mosaic, plan, simulate, train
 from pipeline.store.files import read_json
 from pipeline.store.schema import reference_dataset, scene_from

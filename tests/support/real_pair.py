@@ -30,7 +30,8 @@ from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.sensing.spectral import gaussian_response
 from pipeline.core.window import Window
 from pipeline.inputs.synthetic.scene import synthetic_scene
-from pipeline.settings import BicubicSettings, GaussianSubspaceSettings
+from pipeline.methods.bicubic.settings import BicubicSettings
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.steps import align, download, estimate, evaluate, export, fuse, mosaic, plan, train
 from pipeline.store.files import read_json
 from pipeline.store.store import read_store

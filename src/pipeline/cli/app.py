@@ -23,7 +23,7 @@ from pipeline.config.exports import Products
 from pipeline.config.responses import Estimation
 from pipeline.config.scenes import Scene
 from pipeline.errors import InputError
-from pipeline.settings import MethodEntry
+from pipeline.methods import MethodEntry
 from pipeline.settings.validation import parse
 
 M = TypeVar("M", bound=BaseModel)

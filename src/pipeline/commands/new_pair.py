@@ -32,6 +32,7 @@ from pipeline.inputs.pairs.grids import Nesting
 from pipeline.inputs.pairs.msi_response import SAME_BAND, told_bands
 from pipeline.inputs.pairs.pair import OpenPair
 from pipeline.inputs.sensors import multispectral_bands, multispectral_sensors
+from pipeline.methods import methods, settings_of
 from pipeline.store.files import write_text
 
 LEAST_LEVELS = 1000  # that values must have to be rounded
@@ -187,11 +188,7 @@ def _text(
         *_estimation(hsi, msi, known),
         *_wald(scene, nesting),
         "methods:   # docs/methods/index.md",
-        "  bicubic: {}   # the floor: ignores the MSI",
-        "  graph_subspace: {}   # seconds to minutes; mostly the most accurate, with a standard deviation",
-        "  gaussian_subspace: {}   # seconds",
-        "  hysure: {}   # seconds to minutes",
-        "  # args_diff: {budget: quick}   # trained on the pair, for minutes to hours",
+        *_methods(),
     ]
     if products:
         lines.append(
@@ -254,6 +251,16 @@ def _estimation(hsi: Inspected, msi: Inspected, known: bool) -> list[str]:
         "      spatial_response: gaussian   # width and centre of the PSF; or given, separable, free",
         f"      offset: {offset}   # true: of each MSI band too, for images in other units",
         "      noise: estimated",
+    ]
+
+
+def _methods() -> list[str]:
+    """The lines of the methods, from the fastest to the slowest; those that train are commented out."""
+    proposed = [(name, settings_of(name)) for name in methods()]
+    return [
+        f"  {'# ' * settings.trains}{name}: {settings.proposal.settings}   # {settings.proposal.remark}"
+        for name, settings in sorted(proposed, key=lambda entry: entry[1].seconds_per_megapixel)
+        if settings.proposal
     ]
 
 

@@ -19,7 +19,8 @@ from pipeline.config.responses import Estimation, Positive, Response
 from pipeline.config.scenes import NAME, Name, Scene
 from pipeline.config.studies import StudyEntry, Trajectory, check_studies, complete
 from pipeline.errors import InputError
-from pipeline.settings import MethodEntry, Seeds, Strict
+from pipeline.methods import MethodEntry
+from pipeline.settings.strict import Seeds, Strict
 from pipeline.settings.validation import parse
 
 MEASURED = "measured"  # stands for the response of a scene that was not simulated

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from pipeline.config.scenes import Name
-from pipeline.settings import Strict
+from pipeline.settings.strict import Strict
 
 
 class Products(Strict):

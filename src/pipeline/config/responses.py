@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.core.sensing.spatial import SpatialResponse
-from pipeline.settings import Strict
+from pipeline.settings.strict import Strict
 
 Positive = Annotated[float, Field(gt=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]

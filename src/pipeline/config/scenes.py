@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.config.responses import Estimation, Positive, SpatialConfig, SpectralConfig
 from pipeline.core.scene import crop_window
 from pipeline.core.window import Window
-from pipeline.settings import Strict
+from pipeline.settings.strict import Strict
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(pattern=NAME)]

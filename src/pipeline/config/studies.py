@@ -15,7 +15,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from pipeline.settings import MethodSettings, Strict
+from pipeline.methods import samplers
+from pipeline.methods.settings import MethodSettings
+from pipeline.settings.strict import Strict
 
 Value = bool | int | float | str
 
@@ -169,7 +171,7 @@ def _check_trajectory(name: str, study: Trajectory, methods: Mapping[str, Method
         if steps is None:
             raise ValueError(
                 f"studies.{name}.methods: {label!r} is of {methods[label].method}, which has no sampling to "
-                "trace with these settings; choose one of args_diff with a budget that samples"
+                f"trace with these settings; choose {' or '.join(samplers())} with settings that sample"
             )
         if max(study.times) > steps:
             raise ValueError(

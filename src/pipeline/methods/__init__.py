@@ -1,4 +1,8 @@
-"""Every fusion method behind one protocol.
+"""Every fusion method behind one protocol, each in a folder of its own that this module finds by itself.
+
+A folder `pipeline/methods/<name>/` is a method. Its `__init__` holds `SETTINGS`, the model of its settings,
+whose `method` is the folder's name, and `build(settings)`, which imports the numerics when it is called:
+reading a configuration needs the settings of every method and the numerics of none.
 
 >>> "gaussian_subspace" in methods()
 True
@@ -7,51 +11,77 @@ True
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias, Union, cast
+
+from pydantic import Field
 
 from pipeline.errors import InputError
 from pipeline.methods.base import FittedMethod, Method
-from pipeline.settings import (
-    ArgsDiffSettings,
-    BicubicSettings,
-    CnmfSettings,
-    CucanetSettings,
-    GaussianSubspaceSettings,
-    GraphSubspaceSettings,
-    HysureSettings,
-    MethodSettings,
-    MiaeSettings,
-)
+from pipeline.methods.settings import MethodSettings
 
-__all__ = ["FittedMethod", "Method", "build", "methods", "settings_of"]
+__all__ = ["FittedMethod", "Method", "MethodEntry", "build", "methods", "samplers", "settings_of"]
 
-REGISTRY: dict[str, tuple[type[MethodSettings], str]] = {
-    "bicubic": (BicubicSettings, "Bicubic"),
-    "gaussian_subspace": (GaussianSubspaceSettings, "GaussianSubspace"),
-    "graph_subspace": (GraphSubspaceSettings, "GraphSubspace"),
-    "cnmf": (CnmfSettings, "Cnmf"),
-    "hysure": (HysureSettings, "Hysure"),
-    "miae": (MiaeSettings, "Miae"),
-    "cucanet": (CucanetSettings, "CuCaNet"),
-    "args_diff": (ArgsDiffSettings, "by_budget"),
+
+class MethodFolder(Protocol):
+    """Public names of a method's folder."""
+
+    SETTINGS: type[MethodSettings]
+
+    def build(self, settings: MethodSettings) -> Method:
+        """Build the method that the settings describe."""
+
+
+REGISTRY: dict[str, MethodFolder] = {
+    module.name: cast(MethodFolder, import_module(f"{__name__}.{module.name}"))
+    for module in iter_modules(__path__)
+    if module.ispkg
 }
-"""Settings of each method, and what makes it of them in the module of its name."""
+
+if TYPE_CHECKING:
+    MethodEntry: TypeAlias = MethodSettings
+else:
+    MethodEntry = Annotated[
+        Union[tuple(folder.SETTINGS for folder in REGISTRY.values())],  # noqa: UP007
+        Field(discriminator="method"),
+    ]
+    """Settings of any method, told apart by the key `method`."""
 
 
 def methods() -> list[str]:
-    """Names of the methods."""
+    """Return the names of the methods, in alphabetical order."""
     return list(REGISTRY)
 
 
+def samplers() -> list[str]:
+    """Return the names of the methods that sample step by step, which a trajectory can follow."""
+    return [name for name in methods() if settings_of(name)(method=name).sampling_steps is not None]
+
+
 def settings_of(name: str) -> type[MethodSettings]:
-    """The settings model of a method."""
+    """Return the settings model of a method.
+
+    Parameters
+    ----------
+    name : str
+        One of `methods()`.
+
+    Raises
+    ------
+    InputError
+        There is no method of that name.
+    """
     if name not in REGISTRY:
         raise InputError(f"method: {name!r} is unknown; use one of {', '.join(methods())}")
-    return REGISTRY[name][0]
+    return REGISTRY[name].SETTINGS
 
 
 def build(settings: MethodSettings) -> Method:
-    """The method that the settings describe; only its own module is imported."""
-    module: Any = import_module(f"pipeline.methods.{settings.method}")
-    method: Method = getattr(module, REGISTRY[settings.method][1])(settings)
-    return method
+    """Build the method that the settings describe.
+
+    Parameters
+    ----------
+    settings : MethodSettings
+        Settings of one of the methods; only the numerics of that method are imported.
+    """
+    return REGISTRY[settings.method].build(settings)

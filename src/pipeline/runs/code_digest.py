@@ -30,6 +30,7 @@ NOT_FOLLOWED = {
     "pipeline.config.responses",
     "pipeline.config.scenes",
     "pipeline.settings",
+    "pipeline.settings.strict",
     "pipeline.runs.workers",
     "pipeline.runs.progress",
     "pipeline.runs.timing",
@@ -50,10 +51,16 @@ def source_files(module: str, root: Path = Path("src")) -> list[Path]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in found | NOT_FOLLOWED:
+        if name not in found and _followed(name):
             found.add(name)
             waiting += _imports(_file(name, root), root)
     return sorted(_file(name, root) for name in found)
+
+
+def _followed(module: str) -> bool:
+    """Tell whether a module's code counts; models of settings do not, for their values are parameters."""
+    is_settings = module.startswith("pipeline.methods.") and module.endswith(".settings")
+    return module not in NOT_FOLLOWED and not is_settings
 
 
 @cache

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from pipeline.errors import InputError
+from pipeline.methods import MethodEntry
 from pipeline.methods.base import State
 from pipeline.methods.checkpoint import read_tensors, write_tensors
 from pipeline.runs.code_digest import code_digest
-from pipeline.settings import MethodEntry
 from pipeline.store.files import canonical_json, json_digest, read_json
 from pipeline.store.store import read_store
 

@@ -19,11 +19,11 @@ import xarray as xr
 
 from pipeline.core.window import Window
 from pipeline.errors import InputError
+from pipeline.methods import MethodEntry
 from pipeline.runs.code_digest import code_digest
 from pipeline.runs.fitted_store import fingerprint
 from pipeline.runs.provenance import package_versions
 from pipeline.runs.tile_plan import TilePlan
-from pipeline.settings import MethodEntry
 from pipeline.store.files import json_digest, sha256_of
 from pipeline.store.schema import cube_dataset, metadata_from, placeholder
 from pipeline.store.shards import Journal, ShardWriter, journal_lines

@@ -20,7 +20,7 @@ from pipeline.runs.observed import metadata_level_down, read_scene, shape_level_
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing
-from pipeline.settings import Strict
+from pipeline.settings.strict import Strict
 from pipeline.store.schema import metadata_from, placeholder
 from pipeline.store.store import read_store
 

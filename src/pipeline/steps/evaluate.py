@@ -23,12 +23,12 @@ from pipeline.core.quality.residual_maps import residual_maps
 from pipeline.core.quality.residuals import residuals
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.errors import InputError
+from pipeline.methods import MethodEntry
 from pipeline.runs.observed import read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing
 from pipeline.runs.workers import reported, scheduled
-from pipeline.settings import MethodEntry
 from pipeline.store.files import read_json, write_json
 from pipeline.store.schema import metadata_from, observed_scene, residual_dataset, variable_of
 from pipeline.store.store import read_store, write_store

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.methods import build
+from pipeline.methods import MethodEntry, build
 from pipeline.methods.base import Fused
 from pipeline.runs.fitted_store import read_fitted
 from pipeline.runs.observed import read_scene
@@ -22,7 +22,6 @@ from pipeline.runs.progress import ProgressReport
 from pipeline.runs.tile_runner import fuse_tiles
 from pipeline.runs.tiles import Inputs, finished_tiles, tile_name
 from pipeline.runs.timing import Timing
-from pipeline.settings import MethodEntry
 from pipeline.store.files import write_json
 from pipeline.store.schema import valid_pixels
 from pipeline.store.shards import Journal, Shards

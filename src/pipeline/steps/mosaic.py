@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.methods import MethodEntry
 from pipeline.runs.provenance import provenance
 from pipeline.runs.tiles import Inputs, shards_of
 from pipeline.runs.timing import write_total
-from pipeline.settings import MethodEntry
 from pipeline.store.files import read_json
 from pipeline.store.shards import Shards
 

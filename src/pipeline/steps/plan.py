@@ -16,12 +16,12 @@ from pipeline.config.responses import SpatialConfig
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.methods import build
+from pipeline.methods import MethodEntry, build
 from pipeline.runs.batches import batch_count
 from pipeline.runs.provenance import provenance
 from pipeline.runs.tile_plan import TilePlan, plan_tiles
 from pipeline.runs.tiles import plan_dataset
-from pipeline.settings import MethodEntry, Strict
+from pipeline.settings.strict import Strict
 from pipeline.store.shards import shard_side
 from pipeline.store.store import read_store, write_store
 

@@ -24,7 +24,7 @@ from pipeline.runs.observation import observation_template, observation_tiles, w
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing
-from pipeline.settings import Strict
+from pipeline.settings.strict import Strict
 from pipeline.store.schema import metadata_from, placeholder, variable_of
 from pipeline.store.store import read_store
 

@@ -13,13 +13,12 @@ import numpy as np
 import xarray as xr
 
 from pipeline.errors import InputError
-from pipeline.methods import build
+from pipeline.methods import MethodEntry, build, samplers
 from pipeline.methods.base import Traceable
 from pipeline.runs.fitted_store import fingerprint, read_fitted
 from pipeline.runs.observed import read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
-from pipeline.settings import MethodEntry
 from pipeline.store.store import write_store
 
 
@@ -49,7 +48,7 @@ def run(
     state = read_fitted(fitted, fingerprint(settings, seed, observation, estimate))
     method = build(settings).restore(read_scene(observation, estimate), state, seed)
     if not isinstance(method, Traceable):
-        raise InputError(f"{settings.method}: has no sampling to trace; choose args_diff")
+        raise InputError(f"{settings.method}: has no sampling to trace; choose {' or '.join(samplers())}")
     with ProgressReport() as progress:
         kept = method.trace(times, progress)
     dataset = xr.Dataset(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.methods import build
+from pipeline.methods import MethodEntry, build
 from pipeline.methods.base import SharesTraining
 from pipeline.runs.fitted_store import (
     fingerprint,
@@ -26,7 +26,6 @@ from pipeline.runs.fitted_store import (
 from pipeline.runs.observed import read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.timing import Timing
-from pipeline.settings import MethodEntry
 from pipeline.store.files import read_json
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.settings import Strict
+from pipeline.settings.strict import Strict
 
 Format = Literal["matlab5", "matlab73", "npy", "tiff", "envi_header", "raw", "zip", "tar"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

@@ -1,14 +1,23 @@
-"""ARGS-Diff (arXiv 2505.11800): networks, training, guided reverse diffusion; and what makes it fast."""
+"""ARGS-Diff (Zhu et al. 2025): guided reverse diffusion; and a variant with exact data steps."""
 
-from pipeline.methods.args_diff.fast import FastArgsDiff
-from pipeline.methods.args_diff.fitted import FittedArgsDiff
-from pipeline.methods.args_diff.method import ArgsDiff
-from pipeline.methods.base import Method
-from pipeline.settings import ArgsDiffSettings
+from __future__ import annotations
 
-__all__ = ["ArgsDiff", "FastArgsDiff", "FittedArgsDiff", "by_budget"]
+from typing import TYPE_CHECKING
+
+from pipeline.methods.args_diff.settings import ArgsDiffSettings
+
+if TYPE_CHECKING:
+    from pipeline.methods.base import Method
+
+SETTINGS = ArgsDiffSettings
 
 
-def by_budget(settings: ArgsDiffSettings) -> Method:
-    """The method as published, or with exact data steps."""
-    return FastArgsDiff(settings, settings.fast) if settings.fast else ArgsDiff(settings)
+def build(settings: ArgsDiffSettings) -> Method:
+    """Build the method as published, or the variant with exact data steps where the budget asks for it."""
+    if settings.fast:
+        from pipeline.methods.args_diff.fast import FastArgsDiff
+
+        return FastArgsDiff(settings, settings.fast)
+    from pipeline.methods.args_diff.method import ArgsDiff
+
+    return ArgsDiff(settings)

@@ -35,6 +35,7 @@ from pipeline.core.solvers.graph_fusion import misfit_terms
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.methods.args_diff.denoiser import Denoiser, PlaneDraw, noise_loss
 from pipeline.methods.args_diff.networks import on_device
+from pipeline.methods.args_diff.settings import ArgsDiffSettings, FastBudget
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import bfloat16_on, device_name, reproducible, resolve_device
 from pipeline.methods.optimisation import (
@@ -49,7 +50,6 @@ from pipeline.methods.optimisation import (
 )
 from pipeline.methods.pair_prior import prior_of
 from pipeline.methods.pool import training_pool
-from pipeline.settings import ArgsDiffSettings, FastBudget
 
 FIRST, LAST = 1.5, 0.3  # noise levels of the walk
 PRIOR_WEIGHT = 0.7  # of the denoised planes in a data step, over what the noise level says

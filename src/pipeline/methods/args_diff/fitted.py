@@ -28,10 +28,10 @@ from pipeline.methods.args_diff.norms import FrozenNorm, Norm, RecordingNorm
 from pipeline.methods.args_diff.patches import Patch, guidance_of, patches
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
 from pipeline.methods.args_diff.sampling import Watch, sample, timesteps
+from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.methods.optimisation import parameter_count
-from pipeline.settings import ArgsDiffSettings
 
 AT_ONCE = {"cpu": 1, "cuda": 8}  # patches that go through the network together
 

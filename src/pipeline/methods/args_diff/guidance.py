@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pipeline.core.sensing.spatial import SpatialOperator
 from pipeline.core.window import Window
-from pipeline.settings import ArgsDiffSettings
+from pipeline.methods.args_diff.settings import ArgsDiffSettings
 
 GUIDANCE, ARGM = 0, 1  # the two uses of the loss in a sampling step
 

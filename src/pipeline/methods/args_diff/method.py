@@ -23,12 +23,12 @@ from pipeline.methods.args_diff.fitted import FittedArgsDiff, Learned
 from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, SpectralNet
 from pipeline.methods.args_diff.patches import halo
 from pipeline.methods.args_diff.recording import Recording
+from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.args_diff.training import Draw, Recipe, crops_draw, spectra_draw, train
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
 from pipeline.methods.optimisation import pair_fingerprint, weights_under
 from pipeline.methods.pool import training_pool, unit_scale
-from pipeline.settings import ArgsDiffSettings
 
 HELD_OUT_SPECTRA = 16  # every 16th LR pixel is held out where training stops by the held-out loss
 

@@ -20,7 +20,7 @@ from pipeline.core.sensing.observation import Progress
 from pipeline.errors import InputError
 from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, Loss
 from pipeline.methods.args_diff.networks import STEPS, alpha_bar
-from pipeline.settings import ArgsDiffSettings
+from pipeline.methods.args_diff.settings import ArgsDiffSettings
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8

@@ -1,4 +1,4 @@
-"""Settings of the methods that train networks on the pair, with their budgets."""
+"""Settings of `args_diff`, with its budgets."""
 
 from __future__ import annotations
 
@@ -6,100 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_serializer, model_validator
 
-from pipeline.settings.base import Strict, TrainedSettings
-
-
-class MiaeBudget(Strict):
-    """How long and on how many pixels at a time MIAE's network is trained."""
-
-    constant_iterations: int = Field(1000, ge=0, description="at the full learning rate")
-    falling_iterations: int = Field(9000, ge=1, description="with a learning rate falling linearly to 0")
-    learning_rate: float = Field(5e-3, gt=0)
-    patch: int = Field(3, ge=1, description="side in LR pixels of what a training patch compares")
-    batch: int = Field(
-        100, ge=1, description="patches of one iteration; a scene of no more pixels is taken as a whole"
-    )
-
-
-MIAE_BUDGETS: dict[str, MiaeBudget] = {
-    "paper": MiaeBudget(),
-    "standard": MiaeBudget(constant_iterations=320, falling_iterations=2880, patch=8, batch=2),
-}
-
-
-class MiaeSettings(TrainedSettings):
-    """MIAE, model inspired autoencoder (Liu et al. 2022)."""
-
-    seconds_per_megapixel = 30.0
-
-    method: Literal["miae"] = "miae"
-    budget: Literal["paper", "standard"] | MiaeBudget = Field(
-        "standard", description="a named preset or its fields"
-    )
-    responses: Literal["given", "blind"] = Field(
-        "given", description="use the responses that the pair comes with, or estimate both from the pair"
-    )
-    endmembers: int = Field(80, ge=1, description="e, the width of the network")
-    stages: int = Field(3, ge=1, description="estimates of the abundances, each from the one before")
-
-    @field_serializer("budget")
-    def _resolved_budget(self, budget: str | MiaeBudget) -> MiaeBudget:
-        """A preset by its fields, so that a changed preset is a changed setting."""
-        return self.training
-
-    @property
-    def training(self) -> MiaeBudget:
-        """The budget with its preset looked up."""
-        return MIAE_BUDGETS[self.budget] if isinstance(self.budget, str) else self.budget
-
-
-class CucanetBudget(Strict):
-    """How long and on what crops CuCaNet is trained."""
-
-    constant: int = Field(2_000, ge=0, description="iterations at the full learning rate")
-    falling: int = Field(8_000, ge=1, description="iterations at a learning rate falling linearly to 0")
-    learning_rate: float = Field(
-        5e-3,
-        gt=0,
-        description="of the HSI's stream; half of it for the MSI's, a fifth for attentions and responses",
-    )
-    crop: int = Field(256, ge=1, description="side of a training crop in HR pixels")
-
-
-CUCANET_BUDGETS: dict[str, CucanetBudget] = {
-    "paper": CucanetBudget(),
-    "standard": CucanetBudget(constant=600, falling=2_400, crop=24),
-    "quick": CucanetBudget(constant=80, falling=320, crop=24),
-}
-
-
-class CucanetSettings(TrainedSettings):
-    """CuCaNet (Yao et al., ECCV 2020)."""
-
-    seconds_per_megapixel = 20.0
-
-    method: Literal["cucanet"] = "cucanet"
-    budget: Literal["paper", "standard", "quick"] | CucanetBudget = Field(
-        "standard", description="a named preset or its fields"
-    )
-    responses: Literal["given", "learned"] = Field(
-        "given",
-        description="the observation's responses, or PSF and SRF learned with the networks, as published; "
-        "learned needs an integer ratio",
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of the training; auto: bfloat16 where the device computes in it, else float32"
-    )
-
-    @field_serializer("budget")
-    def _resolved_budget(self, budget: str | CucanetBudget) -> CucanetBudget:
-        """A preset by its fields, so that a changed preset is a changed setting."""
-        return self.training
-
-    @property
-    def training(self) -> CucanetBudget:
-        """The budget with its preset looked up."""
-        return CUCANET_BUDGETS[self.budget] if isinstance(self.budget, str) else self.budget
+from pipeline.methods.settings import Proposal, TrainedSettings
+from pipeline.settings.strict import Strict
 
 
 class TrainingBudget(Strict):
@@ -157,6 +65,7 @@ class ArgsDiffSettings(TrainedSettings):
     """ARGS-Diff (arXiv 2505.11800)."""
 
     seconds_per_megapixel = 6000.0
+    proposal = Proposal("trained on the pair, for minutes to hours", "{budget: quick}")
 
     method: Literal["args_diff"] = "args_diff"
     budget: Literal["paper", "standard", "quick", "fast"] | TrainingBudget | FastBudget = Field(

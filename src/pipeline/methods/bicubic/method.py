@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse, upsample
 from pipeline.methods.base import FittedMethod, State
-from pipeline.settings import BicubicSettings
+from pipeline.methods.bicubic.settings import BicubicSettings
 
 
 class Bicubic:

@@ -19,7 +19,7 @@ from pipeline.core.sensing.spatial import upsample
 from pipeline.core.subspace.endmembers import vca
 from pipeline.errors import InputError
 from pipeline.methods.cnmf.factorisation import Factorisation, Matrix, Recorder, Trajectory, descend
-from pipeline.settings import CnmfSettings
+from pipeline.methods.cnmf.settings import CnmfSettings
 
 FLOOR = 1e-9  # start of what would start at zero or below, and would stay there
 LEAST_ENDMEMBERS = 30  # in the authors' code

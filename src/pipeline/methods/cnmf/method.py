@@ -19,8 +19,8 @@ from pipeline.core.subspace.basis import signal_dimension
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.cnmf.alternation import LEAST_ENDMEMBERS, Alternation, Learned, columns
 from pipeline.methods.cnmf.factorisation import Trajectory
+from pipeline.methods.cnmf.settings import CnmfSettings
 from pipeline.methods.pool import training_pool, unit_scale
-from pipeline.settings import CnmfSettings
 
 
 class Cnmf:

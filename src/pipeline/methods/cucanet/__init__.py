@@ -1,5 +1,19 @@
-"""CuCaNet (Yao et al., ECCV 2020): networks, responses, losses, training."""
+"""CuCaNet (Yao et al. 2020): coupled unmixing networks with cross-attention, trained on the pair."""
 
-from pipeline.methods.cucanet.method import CuCaNet, FittedCuCaNet
+from __future__ import annotations
 
-__all__ = ["CuCaNet", "FittedCuCaNet"]
+from typing import TYPE_CHECKING
+
+from pipeline.methods.cucanet.settings import CucanetSettings
+
+if TYPE_CHECKING:
+    from pipeline.methods.base import Method
+
+SETTINGS = CucanetSettings
+
+
+def build(settings: CucanetSettings) -> Method:
+    """Build the method that the settings describe."""
+    from pipeline.methods.cucanet.method import CuCaNet
+
+    return CuCaNet(settings)

@@ -22,6 +22,7 @@ from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.cucanet.crops import Crops
 from pipeline.methods.cucanet.networks import RADIUS
 from pipeline.methods.cucanet.responses import footprint_response
+from pipeline.methods.cucanet.settings import CucanetSettings
 from pipeline.methods.cucanet.training import Training, scene_attention
 from pipeline.methods.device import bfloat16_on, device_name, reproducible, resolve_device
 from pipeline.methods.optimisation import (
@@ -34,7 +35,6 @@ from pipeline.methods.optimisation import (
     seeded_network,
 )
 from pipeline.methods.pool import training_pool, unit_scale
-from pipeline.settings import CucanetSettings
 
 BLOCK = 128  # side in HR pixels of what goes through the network at once
 

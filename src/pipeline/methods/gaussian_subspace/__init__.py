@@ -1,5 +1,19 @@
-"""The closed-form solution with a Gaussian prior in a spectral subspace."""
+"""Closed-form fusion with a Gaussian prior in a spectral subspace."""
 
-from pipeline.methods.gaussian_subspace.method import GaussianSubspace
+from __future__ import annotations
 
-__all__ = ["GaussianSubspace"]
+from typing import TYPE_CHECKING
+
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
+
+if TYPE_CHECKING:
+    from pipeline.methods.base import Method
+
+SETTINGS = GaussianSubspaceSettings
+
+
+def build(settings: GaussianSubspaceSettings) -> Method:
+    """Build the method that the settings describe."""
+    from pipeline.methods.gaussian_subspace.method import GaussianSubspace
+
+    return GaussianSubspace(settings)

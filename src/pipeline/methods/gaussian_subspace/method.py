@@ -17,7 +17,7 @@ from pipeline.core.sensing.spatial import SpatialResponse, upsample
 from pipeline.core.solvers.gaussian import coefficients_of, fuse_gaussian
 from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension
 from pipeline.methods.base import FittedMethod, State
-from pipeline.settings import GaussianSubspaceSettings
+from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 
 
 class GaussianSubspace:

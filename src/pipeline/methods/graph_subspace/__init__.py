@@ -1,5 +1,19 @@
-"""A heavy-tailed prior on the graph of the pixels of the HR-MSI, in a spectral subspace."""
+"""Fusion with a heavy-tailed prior on a graph of similar HR-MSI pixels, in a spectral subspace."""
 
-from pipeline.methods.graph_subspace.method import GraphSubspace
+from __future__ import annotations
 
-__all__ = ["GraphSubspace"]
+from typing import TYPE_CHECKING
+
+from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
+
+if TYPE_CHECKING:
+    from pipeline.methods.base import Method
+
+SETTINGS = GraphSubspaceSettings
+
+
+def build(settings: GraphSubspaceSettings) -> Method:
+    """Build the method that the settings describe."""
+    from pipeline.methods.graph_subspace.method import GraphSubspace
+
+    return GraphSubspace(settings)

@@ -24,9 +24,9 @@ from pipeline.core.solvers.pixel_graph import QUIETED_REACH, REACH
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, Fused, State
 from pipeline.methods.graph_subspace.deviation import Spread, learn_spread
+from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
 from pipeline.methods.pair_prior import prior_of
 from pipeline.methods.pool import drawn_windows, training_pool
-from pipeline.settings import GraphSubspaceSettings
 
 log = logging.getLogger(__name__)
 

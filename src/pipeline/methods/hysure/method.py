@@ -35,9 +35,9 @@ from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolv
 from pipeline.core.subspace.endmembers import vca
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.hysure.selection import choose_lphi, search_windows
+from pipeline.methods.hysure.settings import HysureSettings
 from pipeline.methods.hysure.vector_tv import fuse_vector_tv, started
 from pipeline.methods.pool import training_pool, unit_scale
-from pipeline.settings import HysureSettings
 
 VCA_RUNS = 20
 VCA_PIXELS = 50_000  # LR pixels among which endmembers are sought, at most

@@ -1,5 +1,19 @@
-"""MIAE (Liu, Wu, Xiao, Wu, IEEE TGRS 2022): an autoencoder of single pixels, trained on the observed pair."""
+"""MIAE (Liu, Wu, Xiao and Wu 2022): an autoencoder of single pixels, trained on the observed pair."""
 
-from pipeline.methods.miae.method import Miae
+from __future__ import annotations
 
-__all__ = ["Miae"]
+from typing import TYPE_CHECKING
+
+from pipeline.methods.miae.settings import MiaeSettings
+
+if TYPE_CHECKING:
+    from pipeline.methods.base import Method
+
+SETTINGS = MiaeSettings
+
+
+def build(settings: MiaeSettings) -> Method:
+    """Build the method that the settings describe."""
+    from pipeline.methods.miae.method import Miae
+
+    return Miae(settings)

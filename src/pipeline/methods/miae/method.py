@@ -28,10 +28,10 @@ from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.methods.miae.blind import Responses, estimate_responses
 from pipeline.methods.miae.network import MiaeNetwork, Patch, bilinear, fused_patches
+from pipeline.methods.miae.settings import MiaeSettings
 from pipeline.methods.miae.training import train
 from pipeline.methods.optimisation import Checkpoint, pair_fingerprint, parameter_count, weights_under
 from pipeline.methods.pool import training_pool, unit_scale
-from pipeline.settings import MiaeSettings
 
 PIXELS_AT_ONCE = 2**15  # HR pixels that go through the network together
 NETWORK = "network."  # before the names of its weights in a state

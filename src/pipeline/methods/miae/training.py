@@ -28,6 +28,7 @@ from pipeline.core.sensing.spatial import SpatialOperator
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.miae.network import MiaeNetwork, Patch, bilinear, fused_patches
+from pipeline.methods.miae.settings import MiaeSettings
 from pipeline.methods.optimisation import (
     Checkpoint,
     constant_then_linear,
@@ -36,7 +37,6 @@ from pipeline.methods.optimisation import (
     seeded_network,
 )
 from pipeline.methods.pool import seeing_only
-from pipeline.settings import MiaeSettings
 
 WEIGHT_DECAY = 1e-3
 

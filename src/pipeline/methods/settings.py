@@ -1,0 +1,92 @@
+"""What the settings of all methods have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from pipeline.settings.strict import Seeds, Strict
+
+
+class Proposal(NamedTuple):
+    """How `pipeline pair` proposes a method in the experiment it writes.
+
+    Attributes
+    ----------
+    remark : str
+        Comment after the entry.
+    settings : str
+        Settings of the entry, as YAML on one line.
+    """
+
+    remark: str
+    settings: str = "{}"
+
+
+class MethodSettings(Strict):
+    """Settings that an experiment's entry of any method has.
+
+    Attributes
+    ----------
+    method : str
+        Name of the method, and of its folder.
+    seeds : list of int, optional
+        Noise seeds under which the method runs.
+    """
+
+    seconds_per_megapixel: ClassVar[float]
+    """Rough time of a fusion on one or two cores, from which jobs are sized before one was measured."""
+    proposal: ClassVar[Proposal | None] = None
+    """Entry in the experiments that `pipeline pair` writes; commented out if the method `trains`."""
+    trains: ClassVar[bool] = False
+    """Whether fitting it takes minutes or more, so that `noise.trained_seeds` holds for it."""
+
+    method: str
+    seeds: Seeds | None = Field(
+        None, description="noise seeds of this method; default: `noise.trained_seeds` or `noise.seeds`"
+    )
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide a result, JSON-ready: all but the choice of seeds."""
+        return self.model_dump(mode="json", exclude={"seeds"})
+
+    def training_part(self) -> dict[str, Any] | None:
+        """The settings that decide what is trained, where others leave it as it is; else None.
+
+        Methods with equal ones share a training.
+        """
+        return None
+
+    @property
+    def expected_speed(self) -> float:
+        """Seconds per megapixel of these settings."""
+        return self.seconds_per_megapixel
+
+    @property
+    def sampling_steps(self) -> int | None:
+        """T of a method that samples step by step, which a trajectory follows; else None."""
+        return None
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the method gives a standard deviation with its cube."""
+        return False
+
+    def fitting(self, hr_shape: tuple[int, int]) -> dict[str, Any]:
+        """The settings that decide the fitted method of a scene of that height and width, JSON-ready."""
+        return self.deciding()
+
+
+class TrainedSettings(MethodSettings):
+    """What the settings of a method that trains networks hold."""
+
+    trains = True
+
+    checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(1, ge=1, description="CPU threads; the trained weights depend on their number")
+
+    def deciding(self) -> dict[str, Any]:
+        """All but the choice of seeds and how often a training is saved."""
+        return self.model_dump(mode="json", exclude={"seeds", "checkpoint_every"})
