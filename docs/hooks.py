@@ -1,14 +1,17 @@
 """Pages of the site that follow from the code: methods, configuration keys and commands.
 
 MkDocs calls the functions `on_...`. A folder `src/pipeline/methods/<name>/` with a `README.md` becomes the
-page `methods/<name>.md`. `<!-- configuration -->` and `<!-- commands -->` in a page are replaced by tables
-made from `config/schema.json` and from the help of the command `pipeline`.
+page `methods/<name>.md`. In a page, `<!-- configuration -->`, `<!-- commands -->` and `<!-- floors -->` are
+replaced by tables made from `config/schema.json`, from the help of the command `pipeline`, and from the layers
+in `pyproject.toml` with the docstrings of their packages.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,11 +44,35 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Fill in the parts that are generated."""
     markdown = re.sub("<!-- configuration -->", lambda _: "\n".join(_configuration()), markdown)
+    markdown = re.sub("<!-- floors -->", lambda _: "\n".join(_floors()), markdown)
     return re.sub("<!-- commands -->", lambda _: "\n".join(_commands()), markdown)
 
 
 def _method_page(readme: Path) -> str:
     return f"methods/{readme.parent.name}.md"
+
+
+def _floors() -> Iterator[str]:
+    """Yield a table of the rooms, from the highest floor to the lowest."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = project["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    yield "| floor | room | content |\n|---|---|---|"
+    for floor, layer in zip(range(len(layers), 0, -1), layers, strict=True):
+        for room in layer.split(" | "):
+            package = ROOT / "src/pipeline" / room
+            yield from _room(floor, package if package.is_dir() else package.with_suffix(".py"))
+
+
+def _room(floor: int, path: Path) -> Iterator[str]:
+    """Yield the row of a room, and of the rooms within; methods have pages of their own."""
+    module = path / "__init__.py" if path.is_dir() else path
+    summary = (ast.get_docstring(ast.parse(module.read_text())) or "").partition("\n\n")[0]
+    name = path.relative_to(ROOT / "src/pipeline").as_posix() + ("/" if path.is_dir() else "")
+    yield f"| {floor} | `{name}` | {' '.join(summary.split())} |"
+    if path.is_dir() and path.name != "methods":
+        for inner in sorted(path.glob("*/__init__.py")):
+            yield from _room(floor, inner.parent)
 
 
 def _configuration() -> Iterator[str]:
