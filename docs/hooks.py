@@ -1,15 +1,17 @@
 """Pages of the site that follow from the code: methods, configuration keys and commands.
 
-MkDocs calls the functions `on_...`. A folder `src/pipeline/methods/<name>/` with a `README.md` becomes the
-page `methods/<name>.md`. In a page, `<!-- configuration -->`, `<!-- commands -->` and `<!-- floors -->` are
-replaced by tables made from `config/schema.json`, from the help of the command `pipeline`, and from the layers
-in `pyproject.toml` with the docstrings of their packages.
+MkDocs calls the functions `on_...`. The `README.md` of a method's folder becomes a page in the section of the
+methods, and links from and to it are rewritten, so that they also work in the repository. In a page,
+`<!-- configuration -->`, `<!-- commands -->` and `<!-- floors -->` are replaced by tables made from
+`config/schema.json`, from the help of the command `pipeline`, and from the layers in `pyproject.toml` with
+the docstrings of their packages.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import posixpath
 import re
 import tomllib
 from collections.abc import Iterator
@@ -26,23 +28,28 @@ OVERVIEW = "methods/index.md"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add the methods that `mkdocs.yml` does not list to the section of the methods."""
+    """List the pages of the methods in the section of the methods."""
     pages = next(
         part for section in config.nav or [] for part in section.values() if part and part[0] == OVERVIEW
     )
-    pages += [page for page in map(_method_page, METHOD_READMES) if page not in pages]
+    pages += map(_method_page, METHOD_READMES)
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page for each method that documents itself in its own folder."""
+    """Add the pages of the methods."""
     for path in METHOD_READMES:
-        files.append(File.generated(config, _method_page(path), content=path.read_text()))
+        content = path.read_text().replace("../../../../docs/", "../")
+        content = re.sub(r"\]\(\.\./(\w+)/README\.md", r"](\1.md", content)
+        files.append(File.generated(config, _method_page(path), content=content))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Fill in the parts that are generated."""
+    """Fill in the parts that are generated, and point links to a method's folder at its page."""
+    to_methods = posixpath.relpath("methods", posixpath.dirname(page.file.src_uri))
+    link = r"\]\((?:\.\./)+src/pipeline/methods/(\w+)/README\.md"
+    markdown = re.sub(link, rf"]({to_methods}/\1.md", markdown)
     markdown = re.sub("<!-- configuration -->", lambda _: "\n".join(_configuration()), markdown)
     markdown = re.sub("<!-- floors -->", lambda _: "\n".join(_floors()), markdown)
     return re.sub("<!-- commands -->", lambda _: "\n".join(_commands()), markdown)

@@ -24,7 +24,7 @@ from pipeline.methods.args_diff.networks import STRIDE
 from pipeline.methods.pool import seeing_only
 
 HALO = 48
-"""HR pixels around a core beyond which surroundings hardly matter (`docs/methods/args_diff.md`)."""
+"""HR pixels around a core beyond which surroundings hardly matter (`README.md`, Large scenes)."""
 
 
 @dataclass(frozen=True)
