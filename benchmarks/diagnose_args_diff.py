@@ -32,7 +32,7 @@ from pipeline.methods.args_diff.patches import guidance_of
 from pipeline.methods.args_diff.sampling import sample
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.checkpoint import read_tensors
-from pipeline.runs.observed import read_scene
+from pipeline.runs.observation import read_scene
 from pipeline.store.schema import scene_from
 from pipeline.store.store import read_store
 

@@ -24,7 +24,7 @@ import yaml
 
 from pipeline.core.quality.metrics import evaluate
 from pipeline.methods import build, settings_of
-from pipeline.runs.observed import read_scene
+from pipeline.runs.observation import read_scene
 from pipeline.store.schema import variable_of
 from pipeline.store.store import read_store
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from page_parser import Page
+from pipeline.commands import summary
 from pipeline.config.experiment import Experiment, parse_experiment
 from pipeline.core.scene import Scene
 from pipeline.core.sensing.observation import ObservedScene, no_progress
@@ -232,7 +233,7 @@ def test_tables_have_the_columns_that_have_values(made: tuple[Experiment, Path, 
     ]
     (first, _) = csv.DictReader(io.StringIO(made[3]))
     assert (first["psnr"], first["qnr"], first["d_s"]) == ("", "0.882", "0.1")
-    terminal = report.summary(made[1]).splitlines()
+    terminal = summary.run(made[1]).splitlines()
     shown = ["Res. HSI → 1", "Res. MSI → 1", "D_λ ↓", "D_s ↓", "QNR ↑", "HQNR ↑", "Host MB", "Seconds"]
     assert re.split(r"  +", terminal[0].strip()) == ["town", "seeds", *shown]
 
@@ -456,7 +457,7 @@ def test_scenes_of_all_kinds_in_one_report(tmp_path: Path) -> None:
         assert [name.split()[0] for name in head[2:]] == ["field", "town_wald", "Mean"]
     assert page.count(">Error maps</h3>") == 2
     assert page.count(">Alignment</h3>") == 1
-    lines = report.summary(tmp_path).splitlines()
+    lines = summary.run(tmp_path).splitlines()
     assert "PSNR ↑" in lines[0]
     assert "QNR" not in lines[0]
     assert any("HQNR" in line and "PSNR" not in line for line in lines)

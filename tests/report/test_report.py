@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from page_parser import Page
 from pipeline.cli.app import app
 from pipeline.commands import compare as report_compare
+from pipeline.commands import summary
 from pipeline.config.experiment import Experiment, parse_experiment
 from pipeline.core.scene import Scene
 from pipeline.core.sensing.observation import no_progress
@@ -412,7 +413,7 @@ def test_scene_without_wavelengths_or_common_seed(tmp_path: Path) -> None:
 
 
 def test_terminal_table_and_summary_command(made: tuple[Experiment, Path, str, str], tmp_path: Path) -> None:
-    text = report.summary(made[1])
+    text = summary.run(made[1])
     lines = text.splitlines()
     assert lines[0].split()[:4] == ["field", "seeds", "PSNR", "↑"]
     assert re.search(r"^sharp +2 +31\.50 ±2\.12\*", text, flags=re.MULTILINE)
@@ -420,10 +421,10 @@ def test_terminal_table_and_summary_command(made: tuple[Experiment, Path, str, s
     assert "\n* best mean over the seeds that all methods share (1)\n" in text
     assert lines[-1] == f"Report: {made[1] / 'report.html'}"
     with pytest.raises(InputError, match=r"summary\.csv: no such file; run the workflow"):
-        report.summary(tmp_path)
+        summary.run(tmp_path)
     (tmp_path / "summary.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="not a summary of the report step"):
-        report.summary(tmp_path)
+        summary.run(tmp_path)
 
 
 def test_missing_or_tampered_inputs_leave_nothing_half_written(tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.file_scene import FileScene
 from pipeline.inputs.pairs.pair import WarpedScene
-from pipeline.runs.observed import read_scene
-from pipeline.steps import crop, degrade
+from pipeline.runs.observation import read_scene
+from pipeline.steps import clip, degrade, wald
 from pipeline.store.schema import metadata_from
 from pipeline.store.store import read_store
 from real_pair import CENTRES, ESTIMATED, WIDTHS, Cube, R, Steps, Truth, pair_of, settings_text
@@ -217,8 +217,7 @@ def test_one_wald_level_down_is_both_images_degraded(tried: Any, tmp_path: Path)
     _, steps, _ = tried("4")
     observation, estimate = steps.path("observation.json"), steps.path("estimate.json")
     degrade.run(observation=observation, estimate=estimate, out=tmp_path / "observation.json")
-    scene = steps.config.model_validate({"wald": "town"})
-    crop.run(settings=scene, out=tmp_path / "reference.json", observation=observation)
+    wald.run(observation=observation, out=tmp_path / "reference.json")
     pair, told = read_store(observation), read_scene(observation, estimate)
     lr_hsi, hr_msi = np.asarray(pair["lr_hsi"]), np.asarray(told.hr_msi[:, :, :])
     np.testing.assert_array_equal(read_store(tmp_path / "reference.json")["reference"], lr_hsi)
@@ -257,7 +256,7 @@ def test_the_reference_of_a_pair_is_cut_to_its_footprint(tmp_path: Path) -> None
     found = steps.align()
     assert found["lr_window"] == [3, 19, 5, 17]
     out = tmp_path / "town/reference.json"
-    crop.run(source=steps.source, settings=steps.config, out=out, observation=steps.path("observation.json"))
+    clip.run(source=steps.source, settings=steps.config, out=out, observation=steps.path("observation.json"))
     stored = read_store(out)
     window = steps.window()
     assert window.shape == (64, 48)
@@ -291,7 +290,7 @@ def test_a_reference_of_other_pixels_or_bands_is_refused(tmp_path: Path, case: s
     steps.align()
     out = tmp_path / "town/reference.json"
     with pytest.raises(InputError, match=message):
-        crop.run(
+        clip.run(
             source=steps.source, settings=steps.config, out=out, observation=steps.path("observation.json")
         )
     assert not out.exists()

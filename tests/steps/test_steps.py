@@ -35,7 +35,7 @@ from pipeline.methods import MethodEntry
 from pipeline.methods.checkpoint import write_tensors
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.runs.fitted_store import fingerprint, read_fitted, write_fitted
-from pipeline.runs.observed import read_scene
+from pipeline.runs.observation import read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.steps import crop, download, estimate, fuse, mosaic, plan, simulate, train
 from pipeline.store.files import read_json

@@ -22,7 +22,7 @@ from pipeline.methods import MethodEntry, build
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
 from pipeline.runs.fitted_store import fingerprint, read_fitted
-from pipeline.runs.observed import read_scene
+from pipeline.runs.observation import read_scene
 from pipeline.steps import crop, download, estimate, fuse, mosaic, plan, simulate, train
 from pipeline.store.files import read_json
 from pipeline.store.schema import reference_dataset, scene_from

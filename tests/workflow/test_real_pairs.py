@@ -16,7 +16,7 @@ from pipeline.core.sensing.spatial import FWHM_PER_SIGMA
 from pipeline.core.sensing.spectral import gaussian_response
 from pipeline.core.window import Window
 from pipeline.inputs.file_scene import FileScene
-from pipeline.steps import crop
+from pipeline.steps import clip
 from pipeline.store.files import read_json
 from real_pair import ESTIMATED, Steps, write_tif
 
@@ -62,7 +62,7 @@ def test_berlin_of_9_metres_is_aligned_and_fused(tmp_path: Path) -> None:
     assert sorted(np.abs(found["shift_metres"])) == pytest.approx([9.5, 19], abs=1.5)
     steps.estimate()
     out = tmp_path / "town/reference.json"
-    crop.run(source=steps.source, settings=steps.config, out=out, observation=steps.path("observation.json"))
+    clip.run(source=steps.source, settings=steps.config, out=out, observation=steps.path("observation.json"))
     scores = {}
     for label in ("bicubic", "gaussian_subspace"):
         steps.fuse(label)

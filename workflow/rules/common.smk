@@ -146,20 +146,19 @@ def pair_of(file):
     return path
 
 
-def crop_options(wildcards):
-    """What a reference is made of: a source, a pair's file on the pair's footprint, or a pair's LR-HSI."""
-    scene = EXPERIMENT.scenes[wildcards.scene]
-    source = f"--source results/{wildcards.experiment}/{wildcards.scene}/source.json"
-    observed = f"{MEASURED}/seed{EXPERIMENT.noise.seeds[0]}/observation.json"
-    pair = f"--observation results/{wildcards.experiment}/{scene.wald or wildcards.scene}/{observed}"
-    return source if scene.source else pair if scene.wald else f"{source} {pair}"
+def pair_observation(file):
+    """A file of the scene's own pair as `align` first writes it, whose footprint no noise seed changes."""
+    return f"results/{{experiment}}/{{scene}}/{MEASURED}/seed{EXPERIMENT.noise.seeds[0]}/{file}"
 
 
-def crop_inputs(wildcards):
-    """The files that `crop_options` names, and the stores behind them."""
-    ledgers = [Path(word) for word in crop_options(wildcards).split() if word.startswith("results/")]
-    stores = [path.with_suffix(".zarr") / "zarr.json" for path in ledgers if path.stem == "observation"]
-    return [path.as_posix() for path in [*ledgers, *stores]]
+def wald_observation(file):
+    """The same of the pair from which a scene one Wald level down is made."""
+
+    def path(wildcards):
+        pair = EXPERIMENT.scenes[wildcards.scene].wald
+        return pair_observation(file).format(experiment=wildcards.experiment, scene=pair)
+
+    return path
 
 
 def reference_files(wildcards):

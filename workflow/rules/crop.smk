@@ -1,6 +1,6 @@
 rule crop:
     input:
-        crop_inputs,
+        source="results/{experiment}/{scene}/source.json",
     output:
         ledger="results/{experiment}/{scene}/reference.json",
         store="results/{experiment}/{scene}/reference.zarr/zarr.json",
@@ -9,11 +9,12 @@ rule crop:
         "logs/{experiment}/{scene}/crop.log",
     benchmark:
         "logs/{experiment}/{scene}/crop.tsv"
+    wildcard_constraints:
+        scene=SIMULATED,
     conda:
         "../../envs/pipeline.yaml"
     params:
         code=code("steps.crop", *SENSORS),
-        given=crop_options,
         settings=scene_settings,
     shell:
-        "pipeline crop {params.given} --settings {params.settings:q} --out {output.ledger} 2> {log}"
+        "pipeline crop --source {input.source} --settings {params.settings:q} --out {output.ledger} 2> {log}"

@@ -76,18 +76,27 @@ def download(settings: Settings, out: Out) -> None:
 
 
 @app.command()
-def crop(
-    settings: Settings,
-    out: Out,
-    source: Annotated[Path | None, typer.Option(help="source.json")] = None,
-    observation: Annotated[
-        Path | None, typer.Option(help="ledger of a pair, to which its reference is cut or which gives it")
-    ] = None,
-) -> None:
-    """Store a scene's reference: the wanted rectangle of a source, or that of a pair."""
+def crop(source: Source, settings: Settings, out: Out) -> None:
+    """Store the configured rectangle of a scene's source as its reference."""
     from pipeline.steps import crop
 
-    crop.run(source=source, settings=_settings(Scene, settings), out=out, observation=observation)
+    crop.run(source=source, settings=_settings(Scene, settings), out=out)
+
+
+@app.command()
+def clip(source: Source, observation: Ledger, settings: Settings, out: Out) -> None:
+    """Store the reference of a pair, clipped to the common footprint of its images."""
+    from pipeline.steps import clip
+
+    clip.run(source=source, observation=observation, settings=_settings(Scene, settings), out=out)
+
+
+@app.command()
+def wald(observation: Ledger, out: Out) -> None:
+    """Store the LR-HSI of a pair as the reference of the scene one Wald level down."""
+    from pipeline.steps import wald
+
+    wald.run(observation=observation, out=out)
 
 
 @app.command()
@@ -310,9 +319,9 @@ def report(
 @app.command()
 def summary(results: Path) -> None:
     """Print the metrics of a finished experiment and the report's path."""
-    from pipeline.steps import report
+    from pipeline.commands import summary
 
-    typer.echo(report.summary(results))
+    typer.echo(summary.run(results))
 
 
 @app.command()

@@ -1,7 +1,8 @@
-"""The observation's store, filled tile by tile: of the steps `simulate`, `align` and `degrade` alike.
+"""The observation: its store, filled tile by tile, and what a method sees of it.
 
-Where the two images of a tile come from is up to the step; a killed run keeps the tiles that it has
-written. What a method sees of the store is in `runs.observed`.
+`simulate`, `align` and `degrade` write the store alike; where the two images of a tile come from is up to
+the step, and a killed run keeps the tiles that it has written. A method sees the observed images together
+with the responses and noise levels of `estimate`; the reference is in neither store.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pipeline.core.scene import Metadata
+from pipeline.core.scene import Metadata, coarsened
+from pipeline.core.sensing.calibration import CalibratedImage
 from pipeline.core.sensing.observation import ObservedScene, Progress
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
+from pipeline.errors import InputError
 from pipeline.store.files import json_digest
-from pipeline.store.schema import observation_dataset, placeholder, valid_pixels
+from pipeline.store.schema import observation_dataset, observed_scene, placeholder, valid_pixels, variable_of
 from pipeline.store.shards import Journal, Part, ShardWriter, fill_store, shard_side
+from pipeline.store.store import read_store
 
 Images = Callable[[Window], tuple[NDArray[Any], NDArray[Any]]]
 """LR-HSI and HR-MSI of a tile of whole LR pixels."""
@@ -82,3 +87,72 @@ def _parts(images: Images, tile: Window, lr: Window) -> Iterator[Part]:
     yield "mask_lr", lr, valid_pixels(lr_hsi)
     yield "hr_msi", tile, hr_msi.astype(np.float32, copy=False)
     yield "mask", tile, valid_pixels(hr_msi)
+
+
+def read_scene(observation: Path, estimate: Path) -> ObservedScene:
+    """Open a scene as a method sees it: the observed images with the estimated responses and noise levels.
+
+    Images stay in their store until a window of them is read. An HR-MSI whose gain was estimated is converted
+    to the LR-HSI's units as it is read.
+
+    Parameters
+    ----------
+    observation : Path
+        Ledger of the observation.
+    estimate : Path
+        Ledger of what `estimate` settled on.
+    """
+    settled = read_store(estimate)
+    response, sigma_hsi, sigma_msi = (
+        np.asarray(variable_of(settled, name)) for name in ("spectral_response", "sigma_hsi", "sigma_msi")
+    )
+    scene = observed_scene(read_store(observation))
+    if "gain" in settled:
+        scene = replace(
+            scene,
+            hr_msi=CalibratedImage(scene.hr_msi, np.asarray(settled["gain"]), np.asarray(settled["offset"])),
+        )
+    return replace(
+        scene,
+        spectral_response=response,
+        spatial_response=SpatialResponse.from_dict(settled.attrs["spatial_response"]),
+        sigma_hsi=sigma_hsi,
+        sigma_msi=sigma_msi,
+    )
+
+
+def shape_level_down(scene: ObservedScene) -> tuple[int, int]:
+    """Return height and width of the LR-HSI, cut to whole pixels of the next Wald level.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The pair that is taken one level down.
+
+    Raises
+    ------
+    InputError
+        Not a single pixel of the next level fits into the LR-HSI.
+    """
+    step = scene.spatial_response.ratio.numerator
+    rows, columns = (side // step * step for side in scene.lr_shape)
+    if not rows or not columns:
+        raise InputError(
+            f"wald: the LR-HSI of {scene.lr_shape[0]}x{scene.lr_shape[1]} pixels is too small for another "
+            f"level of ratio {scene.spatial_response.ratio}; at least {step}x{step} are needed"
+        )
+    return rows, columns
+
+
+def metadata_level_down(like: Metadata, scene: ObservedScene) -> Metadata:
+    """Return bands and place of the LR grid, which is the HR grid one Wald level down.
+
+    Parameters
+    ----------
+    like : Metadata
+        Bands of the LR-HSI, place of the HR-MSI.
+    scene : ObservedScene
+        The pair that is taken one level down.
+    """
+    place = like.transform and coarsened(like.transform, float(scene.spatial_response.ratio))
+    return replace(like, transform=place)

@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 
 from pipeline.core.sensing.observation import Image, ObservedScene
 from pipeline.core.window import Window
-from pipeline.runs.observation import observation_template, write_observation
-from pipeline.runs.observed import metadata_level_down, read_scene, shape_level_down
+from pipeline.runs.observation import (
+    metadata_level_down,
+    observation_template,
+    read_scene,
+    shape_level_down,
+    write_observation,
+)
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing

@@ -24,7 +24,7 @@ from pipeline.core.quality.residuals import residuals
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
-from pipeline.runs.observed import read_scene
+from pipeline.runs.observation import read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing

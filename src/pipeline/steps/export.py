@@ -21,7 +21,7 @@ from pipeline.export.folder import write_folder
 from pipeline.export.layer import Layer, Tally, image_layer
 from pipeline.export.quality import quality_layer
 from pipeline.export.stac import Product, required_crs, stac_item
-from pipeline.runs.observed import read_scene
+from pipeline.runs.observation import read_scene
 from pipeline.runs.provenance import code_version, provenance
 from pipeline.store.files import write_json
 from pipeline.store.schema import metadata_from, msi_metadata_from, variable_of

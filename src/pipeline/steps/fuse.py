@@ -17,7 +17,7 @@ from pipeline.errors import InputError
 from pipeline.methods import MethodEntry, build
 from pipeline.methods.base import Fused
 from pipeline.runs.fitted_store import read_fitted
-from pipeline.runs.observed import read_scene
+from pipeline.runs.observation import read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.tile_runner import fuse_tiles
 from pipeline.runs.tiles import Inputs, finished_tiles, tile_name

@@ -14,12 +14,12 @@ from pipeline.config.experiment import Experiment
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.report.comparison import Comparison, common_seed, compare
 from pipeline.report.numbers.standing import standings
-from pipeline.report.numbers.tables import Run, format_table, read_summary, summary_csv, summary_row
+from pipeline.report.numbers.tables import Run, summary_csv, summary_row
 from pipeline.report.page import provenance, render
 from pipeline.report.pair import Records
 from pipeline.report.residuals import Plane
 from pipeline.report.studies import Planes, pictured, sections
-from pipeline.runs.observed import read_scene
+from pipeline.runs.observation import read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.store.files import read_json, sha256_of, write_text
 from pipeline.store.schema import metadata_from, observed_scene, variable_of
@@ -53,11 +53,6 @@ def run(*, experiment: Experiment, results: Path, out: Path, summary: Path) -> N
     rows = [summary_row(run, title) for title, here in scenes.items() for run in here]
     write_text(summary, summary_csv(rows))
     write_text(out, page)
-
-
-def summary(results: Path) -> str:
-    """What `pipeline summary` prints: the metrics of a finished experiment and the report's path."""
-    return f"{format_table(read_summary(results))}\n\nReport: {results / 'report.html'}"
 
 
 def _read_runs(experiment: Experiment, folder: Path) -> list[Run]:

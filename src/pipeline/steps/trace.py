@@ -16,7 +16,7 @@ from pipeline.errors import InputError
 from pipeline.methods import MethodEntry, build, samplers
 from pipeline.methods.base import Traceable
 from pipeline.runs.fitted_store import fingerprint, read_fitted
-from pipeline.runs.observed import read_scene
+from pipeline.runs.observation import read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.store.store import write_store

@@ -23,7 +23,7 @@ from pipeline.runs.fitted_store import (
     training_fingerprint,
     write_fitted,
 )
-from pipeline.runs.observed import read_scene
+from pipeline.runs.observation import read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.timing import Timing
 from pipeline.store.files import read_json
