@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mirror import link
 from pipeline.config.scenes import SyntheticSource
 from pipeline.core.scene import Scene
 from pipeline.core.sensing.observation import Observation
@@ -23,6 +24,21 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real development scenes are not here ({folder.name} beside the repository)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def data_sets(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mirror of the catalogue, or a folder of data sets, with the development scenes."""
+    folder = tmp_path_factory.mktemp("mirror")
+    link(shared_data, folder)
+    return folder
+
+
+@pytest.fixture
+def catalogued(data_sets: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of data sets in which the configurations find their scenes."""
+    monkeypatch.setenv("PIPELINE_DATA", str(data_sets))
+    return data_sets
 
 
 @pytest.fixture

@@ -74,10 +74,10 @@ def test_closed_form_beats_bicubic_by_far(observation_of_landscape, landscape):
     assert psnr("gaussian_subspace") > psnr("bicubic") + 4
 
 
-def test_figures_of_jasper_ridge(shared_data, monkeypatch):
+@pytest.mark.usefixtures("catalogued")
+def test_figures_of_jasper_ridge():
     """The closed form's and the interpolation's figures on a real scene, noise levels estimated."""
-    monkeypatch.chdir(Path(__file__).parents[1])
-    experiment = load_experiment("config/jasper_ridge.yaml")
+    experiment = load_experiment(Path(__file__).parents[1] / "config/jasper_ridge.yaml")
     config = experiment.scenes["jasper_ridge"]
     scene = read_scene(config.source)
     scene = scene.crop(config.window(scene.shape))

@@ -11,6 +11,7 @@ import pytest
 
 import pipeline
 from pipeline.config.experiment import load_experiment
+from pipeline.config.scenes import DatasetSource
 from pipeline.core.estimation.noise_levels import estimate_hsi_noise, estimate_msi_noise, matched_pixels
 from pipeline.core.estimation.responses import Responses, estimate_responses
 from pipeline.core.estimation.responses.gaussian import fit_gaussian, gaussian
@@ -95,7 +96,7 @@ def fused_psnr(pair: Observation, reference: np.ndarray) -> float:
 
 
 @pytest.fixture
-def from_repository(shared_data, monkeypatch):
+def from_repository(catalogued, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])
 
 
@@ -150,20 +151,16 @@ def test_blind_estimation_on_other_scenes_and_ratios(from_repository, name, sens
 
 
 @pytest.fixture(scope="module")
-def textile(shared_data) -> Observation:
+def textile(data_sets) -> Observation:
     """150x150 pixels of the brocade, ratio 5, four bands of which each is a mean of some HSI bands."""
-    scene = np.asarray(load_brocade(shared_data)[:, :150, :150])
+    scene = np.asarray(load_brocade(data_sets)[:, :150, :150])
     srf = np.array([np.exp(-0.5 * ((np.arange(31) - c) / 3) ** 2) for c in (5, 12, 19, 26)])
     srf /= srf.sum(axis=1, keepdims=True)
     return simulate(scene, spectral_response=srf, spatial_response=gaussian_blur(5, 1.1))
 
 
-def load_brocade(shared_data: Path) -> np.ndarray:
-    source = (
-        load_experiment(Path(__file__).parents[2] / "config/cave_brocade.yaml").scenes["cave_brocade"].source
-    )
-    path = shared_data / "cave_brocade/testMSI_2.mat"
-    return read_scene(source.model_copy(update={"path": str(path)})).data
+def load_brocade(data_sets: Path) -> np.ndarray:
+    return read_scene(DatasetSource(kind="dataset", name="cave_brocade", folder=str(data_sets))).data
 
 
 @pytest.mark.parametrize("spectral", ["calibrated", "estimated"])
@@ -209,12 +206,12 @@ def test_a_known_psf_serves_the_semi_blind_estimation_of_r(textile):
 
 
 @pytest.mark.slow
-def test_an_anisotropic_psf_is_found_as_a_separable_kernel(textile, shared_data):
+def test_an_anisotropic_psf_is_found_as_a_separable_kernel(textile, data_sets):
     position = np.arange(15) - 7.0
     rows, cols = (np.exp(-0.5 * (position / s) ** 2) for s in (2.0, 3.0))
     blur = SpatialResponse.from_psf(np.outer(rows, cols), ratio=5)
     pair = simulate(
-        load_brocade(shared_data)[:, :150, :150],
+        load_brocade(data_sets)[:, :150, :150],
         spectral_response=textile.spectral_response,
         spatial_response=blur,
     )
@@ -228,10 +225,10 @@ def test_an_anisotropic_psf_is_found_as_a_separable_kernel(textile, shared_data)
 
 
 @pytest.mark.slow
-def test_a_box_is_found_as_a_free_kernel_and_a_gaussian_for_it_is_warned_of(textile, shared_data):
+def test_a_box_is_found_as_a_free_kernel_and_a_gaussian_for_it_is_warned_of(textile, data_sets):
     blur = SpatialResponse.box(ratio=5).shifted(*SHIFT)
     pair = simulate(
-        load_brocade(shared_data)[:, :150, :150],
+        load_brocade(data_sets)[:, :150, :150],
         spectral_response=textile.spectral_response,
         spatial_response=blur,
     )
@@ -370,8 +367,8 @@ def test_calibration_is_the_line_without_noise():
     assert offset == pytest.approx([0.1, -0.3])
 
 
-def test_without_noise_the_gaussian_is_exact(textile, shared_data):
-    scene = load_brocade(shared_data)[:, :150, :150]
+def test_without_noise_the_gaussian_is_exact(textile, data_sets):
+    scene = load_brocade(data_sets)[:, :150, :150]
     pair = simulate(
         scene,
         spectral_response=textile.spectral_response,

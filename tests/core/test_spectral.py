@@ -205,14 +205,12 @@ def test_wrong_matrices_are_refused(tmp_path: Path) -> None:
     ("experiment", "centres"),
     [
         ("jasper_ridge", [443, 482, 561, 655, 865, 1609, 2201]),
-        ("samson", [480, 551, 665, 790]),
+        ("samson", [480, 551, 665, 805]),
         ("cave_brocade", [460, 545, 630]),
     ],
 )
-def test_real_sensors_on_real_scenes(
-    shared_data: Path, monkeypatch: pytest.MonkeyPatch, experiment: str, centres: list[float]
-) -> None:
-    monkeypatch.chdir(CONFIG.parent)
+@pytest.mark.usefixtures("catalogued")
+def test_real_sensors_on_real_scenes(experiment: str, centres: list[float]) -> None:
     content = load_experiment(CONFIG / f"{experiment}.yaml")
     scene = read_scene(content.scenes[experiment].source)
     (response,) = content.responses.values()

@@ -370,7 +370,7 @@ def tarred(members: dict[str, bytes], link: str | None = None) -> bytes:
 def entry(url: str, archive: str, member: str = "in/cube.mat") -> Dataset:
     file = CUBE.model_dump() | {"member": member, "urls": []}
     image = {"bands": 30, "size": [40, 50], "gsd": 1, "wavelengths": "", "file": file}
-    text = dict.fromkeys(("title", "sensor", "licence", "citation", "page"), "x")
+    text = dict.fromkeys(("title", "sensor", "licence", "citation", "page", "checked"), "x")
     form = "zip" if archive.endswith("zip") else "tar"
     where = {"path": archive, "urls": [url], "format": form}
     return Dataset.model_validate({**text, "traps": [], "archive": where, "images": {"scene": image}})

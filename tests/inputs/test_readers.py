@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.experiment import load_experiment
-from pipeline.config.scenes import FileSource, SyntheticSource
+from pipeline.config.scenes import DatasetSource, FileSource, SyntheticSource
 from pipeline.core.scene import Scene
 from pipeline.core.window import Window
 from pipeline.inputs import file_scene as readers
@@ -328,12 +328,10 @@ def roughness(scene: Scene) -> tuple[float, float]:
     ("experiment", "shape"),
     [("jasper_ridge", (198, 96, 96)), ("samson", (156, 92, 92)), ("cave_brocade", (31, 256, 256))],
 )
-def test_configured_scenes(
-    shared_data: Path, monkeypatch: pytest.MonkeyPatch, experiment: str, shape: tuple[int, int, int]
-) -> None:
-    monkeypatch.chdir(CONFIG.parent)
+@pytest.mark.usefixtures("catalogued")
+def test_configured_scenes(experiment: str, shape: tuple[int, int, int]) -> None:
     content = load_experiment(CONFIG / f"{experiment}.yaml").scenes[experiment]
-    assert isinstance(content.source, FileSource)
+    assert isinstance(content.source, DatasetSource)
     whole = read_scene(content.source)
     scene = whole.crop(content.window(whole.shape))
     assert scene.data.shape == shape

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from pipeline.config.scenes import FileSource
 from pipeline.core.sensing.spectral import gaussian_response, table_response
 from pipeline.errors import InputError
 from pipeline.inputs.file_scene import read_scene
-from pipeline.inputs.responses import read_response, read_table
+from pipeline.inputs.responses import read_response, read_table, srf_curves
 from pipeline.inputs.sensors import (
     FLANK,
     builtin_response,
@@ -154,15 +153,23 @@ def test_py6s_that_is_missing_or_has_no_table_is_one_line(monkeypatch: pytest.Mo
         py6s_response("sentinel2a", ["B2"], hsi)
 
 
-def test_configuration_names_the_sensors_there_are() -> None:
-    named = get_args(SensorResponse.model_fields["sensor"].annotation)
-    assert list(named) == list(multispectral_sensors())
-    for sensor in named:
+def test_every_sensor_names_its_source_and_can_be_configured() -> None:
+    for sensor, bands in multispectral_sensors().items():
+        assert SensorResponse(kind="sensor", sensor=sensor, bands=bands).sensor == sensor
         entry = BANDS[sensor]
         assert entry["source"]
         assert entry["width"]
         names = [band["name"] for band in entry["bands"]]
-        assert len(set(names)) == len(names) >= 5
+        assert len(set(names)) == len(names) >= 3
+
+
+def test_a_response_that_comes_with_the_package_is_its_source_s(shared_data: Path) -> None:
+    hsi = np.arange(400.0, 701.0, 10.0)
+    nm, srf, _ = read_table(shared_data / "srf" / "nikon_d700.csv")
+    expected = table_response(nm, srf, hsi, None, ["Blue", "Green", "Red"])
+    assert np.array_equal(builtin_response("nikon_d700", None, hsi), expected)
+    (curve,) = srf_curves(SensorResponse(kind="sensor", sensor="nikon_d700", bands=["Red"]))
+    assert np.array_equal(curve, (nm, srf[2]))
 
 
 def test_response_of_a_sensor_through_the_configuration() -> None:

@@ -283,14 +283,11 @@ def test_a_scene_without_a_pixel_that_both_images_show_is_refused(
     assert "\n" not in str(error.value)
 
 
-def test_jasper_ridge_is_sharpened_far_above_the_interpolation(shared_data: Path) -> None:
+@pytest.mark.usefixtures("catalogued")
+def test_jasper_ridge_is_sharpened_far_above_the_interpolation() -> None:
     experiment = load_experiment(REPOSITORY / "config/jasper_ridge.yaml")
-    source = experiment.scenes["jasper_ridge"].source.model_copy(
-        update={"path": str(shared_data / "jasper_ridge/jasperRidge2_R198.mat")}
-    )
     spectral = experiment.responses["landsat8"].spectral
-    spectral = spectral.model_copy(update={"path": str(shared_data / "srf/landsat8_oli_py6s.csv")})
-    scene = read_scene(source)
+    scene = read_scene(experiment.scenes["jasper_ridge"].source)
     cube = scene.data[:, 26:74, 26:74]
     pair = simulate(
         cube,

@@ -324,9 +324,8 @@ def test_responses_are_non_negative_and_sum_to_one_after_each_step():
     assert reached  # the bound did act
 
 
-def jasper_ridge(shared_data, monkeypatch, blur: SpatialResponse) -> tuple[np.ndarray, Observation]:
-    monkeypatch.chdir(Path(__file__).parents[2])
-    experiment = load_experiment("config/jasper_ridge.yaml")
+def jasper_ridge(blur: SpatialResponse) -> tuple[np.ndarray, Observation]:
+    experiment = load_experiment(Path(__file__).parents[2] / "config/jasper_ridge.yaml")
     config = experiment.scenes["jasper_ridge"]
     scene = read_scene(config.source)
     scene = scene.crop(config.window(scene.shape))
@@ -335,9 +334,10 @@ def jasper_ridge(shared_data, monkeypatch, blur: SpatialResponse) -> tuple[np.nd
 
 
 @pytest.mark.slow
-def test_blind_mode_recovers_the_responses_of_a_real_scene(shared_data, monkeypatch):
+@pytest.mark.usefixtures("catalogued")
+def test_blind_mode_recovers_the_responses_of_a_real_scene():
     blur = SpatialResponse.gaussian(ratio=4, fwhm=0.8)
-    _, pair = jasper_ridge(shared_data, monkeypatch, blur)
+    _, pair = jasper_ridge(blur)
     scale = pool.unit_scale(pair)
     found = estimate_responses(pair, [pair], scale, CPU, Checkpoint(None, 1, ""), lambda *event: None)
     assert found.psf.shape == (7, 7)

@@ -86,9 +86,9 @@ def test_interpolated_tiles_are_those_of_the_whole(synthetic: tuple[Scene, NDArr
         assert_tiles_agree(build(BicubicSettings()).fit(pair_of(*synthetic, RESPONSES[name])), 1e-7)
 
 
-def test_tiles_of_a_textile_agree(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(REPOSITORY)
-    experiment = load_experiment("config/cave_brocade.yaml")
+@pytest.mark.usefixtures("catalogued")
+def test_tiles_of_a_textile_agree() -> None:
+    experiment = load_experiment(REPOSITORY / "config/cave_brocade.yaml")
     config = experiment.scenes["cave_brocade"]
     scene = read_scene(config.source)
     scene = scene.crop(config.window(scene.shape))

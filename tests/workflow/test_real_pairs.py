@@ -23,12 +23,6 @@ from real_pair import ESTIMATED, Steps, write_tif
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def beside_the_data(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder from which the configurations' paths lead to the scenes."""
-    monkeypatch.chdir(ROOT)
-
-
 def steps_of(experiment: Experiment, name: str, folder: Path) -> Steps:
     """The steps of a scene as its configuration has it."""
     scene = experiment.scenes[name]
@@ -37,10 +31,10 @@ def steps_of(experiment: Experiment, name: str, folder: Path) -> Steps:
     return Steps(folder, scene.pair.model_dump(mode="json", exclude_none=True), told)
 
 
-@pytest.mark.usefixtures("beside_the_data")
+@pytest.mark.usefixtures("catalogued")
 def test_berlin_is_where_brute_force_finds_it(tmp_path: Path) -> None:
     """The sharp image sampled 3.1 to 3.7 m north and 2.4 to 2.8 m west, sigma 12.6 to 13.2 m."""
-    steps = steps_of(load_experiment("config/berlin.yaml"), "berlin", tmp_path)
+    steps = steps_of(load_experiment(ROOT / "config/berlin.yaml"), "berlin", tmp_path)
     found = steps.align()
     south, east = found["shift_metres"]
     assert 3.1 - 1 < -south < 3.7 + 1
@@ -55,9 +49,9 @@ def test_berlin_is_where_brute_force_finds_it(tmp_path: Path) -> None:
     assert min(band["correlation"] for band in told["bands"]) > 0.97
 
 
-@pytest.mark.usefixtures("beside_the_data")
+@pytest.mark.usefixtures("catalogued")
 def test_berlin_of_9_metres_is_aligned_and_fused(tmp_path: Path) -> None:
-    steps = steps_of(load_experiment("config/berlin.yaml"), "berlin_9m", tmp_path)
+    steps = steps_of(load_experiment(ROOT / "config/berlin.yaml"), "berlin_9m", tmp_path)
     found = steps.align()
     assert sorted(np.abs(found["shift_metres"])) == pytest.approx([9.5, 19], abs=1.5)
     steps.estimate()
@@ -72,10 +66,10 @@ def test_berlin_of_9_metres_is_aligned_and_fused(tmp_path: Path) -> None:
     assert list(read_json(steps.source)) == ["hsi", "kind", "msi", "reference"]
 
 
-@pytest.mark.usefixtures("beside_the_data")
+@pytest.mark.usefixtures("catalogued")
 def test_the_detectors_of_hyperion_are_where_brute_force_finds_them(tmp_path: Path) -> None:
     """Rows 0.0 to 0.25 and columns 0.42 to 0.58, other ones in VNIR than in SWIR; within 0.1 pixel."""
-    steps = steps_of(load_experiment("config/paris.yaml"), "paris_ms", tmp_path)
+    steps = steps_of(load_experiment(ROOT / "config/paris.yaml"), "paris_ms", tmp_path)
     found = steps.align()
     assert found["detectors"].keys() == {"VNIR", "SWIR"}
     for one in found["detectors"].values():
@@ -90,10 +84,9 @@ def test_the_detectors_of_hyperion_are_where_brute_force_finds_them(tmp_path: Pa
     assert np.median([band["correlation"] for band in told["bands"]]) > 0.9
 
 
-def test_four_tiles_of_enmap_are_the_hsi_of_a_pair(shared_data: Path, tmp_path: Path) -> None:
+def test_four_tiles_of_enmap_are_the_hsi_of_a_pair(data_sets: Path, tmp_path: Path) -> None:
     """With an MSI on a grid three times as fine, made of the tiles and displaced by a known shift."""
-    tiles = str(shared_data / "enmap_potsdam/*.tif")
-    source: dict[str, Any] = {"kind": "file", "path": tiles}
+    source: dict[str, Any] = {"kind": "file", "path": str(data_sets / "enmap_potsdam/*.tif")}
     scene = FileScene(FileSource.model_validate(source))
     bands, height, width = scene.shape
     assert (np.diff(scene.metadata.wavelength) > 0).all()

@@ -24,25 +24,25 @@ Folder = Annotated[
 @datasets.command("list")
 def list_all(folder: Folder = None) -> None:
     """List the data sets."""
-    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from pipeline.inputs.datasets import catalogue
 
     place = catalogue.data_folder(folder)
-    table = Table("name", "title", "images", "bands", "size", "GSD", "licence", "here", box=box.SIMPLE)
+    headings = ("name", "size", "GSD", "images", "licence", "checksum", "here")
+    table = Table(*headings, box=None, padding=(0, 1), pad_edge=False)
     for name in catalogue.names():
         entry, image = catalogue.dataset(name), catalogue.image(name)
         here = sum((place / name / each.file.path).is_file() for each in entry.images.values())
+        checked = _checksum(image.file) or (entry.archive and _checksum(entry.archive))
         table.add_row(
             name,
-            entry.title,
-            str(len(entry.images)),
-            str(image.bands),
-            _size(image),
+            f"{image.bands}x{_size(image)}",
             _gsd(image),
+            str(len(entry.images)),
             entry.licence.partition(";")[0],
+            "yes" if checked else "-",
             str(here) if here else "no",
         )
     Console().print(table)
@@ -60,6 +60,7 @@ def info(name: Name, folder: Folder = None) -> None:
         f"licence   {entry.licence}",
         f"citation  {entry.citation}",
         f"page      {entry.page}",
+        f"checked   {entry.checked}",
         *(f"beware    {trap}" for trap in entry.traps),
     ]
     if entry.archive:
@@ -110,9 +111,13 @@ def _state(folder: Path, image: Image) -> str:
 
 def _addresses(file: Content) -> list[str]:
     size = f", {file.bytes} bytes" if file.bytes else ""
-    digest = next((f"{kind} {value}" for kind in ("sha256", "md5") if (value := getattr(file, kind))), None)
-    head = f"file      {file.path}{size}, {digest or 'no published checksum'}"
+    head = f"file      {file.path}{size}, {_checksum(file) or 'no published checksum'}"
     return [head, *(f"          {url}" for url in file.urls)]
+
+
+def _checksum(file: Content) -> str | None:
+    """Kind and digits of the checksum that a file must have."""
+    return next((f"{kind} {value}" for kind in ("sha256", "md5") if (value := getattr(file, kind))), None)
 
 
 def _size(image: Image) -> str:

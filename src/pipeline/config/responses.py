@@ -5,7 +5,9 @@ And what of it the methods are told, or is estimated. Files of responses are rea
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -74,6 +76,17 @@ class SpatialConfig(Strict):
         return SpatialResponse.from_psf(self.psf, ratio=self.ratio)
 
 
+SENSORS = tuple(
+    json.loads(files("pipeline").joinpath("inputs/sensors/multispectral.json").read_text("utf-8"))
+)
+"""Names of the multispectral sensors: those of their table."""
+
+if TYPE_CHECKING:
+    SensorName = str
+else:
+    SensorName = Literal[SENSORS]
+
+
 class TableResponse(Strict):
     """R from a table of relative responses over wavelength (CSV: nm, then one column per band)."""
 
@@ -108,23 +121,12 @@ class SensorResponse(Strict):
     """R of a known multispectral sensor; `pipeline.inputs.sensors` names its bands."""
 
     kind: Literal["sensor"]
-    sensor: Literal[
-        "sentinel2a",
-        "sentinel2b",
-        "landsat8_oli",
-        "landsat9_oli2",
-        "worldview3",
-        "ikonos",
-        "quickbird",
-        "ali",
-        "rapideye",
-        "pleiades",
-    ]
+    sensor: SensorName
     bands: list[str] | None = Field(None, min_length=1, description="bands to use, in order; default: all")
     tables: Literal["builtin", "py6s"] = Field(
         "builtin",
-        description="`builtin`: flat tops of the published centres and widths; `py6s`: response tables of "
-        "the package Py6S, where it is installed",
+        description="`builtin`: responses that come with the package, else flat tops of published centres "
+        "and widths; `py6s`: response tables of the package Py6S, where it is installed",
     )
 
 

@@ -5,7 +5,8 @@ Nothing is read here; see `pipeline.inputs`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from importlib.resources import files
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -92,16 +93,19 @@ class FileSource(Strict):
     bad_bands: list[int] = Field(default_factory=list, description="0-based band indices to leave out")
 
 
-DatasetName = Literal[
-    "pavia_university",
-    "pavia_centre",
-    "chikusei",
-    "chikusei_matlab",
-    "ksc",
-    "houston_2018",
-    "cave",
-    "mdas_augsburg",
-]
+DATASETS = tuple(
+    sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in files("pipeline").joinpath("inputs/datasets/entries").iterdir()
+        if entry.name.endswith(".yaml")
+    )
+)
+"""Names of the data sets: those of the catalogue's files."""
+
+if TYPE_CHECKING:
+    DatasetName = str
+else:
+    DatasetName = Literal[DATASETS]
 
 
 class DatasetSource(Strict):

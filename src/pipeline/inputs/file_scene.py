@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.scenes import DatasetSource, FileSource, Source, SyntheticSource
+from pipeline.config.scenes import DatasetSource, FileSource, Source, StoredSource, SyntheticSource
 from pipeline.core.scene import Metadata, Scene, StoredImage
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.datasets.catalogue import image
+from pipeline.inputs.datasets.catalogue import image, located
 from pipeline.inputs.formats.array_image import ArrayImage, array_size
 from pipeline.inputs.formats.arrays import HDF5_SUFFIXES, SUFFIXES
 from pipeline.inputs.formats.band_order import by_wavelength
@@ -40,9 +40,9 @@ ARCHIVES = (".zip", ".tar", ".gz", ".tgz")
 log = logging.getLogger(__name__)
 
 
-def read_scene(source: FileSource) -> Scene:
+def read_scene(source: StoredSource) -> Scene:
     """The whole scene of a file, in memory."""
-    scene = FileScene(source)
+    scene = FileScene(located(source))
     _, height, width = scene.shape
     return Scene(scene.read(Window(0, height, 0, width)), **vars(scene.metadata))
 

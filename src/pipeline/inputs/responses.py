@@ -25,7 +25,7 @@ from pipeline.core.sensing.spectral import gaussian_response, table_response
 from pipeline.errors import InputError
 from pipeline.inputs.formats.arrays import open_arrays
 from pipeline.inputs.formats.damage import first_bytes
-from pipeline.inputs.sensors import builtin_response, flat_top, multispectral_bands, py6s_response
+from pipeline.inputs.sensors import builtin_curves, builtin_response, py6s_response
 
 Vector = NDArray[np.float64]
 
@@ -74,8 +74,7 @@ def srf_curves(config: SpectralConfig) -> list[tuple[Vector, Vector]] | None:
     if isinstance(config, GaussianResponse):
         widths = np.broadcast_to(np.array(config.fwhm, np.float64), len(config.centres))
         return [gaussian_curve(*band) for band in zip(config.centres, widths.tolist(), strict=True)]
-    bands = multispectral_bands(config.sensor)
-    return [flat_top(*bands[name]) for name in config.bands or bands]
+    return builtin_curves(config.sensor, config.bands)
 
 
 def gaussian_curve(centre: float, width: float) -> tuple[Vector, Vector]:

@@ -39,14 +39,14 @@ def describe(source: Source, progress: ProgressReport) -> dict[str, Any]:
         return source.model_dump(mode="json")
     if isinstance(source, DatasetSource):
         folder = data_folder(source.folder)
-        path = fetch_image(source.name, source.image, folder=folder, progress=progress)
-        reading = image(source.name, source.image).reading  # the entry may change, the result with it
+        fetch_image(source.name, source.image, folder=folder, progress=progress)
+        files = file_source(source)
         return {
             "kind": "dataset",
-            "path": path.relative_to(folder).as_posix(),
-            "reading": reading,
-            "bytes": path.stat().st_size,
-            "sha256": joint_digest(file_digests(file_source(source))),
+            "path": Path(files.path).relative_to(folder).as_posix(),
+            "reading": image(source.name, source.image).reading,  # the entry may change, the result with it
+            "bytes": sum(path.stat().st_size for path in source_files(files).values()),
+            "sha256": joint_digest(file_digests(files)),
         }
     if source.url is not None:
         fetch_file(source, progress=progress)

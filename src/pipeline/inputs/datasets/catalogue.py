@@ -10,11 +10,10 @@ import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import get_args
 
 import yaml
 
-from pipeline.config.scenes import DatasetName, DatasetSource, FileSource
+from pipeline.config.scenes import DATASETS, DatasetSource, FileSource
 from pipeline.errors import InputError
 from pipeline.inputs.datasets.models import Content, Dataset, File, Image
 from pipeline.settings.validation import parse
@@ -24,7 +23,7 @@ __all__ = ["Content", "Dataset", "File", "Image", "data_folder", "dataset", "fil
 
 def names() -> tuple[str, ...]:
     """Names of all data sets."""
-    return get_args(DatasetName)
+    return DATASETS
 
 
 @cache
@@ -70,5 +69,5 @@ def path_of(source: FileSource | DatasetSource) -> str:
 def file_source(source: DatasetSource) -> FileSource:
     """Where an image of the catalogue lies and how it is read; nothing is fetched."""
     entry = image(source.name, source.image)
-    path = data_folder(source.folder) / source.name / entry.file.path
+    path = data_folder(source.folder) / source.name / (entry.tiles or entry.file.path)
     return FileSource.model_validate({"kind": "file", "path": str(path), **entry.reading})

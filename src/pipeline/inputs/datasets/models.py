@@ -49,6 +49,9 @@ class Image(Strict):
     wavelengths: str = Field(description="for people; `reading.wavelengths` is what is used")
     file: File
     beside: list[File] = Field(default_factory=list, description="files that reading needs too")
+    tiles: RelativePath | None = Field(
+        None, description="pattern of the files that are read as one image; default: `file` alone"
+    )
     reading: dict[str, Any] = Field(default_factory=dict, description="keys of a FileSource")
 
 
@@ -60,6 +63,7 @@ class Dataset(Strict):
     licence: str
     citation: str
     page: str
+    checked: str = Field(description="where sizes and checksums come from, and what was not verified")
     traps: list[str]
     archive: Content | None = None
     images: dict[str, Image] = Field(min_length=1, description="the first is the default")

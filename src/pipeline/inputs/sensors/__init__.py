@@ -1,7 +1,7 @@
 """Published bands of known sensors: multispectral ones and imaging spectrometers.
 
 The numbers lie in the JSON files beside this module, each sensor with its source and with what its
-widths mean. These are no response tables: a multispectral band is a flat top of its published width.
+widths mean. A multispectral band is a flat top of its published width, unless its response is given as well.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def multispectral_bands(sensor: str) -> dict[str, tuple[float, float]]:
 def builtin_response(
     sensor: str, bands: Sequence[str] | None, wavelength: Vector, fwhm: Vector | None = None
 ) -> Vector:
-    """R (c, C) from published centres and widths, for HSI bands in nm; see `table_response`.
+    """R (c, C) from published bands, for HSI bands in nm; see `table_response`.
 
     Parameters
     ----------
@@ -97,11 +97,25 @@ def builtin_response(
         Names of the bands in the wanted order; None for all.
     wavelength, fwhm : (C,)
     """
+    names = [_full_name(sensor, band) for band in _chosen(sensor, bands)]
+    curves = builtin_curves(sensor, bands)
+    if "wavelength" in _listed("multispectral")[sensor]:  # all bands have the same samples
+        return table_response(curves[0][0], np.stack([srf for _, srf in curves]), wavelength, fwhm, names)
     rows = [
-        table_response(*flat_top(band["centre"], band["width"]), wavelength, fwhm, [_full_name(sensor, band)])
-        for band in _chosen(sensor, bands)
+        table_response(*curve, wavelength, fwhm, [name]) for curve, name in zip(curves, names, strict=True)
     ]
     return np.concatenate(rows)
+
+
+def builtin_curves(sensor: str, bands: Sequence[str] | None) -> list[tuple[Vector, Vector]]:
+    """Wavelengths in nm and relative responses of a sensor's bands; see `builtin_response`."""
+    listed = _listed("multispectral")[sensor].get("wavelength")
+    return [
+        (np.array(listed), np.array(band["response"]))
+        if "response" in band
+        else flat_top(band["centre"], band["width"])
+        for band in _chosen(sensor, bands)
+    ]
 
 
 def flat_top(centre: float, width: float) -> tuple[Vector, Vector]:
