@@ -5,7 +5,7 @@ of the reference, which they never saw; (2) the loss over the sampling steps; (3
 against cubes in which A or E is replaced by the best one. It opens the reference, as `evaluate`
 does, and is no part of the method.
 
-    python benchmarks/diagnose_args_diff.py results/jasper_ridge/jasper_ridge/landsat8/seed0/args_diff
+    python benchmarks/diagnose_args_diff.py results/benchmark_local/jasper_ridge/landsat8/seed0/args_diff
 """
 
 from __future__ import annotations

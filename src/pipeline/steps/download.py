@@ -40,13 +40,13 @@ def describe(source: Source, progress: ProgressReport) -> dict[str, Any]:
     if isinstance(source, DatasetSource):
         folder = data_folder(source.folder)
         fetch_image(source.name, source.image, folder=folder, progress=progress)
-        files = file_source(source)
+        located = file_source(source)
         return {
             "kind": "dataset",
-            "path": Path(files.path).relative_to(folder).as_posix(),
+            "path": Path(located.path).relative_to(folder).as_posix(),
             "reading": image(source.name, source.image).reading,  # the entry may change, the result with it
-            "bytes": sum(path.stat().st_size for path in source_files(files).values()),
-            "sha256": joint_digest(file_digests(files)),
+            "bytes": sum(path.stat().st_size for path in source_files(located).values()),
+            "sha256": joint_digest(file_digests(located)),
         }
     if source.url is not None:
         fetch_file(source, progress=progress)
