@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from pipeline.inputs.datasets import catalogue
-from pipeline.runs.provenance import sha256_of
+from pipeline.store.files import sha256_of
 
 
 def layout(folder: Path) -> dict[str, Path]:
