@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ def test_run_leaves_metrics_report_and_timings(finished: Workflow) -> None:
 
 def test_second_run_does_nothing(finished: Workflow) -> None:
     assert "Nothing to be done" in finished.run()
+
+
+def test_report_of_snakemake_has_the_results_with_captions(finished: Workflow) -> None:
+    done = finished.call("--configfile", TINY, "--report", "report.zip")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(finished.folder / "report.zip") as archive:
+        names = archive.namelist()
+        page = archive.read(next(name for name in names if name.count("/") == 1)).decode()
+    assert {"report.html", "summary.csv"} <= {name.rpartition("/")[2] for name in names}
+    assert "Quality of each run" in page
+    assert "experiment <strong>tiny</strong>" in page
 
 
 @pytest.mark.parametrize("name", ["tiny", pytest.param("peers", marks=pytest.mark.slow)])
