@@ -1,15 +1,16 @@
-"""The files that rerun a step are those that it imports, without those of other methods."""
+"""A change of the code reruns the steps whose results it can alter, and no others."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from pipeline.methods import methods
-from pipeline.runs.code_digest import NOT_FOLLOWED, _code, code_digest, source_files
+from pipeline.runs.code_digest import NOT_FOLLOWED, ROOT, _code, code_digest, source_files
 
-ROOT = Path(__file__).resolve().parents[2] / "src"
+STEPS = sorted(path.stem for path in (ROOT / "pipeline/steps").glob("*.py") if path.stem != "__init__")
 
 
 def names(module: str) -> set[str]:
@@ -18,11 +19,8 @@ def names(module: str) -> set[str]:
 
 def test_imports_are_followed_through_packages() -> None:
     found = names("pipeline.methods.args_diff")
-    assert {
-        "methods/args_diff/__init__.py",
-        "methods/args_diff/networks.py",
-        "core/sensing/spatial.py",
-    } <= found
+    assert {"methods/args_diff/__init__.py", "methods/args_diff/networks.py"} <= found
+    assert "core/sensing/spatial.py" in found
     assert {"inputs/file_scene.py", "inputs/missions/enmap.py"} <= names("pipeline.steps.crop")
     assert "core/quality/ssim.py" in names("pipeline.steps.evaluate")
 
@@ -31,7 +29,7 @@ def test_imports_are_followed_through_packages() -> None:
 def test_a_method_does_not_depend_on_another(method: str) -> None:
     others = {f"methods/{name}" for name in methods()} - {f"methods/{method}"}
     for module in (f"pipeline.methods.{method}", "pipeline.steps.train", "pipeline.steps.fuse"):
-        assert not [file for file in names(module) if any(file.startswith(other) for other in others)]
+        assert not [file for file in names(module) if any(file.startswith(f"{other}/") for other in others)]
 
 
 @pytest.mark.parametrize("step", ["train", "fuse", "estimate"])
@@ -45,14 +43,63 @@ def test_excluded_modules_exist() -> None:
         assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-def test_a_comment_does_not_count_as_code(tmp_path: Path) -> None:
-    bare, commented, other = (tmp_path / name for name in ("a.py", "b.py", "c.py"))
-    bare.write_text("x = 1\n")
-    commented.write_text("# why\nx = 1  # one\n")
-    other.write_text("x = 2\n")
-    assert _code(bare) == _code(commented) != _code(other)
+@pytest.fixture(scope="module")
+def before() -> dict[str, str]:
+    return {step: code_digest(f"pipeline.steps.{step}") for step in STEPS}
 
 
-def test_data_files_count_as_they_are() -> None:
-    page = code_digest("pipeline.steps.report", files=("report/template.html",))
-    assert page != code_digest("pipeline.steps.report") == code_digest("pipeline.steps.report", files=())
+@pytest.mark.parametrize(
+    ("helper", "must", "must_not"),
+    [
+        ("errors.py", {"crop", "fuse", "report"}, set()),
+        ("settings/validation.py", {"crop"}, set()),
+        ("core/sensing/spatial.py", {"simulate", "align", "estimate", "train", "fuse", "evaluate"}, set()),
+        ("core/quality/ssim.py", {"evaluate"}, {"simulate", "estimate", "train", "fuse"}),
+        ("methods/base.py", {"train", "fuse"}, {"crop", "simulate"}),
+        ("store/shards.py", {"crop", "simulate", "fuse", "mosaic"}, set()),
+        ("config/responses.py", {"simulate"}, {"mosaic"}),
+        ("inputs/missions/enmap.py", {"crop", "align"}, {"train", "fuse", "evaluate"}),
+        ("inputs/sensors/multispectral.json", {"crop", "simulate", "align"}, {"train", "fuse"}),
+        ("export/cog.py", {"export"}, {"fuse", "evaluate", "report"}),
+        ("report/drawing/figures.py", {"report"}, {"fuse", "evaluate", "export"}),
+        ("report/template.html", {"report"}, {"fuse", "evaluate", "export"}),
+        ("runs/tiles.py", {"fuse", "mosaic"}, {"crop", "simulate", "train"}),
+    ],
+)
+def test_a_changed_helper_reruns_what_depends_on_it(
+    tmp_path: Path, before: dict[str, str], helper: str, must: set[str], must_not: set[str]
+) -> None:
+    shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "pipeline" / helper).open("a") as file:
+        file.write("\nCHANGED = True\n")
+    changed = {step for step in STEPS if code_digest(f"pipeline.steps.{step}", root=tmp_path) != before[step]}
+    assert must <= changed
+    assert not must_not & changed
+
+
+def test_a_changed_method_reruns_itself_alone(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "pipeline/methods/hysure/method.py").open("a") as file:
+        file.write("\nCHANGED = True\n")
+    modules = [f"pipeline.methods.{name}" for name in methods()]
+    assert [m for m in modules if code_digest(m, root=tmp_path) != code_digest(m)] == [
+        "pipeline.methods.hysure"
+    ]
+
+
+def test_comments_and_docstrings_do_not_count_as_code(tmp_path: Path) -> None:
+    bare, commented, documented, other = (tmp_path / f"{name}.py" for name in "abcd")
+    bare.write_text("def f():\n    return 1\n")
+    commented.write_text("# why\ndef f():\n    return 1  # because\n")
+    documented.write_text('"""Module."""\n\n\ndef f():\n    """Return one."""\n    return 1\n')
+    other.write_text("def f():\n    return 2\n")
+    assert _code(bare) == _code(commented) == _code(documented) != _code(other)
+
+
+def test_a_package_that_discovers_its_modules_leads_to_all_of_them(tmp_path: Path) -> None:
+    package = tmp_path / "pipeline" / "readers"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("import pkgutil\nnames = list(pkgutil.iter_modules(__path__))\n")
+    (package / "tiff.py").write_text("x = 1\n")
+    found = [path.name for path in source_files("pipeline.readers", tmp_path)]
+    assert found == ["__init__.py", "tiff.py"]

@@ -15,7 +15,7 @@ rule align:
     conda:
         "../../envs/pipeline.yaml"
     params:
-        code=code("steps.align", *SENSORS),
+        code=code("steps.align"),
         settings=scene_settings,
     shell:
         "pipeline align --source {input.source} --settings {params.settings:q} --out {output.ledger} 2> {log}"

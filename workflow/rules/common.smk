@@ -19,7 +19,6 @@ try:
 except InputError as error:
     raise SystemExit(str(error)) from None
 validate(config, "../../config/schema.json", set_default=False)
-SENSORS = ("inputs/sensors/hyperspectral.json", "inputs/sensors/multispectral.json")
 RESULTS = Path("results", EXPERIMENT.experiment)
 TRAJECTORIES = [study for study in EXPERIMENT.studies.values() if isinstance(study, Trajectory)]
 
@@ -44,9 +43,9 @@ wildcard_constraints:
     label="|".join(map(re.escape, EXPERIMENT.methods)),
 
 
-def code(module, *files):
+def code(module):
     """A digest of all the code on which a module's results depend; a change reruns the step."""
-    return code_digest(f"pipeline.{module}", files=files)
+    return code_digest(f"pipeline.{module}")
 
 
 def as_json(settings, **without):

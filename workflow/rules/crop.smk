@@ -14,7 +14,7 @@ rule crop:
     conda:
         "../../envs/pipeline.yaml"
     params:
-        code=code("steps.crop", *SENSORS),
+        code=code("steps.crop"),
         settings=scene_settings,
     shell:
         "pipeline crop --source {input.source} --settings {params.settings:q} --out {output.ledger} 2> {log}"

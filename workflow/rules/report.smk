@@ -26,7 +26,7 @@ rule report:
     conda:
         "../../envs/pipeline.yaml"
     params:
-        code=code("steps.report", "report/template.html", "report/pair.html"),
+        code=code("steps.report"),
         settings=as_json(EXPERIMENT, exclude={"products"}),
         results="results/{experiment}",
     shell:

@@ -16,7 +16,7 @@ rule simulate:
     conda:
         "../../envs/pipeline.yaml"
     params:
-        code=code("steps.simulate", *SENSORS),
+        code=code("steps.simulate"),
         settings=simulate_settings,
     shell:
         "pipeline simulate --reference {input.ledger} --settings {params.settings:q} --seed {wildcards.seed}"
