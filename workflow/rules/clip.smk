@@ -16,7 +16,7 @@ rule clip:
     conda:
         "../../envs/pipeline.yaml"
     params:
-        code=code("steps.clip", *SENSORS),
+        code=code("steps.clip"),
         settings=scene_settings,
     shell:
         "pipeline clip --source {input.source} --observation {input.observation} --settings {params.settings:q}"
