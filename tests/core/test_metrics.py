@@ -14,8 +14,10 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from pipeline.core.quality import metrics
 from pipeline.core.quality.blockwise import block_side, blocks
-from pipeline.core.quality.metrics import PSNR_LIMIT, evaluate
+from pipeline.core.quality.comparison import PSNR_LIMIT
+from pipeline.core.quality.metrics import evaluate, measure
 from pipeline.core.quality.quality_index import hypercomplex_signs, q2n_blocks
 from pipeline.core.quality.residuals import residuals
 from pipeline.core.sensing.simulation import simulate
@@ -270,7 +272,7 @@ def test_q2n_does_not_depend_on_the_scale_and_mirrors_the_border() -> None:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 64 pixels, computed in strips of 24 rows."""
-    monkeypatch.setattr("pipeline.core.quality.metrics.block_side", lambda bands: 64)
+    monkeypatch.setattr("pipeline.core.quality.comparison.block_side", lambda bands: 64)
     monkeypatch.setattr("pipeline.core.quality.residuals.block_side", lambda bands: 16)
     monkeypatch.setattr("pipeline.core.quality.partial_scores.STRIP", 24)
 
@@ -278,7 +280,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def whole(reference: Cube, cube: Cube) -> dict[str, Any]:
     """Scores from one block."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.core.quality.metrics.block_side", lambda bands: 1024)
+        patch.setattr("pipeline.core.quality.comparison.block_side", lambda bands: 1024)
         patch.setattr("pipeline.core.quality.partial_scores.STRIP", 1024)
         return evaluate(reference, cube, ratio=4)
 
@@ -379,7 +381,7 @@ def test_blocks_may_be_computed_elsewhere() -> None:
             yield pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(function))(item)))
 
     assert evaluate(reference, cube, ratio=4, mapped=elsewhere) == evaluate(reference, cube, ratio=4)
-    assert residuals(cube, observation, elsewhere) == residuals(cube, observation)
+    assert residuals(cube, observation, mapped=elsewhere) == residuals(cube, observation)
 
 
 def test_inputs_are_left_as_they_were() -> None:
@@ -529,6 +531,11 @@ def test_unusable_input(reference: Cube, cube: Cube, message: str) -> None:
 R = np.array([[0.5, 0.5, 0, 0], [0, 0, 0.3, 0.7]])
 
 
+def levels(cube: Any, observation: Any) -> dict[str, Any]:
+    """Residuals of both images by the names of the metrics."""
+    return measure(residuals(cube, observation))[0]
+
+
 def test_the_reference_is_at_the_noise_level_of_its_observation() -> None:
     reference, _ = pair(4, 120, 96)
     for per_band in (False, True):
@@ -538,7 +545,7 @@ def test_the_reference_is_at_the_noise_level_of_its_observation() -> None:
             spatial_response=SpatialResponse.gaussian(ratio=4, fwhm=1),
             per_band=per_band,
         )
-        scores = residuals(reference, observation)
+        scores = levels(reference, observation)
         assert scores["residual_hsi"] == pytest.approx(1, abs=4 / np.sqrt(2 * observation.lr_hsi.size))
         assert scores["residual_msi"] == pytest.approx(1, abs=4 / np.sqrt(2 * observation.hr_msi.size))
 
@@ -562,8 +569,8 @@ def test_residuals_match_the_definition_in_blocks(response: SpatialResponse) -> 
         "residual_hsi": np.sqrt(np.mean(hsi**2) / np.mean(observation.sigma_hsi**2)),
         "residual_msi": np.sqrt(np.mean(msi**2) / np.mean(observation.sigma_msi**2)),
     }
-    assert residuals(cube, observation) == pytest.approx(expected)
-    assert residuals(xr.DataArray(cube), observation) == pytest.approx(expected)
+    assert levels(cube, observation) == pytest.approx(expected)
+    assert levels(xr.DataArray(cube), observation) == pytest.approx(expected)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -578,7 +585,7 @@ def test_residuals_leave_no_data_out() -> None:
     hsi[:2, 1, 1] = np.nan
     msi = observation.hr_msi - np.tensordot(R, reference.astype(np.float64), axes=1)
     msi[0, 5, 6] = np.nan
-    scores = residuals(holed, observation)
+    scores = levels(holed, observation)
     assert scores["residual_hsi"] == pytest.approx(np.sqrt(np.nanmean(hsi**2)) / observation.sigma_hsi[0])
     assert scores["residual_msi"] == pytest.approx(np.sqrt(np.nanmean(msi**2)) / observation.sigma_msi[0])
 
@@ -587,6 +594,39 @@ def test_residuals_without_data_are_none() -> None:
     reference, _ = pair(4, 16, 16)
     observation = simulate(reference, spectral_response=R, spatial_response=SpatialResponse.box(ratio=4))
     nothing = np.full_like(reference, np.nan)
-    assert residuals(nothing, observation) == {"residual_hsi": None, "residual_msi": None}
+    assert levels(nothing, observation) == {"residual_hsi": None, "residual_msi": None}
     with pytest.raises(InputError, match=r"cube: shape \(3, 16, 16\) does not match .* \(4, 16, 16\)"):
         residuals(reference[:3], observation)
+
+
+# ---- the table
+
+
+def relative_error(reference: Cube, cube: Cube) -> Cube:
+    """A plain function of spectra: undefined where the reference is zero."""
+    return np.abs(cube - reference) / np.where(reference == 0, np.nan, reference)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_plain_function_becomes_a_metric_with_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "METRICS", list(metrics.METRICS))
+    description = {"title": "MRE", "unit": "", "direction": "lower", "digits": ".3f", "formula": "mean |x|"}
+    assert metrics.metric("mre", **description)(relative_error) is relative_error
+    reference, cube = pair(3, 100, 90)
+    reference[0, :5], cube[1, 40] = 0, np.nan
+    expected = np.nanmean(np.delete(relative_error(reference.astype(float), cube.astype(float)), 40, axis=1))
+    assert evaluate(reference, cube, ratio=4)["mre"] == pytest.approx(expected)
+    assert evaluate(np.zeros((2, 8, 8)), np.ones((2, 8, 8)), ratio=4)["mre"] is None
+    assert metrics.markdown_table().splitlines()[-1] == (
+        r"| MRE | `mre` | lower |  | mean \|x\| | the reference |"
+    )
+
+
+def test_every_metric_is_described() -> None:
+    names = [entry.name for entry in metrics.METRICS]
+    assert len(set(names)) == len(names)
+    for entry in metrics.METRICS:
+        assert entry.formula, entry.name
+        assert entry.title, entry.name
+        assert entry.score or entry.per_band, entry.name
+        assert entry.text(0.5), entry.name

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.core.quality.metrics import measure
 from pipeline.core.quality.no_reference import no_reference, related_msi_band
 from pipeline.core.quality.quality_index import q2n_blocks
-from pipeline.core.quality.residual_maps import residual_maps
 from pipeline.core.quality.residuals import residuals
 from pipeline.core.scene import Scene
 from pipeline.core.sensing.observation import Observation
@@ -43,6 +43,11 @@ def scene_of(
         np.full(2, noise or 1.0),
     )
     return cube, observation
+
+
+def indices(cube: np.ndarray, seen: Observation, **options: Any) -> dict[str, Any]:
+    """Indices without a reference by the names of the metrics."""
+    return measure(no_reference(cube, seen, **options))[0]
 
 
 def uiqi(x: np.ndarray, y: np.ndarray) -> float:
@@ -111,9 +116,9 @@ def test_indices_match_their_definitions(
     ]
     partner = [0, 0, 1, 1, int(np.argmax(correlation))]
     expected = brute_force(wrong, seen, partner)
-    assert no_reference(wrong, seen) == pytest.approx(expected, abs=1e-9)
+    assert indices(wrong, seen) == pytest.approx(expected, abs=1e-9)
     monkeypatch.setattr("pipeline.core.quality.no_reference.block_side", lambda bands: 1)
-    assert no_reference(wrong, seen) == pytest.approx(expected, abs=1e-9)
+    assert indices(wrong, seen) == pytest.approx(expected, abs=1e-9)
 
 
 def test_worked_values() -> None:
@@ -124,19 +129,19 @@ def test_worked_values() -> None:
     flat = np.array([[1.0, 0.0]])
     seen = Observation(x, msi, flat, SpatialResponse.box(ratio=2), np.ones(2), np.ones(1))
     copied = np.stack([msi[0], msi[0]])  # both bands alike: Q of the pair is 1 in place of 0
-    scores = no_reference(copied, seen)
+    scores = indices(copied, seen)
     assert scores["d_lambda"] == pytest.approx(1)
     assert scores["d_s"] == pytest.approx(0.5)  # band 0 is right, band 1 has Q = 1 in place of 0
     assert scores["qnr"] == pytest.approx(0)
     faint = 1 + 0.5 * (np.kron(x, np.ones((2, 2))) - 1)  # half the contrast: Q = 2 * 0.5 / (1 + 0.5^2)
-    scores = no_reference(faint, seen)
+    scores = indices(faint, seen)
     expected = {"d_lambda": 0, "d_s": 0.1, "qnr": 0.9, "d_lambda_khan": 0.2, "hqnr": 0.72}
     assert scores == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_truth_without_noise_has_no_spectral_distortion() -> None:
     cube, seen = scene_of(96, 64, SpatialResponse.gaussian(ratio=4, fwhm=1))
-    scores = no_reference(cube, seen)
+    scores = indices(cube, seen)
     assert scores["d_lambda_khan"] == pytest.approx(0, abs=1e-6)  # the observation is float32
     assert scores["hqnr"] == pytest.approx(1 - scores["d_s"], abs=1e-6)
 
@@ -155,10 +160,10 @@ def test_hqnr_ranks_the_truth_above_wrong_cubes(landscape: Scene, landscape_srf:
         "moved": np.roll(landscape.data, (4, 4), axis=(1, 2)),
         "bands reversed": landscape.data[::-1],
     }
-    best = no_reference(landscape.data, seen)["hqnr"]
+    best = indices(landscape.data, seen)["hqnr"]
     assert best > 0.9
     for name, cube in wrong.items():
-        assert no_reference(cube, seen)["hqnr"] < best - 0.02, name
+        assert indices(cube, seen)["hqnr"] < best - 0.02, name
 
 
 def test_bands_are_compared_with_those_that_see_them() -> None:
@@ -173,18 +178,18 @@ def test_no_data_leaves_windows_out() -> None:
     holed = cube.copy()
     holed[2, :32] = np.nan  # the upper half, in one band
     half = replace(seen, lr_hsi=seen.lr_hsi[:, 8:], hr_msi=seen.hr_msi[:, 32:])
-    found, expected = no_reference(holed, seen), no_reference(cube[:, 32:], half)
+    found, expected = indices(holed, seen), indices(cube[:, 32:], half)
     assert found["d_lambda"] == pytest.approx(expected["d_lambda"], abs=1e-12)
     assert found["d_s"] == pytest.approx(expected["d_s"], abs=1e-12)
     assert found["d_lambda_khan"] is None  # the only block of 32x32 holds no-data
     assert found["hqnr"] is None
     speckled = cube.copy()
     speckled[:, 1::4, 1::4] = np.nan  # every LR pixel loses one of its HR pixels
-    assert no_reference(speckled, seen)["qnr"] == pytest.approx(no_reference(cube, seen)["qnr"], abs=0.01)
-    nothing = no_reference(np.full_like(cube, np.nan), seen)
+    assert indices(speckled, seen)["qnr"] == pytest.approx(indices(cube, seen)["qnr"], abs=0.01)
+    nothing = indices(np.full_like(cube, np.nan), seen)
     assert set(nothing.values()) == {None}
     with pytest.raises(InputError, match=r"cube: shape \(4, 64, 64\) does not match .* \(5, 64, 64\)"):
-        no_reference(cube[:4], seen)
+        indices(cube[:4], seen)
 
 
 # ---- residual maps
@@ -203,24 +208,24 @@ def test_residual_maps_match_the_definition(
     seen = replace(seen, sigma_hsi=np.linspace(0.01, 0.02, 5), sigma_msi=np.array([0.01, 0.03]))
     monkeypatch.setattr("pipeline.core.quality.residuals.block_side", lambda bands: 16)
     z = cube.astype(np.float64) - 0.004
-    maps = residual_maps(z, seen)
+    maps = residuals(z, seen, maps=True)
     hsi = (seen.lr_hsi - seen.operator.forward(z)) / seen.sigma_hsi[:, None, None]
     msi = (seen.hr_msi - np.tensordot(R, z, axes=1)) / seen.sigma_msi[:, None, None]
     for name, residual in (("hsi", hsi), ("msi", msi)):
-        np.testing.assert_allclose(getattr(maps, f"{name}_map"), np.sqrt((residual**2).mean(0)), rtol=1e-6)
-        np.testing.assert_allclose(getattr(maps, f"{name}_spectrum"), np.sqrt((residual**2).mean((1, 2))))
-        np.testing.assert_allclose(getattr(maps, f"{name}_bias"), residual.mean((1, 2)), atol=1e-12)
-    assert maps.hsi_map.dtype == maps.msi_map.dtype == np.float32
-    power = (maps.hsi_spectrum**2 * seen.sigma_hsi**2).sum() / (seen.sigma_hsi**2).sum()
-    assert residuals(z, seen)["residual_hsi"] == pytest.approx(np.sqrt(power))
+        np.testing.assert_allclose(getattr(maps, name).map, np.sqrt((residual**2).mean(0)), rtol=1e-6)
+        np.testing.assert_allclose(getattr(maps, name).spectrum, np.sqrt((residual**2).mean((1, 2))))
+        np.testing.assert_allclose(getattr(maps, name).bias, residual.mean((1, 2)), atol=1e-12)
+    assert maps.hsi.map.dtype == maps.msi.map.dtype == np.float32
+    power = (maps.hsi.spectrum**2 * seen.sigma_hsi**2).sum() / (seen.sigma_hsi**2).sum()
+    assert residuals(z, seen).hsi.level == pytest.approx(np.sqrt(power))
 
 
 def test_residuals_of_the_truth_are_one_and_without_bias() -> None:
     cube, seen = scene_of(96, 80, SpatialResponse.gaussian(ratio=2, fwhm=1), noise=0.02)
-    maps = residual_maps(cube, seen)
+    maps = residuals(cube, seen, maps=True)
     for name, pixels in (("hsi", 48 * 40), ("msi", 96 * 80)):
-        assert np.abs(getattr(maps, f"{name}_spectrum") - 1).max() < 4 / np.sqrt(2 * pixels)
-        assert np.abs(getattr(maps, f"{name}_bias")).max() < 4 / np.sqrt(pixels)
+        assert np.abs(getattr(maps, name).spectrum - 1).max() < 4 / np.sqrt(2 * pixels)
+        assert np.abs(getattr(maps, name).bias).max() < 4 / np.sqrt(pixels)
 
 
 def test_no_data_stays_in_the_responses_support() -> None:
@@ -229,18 +234,18 @@ def test_no_data_stays_in_the_responses_support() -> None:
     cube[4, 30, 30] = np.nan  # a band that no MSI band sees
     y = seen.hr_msi.copy()
     y[:, 20, 20] = np.nan
-    maps = residual_maps(cube, replace(seen, hr_msi=y))
-    assert np.argwhere(np.isnan(maps.hsi_map)).tolist() == [[1, 1]]  # at (7, 7) four bands are left
-    assert np.argwhere(np.isnan(maps.msi_map)).tolist() == [[5, 6], [20, 20]]
-    assert np.isfinite(maps.hsi_spectrum).all()
-    assert np.isfinite(maps.msi_bias).all()
+    maps = residuals(cube, replace(seen, hr_msi=y), maps=True)
+    assert np.argwhere(np.isnan(maps.hsi.map)).tolist() == [[1, 1]]  # at (7, 7) four bands are left
+    assert np.argwhere(np.isnan(maps.msi.map)).tolist() == [[5, 6], [20, 20]]
+    assert np.isfinite(maps.hsi.spectrum).all()
+    assert np.isfinite(maps.msi.bias).all()
     checkerboard = np.indices((48, 48)).sum(axis=0) % 2 == 0
     cube[:, checkerboard] = np.nan
-    maps = residual_maps(cube, seen)
-    assert np.isnan(maps.hsi_map).all()
-    assert np.isnan(maps.hsi_spectrum).all()
+    maps = residuals(cube, seen, maps=True)
+    assert np.isnan(maps.hsi.map).all()
+    assert np.isnan(maps.hsi.spectrum).all()
     checkerboard[5, 6] = True
-    assert (np.isnan(maps.msi_map) == checkerboard).all()
+    assert (np.isnan(maps.msi.map) == checkerboard).all()
 
 
 def test_blocks_may_be_computed_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,10 +257,10 @@ def test_blocks_may_be_computed_elsewhere(monkeypatch: pytest.MonkeyPatch) -> No
         for item in items:
             yield pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(function))(item)))
 
-    assert no_reference(cube, seen, mapped=elsewhere) == no_reference(cube, seen)
-    for one, other in zip(
-        vars(residual_maps(cube, seen, elsewhere)).values(),
-        vars(residual_maps(cube, seen)).values(),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(one, other)
+    assert indices(cube, seen, mapped=elsewhere) == indices(cube, seen)
+    here, there = residuals(cube, seen, maps=True), residuals(cube, seen, maps=True, mapped=elsewhere)
+    for image in ("hsi", "msi"):
+        for values, same in zip(
+            vars(getattr(here, image)).values(), vars(getattr(there, image)).values(), strict=True
+        ):
+            np.testing.assert_array_equal(values, same)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.quality import reliability as module
-from pipeline.core.quality.reliability import grouped, rank_correlation, reliability, square_side
+from pipeline.core.quality.reliability import NOMINAL, grouped, rank_correlation, reliability, square_side
 from pipeline.errors import InputError
 from pipeline.report.drawing.figures import coverage, looks, spreads
 
@@ -20,26 +20,26 @@ def normal_errors(shape=(4, 96, 80)) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def test_honest_intervals_hold_their_share():
     found = reliability(*normal_errors())
-    assert np.allclose(found["coverage"], found["nominal"], atol=0.01)
-    assert found["coverage_90"] == pytest.approx(0.9, abs=0.01)
-    assert found["per_band"]["coverage_90"] == pytest.approx([0.9] * 4, abs=0.02)
-    assert found["rank_correlation"] > 0.95
-    assert np.allclose(found["predicted"], found["found"], rtol=0.1)
+    assert np.allclose(found.curves()["coverage"], NOMINAL, atol=0.01)
+    assert found.coverage_90 == pytest.approx(0.9, abs=0.01)
+    assert found.band_coverage_90 == pytest.approx([0.9] * 4, abs=0.02)
+    assert found.rank_correlation > 0.95
+    assert np.allclose(found.predicted, found.actual, rtol=0.1)
 
 
 def test_narrow_intervals_hold_less():
     reference, cube, deviation = normal_errors()
     found = reliability(reference, cube, deviation / 2)
     # of a normal variable 58.9 % lie within 1.645 / 2 standard deviations
-    assert found["coverage_90"] == pytest.approx(0.589, abs=0.01)
-    assert found["rank_correlation"] > 0.95
+    assert found.coverage_90 == pytest.approx(0.589, abs=0.01)
+    assert found.rank_correlation > 0.95
 
 
 def test_a_deviation_that_knows_nothing_has_no_rank():
     reference, cube, deviation = normal_errors()
     shuffled = RNG.permuted(deviation, axis=2)
-    assert abs(reliability(reference, cube, shuffled)["rank_correlation"]) < 0.2
-    assert reliability(reference, cube, np.full_like(deviation, 0.1))["rank_correlation"] is None
+    assert abs(reliability(reference, cube, shuffled).rank_correlation) < 0.2
+    assert reliability(reference, cube, np.full_like(deviation, 0.1)).rank_correlation is None
 
 
 def test_blocks_do_not_matter(monkeypatch):
@@ -47,9 +47,9 @@ def test_blocks_do_not_matter(monkeypatch):
     whole = reliability(*arrays)
     monkeypatch.setattr(module, "block_side", lambda bands: 64)
     parts = reliability(*arrays)
-    assert parts["coverage"] == whole["coverage"]
-    assert parts["rank_correlation"] == pytest.approx(whole["rank_correlation"])
-    assert np.allclose(parts["predicted"], whole["predicted"])
+    assert (parts.band_coverage == whole.band_coverage).all()
+    assert parts.rank_correlation == pytest.approx(whole.rank_correlation)
+    assert np.allclose(parts.predicted, whole.predicted)
 
 
 def test_pixels_without_data_do_not_count():
@@ -57,8 +57,8 @@ def test_pixels_without_data_do_not_count():
     plain = reliability(reference[..., 8:], cube[..., 8:], deviation[..., 8:])
     cube[1, :, :4], deviation[0, :, 4:8] = np.nan, np.nan
     holed = reliability(reference, cube, deviation)
-    assert holed["coverage"] == plain["coverage"]
-    assert holed["rank_correlation"] == pytest.approx(plain["rank_correlation"])
+    assert (holed.band_coverage == plain.band_coverage).all()
+    assert holed.rank_correlation == pytest.approx(plain.rank_correlation)
     with pytest.raises(InputError, match="no pixel is valid"):
         reliability(reference, np.full_like(cube, np.nan), deviation)
 

@@ -29,7 +29,7 @@ from pipeline.report.comparison import common_seed, compare
 from pipeline.report.drawing import figures, pictures
 from pipeline.report.galleries import error_galleries
 from pipeline.report.numbers import published, significance, tables
-from pipeline.report.numbers.columns import HEADLINE, METRICS, QUALITY
+from pipeline.report.numbers.columns import HEADLINE, QUALITY
 from pipeline.report.numbers.standing import standing
 from pipeline.report.overview import overview
 from pipeline.report.page import provenance, render
@@ -204,7 +204,7 @@ def test_summary_has_the_exact_columns_order_and_numbers(made: tuple[Experiment,
     for row in rows:
         path = folder / "field" / "sensor" / f"seed{row['seed']}" / row["method"] / "metrics.json"
         content = json.loads(path.read_text())
-        for key in METRICS:
+        for key in (column.key for column in QUALITY):
             value = content["metrics"].get(key)
             assert row[key] == "" if value is None else float(row[key]) == value
         for part in ("estimate", "train", "fuse", "io"):
@@ -610,7 +610,7 @@ def test_overview_ranks_methods_over_scenes() -> None:
     ]
     assert [cell.best for cell in found.table.rows[1].cells] == [True, False, True]
     assert [row.seeds for row in found.table.rows] == [[0, 1], [0], [0]]
-    assert found.test == "No test across scenes: it needs at least 6 scenes, here are 1."
+    assert found.test == "No test across scenes: it needs at least 6 scenes; there are 1."
     sam = standing(SAM, scenes, ["a", "b", "c"])
     assert [row.cells[-1].mean for row in sam.table.rows] == [2.25, 1.75, 2.0]
 
@@ -622,9 +622,11 @@ def test_friedman_over_six_scenes() -> None:
     }
     found = standing(PSNR, scenes, ["a", "b", "c"])
     p = math.exp(-12 / 2)
-    assert found.test == f"Friedman's test over 6 scenes that all methods are equal: p = {p:.3f}."
+    assert found.test == (
+        f"Friedman's test of the hypothesis that all methods rank equally, 6 scenes: p = {p:.3f}."
+    )
     again = {f"{title}/{r}": runs for title, runs in scenes.items() for r in ("x", "y")}
-    assert "not several scenes" in standing(PSNR, again, ["a", "b", "c"]).test
+    assert "counts once" in standing(PSNR, again, ["a", "b", "c"]).test
 
 
 # ---- published results

@@ -1,7 +1,7 @@
 """The quality layer of a fused cube: how far it misses both images, in units of their noise, and its mask.
 
 A residual of 1 is what the noise alone would leave. The residuals themselves are computed in
-`core.quality.residual_maps`.
+`core.quality.residuals`.
 """
 
 from __future__ import annotations

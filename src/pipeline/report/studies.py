@@ -1,6 +1,6 @@
-"""The studies of an experiment, ready for the page: each one's figures, captions and pictures.
+"""The studies of an experiment, ready for the page: figures, captions and pictures of each.
 
-Chooses the runs of a study and what is drawn of them; the drawing is in `study_figures`.
+The runs of a study are chosen here; `study_figures` draws them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pipeline.config.studies import Cost, Study, Sweep, Trajectory
 from pipeline.report.drawing import pictures, study_figures
 from pipeline.report.drawing.figures import looks
 from pipeline.report.drawing.pictures import Floats
-from pipeline.report.drawing.study_figures import MEASURES, Point, Values
+from pipeline.report.drawing.study_figures import Point, Values
 from pipeline.report.galleries import Gallery, Picture
+from pipeline.report.numbers.columns import HEADLINE
 from pipeline.report.numbers.tables import Run, number
 
 AXES = {
@@ -28,14 +29,26 @@ AXES = {
     "spatial.fwhm": "FWHM of the true PSF [LR pixels]",
     "steps": "Sampling steps T",
 }
-"""Settings on an axis; others go by their own names."""
+"""Axis labels of settings; others go by their own names."""
 Planes = Mapping[int, Floats]
 """Coefficients ``(d, H, W)`` by the number of sampling steps left."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the page shows of one study."""
+    """A study on the page.
+
+    Attributes
+    ----------
+    anchor : str
+        Identifier of the section in the page.
+    title, note : str
+        Heading and closing remark from the configuration.
+    figures : list of (Markup, str)
+        SVG and caption.
+    galleries : list of Gallery
+        Rows of pictures.
+    """
 
     anchor: str
     title: str
@@ -50,20 +63,21 @@ def sections(
     labels: Sequence[str],
     traces: Mapping[tuple[str, str, str], Planes],
 ) -> list[Section]:
-    """The sections of an experiment's studies; scenes without a reference are in none of their figures.
+    """Draw all studies of an experiment; scenes without a reference are in none of their figures.
 
     Parameters
     ----------
     studies : mapping
+        By name, as configured.
     runs : sequence of dict
         All runs' `metrics.json`.
     labels : sequence of str
         Methods in the order of the experiment.
     traces : mapping
-        What `trace` kept, by scene, response and label.
+        Intermediate coefficients that `trace` kept, by scene, response and label.
     """
-    made = []
-    runs = [run for run in runs if "psnr" in run["metrics"]]
+    parts = []
+    runs = [run for run in runs if HEADLINE[0].key in run["metrics"]]
     for name, study in studies.items():
         section = Section(f"study-{name}", study.title, study.note)
         if isinstance(study, Sweep):
@@ -72,12 +86,20 @@ def sections(
             section.figures.extend(_cost(runs, labels))
         elif isinstance(study, Trajectory):
             section.galleries.extend(_galleries(study, traces))
-        made.append(section)
-    return made
+        parts.append(section)
+    return parts
 
 
 def pictured(studies: Mapping[str, Study], labels: Sequence[str]) -> list[str]:
-    """The methods whose cubes are shown: of a sweep the first and the last alone."""
+    """Choose the methods whose cubes are shown: only the first and the last of a sweep.
+
+    Parameters
+    ----------
+    studies : mapping
+        By name, as configured.
+    labels : sequence of str
+        All methods.
+    """
     hidden: set[str] = set()
     for name, study in studies.items():
         if isinstance(study, Sweep) and study.of == "methods":
@@ -88,7 +110,7 @@ def pictured(studies: Mapping[str, Study], labels: Sequence[str]) -> list[str]:
 def _sweep(
     name: str, study: Sweep, runs: Sequence[Run], labels: Sequence[str]
 ) -> Iterator[tuple[Markup, str]]:
-    """Figures of a sweep: for each scene and response, or for each scene if responses are swept."""
+    """Draw a sweep for each scene and response, or for each scene if responses are swept."""
     points = study.labels(name)
     own, other = ("label", "response") if study.of == "methods" else ("response", "label")
     chosen = [run for run in runs if run[own] in points]
@@ -112,25 +134,29 @@ def _sweep(
 
 
 def _by_seed(runs: Sequence[Run], own: str, labels: Sequence[str]) -> dict[str, Values]:
-    """Each measure as ``(labels, seeds)``, over the seeds that all labels ran with."""
-    found = {(run[own], run["seed"]): run["metrics"] for run in runs}
-    seeds = [s for s in sorted({seed for _, seed in found}) if all((label, s) in found for label in labels)]
+    """Arrange each metric as ``(labels, seeds)``, over the seeds that all labels ran with."""
+    metrics = {(run[own], run["seed"]): run["metrics"] for run in runs}
+    seeds = [
+        seed
+        for seed in sorted({seed for _, seed in metrics})
+        if all((label, seed) in metrics for label in labels)
+    ]
     return {
-        measure.key: np.array(
-            [[number(found[label, seed][measure.key]) for seed in seeds] for label in labels], np.float64
+        column.key: np.array(
+            [[number(metrics[label, seed][column.key]) for seed in seeds] for label in labels], np.float64
         )
-        for measure in MEASURES
+        for column in HEADLINE
     }
 
 
 def _seeds_in_words(measured: Mapping[str, Values]) -> str:
-    count = measured[MEASURES[0].key].shape[1]
+    count = measured[HEADLINE[0].key].shape[1]
     return f"{count} noise seed{'s' if count > 1 else ''}"
 
 
 def _spread_in_words(series: Mapping[str, Mapping[str, Values]]) -> str:
     counts = ", ".join(dict.fromkeys(_seeds_in_words(measured) for measured in series.values()))
-    many = any(measured[MEASURES[0].key].shape[1] > 1 for measured in series.values())
+    many = any(measured[HEADLINE[0].key].shape[1] > 1 for measured in series.values())
     return f" ({counts})" + (", bars: their sample standard deviation" if many else "")
 
 
@@ -143,7 +169,7 @@ def _heat_maps(
         svg = study_figures.heat_map(rows, columns, means, (axes[0], axes[1]))
         yield (
             Markup(svg),
-            f"{scene}, {key}: mean over {_seeds_in_words(measured)}. Brighter is better, the best is bold.",
+            f"{scene}, {key}: mean over {_seeds_in_words(measured)}. Brighter is better; best in bold.",
         )
 
 
@@ -157,13 +183,13 @@ def _differences(
             for row, label in enumerate(others, 1)
         }
         at = ", ".join(
-            f"{values[0].mean():.{m.digits}f} {m.name.split('[')[1][:-1]} {m.name.split()[0]}"
-            for m, values in zip(MEASURES, measured.values(), strict=True)
+            f"{column.text(values[0].mean())} {column.unit} {column.label}"
+            for column, values in zip(HEADLINE, measured.values(), strict=True)
         )
         yield (
             Markup(study_figures.differences(less, base)),
-            f"{scene}, {key}: a point for each of {_seeds_in_words(measured)}, with the same noise and start "
-            f"as {base} (mean {at}); the bar is their mean.",
+            f"{scene}, {key}: one point for each of {_seeds_in_words(measured)}, with the same noise and "
+            f"random start as {base} (mean {at}); the bar is their mean.",
         )
 
 
@@ -176,10 +202,11 @@ def _cost(runs: Sequence[Run], labels: Sequence[str]) -> Iterator[tuple[Markup, 
         points = {label: _point(group) for label, group in groups.items() if group}
         yield (
             Markup(study_figures.cost(points, looks(labels))),
-            f"{' / '.join(place)}: mean over the noise seeds. Wall time of estimation, training and fusion "
-            "(full) and of the fusion alone (hollow), which is what is mostly published; peak resident "
-            "memory of the host in the largest step, that of a GPU not counted. In brackets the number of "
-            "parameters trained by gradient descent. Logarithmic axes.",
+            f"{' / '.join(place)}: mean over the noise seeds. Left: wall time of estimation, training and "
+            "fusion (filled markers), and of fusion alone (hollow markers), which most publications state. "
+            "Right: peak resident memory of the host in the step that needs most; GPU memory is not counted. "
+            "In brackets: number of parameters trained by gradient descent. Time and memory are on "
+            "logarithmic axes.",
         )
 
 
@@ -195,7 +222,7 @@ def _point(runs: Sequence[Run]) -> Point:
 
 
 def _galleries(study: Trajectory, traces: Mapping[tuple[str, str, str], Planes]) -> Iterator[Gallery]:
-    """A row of pictures for each method, all of the same coefficient."""
+    """Show a row of pictures for each method, all of the same coefficient."""
 
     def picture(planes: Floats, time: int, label: str, factor: int, limits: Floats) -> Picture:
         shown = pictures.colour_picture(np.stack([planes[factor]] * 3), limits)
@@ -211,16 +238,15 @@ def _galleries(study: Trajectory, traces: Mapping[tuple[str, str, str], Planes])
             limits = np.tile([low, max(high, low + 1e-6)], (3, 1))
             shown = [picture(planes[time], time, label, factor, limits) for time in study.times]
             note = (
-                f"{' / '.join(place)}: the estimate of the clean coefficients A, of which number "
-                f"{factor + 1} of {len(end)} is shown, the most varied "
-                "one at the end. Black and white are the 2nd and 98th "
-                f"percentile of this row's last picture.{_apart(study, rows, label)}"
+                f"{' / '.join(place)}: estimate of the clean coefficients A during sampling. Shown is "
+                f"coefficient {factor + 1} of {len(end)}, which varies most at the end. Black and white are "
+                f"the 2nd and 98th percentile of this row's last picture.{_apart(study, rows, label)}"
             )
             yield Gallery(label, note, shown)
 
 
 def _apart(study: Trajectory, rows: Mapping[str, Planes], label: str) -> str:
-    """How far a method's coefficients are from the first one's."""
+    """Say how far a method's coefficients are from those of the first method."""
     first = study.methods[0]
     if label == first:
         return ""
@@ -228,4 +254,4 @@ def _apart(study: Trajectory, rows: Mapping[str, Planes], label: str) -> str:
         f"{np.sqrt(np.mean((rows[label][time] - rows[first][time]) ** 2)):.3f} at {time}"
         for time in study.times
     )
-    return f" RMS difference of all coefficients, which lie in [0, 1], to {first}: {apart}."
+    return f" RMS difference from {first} over all coefficients, which lie in [0, 1]: {apart}."

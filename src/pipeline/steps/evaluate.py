@@ -12,14 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from pipeline.core.quality.metrics import evaluate
+from pipeline.core.quality.comparison import compare
+from pipeline.core.quality.metrics import measure, pixelwise_functions
 from pipeline.core.quality.no_reference import no_reference
 from pipeline.core.quality.reliability import reliability
-from pipeline.core.quality.residual_maps import residual_maps
 from pipeline.core.quality.residuals import residuals
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.errors import InputError
@@ -78,33 +76,27 @@ def run(
         origin = provenance("evaluate", settings=settings, inputs=inputs, seed=seed)
     with timing.measure("compute"), ProgressReport() as progress, scheduled(scheduler, workers) as mapped:
         named = partial(reported, mapped, progress)
-        scores: dict[str, Any] = {"per_band": {}}
-        if truth is not None:
-            scores = evaluate(
-                truth, cube, ratio=seen.spatial_response.ratio, mapped=named("totals", "windows")
-            )
+        evidence: list[Any] = []
         uncertainty: dict[str, Any] = {}
+        if truth is not None:
+            ratio, functions = seen.spatial_response.ratio, pixelwise_functions()
+            blocks = named("totals", "windows")
+            evidence.append(compare(truth, cube, ratio=ratio, pixelwise=functions, mapped=blocks))
         if truth is not None and deviation is not None:
-            uncertainty = reliability(truth, cube, deviation, named("intervals"))
-            scores |= {key: uncertainty.pop(key) for key in ("coverage_90", "rank_correlation")}
-            scores["per_band"] |= uncertainty.pop("per_band")
-        scores |= residuals(cube, seen, named("residuals"))
+            intervals = reliability(truth, cube, deviation, named("intervals"))
+            uncertainty = intervals.curves()
+            evidence.append(intervals)
+        remainder = residuals(cube, seen, maps=bool(estimate), mapped=named("residuals"))
+        evidence.append(remainder)
         if estimate:
-            scores |= no_reference(cube, seen, mapped=named("quality"))
-            maps = residual_maps(cube, seen, mapped=named("maps"))
-            scores["per_band"] |= {
-                "residual_hsi": _numbers(maps.hsi_spectrum),
-                "bias_hsi": _numbers(maps.hsi_bias),
-                "residual_msi": _numbers(maps.msi_spectrum),
-                "bias_msi": _numbers(maps.msi_bias),
-            }
+            evidence.append(no_reference(cube, seen, mapped=named("quality")))
             write_store(
                 out.with_name("residuals.zarr"),
-                residual_dataset(maps.hsi_map, maps.msi_map, _open(observation)),
+                residual_dataset(*remainder.maps, _open(observation)),
                 origin,
             )
+        scores, per_band = measure(*evidence)
     wavelength = metadata_from(made).wavelength
-    per_band = {"wavelength": None if wavelength is None else wavelength.tolist()} | scores.pop("per_band")
     content = {
         "scene": scene.name,
         "response": response.name,
@@ -112,7 +104,7 @@ def run(
         "method": settings.method,
         "seed": seed,
         "metrics": scores,
-        "per_band": per_band,
+        "per_band": {"wavelength": None if wavelength is None else wavelength.tolist()} | per_band,
         "uncertainty": uncertainty,
         **spent,
         "settings": settings.deciding(),
@@ -128,11 +120,6 @@ def _seen(observation: Path, estimate: Path | None) -> ObservedScene:
     if estimate:
         return read_scene(observation.absolute(), estimate.absolute())
     return observed_scene(_open(observation))
-
-
-def _numbers(values: NDArray[np.float64]) -> list[float | None]:
-    """A list that JSON can hold; None for a band of which no residual is known."""
-    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def _open(ledger: Path) -> xr.Dataset:

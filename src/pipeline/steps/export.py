@@ -13,7 +13,7 @@ from typing import Any
 import xarray as xr
 
 from pipeline.config.exports import Products
-from pipeline.core.quality.residual_maps import residual_maps
+from pipeline.core.quality.residuals import residuals
 from pipeline.errors import InputError
 from pipeline.export.cog import write_cog
 from pipeline.export.envi import write_envi
@@ -101,8 +101,8 @@ def _write_cube(folder: Path, layer: Layer, settings: Products) -> tuple[list[Pr
 
 def _write_quality(folder: Path, cube: xr.Dataset, observation: Path, estimate: Path) -> Product:
     seen = read_scene(observation, estimate)
-    maps = residual_maps(variable_of(cube, "fused"), seen)
-    layer = quality_layer(maps.msi_map, maps.hsi_map, variable_of(cube, "mask"), seen, metadata_from(cube))
+    hsi_map, msi_map = residuals(variable_of(cube, "fused"), seen, maps=True).maps
+    layer = quality_layer(msi_map, hsi_map, variable_of(cube, "mask"), seen, metadata_from(cube))
     write_cog(folder / "quality.tif", layer, categories=True)
     return Product(folder / "quality.tif", "residuals and mask", COG, ["metadata"], layer)
 

@@ -1,7 +1,7 @@
-"""Two cubes of any size, compared block by block.
+"""Blocks of two cubes of any size, and sums over them.
 
 The blocks depend on the cubes' shape alone, and their partial sums are added in the blocks' order,
-so that a result depends neither on memory nor on who computes a block. No score is defined here.
+so that a result depends neither on the memory nor on the worker that computes a block.
 """
 
 from __future__ import annotations
@@ -28,14 +28,19 @@ LARGEST_BLOCK = 2**26  # bytes of a block of both cubes in float32; reading it t
 
 
 class Mapped(Protocol):
-    """Like `map`: yields a function's results in the order of the items, computed wherever."""
+    """Like `map`: yields the results of a function in the order of the items, computed anywhere."""
 
     def __call__(self, function: Callable[[Window], T], items: Sequence[Window], /) -> Iterable[T]:
         """Yield ``function(item)`` for each item."""
 
 
 def block_side(bands: int) -> int:
-    """Side of a block in pixels.
+    """Return the side of a block in pixels.
+
+    Parameters
+    ----------
+    bands : int
+        Of both cubes.
 
     >>> block_side(31), block_side(100), block_side(200)
     (512, 256, 192)
@@ -45,9 +50,16 @@ def block_side(bands: int) -> int:
 
 
 def blocks(shape: tuple[int, int], side: int, thinnest: int) -> list[Window]:
-    """Windows that cover an image row by row, squares of `side` but for the last ones.
+    """Cover an image row by row with square windows, of which the last ones may be smaller or larger.
 
-    A rest of fewer than `thinnest` pixels belongs to the block before it.
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the image.
+    side : int
+        Of the squares, in pixels.
+    thinnest : int
+        Fewer pixels than this at the far border belong to the block before them.
 
     >>> [block.shape for block in blocks((520, 300), 256, 32)]
     [(256, 256), (256, 44), (264, 256), (264, 44)]
@@ -56,14 +68,20 @@ def blocks(shape: tuple[int, int], side: int, thinnest: int) -> list[Window]:
     return [Window(*y, *x) for y, x in product(rows, cols)]
 
 
-def added(one: Sums, other: Sums) -> Sums:
-    """The sum of two named tuples, field by field."""
-    return type(one)(*(a + b for a, b in zip(one, other, strict=True)))
+def added(first: Sums, second: Sums) -> Sums:
+    """Add two named tuples field by field."""
+    return type(first)(*(a + b for a, b in zip(first, second, strict=True)))
 
 
 @dataclass(frozen=True)
 class CubePair:
-    """A reference and a cube ``(C, H, W)``: arrays, or anything with a shape whose slices NumPy can read."""
+    """A reference and a fused cube.
+
+    Attributes
+    ----------
+    reference, cube : (C, H, W)
+        Arrays, or anything with a shape whose slices NumPy can read.
+    """
 
     reference: Any
     cube: Any
@@ -77,7 +95,7 @@ class CubePair:
 
     @property
     def bands(self) -> int:
-        """C, the number of bands."""
+        """Number of bands, C."""
         return int(self.reference.shape[0])
 
     @property
@@ -86,11 +104,12 @@ class CubePair:
         return int(self.reference.shape[1]), int(self.reference.shape[2])
 
     def read(self, window: Window, overlap: int = 0) -> tuple[NDArray[Any], NDArray[Any], Mask]:
-        """Both cubes in a window, and the pixels that are not NaN in any band of either.
+        """Read both cubes in a window, and mark the pixels that are not NaN in any band of either.
 
         Parameters
         ----------
         window : Window
+            Of the image.
         overlap : int
             Pixels to add on the right and below, as far as the image reaches.
         """
@@ -100,7 +119,7 @@ class CubePair:
 
 
 def _valid(name: str, image: NDArray[Any]) -> Mask:
-    """Pixels without NaN, band by band to spare memory."""
+    """Mark the pixels without NaN, band by band to spare memory."""
     valid = np.ones(image.shape[1:], np.bool_)
     for band in image:
         finite = np.isfinite(band)

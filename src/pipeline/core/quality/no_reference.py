@@ -1,8 +1,8 @@
 """Quality of a fused cube without a reference: D_lambda, D_s, QNR and HQNR.
 
 QNR follows Alparone et al. 2008 (Multispectral and panchromatic data fusion assessment without
-reference), HQNR Aiazzi et al. 2014 with the spectral index of Khan et al. 2009. What noise leaves of
-the observation is measured in `residuals` instead; no index says by itself that a cube is right.
+reference), HQNR Aiazzi et al. 2014 with the spectral index of Khan et al. 2009. Good values do not prove
+that a cube is right; whether it explains the observation is measured in `residuals`.
 
 >>> from pipeline.core.sensing.observation import Observation
 >>> from pipeline.core.sensing.spatial import SpatialResponse
@@ -10,12 +10,16 @@ the observation is measured in `residuals` instead; no index says by itself that
 >>> z = np.kron(x, np.ones((4, 4)))  # no detail within LR pixels: both scales look the same
 >>> r = np.array([[0.5, 0.5, 0.0]])
 >>> scene = Observation(x, np.tensordot(r, z, 1), r, SpatialResponse.box(ratio=4), np.ones(3), np.ones(1))
->>> {name: round(value, 9) for name, value in no_reference(z, scene).items()}
-{'d_lambda': 0.0, 'd_s': 0.0, 'qnr': 1.0, 'd_lambda_khan': 0.0, 'hqnr': 1.0}
+>>> distortions = no_reference(z, scene)
+>>> {name: round(value, 9) for name, value in vars(distortions).items()}
+{'d_lambda': 0.0, 'd_s': 0.0, 'd_lambda_khan': 0.0}
+>>> round(distortions.qnr, 9), round(distortions.hqnr, 9)
+(1.0, 1.0)
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial, reduce
 from math import floor
 from typing import Any, NamedTuple
@@ -34,36 +38,56 @@ from pipeline.core.window import Window
 Array = NDArray[np.float64]
 
 WINDOW = 8  # side in LR pixels of the windows of UIQI; on the HR grid they cover the same ground
-LEAST_VALID = 0.5  # share of a window's pixels; more than it need data at both scales
-SEEN = 0.01  # share of an MSI band's largest weight from which on it sees an HSI band
+LEAST_VALID = 0.5  # fraction of a window's pixels; more than it need data at both scales
+LEAST_WEIGHT = 0.01  # fraction of an MSI band's largest weight from which on it covers an HSI band
 
 
-def no_reference(cube: Any, scene: ObservedScene, *, mapped: Mapped = map) -> dict[str, float | None]:
-    """Distortion and quality indices that need no reference.
+@dataclass(frozen=True)
+class Distortions:
+    """Distortion and quality indices; None where one is not defined (no window counts, a single band).
 
-    With ``Q`` the mean of UIQI over windows of 8x8 LR pixels, side by side, and over the same ground
-    on the HR grid:
+    Attributes
+    ----------
+    d_lambda : float or None
+        Mean over all pairs of HSI bands of ``|Q(X_l, X_r) - Q(Z_l, Z_r)|`` (Alparone's, p = 1), with Q the
+        mean of UIQI over windows of 8x8 LR pixels side by side, and over the same ground on the HR grid.
+    d_s : float or None
+        Mean over HSI bands of ``|Q(X_b, H(Y_m)) - Q(Z_b, Y_m)|`` (Alparone's with q = 1, there with one
+        panchromatic band), with m the MSI band related to b (see `related_msi_band`).
+    d_lambda_khan : float or None
+        ``1 - Q2n(X, H(Z))`` over blocks of 32x32 LR pixels, mirrored at the border.
+    """
 
-    - d_lambda : mean over all pairs of HSI bands of ``|Q(X_l, X_r) - Q(Z_l, Z_r)|`` (Alparone's, p = 1).
-    - d_s : mean over HSI bands of ``|Q(X_b, H(Y_m)) - Q(Z_b, Y_m)|`` (Alparone's with q = 1, there with one
-      panchromatic band). m is the MSI band that sees b most, by its weight in R over the largest of
-      its row; where that is below 1 % for all, the one with which X_b correlates most on the LR grid
-      (as in the hyper-sharpening of Selva et al. 2015).
-    - d_lambda_khan : ``1 - Q2n(X, H(Z))``, over blocks of 32x32 LR pixels, mirrored at the border.
-    - qnr : ``(1 - d_lambda) (1 - d_s)``; hqnr : ``(1 - d_lambda_khan) (1 - d_s)``.
+    d_lambda: float | None
+    d_s: float | None
+    d_lambda_khan: float | None
+
+    @property
+    def qnr(self) -> float | None:
+        """``(1 - d_lambda) (1 - d_s)``."""
+        return _quality(self.d_lambda, self.d_s)
+
+    @property
+    def hqnr(self) -> float | None:
+        """``(1 - d_lambda_khan) (1 - d_s)``."""
+        return _quality(self.d_lambda_khan, self.d_s)
+
+
+def no_reference(cube: Any, scene: ObservedScene, *, mapped: Mapped = map) -> Distortions:
+    """Measure spectral and spatial distortion of a fused cube against the observation.
 
     All pairs of bands count: their products over a window are one product of matrices. A window
     counts where more than half of its pixels have data in all bands at both scales, a block of Q2n where
     all have.
-    What is not defined (no window counts, a single band) is None.
 
     Parameters
     ----------
     cube : (C, H, W)
         Z: a NumPy array, or anything with a shape whose slices NumPy can read.
     scene : ObservedScene
+        X, Y, H and R.
     mapped : callable
-        Like `map`, which is the default; computes the blocks wherever and yields them in order.
+        Like `map`, which is the default; computes the blocks anywhere and yields them in order.
     """
     check_cube(cube, scene)
     lr_side = int(block_side(scene.bands) / scene.spatial_response.ratio)
@@ -77,28 +101,26 @@ def no_reference(cube: Any, scene: ObservedScene, *, mapped: Mapped = map) -> di
         d_s = float(change[bands, scene.bands + partner].mean())
         if scene.bands > 1:  # a band's Q with itself is 1 at both scales
             d_lambda = float(change[:, : scene.bands].sum() / (scene.bands * (scene.bands - 1)))
-    d_lambda_khan = 1 - sums.q2n / sums.q2n_blocks if sums.q2n_blocks else None
-    return {
-        "d_lambda": d_lambda,
-        "d_s": d_s,
-        "qnr": _quality(d_lambda, d_s),
-        "d_lambda_khan": d_lambda_khan,
-        "hqnr": _quality(d_lambda_khan, d_s),
-    }
+    return Distortions(d_lambda, d_s, 1 - sums.q2n / sums.q2n_blocks if sums.q2n_blocks else None)
 
 
 def related_msi_band(spectral_response: Array, correlation: Array) -> NDArray[np.intp]:
-    """The MSI band with which each HSI band is compared (C,).
+    """Choose the MSI band with which each HSI band is compared (C,).
+
+    It is the MSI band with the largest weight in R relative to the largest of its row. Where that is
+    below 1 % for all, it is the band with which the HSI band correlates most on the LR grid (as in the
+    hyper-sharpening of Selva et al. 2015).
 
     Parameters
     ----------
     spectral_response : (c, C)
+        R.
     correlation : (C, c)
-        Of the HSI's with the degraded MSI's bands.
+        Of the HSI's bands with the degraded MSI's.
     """
     weight = np.abs(spectral_response)
     weight = weight / weight.max(axis=1, keepdims=True)
-    return np.where(weight.max(axis=0) >= SEEN, weight.argmax(axis=0), correlation.argmax(axis=1))
+    return np.where(weight.max(axis=0) >= LEAST_WEIGHT, weight.argmax(axis=0), correlation.argmax(axis=1))
 
 
 class _Sums(NamedTuple):
@@ -107,12 +129,15 @@ class _Sums(NamedTuple):
     Attributes
     ----------
     q2n, q2n_blocks : float, int
+        Sum of Q2n over blocks, and their number.
     windows : int
+        Number of windows.
     lr, hr : (C, C + c)
         UIQI of each HSI band with each HSI and MSI band, on both grids.
     pixels : int
+        LR pixels in the windows.
     total, power : (C + c,)
-        Of the LR images.
+        Sums of the LR images, and of their squares.
     mixed : (C, c)
         Products of HSI and degraded MSI bands.
     """
@@ -144,7 +169,17 @@ class _Sums(NamedTuple):
 
 
 class _Products(NamedTuple):
-    """Sums over the valid pixels of a window: of C + c bands, and products of the first C with all."""
+    """Sums over the valid pixels of a window.
+
+    Attributes
+    ----------
+    pixels : int
+        Number of valid pixels.
+    total, power : (C + c,)
+        Sums of the bands, and of their squares.
+    mixed : (C, C + c)
+        Products of the first C bands with all.
+    """
 
     pixels: int
     total: Array
@@ -162,13 +197,13 @@ class _Products(NamedTuple):
 
 
 def _block_sums(cube: Any, scene: ObservedScene, lr: Window) -> _Sums:
-    """Sums of a block of LR pixels and of the HR pixels over the same ground."""
+    """Sum up a block of LR pixels and the HR pixels over the same ground."""
     bands = scene.bands
-    operator, seen = scene.spatial_response.window_operator(scene.hr_shape, lr)
+    operator, support = scene.spatial_response.window_operator(scene.hr_shape, lr)
     ground = _on_hr_grid(lr, scene)
-    read = ground.union(seen)
+    read = ground.union(support)
     images = [np.asarray(image[:, *read.slices]) for image in (cube, scene.hr_msi)]
-    forward, inside = Forward(operator), seen.relative_to(read).slices
+    forward, inside = Forward(operator), support.relative_to(read).slices
     degraded_cube, degraded_msi = (
         np.stack([forward(band[inside].astype(np.float64)) for band in image]) for image in images
     )
@@ -191,7 +226,7 @@ def _block_sums(cube: Any, scene: ObservedScene, lr: Window) -> _Sums:
 
 
 def _on_hr_grid(lr: Window, scene: ObservedScene) -> Window:
-    """The HR pixels over a window of LR pixels, its bounds rounded to whole pixels inside the image."""
+    """Return the HR pixels over a window of LR pixels, with bounds rounded to whole pixels of the image."""
     response = scene.spatial_response
 
     def bounds(start: int, stop: int, shift: float, size: int) -> tuple[int, int]:
@@ -203,7 +238,7 @@ def _on_hr_grid(lr: Window, scene: ObservedScene) -> Window:
 
 
 def _products(images: Any, window: Window) -> _Products | None:
-    """Sums over a window of an HSI and an MSI image; None where no more than half of it has data."""
+    """Sum up a window of an HSI and an MSI image; None where no more than half of it has data."""
     parts = [image[:, *window.slices].astype(np.float64).reshape(len(image), -1) for image in images]
     values = np.concatenate(parts)
     valid: Mask = ~np.isnan(values).any(axis=0)

@@ -1,13 +1,13 @@
-"""What one block of two cubes adds to their scores, in two passes.
+"""Partial sums of one block of two cubes, gathered in two passes.
 
 `block_totals` needs nothing but the block; `block_similarity` needs the totals of all blocks (means
 for the correlation, ranges for SSIM) and the pixels that windows reach beyond the block. The scores
-themselves are defined in `pipeline.core.quality.metrics`.
+themselves are defined in `pipeline.core.quality.comparison`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -29,11 +29,13 @@ from pipeline.core.quality.ssim import (
 from pipeline.core.window import Window
 
 Array = NDArray[np.float64]
+PixelFunction = Callable[[Array, Array], Array]
+"""Takes the spectra ``(C, pixels)`` of reference and cube at valid pixels; its values are averaged."""
 
 STRIP = 64  # rows whose moments stay in the cache
 OVERLAP = 10  # pixels by which the largest sliding window reaches into the next block
 
-# windows and maps of moments and the reference's range, in the order of `Similarity.indices`
+# windows and functions of moments and of the reference's range, in the order of `Similarity.indices`
 INDICES: tuple[tuple[Array, Callable[[Moments, float], Array]], ...] = (
     (uniform_window(7), partial(ssim_map, covariance_norm=49 / 48)),
     (gaussian_window(), ssim_map),
@@ -42,18 +44,22 @@ INDICES: tuple[tuple[Array, Callable[[Moments, float], Array]], ...] = (
 
 
 class Totals(NamedTuple):
-    """Sums and extremes over valid pixels; the first axis of length 2 is reference and cube.
+    """Sums and extremes over valid pixels.
 
     Attributes
     ----------
     pixels : int
+        Number of valid pixels.
     total, low, top : (2, C)
-        Sum, minimum and maximum.
+        Sum, minimum and maximum of reference and cube.
     squared_error : (C,)
+        Sum of the squared differences.
     angle, angles : float, int
         Sum of the spectral angles in degrees, and how many are defined.
     q2n, q2n_blocks : float, int
         Sum of Q2n over 32x32 blocks, and how many have no NaN.
+    pixelwise : (2, n)
+        Sum and number of the values of each of n functions of the pixels.
     """
 
     pixels: int
@@ -65,9 +71,10 @@ class Totals(NamedTuple):
     angles: int
     q2n: float
     q2n_blocks: int
+    pixelwise: Array
 
     def merged(self, other: Totals) -> Totals:
-        """The totals of both."""
+        """Combine with the totals of another block."""
         low, top = np.minimum(self.low, other.low), np.maximum(self.top, other.top)
         return added(self, other)._replace(low=low, top=top)
 
@@ -83,7 +90,7 @@ class Totals(NamedTuple):
 
 
 class Similarity(NamedTuple):
-    """Sums of what depends on the totals.
+    """Sums that depend on the totals.
 
     Attributes
     ----------
@@ -100,8 +107,18 @@ class Similarity(NamedTuple):
     windows: NDArray[np.int64]
 
 
-def block_totals(pair: CubePair, block: Window) -> Totals:
-    """Totals of a block whose sides are multiples of 32, or end with the image."""
+def block_totals(pair: CubePair, pixelwise: Sequence[PixelFunction], block: Window) -> Totals:
+    """Sum up a block.
+
+    Parameters
+    ----------
+    pair : CubePair
+        Reference and cube.
+    pixelwise : sequence of callable
+        Functions of the spectra at the valid pixels.
+    block : Window
+        Its sides are multiples of 32, or end with the image.
+    """
     x, y, valid = pair.read(block)
     chosen: Any = ... if valid.all() else valid  # a view where no pixel is left out
     total = np.zeros((2, pair.bands))
@@ -124,12 +141,46 @@ def block_totals(pair: CubePair, block: Window) -> Totals:
     q2n = q2n_blocks(mirrored(x), mirrored(y))
     q2n = q2n[~np.isnan(q2n)]
     return Totals(
-        int(valid.sum()), total, low, top, squared_error, angle, cosine.size, float(q2n.sum()), q2n.size
+        int(valid.sum()),
+        total,
+        low,
+        top,
+        squared_error,
+        angle,
+        cosine.size,
+        float(q2n.sum()),
+        q2n.size,
+        _pixelwise_sums(pixelwise, x, y, valid),
     )
 
 
+def _pixelwise_sums(
+    functions: Sequence[PixelFunction], x: NDArray[Any], y: NDArray[Any], valid: Mask
+) -> Array:
+    """Sum and number of the finite values of each function (2, n)."""
+    sums = np.zeros((2, len(functions)))
+    if not functions or not valid.any():
+        return sums
+    a, b = (image[:, valid].astype(np.float64) for image in (x, y))
+    for k, function in enumerate(functions):
+        values = np.asarray(function(a, b), np.float64)
+        defined = values[np.isfinite(values)]
+        sums[:, k] = defined.sum(), defined.size
+    return sums
+
+
 def block_similarity(pair: CubePair, totals: Totals, block: Window) -> Similarity:
-    """Deviations of a block's pixels, and indices of the windows whose upper left pixel lies in it."""
+    """Sum up a block's deviations and the indices of the windows whose upper left pixel lies in it.
+
+    Parameters
+    ----------
+    pair : CubePair
+        Reference and cube.
+    totals : Totals
+        Of the whole image.
+    block : Window
+        Its sides are multiples of 32, or end with the image.
+    """
     x, y, valid = pair.read(block, OVERLAP)
     if not valid.all():
         x, y = (np.where(valid, image, 0) for image in (x, y))
@@ -153,13 +204,13 @@ def block_similarity(pair: CubePair, totals: Totals, block: Window) -> Similarit
 
 
 def mirrored(image: NDArray[Any]) -> NDArray[Any]:
-    """An image that ends with the scene, mirrored at its lower and right border to whole Q2n blocks."""
+    """Mirror an image at its lower and right border, so that it is made of whole Q2n blocks."""
     missing = [(0, 0), *((0, -size % BLOCK) for size in image.shape[1:])]
     return np.pad(image, missing, mode="symmetric") if np.any(missing) else image
 
 
 def _whole_windows(valid: Mask, size: int) -> Mask:
-    """Whether the window at each upper left pixel holds valid pixels only."""
+    """Mark the upper left pixels of the windows that hold valid pixels only."""
     if min(valid.shape) < size:
         return np.zeros((0, 0), np.bool_)
     missing: Array = (~valid).astype(np.float64)
@@ -167,6 +218,6 @@ def _whole_windows(valid: Mask, size: int) -> Mask:
 
 
 def _deviations(x: Array, y: Array, means: Array, valid: Mask) -> Array:
-    """Sums xx, yy, xy over the valid pixels' deviations from the two means."""
+    """Sum up xx, yy and xy of the valid pixels' deviations from the two means."""
     x, y = (x - means[0]) * valid, (y - means[1]) * valid
     return np.array([(x * x).sum(), (y * y).sum(), (x * y).sum()])

@@ -27,10 +27,15 @@ CONSTANT = 1e-7  # standard deviation over |mean| below which a block is constan
 
 
 def uiqi_map(moments: Moments) -> Array:
-    """UIQI in each window: ``2 cov / (var_x + var_y)`` times ``2 mean_x mean_y / (mean_x^2 + mean_y^2)``.
+    """Compute UIQI: ``2 cov / (var_x + var_y)`` times ``2 mean_x mean_y / (mean_x^2 + mean_y^2)``.
 
     Variances that are no more than rounding are zero. Where a factor is 0 / 0 (both windows
     constant, or both with zero mean) it counts as 1.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of two images in each window.
     """
     mean_x, mean_y, power, mixed = moments
     mean_xy = mean_x * mean_y
@@ -42,14 +47,14 @@ def uiqi_map(moments: Moments) -> Array:
 
 
 def _ratio_or_one(numerator: Array, denominator: Array) -> Array:
-    """The ratio, or 1 where both are zero; faster than a division with `where`."""
+    """Divide, with 1 where both are zero; faster than a division with `where`."""
     both_zero = denominator == 0
     result: Array = (numerator + both_zero) / (denominator + both_zero)
     return result
 
 
 def q2n_blocks(reference: Array, cube: Array) -> Array:
-    """Q2n of each 32 x 32 block.
+    """Compute Q2n of each block of 32 x 32 pixels.
 
     Parameters
     ----------
@@ -72,7 +77,7 @@ def q2n_blocks(reference: Array, cube: Array) -> Array:
 
 
 def _q2n(x: Array, y: Array) -> float:
-    """Q2n of two sets of spectra ``(C, pixels)``.
+    """Compute Q2n of two sets of spectra ``(C, pixels)``.
 
     Both are shifted and scaled band by band so that the reference has mean 1 and standard
     deviation 1. A band in which the reference is constant is only shifted.
@@ -98,9 +103,16 @@ def _q2n(x: Array, y: Array) -> float:
 
 
 def cross_products(x: Array, y: Array) -> Array:
-    """``x y^T`` of two arrays of as many pixels, ``(A, pixels)`` and ``(B, pixels)``.
+    """Multiply ``x y^T``.
 
     Summed over few pixels at a time: over many, BLAS cuts the sum according to its number of threads.
+
+    Parameters
+    ----------
+    x : (A, pixels)
+        Values of A bands.
+    y : (B, pixels)
+        Values of B bands at the same pixels.
     """
     rest = -x.shape[1] % SUMMED_AT_ONCE
     x, y = (np.pad(z, ((0, 0), (0, rest))) if rest else z for z in (x, y))
@@ -110,7 +122,7 @@ def cross_products(x: Array, y: Array) -> Array:
 
 
 def _hypercomplex_modulus(moments: Array) -> float:
-    """Modulus of ``sum_ij moments[i, j] e_i conj(e_j)``, with hypercomplex units e."""
+    """Return the modulus of ``sum_ij moments[i, j] e_i conj(e_j)``, with hypercomplex units e."""
     signs = hypercomplex_signs(len(moments))
     size, bands = signs.shape[0], len(moments)
     i, j = np.indices((bands, bands))
@@ -121,7 +133,7 @@ def _hypercomplex_modulus(moments: Array) -> float:
 
 @cache
 def hypercomplex_signs(bands: int) -> Array:
-    """Signs of the products of hypercomplex units: ``e_i e_j = signs[i, j] e_(i xor j)``.
+    """Return the signs of products of hypercomplex units: ``e_i e_j = signs[i, j] e_(i xor j)``.
 
     Cayley-Dickson doubling ``(a, b)(c, d) = (a c - d* b, d a + b c*)`` up to the next power of two
     at or above `bands`: complex numbers, Hamilton's quaternions, octonions and so on.

@@ -1,8 +1,8 @@
-"""Whether a fused cube's standard deviation says how wrong it is.
+"""Reliability of a fused cube's standard deviation: how well it predicts the cube's errors.
 
-Two questions: do intervals of a nominal coverage hold that share of the reference's values, and do they
-widen where the errors grow? The second is asked of squares of pixels, since the error of a single value
-is one draw, which tells little of its own spread.
+Intervals of a nominal coverage should hold that share of the reference's values, and they should widen
+where the errors grow. The second is measured on squares of pixels: the error of a single value is one draw,
+which says little about its spread.
 """
 
 from __future__ import annotations
@@ -25,34 +25,42 @@ Array = NDArray[np.float64]
 
 NOMINAL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 HEADLINE = NOMINAL.index(0.9)
-SQUARE = 8  # pixels, side of the squares
+SQUARE = 8  # side of the squares in pixels
 LARGEST_SQUARE = 64
-SQUARES = 2**20  # of a scene, about, from which on they are larger
-GROUPS = 10  # of squares of about equal standard deviation
+SQUARES = 2**20  # squares of a scene beyond which they are made larger
+GROUPS = 10  # groups of squares of similar standard deviation
 
 
 class Tally(NamedTuple):
-    """What a block adds.
+    """Counts and sums of one block.
 
     Attributes
     ----------
     values : int
         Valid values of each band.
     inside : (levels, C)
-        How many lie in the intervals.
-    predicted, found : (n,)
-        Mean square of deviation and of error, of each square that has a valid pixel.
+        Number of them inside the intervals.
+    predicted, actual : (n,)
+        Mean square of the deviation and of the error in each square that has a valid pixel.
     """
 
     values: int
     inside: NDArray[np.int64]
     predicted: Array
-    found: Array
+    actual: Array
 
 
 @dataclass(frozen=True)
-class Uncertain:
-    """Reference, cube and standard deviation ``(C, H, W)``, read by window."""
+class UncertainCube:
+    """A reference, a fused cube and its standard deviation.
+
+    Attributes
+    ----------
+    pair : CubePair
+        Reference and cube.
+    deviation : (C, H, W)
+        An array, or anything with a shape whose slices NumPy can read.
+    """
 
     pair: CubePair
     deviation: Any
@@ -65,8 +73,48 @@ class Uncertain:
             )
 
 
-def reliability(reference: Any, cube: Any, deviation: Any, mapped: Mapped = map) -> dict[str, Any]:
-    """How far a standard deviation can be trusted.
+@dataclass(frozen=True)
+class Reliability:
+    """Coverage of the intervals, and how the deviation goes with the error.
+
+    Attributes
+    ----------
+    band_coverage : (levels, C)
+        Fraction of each band's values inside the intervals of each level in `NOMINAL`.
+    rank_correlation : float or None
+        Spearman's, of RMS deviation and RMS error of 8x8 squares over all bands (of larger ones in a scene
+        of more than some 64 million pixels); None with fewer than three squares, or if either is constant.
+    predicted, actual : list of float
+        RMS deviation and RMS error of groups of squares, in ascending order of the deviation.
+    """
+
+    band_coverage: Array
+    rank_correlation: float | None
+    predicted: list[float]
+    actual: list[float]
+
+    @property
+    def coverage_90(self) -> float:
+        """Fraction of the values inside the 90 % interval, over all bands."""
+        return float(self.band_coverage[HEADLINE].mean())
+
+    @property
+    def band_coverage_90(self) -> list[float | None]:
+        """Fraction of each band's values inside the 90 % interval."""
+        return list(self.band_coverage[HEADLINE].tolist())
+
+    def curves(self) -> dict[str, list[float]]:
+        """Return what the charts of coverage and spread show, as `metrics.json` holds it."""
+        return {
+            "nominal": list(NOMINAL),
+            "coverage": self.band_coverage.mean(axis=1).tolist(),
+            "predicted": self.predicted,
+            "found": self.actual,
+        }
+
+
+def reliability(reference: Any, cube: Any, deviation: Any, mapped: Mapped = map) -> Reliability:
+    """Compare a cube's standard deviation with its errors.
 
     Pixels that are NaN in any band of any of the three do not count.
 
@@ -75,56 +123,58 @@ def reliability(reference: Any, cube: Any, deviation: Any, mapped: Mapped = map)
     reference, cube, deviation : (C, H, W)
         NumPy arrays, or anything with a shape whose slices NumPy can read.
     mapped : callable
-        Like `map` (see `pipeline.core.quality.metrics.evaluate`).
+        Like `map`, which is the default; computes the blocks anywhere and yields them in order.
 
-    Returns
-    -------
-    dict
-        coverage_90 : share of the values in the 90 % interval, over all bands;
-        rank_correlation : Spearman's, of the RMS deviation and the RMS error of 8x8 squares over all
-        bands (of larger ones in a scene of more than some 64 million pixels), None if there are fewer than
-        three squares or one of the two is constant;
-        nominal, coverage : lists, shares wanted and found;
-        predicted, found : lists, RMS deviation and RMS error of groups of squares, ascending;
-        per_band : list coverage_90.
+    Raises
+    ------
+    InputError
+        The shapes differ, or no pixel is valid in all three.
     """
     pair = CubePair(reference, cube)
-    three = Uncertain(pair, deviation)
+    uncertain = UncertainCube(pair, deviation)
     windows = blocks(pair.size, block_side(pair.bands), SQUARE)
-    tallies = list(mapped(partial(block_tally, three, square_side(pair.size)), windows))
+    tallies = list(mapped(partial(block_tally, uncertain, square_side(pair.size)), windows))
     values = sum(tally.values for tally in tallies)
     if not values:
         raise InputError("deviation: no pixel is valid in all bands of reference, cube and deviation")
     shares = np.sum([tally.inside for tally in tallies], axis=0) / values
-    squares = [np.concatenate([getattr(tally, name) for tally in tallies]) for name in ("predicted", "found")]
-    predicted, found = grouped(*squares)
-    return {
-        "coverage_90": float(shares[HEADLINE].mean()),
-        "rank_correlation": rank_correlation(*squares),
-        "nominal": list(NOMINAL),
-        "coverage": shares.mean(axis=1).tolist(),
-        "predicted": predicted,
-        "found": found,
-        "per_band": {"coverage_90": shares[HEADLINE].tolist()},
-    }
+    predicted = np.concatenate([tally.predicted for tally in tallies])
+    actual = np.concatenate([tally.actual for tally in tallies])
+    return Reliability(shares, rank_correlation(predicted, actual), *grouped(predicted, actual))
 
 
 def square_side(shape: tuple[int, int]) -> int:
-    """Side of the squares of a scene: a power of two that divides the blocks' sides."""
+    """Return the side of a scene's squares: a power of two that divides the blocks' sides.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the scene.
+    """
     side = SQUARE
     while side < LARGEST_SQUARE and shape[0] * shape[1] > SQUARES * side**2:
         side *= 2
     return side
 
 
-def block_tally(three: Uncertain, side: int, block: Window) -> Tally:
-    """The tally of a block whose corner lies on a corner of squares."""
-    reference, cube, valid = three.pair.read(block)
-    deviation = np.asarray(three.deviation[:, *block.slices])
+def block_tally(uncertain: UncertainCube, side: int, block: Window) -> Tally:
+    """Count and sum up a block.
+
+    Parameters
+    ----------
+    uncertain : UncertainCube
+        Reference, cube and deviation of the scene.
+    side : int
+        Of the squares, in pixels.
+    block : Window
+        Its corner lies on a corner of squares.
+    """
+    reference, cube, valid = uncertain.pair.read(block)
+    deviation = np.asarray(uncertain.deviation[:, *block.slices])
     valid &= np.isfinite(deviation).all(axis=0)
     limits = [NormalDist().inv_cdf((1 + level) / 2) for level in NOMINAL]
     inside = np.zeros((len(limits), len(cube)), np.int64)
-    predicted, found = (np.zeros(valid.shape) for _ in range(2))
+    predicted, actual = (np.zeros(valid.shape) for _ in range(2))
     for band in range(len(cube)):
         error, spread = (
             np.where(valid, values, 0).astype(np.float64)
@@ -132,29 +182,51 @@ def block_tally(three: Uncertain, side: int, block: Window) -> Tally:
         )
         inside[:, band] = [np.count_nonzero(valid & (error <= limit * spread)) for limit in limits]
         predicted += spread**2
-        found += error**2
+        actual += error**2
     counts = _in_squares(valid.astype(np.float64), side)
     some = counts > 0
-    squares = [_in_squares(total, side)[some] / counts[some] / len(cube) for total in (predicted, found)]
+    squares = [_in_squares(total, side)[some] / counts[some] / len(cube) for total in (predicted, actual)]
     return Tally(int(valid.sum()), inside, *squares)
 
 
 def _in_squares(image: Array, side: int) -> Array:
-    """Sums over squares, those at the far borders smaller."""
+    """Sum up an image over squares, which are smaller at the far borders."""
     rows, columns = (np.arange(0, size, side) for size in image.shape)
     return np.asarray(np.add.reduceat(np.add.reduceat(image, rows, axis=0), columns, axis=1))
 
 
-def rank_correlation(one: Array, other: Array) -> float | None:
-    """Spearman's rank correlation."""
-    if len(one) < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:
+def rank_correlation(predicted: Array, actual: Array) -> float | None:
+    """Compute Spearman's rank correlation.
+
+    Parameters
+    ----------
+    predicted, actual : (n,)
+        Two quantities of the same squares.
+
+    Returns
+    -------
+    float or None
+        None for fewer than three values, or if either is constant.
+    """
+    if len(predicted) < 3 or np.ptp(predicted) == 0 or np.ptp(actual) == 0:
         return None
-    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
+    return float(np.corrcoef(rankdata(predicted), rankdata(actual))[0, 1])
 
 
-def grouped(predicted: Array, found: Array) -> tuple[list[float], list[float]]:
-    """RMS of both, of mean squares, in groups of equal size and ascending prediction."""
+def grouped(predicted: Array, actual: Array) -> tuple[list[float], list[float]]:
+    """Average mean squares in groups of equal size, in ascending order of the prediction.
+
+    Parameters
+    ----------
+    predicted, actual : (n,)
+        Mean square deviation and mean square error of squares.
+
+    Returns
+    -------
+    predicted, actual : list of float
+        Root mean squares of each group.
+    """
     order = np.argsort(predicted, kind="stable")
     groups: Sequence[NDArray[np.intp]] = np.array_split(order, min(GROUPS, len(order)))
-    means = [[float(np.sqrt(values[group].mean())) for group in groups] for values in (predicted, found)]
+    means = [[float(np.sqrt(values[group].mean())) for group in groups] for values in (predicted, actual)]
     return means[0], means[1]

@@ -1,7 +1,7 @@
 """Structural similarity (SSIM, Wang et al. 2004) from moments in sliding windows.
 
-Only windows that lie wholly inside the image count, as in scikit-image's mean. One band at a time;
-which pixels are valid is the caller's concern.
+Only windows that lie wholly inside the image count, as in scikit-image's mean. Functions take one
+band at a time and know nothing of no-data: callers choose the windows that are valid.
 
 >>> x = np.random.default_rng(0).random((32, 32))
 >>> bool(np.allclose(ssim_map(local_moments(products(x, x), uniform_window(7)), 1.0), 1, atol=1e-12))
@@ -23,12 +23,12 @@ TILE = 16  # means computed in one product of matrices; longer ones multiply mor
 
 
 def uniform_window(size: int) -> Array:
-    """Equal weights, summing to one."""
+    """Return `size` equal weights whose sum is 1."""
     return np.ones(size) / size
 
 
 def gaussian_window(sigma: float = 1.5, radius: int = 5) -> Array:
-    """Gaussian weights over ``2 radius + 1`` pixels, summing to one."""
+    """Return Gaussian weights over ``2 radius + 1`` pixels whose sum is 1."""
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     normalised: Array = weights / weights.sum()
     return normalised
@@ -39,9 +39,12 @@ class Moments(NamedTuple):
 
     Attributes
     ----------
-    mean_x, mean_y : means
-    power : mean of ``x^2 + y^2``
-    mixed : mean of ``x y``
+    mean_x, mean_y : array
+        Means.
+    power : array
+        Mean of ``x^2 + y^2``.
+    mixed : array
+        Mean of ``x y``.
     """
 
     mean_x: Array
@@ -51,12 +54,19 @@ class Moments(NamedTuple):
 
 
 def products(x: Array, y: Array) -> Array:
-    """What `local_moments` averages: ``x``, ``y``, ``x^2 + y^2`` and ``x y`` of two images ``(H, W)``."""
+    """Stack ``x``, ``y``, ``x^2 + y^2`` and ``x y`` of two images ``(H, W)``, to be averaged."""
     return np.stack([x, y, x * x + y * y, x * y])
 
 
 def local_moments(images: Array, window: Array) -> Moments:
-    """Moments in every window of ``n x n`` pixels inside two images, from their `products`.
+    """Average the `products` of two images in every window of ``n x n`` pixels inside them.
+
+    Parameters
+    ----------
+    images : (4, H, W)
+        The products.
+    window : (n,)
+        Weights along either axis.
 
     Returns
     -------
@@ -67,11 +77,18 @@ def local_moments(images: Array, window: Array) -> Moments:
 
 
 def sliding_mean(images: Array, window: Array) -> Array:
-    """Separable weighted mean ``(..., H - n + 1, W - n + 1)`` of ``(..., H, W)``.
+    """Average images ``(..., H, W)`` in sliding windows: ``(..., H - n + 1, W - n + 1)``.
 
     Each window is summed by itself (no running sums), so that its value does not depend on where
     the image was cut. Products with a small banded matrix are the fastest way in NumPy; they are too
     small for BLAS to share among threads, which would change the last bits.
+
+    Parameters
+    ----------
+    images : (..., H, W)
+        Any number of images.
+    window : (n,)
+        Weights along either axis.
     """
     n = window.size
     height, width = images.shape[-2] - n + 1, images.shape[-1] - n + 1
@@ -92,17 +109,18 @@ def sliding_mean(images: Array, window: Array) -> Array:
 
 @cache
 def _banded(weights: tuple[float, ...]) -> Array:
-    """Matrix ``(TILE, TILE + n - 1)`` whose product with a column is the column's `TILE` weighted means."""
+    """Return a matrix ``(TILE, TILE + n - 1)`` that turns a column into `TILE` weighted means."""
     matrix: Array = toeplitz([weights[0], *[0.0] * (TILE - 1)], [*weights, *[0.0] * (TILE - 1)])
     return matrix
 
 
 def ssim_map(moments: Moments, data_range: float, covariance_norm: float = 1.0) -> Array:
-    """SSIM in each window, with the constants 0.01 and 0.03.
+    """Compute SSIM in each window, with the constants 0.01 and 0.03.
 
     Parameters
     ----------
     moments : Moments
+        Of the two images.
     data_range : float
         Range of the reference, positive.
     covariance_norm : float

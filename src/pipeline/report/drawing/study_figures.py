@@ -1,6 +1,6 @@
 """The figures of studies as inline SVG: quality over a setting, heat maps, differences, cost.
 
-Takes numbers and names, in the style of `figures`; which runs they come from is up to `studies`.
+They show the metrics of `HEADLINE`. `studies` chooses the runs that they are drawn from.
 """
 
 from __future__ import annotations
@@ -16,35 +16,25 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from pipeline.report.drawing.figures import DASHES, INK, PALETTE, STYLE, Look, legend, log_axis, svg
-from pipeline.report.numbers.columns import large_count
+from pipeline.report.numbers.columns import HEADLINE, large_count
 
 Values = NDArray[np.float64]
 MARKERS = "osD^"  # of points, in place of dashes: colours repeat after six methods
 LOG_SPAN = 10  # largest over smallest value of a setting, from which its axis is logarithmic
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A number of a run on an axis."""
-
-    key: str
-    name: str
-    digits: int
-    rises: bool
-
-
-PSNR = Measure("psnr", "PSNR [dB]", 2, rises=True)
-SAM = Measure("sam", "SAM [°]", 3, rises=False)
-MEASURES = (PSNR, SAM)
+PSNR = HEADLINE[0]
+NAMES = " and ".join(column.label for column in HEADLINE)
 
 
 @dataclass(frozen=True)
 class Point:
-    """What one method cost and gave, means over seeds.
+    """Quality and cost of one method, means over seeds.
 
     Attributes
     ----------
     psnr : float
+        In dB.
     fusing : float
         Seconds of the fusion alone.
     total : float
@@ -52,7 +42,7 @@ class Point:
     memory : float
         Peak of the host in MB.
     parameters : int
-        Trained by gradient descent.
+        Number of parameters trained by gradient descent.
     """
 
     psnr: float
@@ -63,12 +53,24 @@ class Point:
 
 
 def lines(x: Sequence[float], series: Mapping[str, Mapping[str, Values]], axis: str, look: Look) -> str:
-    """PSNR and SAM over a setting, a line for each method; ``(values, seeds)`` by method and measure."""
+    """Draw PSNR and SAM over a setting, a line for each method.
+
+    Parameters
+    ----------
+    x : sequence of float
+        Values of the setting.
+    series : dict of dict of (values, seeds)
+        By method and metric.
+    axis : str
+        Label of the x axis.
+    look : dict
+        Colour and dashes of each method.
+    """
     with matplotlib.rc_context(STYLE):
         figure, panels = _pair(3.5)
-        for panel, measure in zip(panels, MEASURES, strict=True):
+        for panel, column in zip(panels, HEADLINE, strict=True):
             for label, measured in series.items():
-                values = measured[measure.key]
+                values = measured[column.key]
                 spread = values.std(axis=1, ddof=1) if values.shape[1] > 1 else None
                 colour, dashes = look[label]
                 panel.errorbar(
@@ -82,62 +84,88 @@ def lines(x: Sequence[float], series: Mapping[str, Mapping[str, Values]], axis: 
                     capsize=3,
                     label=label,
                 )
-            panel.set(xlabel=axis, ylabel=measure.name)
+            panel.set(xlabel=axis, ylabel=column.axis)
             if min(x) > 0 and max(x) >= LOG_SPAN * min(x):
                 panel.set_xscale("log")
                 panel.xaxis.set_minor_locator(NullLocator())
             panel.set_xticks(x, [f"{value:g}" for value in x])
         if len(series) > 1:
             legend(figure, panels[0])
-        return svg(figure, f"PSNR and SAM over {axis}")
+        return svg(figure, f"{NAMES} over {axis}")
 
 
 def heat_map(
     rows: Sequence[float], columns: Sequence[float], means: Mapping[str, Values], axes: tuple[str, str]
 ) -> str:
-    """PSNR and SAM ``(rows, columns)`` over two settings, with the values in the cells; best in bold."""
+    """Draw PSNR and SAM over two settings, with the values in the cells and the best in bold.
+
+    Parameters
+    ----------
+    rows, columns : sequence of float
+        Values of the two settings.
+    means : dict of (rows, columns)
+        By metric.
+    axes : (str, str)
+        Names of the two settings.
+    """
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         figure, panels = _pair(1.3 + 0.55 * len(rows))
-        for panel, measure in zip(panels, MEASURES, strict=True):
-            values = means[measure.key]
-            quality = values if measure.rises else -values
+        for panel, column in zip(panels, HEADLINE, strict=True):
+            values = means[column.key]
+            quality = -column.rank(values)
             panel.pcolormesh(quality, cmap="viridis", edgecolors="none", rasterized=True)
             middle = (np.nanmin(quality) + np.nanmax(quality)) / 2
-            for (row, column), value in np.ndenumerate(values):
+            for (row, place), value in np.ndenumerate(values):
                 panel.text(
-                    column + 0.5,
+                    place + 0.5,
                     row + 0.5,
-                    f"{value:.{measure.digits}f}",
+                    column.text(value),
                     ha="center",
                     va="center",
-                    color="white" if quality[row, column] < middle else "black",
-                    weight="bold" if quality[row, column] == np.nanmax(quality) else "normal",
+                    color="white" if quality[row, place] < middle else "black",
+                    weight="bold" if quality[row, place] == np.nanmax(quality) else "normal",
                 )
             panel.set_xticks(np.arange(len(columns)) + 0.5, [f"{value:g}" for value in columns])
             panel.set_yticks(np.arange(len(rows)) + 0.5, [f"{value:g}" for value in rows])
-            panel.set(xlabel=axes[1], ylabel=axes[0], title=measure.name)
+            panel.set(xlabel=axes[1], ylabel=axes[0], title=column.axis)
             panel.invert_yaxis()
-        return svg(figure, f"PSNR and SAM over {axes[0]} and {axes[1]}")
+        return svg(figure, f"{NAMES} over {axes[0]} and {axes[1]}")
 
 
 def differences(values: Mapping[str, Mapping[str, Values]], base: str) -> str:
-    """PSNR and SAM of methods less those of `base` under the same seed: a point a seed, a bar the mean."""
+    """Draw PSNR and SAM of methods minus those of `base`: a point per seed, a bar for their mean.
+
+    Parameters
+    ----------
+    values : dict of dict of (seeds,)
+        Differences under the same seed, by method and metric.
+    base : str
+        The method that was subtracted.
+    """
     with matplotlib.rc_context(STYLE):
         figure, panels = _pair(1.35 + 0.42 * len(values))
-        for panel, measure in zip(panels, MEASURES, strict=True):
+        for panel, column in zip(panels, HEADLINE, strict=True):
             for row, measured in enumerate(values.values()):
-                own = measured[measure.key]
+                own = measured[column.key]
                 panel.plot(own, np.full(len(own), row), "o", ms=6.5, mew=0, color=PALETTE[0], alpha=0.7)
                 panel.plot([own.mean()] * 2, [row - 0.28, row + 0.28], color=INK, lw=1.6)
             panel.axvline(0, color=INK, lw=1, dashes=(4, 3))
             panel.set_yticks(range(len(values)), list(values))
             panel.set_ylim(len(values) - 0.5, -0.5)
-            panel.set_xlabel(f"{measure.name}, difference to {base}")
-        return svg(figure, f"Differences of PSNR and SAM to {base}, per method and seed")
+            panel.set_xlabel(f"{column.axis}, difference to {base}")
+        return svg(figure, f"Differences of {NAMES} to {base}, per method and seed")
 
 
 def cost(points: Mapping[str, Point], look: Look) -> str:
-    """PSNR against wall time and against peak host memory, a point for each method."""
+    """Draw PSNR against wall time and against peak host memory, a point for each method.
+
+    Parameters
+    ----------
+    points : dict of Point
+        By method.
+    look : dict
+        Colour and dashes of each method.
+    """
     with matplotlib.rc_context(STYLE):
         figure, (of_time, of_memory) = _pair(3.9)
         for label, point in points.items():
@@ -150,14 +178,14 @@ def cost(points: Mapping[str, Point], look: Look) -> str:
             of_memory.plot(point.memory, point.psnr, marker, ms=7, color=colour)
         log_axis(of_time, "x")
         log_axis(of_memory, "x")
-        of_time.set(xlabel="Wall time [s]", ylabel=PSNR.name)
-        of_memory.set(xlabel="Peak host memory [MB]", ylabel=PSNR.name)
+        of_time.set(xlabel="Wall time [s]", ylabel=PSNR.axis)
+        of_memory.set(xlabel="Peak host memory [MB]", ylabel=PSNR.axis)
         legend(figure, of_time)
         return svg(figure, "PSNR against wall time and peak host memory, per method")
 
 
 def _pair(height: float) -> tuple[Figure, tuple[Axes, Axes]]:
-    """Two panels side by side."""
+    """Make two panels side by side."""
     figure = Figure(figsize=(10, height), layout="constrained")
     left, right = figure.subplots(1, 2)
     return figure, (left, right)

@@ -1,54 +1,31 @@
 """The numbers of a run as columns: how each is headed and printed, and which value is best.
 
-Shared by the page's tables, `summary.csv` and the terminal; no value is computed or read here.
+Columns of metrics follow from `pipeline.core.quality.metrics`. The page's tables, `summary.csv` and the
+terminal share them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
-METRICS = [
-    "psnr",
-    "psnr_peak1",
-    "sam",
-    "ergas",
-    "ssim",
-    "uiqi",
-    "q2n",
-    "cc",
-    "rmse",
-    "residual_hsi",
-    "residual_msi",
-    "d_lambda",
-    "d_s",
-    "qnr",
-    "hqnr",
-    "coverage_90",
-    "rank_correlation",
-]
-"""Of a run, in the order of `summary.csv`."""
-SUMMARY_COLUMNS = [
-    *("scene", "method", "seed"),
-    *METRICS,
-    *("parameters", "device"),
-    *("seconds_estimate", "seconds_train", "seconds_fuse", "seconds_io", "peak_mem_mb"),
-]
+from pipeline.core.quality.metric import Direction, Metric
+from pipeline.core.quality.metrics import METRICS
 
 
 def fixed(digits: int) -> Callable[[float], str]:
-    """A format with a fixed number of decimals."""
+    """Return a format with a fixed number of decimals."""
     return lambda value: f"{value:.{digits}f}"
 
 
 def significant(value: float) -> str:
-    """Three significant digits, never an exponent for everyday sizes."""
+    """Format with three significant digits, without an exponent for everyday sizes."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def large_count(value: float) -> str:
-    """A count in thousands or millions.
+    """Format a count in thousands or millions.
 
     >>> large_count(20_710_000)
     '20.71 M'
@@ -61,53 +38,71 @@ def large_count(value: float) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A number of a run: where it stands, how it is headed and which value is best."""
+    """A number of a run in a table.
+
+    Attributes
+    ----------
+    key : str
+        Where the number stands in the run.
+    label : str
+        Heading.
+    unit : str
+        Shown below the heading; empty for a pure number.
+    direction : {"higher", "lower", "near 1"} or None
+        Which values are better; None for a number that is not ranked.
+    text : callable
+        Formats a value.
+    formula : str
+        Definition in a line.
+    """
 
     key: str
     label: str
     unit: str
-    best: Literal["up", "down", "one"] | None
+    direction: Direction | None
     text: Callable[[float], str]
+    formula: str = ""
+
+    @classmethod
+    def of(cls, metric: Metric[Any]) -> Column:
+        """Return the column of a metric."""
+        return cls(metric.name, metric.title, metric.unit, metric.direction, metric.text, metric.formula)
 
     @property
     def arrow(self) -> str:
         """Direction of the better values."""
-        return {"up": "↑", "down": "↓", "one": "→ 1", None: ""}[self.best]
+        return {"higher": "↑", "lower": "↓", "near 1": "→ 1", None: ""}[self.direction]
+
+    @property
+    def better(self) -> str:
+        """Direction of the better values in words."""
+        words = {"higher": "higher is better", "lower": "lower is better", "near 1": "closest to 1 is best"}
+        return words[self.direction] if self.direction else ""
 
     @property
     def hint(self) -> str:
-        """The arrow in words."""
-        words = {"up": "higher is better", "down": "lower is better", "one": "closest to 1 is best"}
-        return words[self.best] if self.best else ""
+        """Definition and direction, for the tooltip of the heading."""
+        return "; ".join(filter(None, (self.formula, self.better)))
 
-    def rank(self, value: float) -> float:
-        """A number that is smaller for better values."""
-        return {"up": -value, "down": value, "one": abs(value - 1)}[self.best or "down"]
+    @property
+    def axis(self) -> str:
+        """Label of an axis of a chart."""
+        return f"{self.label} [{self.unit}]" if self.unit else self.label
+
+    def rank(self, value: Any) -> Any:
+        """Return a number, or an array of them, that is smaller for better values."""
+        if self.direction == "higher":
+            return -value
+        return abs(value - 1) if self.direction == "near 1" else value
 
 
-QUALITY = [
-    Column("psnr", "PSNR", "dB", "up", fixed(2)),
-    Column("psnr_peak1", "PSNR peak 1", "dB", "up", fixed(2)),
-    Column("sam", "SAM", "°", "down", fixed(3)),
-    Column("ergas", "ERGAS", "", "down", fixed(3)),
-    Column("ssim", "SSIM", "", "up", fixed(4)),
-    Column("uiqi", "UIQI", "", "up", fixed(4)),
-    Column("q2n", "Q2n", "", "up", fixed(4)),
-    Column("cc", "CC", "", "up", fixed(4)),
-    Column("rmse", "RMSE", "scene values", "down", lambda value: f"{value:#.3g}"),
-    Column("residual_hsi", "Residual HSI", "noise levels", "one", fixed(2)),
-    Column("residual_msi", "Residual MSI", "noise levels", "one", fixed(2)),
-    Column("d_lambda", "D_λ", "", "down", fixed(4)),
-    Column("d_s", "D_s", "", "down", fixed(4)),
-    Column("qnr", "QNR", "", "up", fixed(4)),
-    Column("hqnr", "HQNR", "", "up", fixed(4)),
-    Column("coverage_90", "In 90 % interval", "share", None, fixed(3)),
-    Column("rank_correlation", "Rank correlation", "of deviation and error", "up", fixed(2)),
-]
-HEADLINE = [column for column in QUALITY if column.key in ("psnr", "sam")]
-"""What scenes with a reference are ranked by."""
-WITHOUT_REFERENCE = next(column for column in QUALITY if column.key == "hqnr")
-"""What scenes without one are ranked by."""
+QUALITY = [Column.of(metric) for metric in METRICS if metric.listed]
+"""Metrics in the order of the tables."""
+BY_KEY = {column.key: column for column in QUALITY}
+HEADLINE = [BY_KEY["psnr"], BY_KEY["sam"]]
+"""Scenes with a reference are ranked by these, and studies show them."""
+WITHOUT_REFERENCE = BY_KEY["hqnr"]
+"""Scenes without a reference are ranked by it."""
 COST = [
     Column("seconds_estimate", "Estimate", "s", None, significant),
     Column("seconds_train", "Train", "s", None, significant),
@@ -116,3 +111,10 @@ COST = [
     Column("peak_mem_mb", "Peak host memory", "MB", None, significant),
     Column("parameters", "Trained parameters", "", None, large_count),
 ]
+SUMMARY_COLUMNS = [
+    *("scene", "method", "seed"),
+    *(column.key for column in QUALITY),
+    *("parameters", "device"),
+    *("seconds_estimate", "seconds_train", "seconds_fuse", "seconds_io", "peak_mem_mb"),
+]
+"""Columns of `summary.csv`."""

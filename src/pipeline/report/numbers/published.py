@@ -1,8 +1,8 @@
 """Results printed in the ARGS-Diff paper (Zhu et al., CVPR 2025, arXiv 2505.11800).
 
-Its Tables 1 to 3 and its ablation, shown beside an experiment's own results and marked as published. They
-come from other hardware, another realisation of the noise and, it may be, another crop; no rank, mean or
-test takes them in.
+Its Tables 1 to 3 and its ablation are shown beside an experiment's own results and marked as published. They
+come from other hardware, another realisation of the noise and possibly another crop, so they are left out
+of ranks, means and tests.
 """
 
 from __future__ import annotations
@@ -10,17 +10,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.report.numbers.columns import QUALITY
+from pipeline.report.numbers.columns import BY_KEY
 from pipeline.report.numbers.tables import Cell, Run, table
 
 SOURCE = "Zhu et al., CVPR 2025 (arXiv 2505.11800), Tables 1 to 3 and the ablation of the ARGM"
-METRICS = ("psnr", "sam", "ergas", "ssim")
-COLUMNS = [next(column for column in QUALITY if column.key == key) for key in METRICS]
+COLUMNS = [BY_KEY[key] for key in ("psnr", "sam", "ergas", "ssim")]
+DIGITS = {"psnr": 2, "sam": 2, "ergas": 2, "ssim": 3}
+"""Decimals as printed."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One printed line: decibels, degrees, ERGAS, SSIM; seconds on an RTX 4090, of sampling alone."""
+    """One printed line.
+
+    Attributes
+    ----------
+    name : str
+        Method as it is printed.
+    method : str or None
+        The same method in this package, if there is one.
+    psnr, sam, ergas, ssim : float or None
+        In dB and degrees; None where it is not printed.
+    seconds : float
+        Time of sampling alone on an RTX 4090.
+    """
 
     name: str
     method: str | None
@@ -41,7 +54,7 @@ NAMES = {
     "ARGS-Diff": "args_diff",
     "ARGS-Diff without ARGM": None,
 }
-"""Printed name and the method here, where there is one."""
+"""Printed names, and the same methods in this package."""
 TITLES = {"pavia_university": "Pavia University", "chikusei": "Chikusei", "ksc": "Kennedy Space Center (KSC)"}
 
 
@@ -85,7 +98,21 @@ RESULTS = {
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the page: whose number it is, and the cells of `COLUMNS`."""
+    """A line of the page.
+
+    Attributes
+    ----------
+    name : str
+        Method.
+    is_published : bool
+        Whether the numbers are printed ones.
+    seeds : int or None
+        Number of seeds of own results.
+    cells : list of Cell
+        In the order of `COLUMNS`.
+    seconds : str
+        Printed sampling time.
+    """
 
     name: str
     is_published: bool
@@ -95,12 +122,22 @@ class Line:
 
 
 def published(dataset: str) -> list[Line]:
-    """The printed results of a data set."""
+    """List the printed results of a data set."""
     return [_line(result) for result in RESULTS[dataset]]
 
 
 def side_by_side(dataset: str, runs: Sequence[Run], labels: Sequence[str]) -> list[Line]:
-    """The printed results of a data set, each followed by ours of the same method."""
+    """List the printed results of a data set, each followed by own results of the same method.
+
+    Parameters
+    ----------
+    dataset : str
+        Key of `RESULTS`.
+    runs : sequence of dict
+        All runs' `metrics.json`.
+    labels : sequence of str
+        Methods in the order of the experiment.
+    """
     own = table(runs, labels, COLUMNS)
     method_of = {run["label"]: run["method"] for run in runs}
     lines = []
@@ -114,15 +151,14 @@ def side_by_side(dataset: str, runs: Sequence[Run], labels: Sequence[str]) -> li
 
 
 def has_peers(methods: Sequence[str]) -> bool:
-    """Whether an experiment has several of the published methods."""
+    """Tell whether an experiment has several of the published methods."""
     return len({method for method in NAMES.values() if method} & set(methods)) > 1
 
 
 def _line(result: Result) -> Line:
     values = [(column, getattr(result, column.key)) for column in COLUMNS]
-    digits = {"psnr": 2, "sam": 2, "ergas": 2, "ssim": 3}
     cells = [
-        Cell(value, None, "–" if value is None else f"{value:.{digits[column.key]}f}", "")  # noqa: RUF001
+        Cell(value, None, "–" if value is None else f"{value:.{DIGITS[column.key]}f}", "")  # noqa: RUF001
         for column, value in values
     ]
     return Line(result.name, True, None, cells, f"{result.seconds:g}")

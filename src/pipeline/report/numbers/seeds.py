@@ -1,7 +1,7 @@
-"""Over which seeds methods are compared: those that all of them ran with.
+"""The seeds over which methods are compared: those that all of them ran with.
 
-A method that trains for minutes may run with fewer seeds than the others. Its own seeds could be the easy
-ones, so nothing is ranked over unequal sets of them. The means that are shown are not made here.
+A method that trains for minutes may run with fewer seeds than the others. Its own seeds could happen to be
+easy, so methods are never ranked over unequal sets of seeds.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ Values = Mapping[str, Mapping[int, float]]
 
 
 def shared_seeds(seeds: Iterable[Iterable[int]]) -> list[int]:
-    """The seeds that all methods have; a method without any does not count.
+    """Return the seeds that all methods have; a method without any does not count.
 
     >>> shared_seeds([[0, 1, 2], [2, 0], []])
     [0, 2]
     """
-    found = [own for own in map(set, seeds) if own]
-    return sorted(set.intersection(*found)) if found else []
+    known = [own for own in map(set, seeds) if own]
+    return sorted(set.intersection(*known)) if known else []
 
 
 def comparable_means(values: Values) -> dict[str, float]:
-    """Each method's mean over the seeds that all share; over its own ones if they share none.
+    """Average each method over the seeds that all share, or over its own if they share none.
 
     >>> comparable_means({"a": {0: 1.0, 1: 5.0}, "b": {0: 2.0}})
     {'a': 1.0, 'b': 2.0}
@@ -34,12 +34,12 @@ def comparable_means(values: Values) -> dict[str, float]:
 
 
 def mean(values: Collection[float]) -> float:
-    """The mean; infinite if one of the values is."""
+    """Average values; infinite if any of them is."""
     return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else max(values)
 
 
 def basis_in_words(seeds: Iterable[Iterable[int]]) -> str:
-    """What `comparable_means` are over, as a part of a sentence."""
+    """Name the seeds of `comparable_means`, as part of a sentence."""
     shared = shared_seeds(seeds)
     if not shared:
         return "over each method's own seeds, since no seed is common to all"

@@ -1,8 +1,8 @@
 """Paired tests of every method against the best one, over the seeds that both ran with.
 
-A two-sided paired t-test (Student 1908) with Holm's correction over the methods (Holm 1979). It speaks of
-another seed, noise and random starts, on the same scene and of nothing else; scenes are compared in
-`standing`.
+A two-sided paired t-test (Student 1908) with Holm's correction over the methods (Holm 1979). It estimates
+whether other seeds (noise and random starts) on the same scene would change the order; scenes are compared
+in `standing`.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ NO_TEST = "no test"
 
 @dataclass(frozen=True)
 class Difference:
-    """A method minus another.
+    """The differences of two methods over their common seeds.
 
     Attributes
     ----------
     mean, sd : float
-        Of the differences; NaN for none, the sd also for one.
+        Mean and standard deviation; NaN without common seeds, `sd` also for a single one.
     n : int
-        Seeds in common.
+        Number of common seeds.
     p : float or None
-        After Holm's correction; None where `n` is too small.
+        P-value after Holm's correction; None where `n` is too small.
     """
 
     mean: float
@@ -45,9 +45,17 @@ class Difference:
 
 
 def bases(values: Values, column: Column) -> dict[str, str]:
-    """The methods that others are tested against, with their rank in words.
+    """Choose the methods that others are tested against, with their rank in words.
 
-    The best one, and where that has too few seeds for a test, also the best of those that have enough.
+    These are the best method and, where it has too few seeds for a test, also the best of those that have
+    enough.
+
+    Parameters
+    ----------
+    values : dict of dict
+        A metric by label and seed.
+    column : Column
+        The metric.
     """
     means = comparable_means(values)
     if not means:
@@ -60,7 +68,15 @@ def bases(values: Values, column: Column) -> dict[str, str]:
 
 
 def against(base: str, values: Values) -> dict[str, Difference]:
-    """The differences of all others from one method; a method without a value has none."""
+    """Compare all other methods with `base`; a method without a value is left out.
+
+    Parameters
+    ----------
+    base : str
+        Label of the method that is subtracted.
+    values : dict of dict
+        A metric by label and seed.
+    """
     paired = {label: _pairs(own, values[base]) for label, own in values.items() if own and label != base}
     tested = [label for label, pairs in paired.items() if len(pairs) >= FEWEST]
     p = dict(zip(tested, holm([_paired_t(paired[label]) for label in tested]), strict=True))
@@ -68,7 +84,7 @@ def against(base: str, values: Values) -> dict[str, Difference]:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """P-values after Holm's step-down correction.
+    """Adjust p-values by Holm's step-down correction.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -93,14 +109,22 @@ def _paired_t(pairs: Sequence[tuple[float, float]]) -> float:
 
 
 def _difference(pairs: Sequence[tuple[float, float]], p: float | None) -> Difference:
-    found = np.array([ours - best for ours, best in pairs])
-    mean = float(found.mean()) if len(found) else math.nan
-    return Difference(mean, float(found.std(ddof=1)) if len(found) > 1 else math.nan, len(found), p)
+    values = np.array([ours - best for ours, best in pairs])
+    mean = float(values.mean()) if len(values) else math.nan
+    return Difference(mean, float(values.std(ddof=1)) if len(values) > 1 else math.nan, len(values), p)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A cell of the page: a difference and what can be said of it."""
+    """A cell of the page.
+
+    Attributes
+    ----------
+    text : str
+        The difference.
+    remark : str
+        Number of seeds and p-value.
+    """
 
     text: str
     remark: str = ""
@@ -108,7 +132,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A column of the page: every method minus `base`, in one metric."""
+    """A column of the page: every method minus another.
+
+    Attributes
+    ----------
+    metric : Column
+        The metric that is compared.
+    base : str
+        Label of the method that is subtracted.
+    cells : dict of Verdict
+        By label.
+    """
 
     metric: Column
     base: str
@@ -116,21 +150,31 @@ class Contrast:
 
 
 def contrasts(runs: Sequence[Run], labels: Sequence[str], columns: Sequence[Column]) -> list[Contrast]:
-    """The differences from the best method in each metric, in words."""
-    found = []
+    """Put the differences from the best method in each metric into words.
+
+    Parameters
+    ----------
+    runs : sequence of dict
+        All runs' `metrics.json`.
+    labels : sequence of str
+        Methods in the order of the experiment.
+    columns : sequence of Column
+        Metrics.
+    """
+    result = []
     for column in columns:
         values = {label: _by_seed(runs, label, column.key) for label in labels}
         for base, rank in bases(values, column).items():
             differences = against(base, values)
             cells = {label: Verdict("no value") for label in labels} | {base: Verdict(rank)}
             cells |= {label: _in_words(difference) for label, difference in differences.items()}
-            found.append(Contrast(column, base, cells))
-    return found
+            result.append(Contrast(column, base, cells))
+    return result
 
 
 def _by_seed(runs: Sequence[Run], label: str, key: str) -> dict[int, float]:
-    found = {run["seed"]: number(run["metrics"].get(key)) for run in runs if run["label"] == label}
-    return {seed: value for seed, value in found.items() if math.isfinite(value)}
+    values = {run["seed"]: number(run["metrics"].get(key)) for run in runs if run["label"] == label}
+    return {seed: value for seed, value in values.items() if math.isfinite(value)}
 
 
 def _in_words(difference: Difference) -> Verdict:
@@ -138,12 +182,12 @@ def _in_words(difference: Difference) -> Verdict:
         return Verdict("no common seed", NO_TEST)
     spread = "" if math.isnan(difference.sd) else f" ± {difference.sd:.3f}"
     sign = "+" if difference.mean > 0 else "−"  # noqa: RUF001 - a minus sign, as in printed tables
-    said = NO_TEST if difference.p is None else p_in_words(difference.p)
-    return Verdict(f"{sign}{abs(difference.mean):.3f}{spread}", f"n = {difference.n}, {said}")
+    test = NO_TEST if difference.p is None else p_in_words(difference.p)
+    return Verdict(f"{sign}{abs(difference.mean):.3f}{spread}", f"n = {difference.n}, {test}")
 
 
 def p_in_words(p: float) -> str:
-    """A p-value for people.
+    """Format a p-value.
 
     >>> p_in_words(0.0123), p_in_words(1e-9)
     ('p = 0.012', 'p < 0.001')

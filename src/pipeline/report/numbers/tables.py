@@ -1,6 +1,6 @@
-"""The experiment's numbers: rows of `summary.csv`, means and spreads over seeds, the best in bold.
+"""The experiment's numbers: rows of `summary.csv`, means and spreads over seeds, the best values marked.
 
-Text and cells only; how a table looks on the page is up to `template.html`.
+Tables are cells of text here; `template.html` lays them out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pipeline.errors import InputError
 from pipeline.report.numbers.columns import (
     COST,
     HEADLINE,
-    METRICS,
     QUALITY,
     SUMMARY_COLUMNS,
     Column,
@@ -35,7 +34,7 @@ SHORT = {"residual_hsi": "Res. HSI", "residual_msi": "Res. MSI", "peak_mem_mb": 
 """Headings for the terminal."""
 TERMINAL = ("psnr", "sam", "ergas", "ssim", "residual_hsi", "residual_msi", "peak_mem_mb")
 STAND_INS = ("d_lambda", "d_s", "qnr", "hqnr")
-"""What the terminal shows of a scene without a reference in addition."""
+"""Metrics that the terminal shows in addition for a scene without a reference."""
 NO_VALUE = "–"  # noqa: RUF001 - an en dash, as in printed tables
 
 
@@ -46,11 +45,13 @@ class Cell:
     Attributes
     ----------
     mean, sd : float or None
+        Mean and sample standard deviation.
     text, spread : str
         Both as they are printed.
     compared : float or None
         Mean over the seeds that all methods share; the best of these is marked.
     best : bool
+        Whether it is marked as the best.
     """
 
     mean: float | None
@@ -63,7 +64,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableRow:
-    """A method's line."""
+    """The row of a method.
+
+    Attributes
+    ----------
+    label : str
+        Name of the method in the experiment.
+    seeds : list of int
+        Seeds that it ran with.
+    cells : list of Cell
+        In the order of the columns.
+    """
 
     label: str
     seeds: list[int]
@@ -72,29 +83,45 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """Methods x numbers."""
+    """A table of methods and numbers.
+
+    Attributes
+    ----------
+    columns : list of Column
+        Numbers.
+    rows : list of TableRow
+        Methods.
+    """
 
     columns: list[Column]
     rows: list[TableRow]
 
     @property
     def basis(self) -> str:
-        """Over which seeds the best is chosen."""
+        """Seeds over which the best is chosen, in words."""
         return basis_in_words(row.seeds for row in self.rows)
 
 
 def number(value: Any) -> float:
-    """A JSON number; null is NaN."""
+    """Convert a JSON number; null is NaN."""
     return math.nan if value is None or value == "" else float(value)
 
 
 def summary_row(run: Run, scene: str) -> Row:
-    """A run's row of `summary.csv`; `scene` may name the response as well."""
+    """Make a run's row of `summary.csv`.
+
+    Parameters
+    ----------
+    run : dict
+        Content of its `metrics.json`.
+    scene : str
+        The scene, or scene and response.
+    """
     values = {
         "scene": scene,
         "method": run["label"],
         "seed": run["seed"],
-        **{key: run["metrics"].get(key) for key in METRICS},
+        **{column.key: run["metrics"].get(column.key) for column in QUALITY},
         **{f"seconds_{part}": run["seconds"].get(part) for part in ("estimate", "train", "fuse", "io")},
         **{key: run[key] for key in ("parameters", "device", "peak_mem_mb")},
     }
@@ -102,12 +129,12 @@ def summary_row(run: Run, scene: str) -> Row:
 
 
 def may_differ(column: str) -> bool:
-    """Whether a column of `summary.csv` may differ between two runs on the same device."""
+    """Tell whether a column of `summary.csv` may differ between two runs on the same device."""
     return column.startswith("seconds_") or column == "peak_mem_mb"
 
 
 def summary_csv(rows: Iterable[Row]) -> str:
-    """Text of `summary.csv`: every digit of the metrics, an empty field where there is no value."""
+    """Write `summary.csv`: every digit of the metrics, an empty field where there is no value."""
     text = io.StringIO()
     writer = csv.DictWriter(text, SUMMARY_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -118,7 +145,17 @@ def summary_csv(rows: Iterable[Row]) -> str:
 
 
 def table(runs: Sequence[Run], labels: Sequence[str], columns: Sequence[Column]) -> Table:
-    """Mean and sample standard deviation over each method's seeds; the best are marked."""
+    """Tabulate mean and sample standard deviation over each method's seeds, and mark the best.
+
+    Parameters
+    ----------
+    runs : sequence of dict
+        All runs' `metrics.json`.
+    labels : sequence of str
+        Methods in the order of the rows.
+    columns : sequence of Column
+        Numbers to show.
+    """
     groups = {
         label: {run["seed"]: _value(run, columns) for run in runs if run["label"] == label}
         for label in labels
@@ -127,13 +164,13 @@ def table(runs: Sequence[Run], labels: Sequence[str], columns: Sequence[Column])
 
 
 def filled(runs: Sequence[Run], columns: Sequence[Column]) -> list[Column]:
-    """The columns for which some run has a value: a scene without a reference has no PSNR."""
+    """Select the columns for which some run has a value: a scene without a reference has no PSNR."""
     values = [_value(run, columns) for run in runs]
     return [c for c in columns if any(not math.isnan(number(row[c.key])) for row in values)]
 
 
 def devices(runs: Sequence[Run], labels: Sequence[str]) -> dict[str, str]:
-    """Where each method computed."""
+    """Name the devices on which each method computed."""
     return {
         label: ", ".join(dict.fromkeys(run["device"] for run in runs if run["label"] == label))
         for label in labels
@@ -147,7 +184,15 @@ def _value(run: Run, columns: Sequence[Column]) -> Row:
 
 
 def make_table(groups: Mapping[str, Mapping[int, Row]], columns: Sequence[Column]) -> Table:
-    """A table from the values of each label and seed; the best are chosen over the seeds that all share."""
+    """Make a table, and mark the best over the seeds that all methods share.
+
+    Parameters
+    ----------
+    groups : dict of dict of dict
+        Numbers by label, seed and key.
+    columns : sequence of Column
+        Numbers to show.
+    """
     cells: dict[str, list[Cell]] = {label: [] for label in groups}
     for column in columns:
         values = {label: _present(rows, column.key) for label, rows in groups.items()}
@@ -161,9 +206,9 @@ def make_table(groups: Mapping[str, Mapping[int, Row]], columns: Sequence[Column
 
 
 def _present(rows: Mapping[int, Row], key: str) -> dict[int, float]:
-    """A number by seed, where there is one."""
-    found = {seed: number(row.get(key)) for seed, row in rows.items()}
-    return {seed: value for seed, value in found.items() if not math.isnan(value)}
+    """Return a number by seed, without those that are missing."""
+    values = {seed: number(row.get(key)) for seed, row in rows.items()}
+    return {seed: value for seed, value in values.items() if not math.isnan(value)}
 
 
 def _cell(values: list[float], column: Column, compared: float | None, best: str | None) -> Cell:
@@ -177,23 +222,23 @@ def _cell(values: list[float], column: Column, compared: float | None, best: str
 
 
 def _decimals(text: str) -> int:
-    """Digits after the point: a spread is printed as finely as its mean."""
+    """Count the digits after the point: a spread is printed as finely as its mean."""
     return len(text.partition(".")[2])
 
 
 def _best(compared: Mapping[str, float], column: Column) -> str | None:
-    """The best mean as printed: what reads the same is as good. A single method is not ranked."""
-    if column.best is None or len(compared) < 2:
+    """Return the best mean as printed; equal text counts as equally good. A single method is not ranked."""
+    if column.direction is None or len(compared) < 2:
         return None
     return column.text(min(compared.values(), key=column.rank))
 
 
 def format_table(rows: Sequence[Row]) -> str:
-    """The rows of `summary.csv` as text for the terminal: means over each method's seeds.
+    """Format the rows of `summary.csv` for the terminal: means over each method's seeds.
 
-    `*` marks the best over the seeds that all methods share; a line says so where some ran with others.
-    The headline's metrics have their ± sd; the page has those of all. A scene has the columns for which
-    it has values, and those of `STAND_INS` if it has no reference.
+    `*` marks the best over the seeds that all methods share; a line names these seeds where some methods ran
+    with others. PSNR and SAM have their standard deviation. A scene has the columns for which it has values,
+    and those of `STAND_INS` if it has no reference.
 
     Parameters
     ----------
@@ -212,7 +257,7 @@ def format_table(rows: Sequence[Row]) -> str:
 
 
 def _terminal_columns(groups: Mapping[str, Mapping[int, Row]]) -> list[Column]:
-    """Those that the terminal has room for and the scene has values of."""
+    """Select the columns for which the scene has values and the terminal has room."""
     seconds = Column("seconds", "Seconds", "", None, significant)
     rows = [row for group in groups.values() for row in group.values()]
     known = [c for c in [*QUALITY, *COST] if any(not math.isnan(number(row.get(c.key))) for row in rows)]
