@@ -52,6 +52,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     markdown = re.sub(link, rf"]({to_methods}/\1.md", markdown)
     markdown = re.sub("<!-- configuration -->", lambda _: "\n".join(_configuration()), markdown)
     markdown = re.sub("<!-- floors -->", lambda _: "\n".join(_floors()), markdown)
+    markdown = re.sub("<!-- metrics -->", lambda _: _metrics(), markdown)
     return re.sub("<!-- commands -->", lambda _: "\n".join(_commands()), markdown)
 
 
@@ -80,6 +81,13 @@ def _room(floor: int, path: Path) -> Iterator[str]:
     if path.is_dir() and path.name != "methods":
         for inner in sorted(path.glob("*/__init__.py")):
             yield from _room(floor, inner.parent)
+
+
+def _metrics() -> str:
+    """Return the table of metrics."""
+    from pipeline.core.quality.metrics import markdown_table
+
+    return markdown_table()
 
 
 def _configuration() -> Iterator[str]:

@@ -618,7 +618,7 @@ def test_a_plain_function_becomes_a_metric_with_a_column(monkeypatch: pytest.Mon
     assert evaluate(reference, cube, ratio=4)["mre"] == pytest.approx(expected)
     assert evaluate(np.zeros((2, 8, 8)), np.ones((2, 8, 8)), ratio=4)["mre"] is None
     assert metrics.markdown_table().splitlines()[-1] == (
-        r"| MRE | `mre` | lower |  | mean \|x\| | the reference |"
+        r"| MRE | `mre` | lower |  | mean \|x\| | the reference | yes |"
     )
 
 

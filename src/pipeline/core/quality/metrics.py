@@ -17,7 +17,7 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.core.quality.blockwise import Mapped
-from pipeline.core.quality.comparison import Comparison, Scores, compare, mean
+from pipeline.core.quality.comparison import Array, Comparison, Scores, compare, mean
 from pipeline.core.quality.metric import Metric, numbers
 from pipeline.core.quality.no_reference import Distortions
 from pipeline.core.quality.partial_scores import PixelFunction
@@ -284,7 +284,7 @@ METRICS: list[Metric[Any]] = [
 """All metrics, in the order of the columns."""
 
 
-def metric(name: str, **description: Any) -> Callable[[PixelFunction], PixelFunction]:
+def metric(name: str, **description: Any) -> Callable[[Callable[[Array, Array], Array]], PixelFunction]:
     """Add a function of reference and fused cube to the table of metrics.
 
     Parameters
@@ -302,7 +302,7 @@ def metric(name: str, **description: Any) -> Callable[[PixelFunction], PixelFunc
         over the scene is the score; NaN is left out.
     """
 
-    def add(function: PixelFunction) -> PixelFunction:
+    def add(function: Callable[[Array, Array], Array]) -> PixelFunction:
         METRICS.append(
             Metric(
                 name,
@@ -387,29 +387,15 @@ NEEDS = {
     Distortions: "the observation of a real pair",
     Reliability: "the reference and a standard deviation",
 }
-"""What each kind of metric is computed from, in words."""
+"""Input from which each kind of metric is computed, in words."""
+BAR = "\\|"  # a bar in a cell of a Markdown table
 
 
 def markdown_table() -> str:
-    """Write the table of metrics as Markdown: title, name, direction, unit, formula and what is needed."""
-    rows = [
-        "| metric | name | better | unit | formula | needs |",
-        "|---|---|---|---|---|---|",
-        *(
-            "| "
-            + " | ".join(
-                text.replace("|", "\\|")
-                for text in (
-                    entry.title,
-                    f"`{entry.name}`",
-                    entry.direction or "",
-                    entry.unit,
-                    entry.formula,
-                    NEEDS[entry.of],
-                )
-            )
-            + " |"
-            for entry in METRICS
-        ),
-    ]
-    return "\n".join(rows)
+    """Write the table of metrics as Markdown, for the documentation."""
+    lines = ["| metric | name | better | unit | formula | needs | tables |", "|---|---|---|---|---|---|---|"]
+    for entry in METRICS:
+        better, tables = entry.direction or "", "yes" if entry.listed else "no"
+        cells = (entry.title, f"`{entry.name}`", better, entry.unit, entry.formula, NEEDS[entry.of], tables)
+        lines.append(f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |")
+    return "\n".join(lines)
