@@ -459,7 +459,7 @@ def test_cost_counts_the_training() -> None:
     (section,) = sections({"c": Cost(kind="cost", title="t")}, [run_of("m", 0, 30)], ["m"], {})
     ((svg, caption),) = section.figures
     assert "m (2.00 M)" in texts(svg)
-    assert "of the fusion alone (hollow)" in caption
+    assert "fusion alone (hollow markers)" in caption
 
 
 def test_a_trajectory_is_a_row_for_each_method() -> None:
@@ -473,8 +473,8 @@ def test_a_trajectory_is_a_row_for_each_method() -> None:
     (section,) = sections({"c": study}, [], [], traces)
     off, on = section.galleries
     assert [picture.caption for picture in off.pictures] == ["4 steps left", "the end"]
-    assert "number 2 of 2" in off.note
-    assert "to off: 0.000 at 4, 0.250 at 0." in on.note
+    assert "coefficient 2 of 2" in off.note
+    assert "from off over all coefficients, which lie in [0, 1]: 0.000 at 4, 0.250 at 0." in on.note
 
 
 def test_the_page_says_which_blur_is_told_to_the_methods() -> None:
