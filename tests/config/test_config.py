@@ -136,6 +136,28 @@ def test_each_scene_has_its_own_responses() -> None:
     ]
 
 
+def test_a_scene_may_have_settings_of_its_own() -> None:
+    experiment = load_experiment(CONFIG / "benchmark_paper.yaml")
+    trained = {name: experiment.method_of(name, "args_diff").training for name in experiment.scenes}
+    iterations = {name: budget.spectral_iterations for name, budget in trained.items()}
+    assert iterations == {"pavia_university": 500_000, "chikusei": 600_000, "ksc": 800_000}
+    others = {str(budget.model_dump(exclude={"spectral_iterations"})) for budget in trained.values()}
+    assert len(others) == 1
+    assert experiment.method_of("ksc", "miae") is experiment.methods["miae"]
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({"other": {}}, "scenes.field.methods.other: is not among the methods ['bicubic', 'mine']"),
+        ({"mine": {"seeds": [0]}}, "scenes.field.methods.mine.seeds: is the same for all scenes; set it"),
+        ({"mine": {"e": 3}}, "scenes.field.methods.mine: unknown key 'e'; accepted: "),
+    ],
+)
+def test_settings_of_a_scene_are_those_of_its_methods(own: dict[str, Any], said: str) -> None:
+    assert said in message_of(changed((*SCENE, "methods"), own))
+
+
 def test_a_response_need_not_fit_the_scenes_that_it_is_not_for() -> None:
     content = changed((*SCENE, "responses"), ["oli"])
     content["responses"]["third"] = EXAMPLE["responses"]["oli"] | {"spatial": {"kind": "bicubic", "ratio": 3}}

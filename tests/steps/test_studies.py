@@ -196,9 +196,9 @@ def test_the_first_label_with_an_equal_training_trains() -> None:
         "same": {"method": "gaussian_subspace"},
     }
     experiment = parse_experiment(content(methods=methods, studies={}, noise={"seeds": [0, 1]}), "test")
-    donors = {label: experiment.trained_by(label, 1) for label in methods}
+    donors = {label: experiment.trained_by("s", label, 1) for label in methods}
     assert donors == {"gaussian_subspace": None, "a": None, "b": "a", "c": None, "e": "a", "same": None}
-    assert experiment.trained_by("e", 0) == "b"
+    assert experiment.trained_by("s", "e", 0) == "b"
 
 
 def test_a_trajectory_follows_the_first_seed_alone() -> None:

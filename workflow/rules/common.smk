@@ -188,7 +188,7 @@ def product_settings(wildcards):
 
 def plan_settings(wildcards):
     tiling = EXPERIMENT.tiling.model_dump(mode="json")
-    method = EXPERIMENT.methods[wildcards.label].model_dump(mode="json", exclude={"seeds"})
+    method = method_of(wildcards).model_dump(mode="json", exclude={"seeds"})
     return json.dumps({"tiling": tiling, "method": method})
 
 
@@ -209,13 +209,18 @@ def manifests(wildcards):
     return [f"{folder}/{wildcards.label}/tiles/{n}-of-{batches}.json" for n in range(1, batches + 1)]
 
 
+def method_of(wildcards):
+    """The settings of a label on a scene."""
+    return EXPERIMENT.method_of(wildcards.scene, wildcards.label)
+
+
 def method_settings(wildcards):
-    return as_json(EXPERIMENT.methods[wildcards.label], exclude={"seeds"})
+    return as_json(method_of(wildcards), exclude={"seeds"})
 
 
 def trained_by(wildcards):
     """The fitted method of the label whose training this one shares, if there is one."""
-    label = EXPERIMENT.trained_by(wildcards.label, int(wildcards.seed))
+    label = EXPERIMENT.trained_by(wildcards.scene, wildcards.label, int(wildcards.seed))
     folder = f"results/{wildcards.experiment}/{wildcards.scene}/{wildcards.response}/seed{wildcards.seed}"
     return [f"{folder}/{label}/fitted.safetensors"] if label else []
 
@@ -236,7 +241,7 @@ def method_code(wildcards):
 
 def method_threads(wildcards):
     """The cores that a method is set to use, so that its timing is its own."""
-    return getattr(EXPERIMENT.methods[wildcards.label], "threads", 1)
+    return getattr(method_of(wildcards), "threads", 1)
 
 
 def batch_runtime(wildcards, attempt):
@@ -247,4 +252,4 @@ def batch_runtime(wildcards, attempt):
 
 
 def method_gpus(wildcards):
-    return int(getattr(EXPERIMENT.methods[wildcards.label], "device", "cpu") != "cpu")
+    return int(getattr(method_of(wildcards), "device", "cpu") != "cpu")

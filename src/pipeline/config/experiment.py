@@ -137,6 +137,21 @@ class Experiment(Strict):
         return self
 
     @model_validator(mode="after")
+    def _scenes_have_methods(self) -> Experiment:
+        for name, scene in self.scenes.items():
+            for label, own in scene.methods.items():
+                where = f"scenes.{name}.methods.{label}"
+                if label not in self.methods:
+                    raise ValueError(f"{where}: is not among the methods {list(self.methods)}")
+                if fixed := sorted(own.keys() & {"method", "seeds"}):
+                    raise ValueError(f"{where}.{fixed[0]}: is the same for all scenes; set it under methods")
+                try:
+                    self.method_of(name, label)
+                except InputError as error:
+                    raise ValueError(str(error)) from None
+        return self
+
+    @model_validator(mode="after")
     def _products_fit(self) -> Experiment:
         products = self.products or Products()
         unknown = set(products.datetime) - set(self.scenes) if isinstance(products.datetime, dict) else set()
@@ -182,13 +197,48 @@ class Experiment(Strict):
                 raise ValueError(f"scenes.{name} with responses.{label}: {error}") from None
         return self
 
-    def trained_by(self, label: str, seed: int) -> str | None:
-        """The label whose training a method shares under a seed: the first that has it, unless itself."""
-        part = self.methods[label].training_part()
+    def method_of(self, scene: str, label: str) -> MethodEntry:
+        """Return the settings of a method on a scene, which may have some of its own.
+
+        Parameters
+        ----------
+        scene : str
+            Name of the scene.
+        label : str
+            Label of the method.
+
+        Raises
+        ------
+        InputError
+            The scene's own settings do not belong to the method.
+        """
+        own = self.scenes[scene].methods.get(label)
+        settings = self.methods[label]
+        if own is None:
+            return settings
+        content = settings.model_dump()
+        for key, value in own.items():
+            inner = content.get(key)
+            content[key] = inner | value if isinstance(inner, dict) and isinstance(value, dict) else value
+        return parse(type(settings), content, f"scenes.{scene}.methods.{label}")
+
+    def trained_by(self, scene: str, label: str, seed: int) -> str | None:
+        """Return the first label with the same training, if that is another one.
+
+        Parameters
+        ----------
+        scene : str
+            Name of the scene.
+        label : str
+            Label of the method.
+        seed : int
+            Noise seed.
+        """
+        part = self.method_of(scene, label).training_part()
         same = (
             other
-            for other, settings in self.methods.items()
-            if seed in self.seeds_of(other) and settings.training_part() == part
+            for other in self.methods
+            if seed in self.seeds_of(other) and self.method_of(scene, other).training_part() == part
         )
         return None if part is None or (first := next(same)) == label else first
 

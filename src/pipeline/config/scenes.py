@@ -6,7 +6,7 @@ Nothing is read here; see `pipeline.inputs`.
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -155,6 +155,10 @@ class Scene(Strict):
         None,
         description="what the methods are told of a pair; default: noise and a Gaussian PSF estimated, R "
         "calibrated",
+    )
+    methods: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="label: settings of a method that differ for this scene; those of a budget by its fields",
     )
     dataset: Literal["pavia_university", "chikusei", "ksc"] | None = Field(
         None, description="data set with published results, which the report shows beside its own"

@@ -6,6 +6,7 @@ Words alone, from the configuration; no result is looked at.
 from __future__ import annotations
 
 from pathlib import PurePath
+from typing import Any
 
 from pipeline.config.experiment import Experiment
 from pipeline.config.responses import (
@@ -84,7 +85,16 @@ def _scene(experiment: Experiment, name: str) -> str:
         return f"{name} (two real images{', with a reference' if scene.pair.reference else ''})"
     if scene.wald:
         return f"{name} ({scene.wald} one Wald level down)"
-    return f"{name} ({', '.join(scene.responses)})" if scene.responses else name
+    own = [f"{label} with {_settings(changes)}" for label, changes in scene.methods.items()]
+    said = [*(scene.responses or []), *own]
+    return f"{name} ({', '.join(said)})" if said else name
+
+
+def _settings(own: dict[str, Any]) -> str:
+    """Return settings as text, those of a budget by its fields."""
+    return ", ".join(
+        _settings(value) if isinstance(value, dict) else f"{key} {value}" for key, value in own.items()
+    )
 
 
 def _pair(pair: Pair) -> str:
