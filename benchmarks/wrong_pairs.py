@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from pipeline.config.experiment import Experiment, load_experiment
-from pipeline.config.scenes import Scene, SyntheticSource
+from pipeline.config.scenes import Scene
 from pipeline.core.quality.metrics import evaluate
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.simulation import simulate
-from pipeline.inputs.file_scene import FileScene
+from pipeline.inputs.file_scene import open_scene
 from pipeline.inputs.responses import read_response
-from pipeline.inputs.synthetic.scene import SyntheticScene
 from pipeline.methods import build
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
@@ -66,7 +65,7 @@ def main() -> None:
 def observed(experiment: Experiment, scene: Scene) -> tuple[Array, Observation]:
     """The scene's reference, and what is observed of it at the experiment's noise."""
     given = scene.source
-    source = SyntheticScene(given) if isinstance(given, SyntheticSource) else FileScene(given)
+    source = open_scene(given)
     window = scene.window(source.shape[1:])
     reference = np.asarray(source.read(window), np.float32)
     names = list(scene.responses or experiment.responses)

@@ -34,7 +34,7 @@ from pipeline.export.envi import write_envi
 from pipeline.export.layer import Layer, Tally, image_layer
 from pipeline.export.quality import nearest_lr
 from pipeline.export.stac import EXTENSIONS
-from pipeline.inputs.formats.raster import RasterImage
+from pipeline.inputs.formats.raster import raster_image
 from pipeline.steps import estimate, export
 from pipeline.store.files import read_json
 from pipeline.store.schema import cube_dataset, metadata_from, observation_dataset
@@ -115,7 +115,7 @@ def test_cog_is_valid_and_says_what_it_holds(scene: Scene, tmp_path: Path) -> No
 def test_own_reader_gets_everything_back_from_both_formats(scene: Scene, tmp_path: Path) -> None:
     folder = exported(tmp_path, replace(scene, wavelength=scene.wavelength + 1 / 3))
     for name in ("cube.tif", "cube.bsq"):
-        image = RasterImage(folder / name)
+        image = raster_image(folder / name)
         values, missing = image.read(Window(0, 40, 0, 72), list(range(6)))
         np.testing.assert_array_equal(np.where(missing, np.nan, values), physical(scene))
         np.testing.assert_array_equal(image.wavelength, scene.wavelength + 1 / 3)

@@ -16,7 +16,7 @@ from layouts import Emit, Prisma
 from pipeline.config.scenes import FileSource
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.file_scene import FileScene
+from pipeline.inputs.file_scene import FileScene, open_file
 from pipeline.inputs.formats.band_order import FEWEST, OVERLAP, REPEATED, by_wavelength
 from scene_files import save
 
@@ -95,7 +95,7 @@ def test_wavelengths_come_out_increasing(data: st.DataObject) -> None:
 
 
 def opened(path: Path, **keys: Any) -> FileScene:
-    return FileScene(FileSource(kind="file", path=str(path), **keys))
+    return open_file(FileSource(kind="file", path=str(path), **keys))
 
 
 def test_the_report_accounts_for_every_band(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,8 +16,9 @@ from pipeline.core.scene import Scene
 from pipeline.core.sensing.observation import no_progress
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.file_scene import FileScene, read_scene, source_size
+from pipeline.inputs.file_scene import open_file, read_scene, source_size
 from pipeline.inputs.formats.band_order import OVERLAP
+from pipeline.inputs.source import locate
 from pipeline.steps import download
 
 SHAPE = (7, 9)
@@ -39,7 +40,7 @@ def refused(path: Path, **keys: Any) -> str:
 def check_windows(path: Path, **keys: Any) -> None:
     """Windows give what the whole gives."""
     whole = read(path, **keys).data
-    scene = FileScene(FileSource(kind="file", path=str(path), **keys))
+    scene = open_file(FileSource(kind="file", path=str(path), **keys))
     _, height, width = scene.shape
     assert source_size(FileSource(kind="file", path=str(path), **keys)) == (height, width)
     for window in Window(0, height, 0, width).split(4):
@@ -81,13 +82,11 @@ def test_hyperion(hyperion: tuple[Path, dict[int, np.ndarray]]) -> None:
 
 def test_hyperion_reads_the_calibrated_bands(hyperion: tuple[Path, dict[int, np.ndarray]]) -> None:
     path, _ = hyperion
-    from pipeline.inputs.file_scene import open_image
-
-    image = open_image(FileSource(kind="file", path=str(path)))
+    image = locate(FileSource(kind="file", path=str(path))).open()
     assert image.shape == (198, *SHAPE)
     assert image.detector is not None
     assert (image.detector == "VNIR").sum() == 50
-    scene = FileScene(FileSource(kind="file", path=str(path)))
+    scene = open_file(FileSource(kind="file", path=str(path)))
     left_out = scene.report["left_out"]
     assert left_out == [{"reason": OVERLAP, "bands": [49, 50]}]  # B057 (925 nm) and B077 (912 nm)
     assert scene.report["names"][48:50] == ["B056", "B078"]
@@ -272,7 +271,7 @@ def test_metadata_and_archives_are_no_images(tmp_path: Path) -> None:
 
 def test_report_names_product_and_files(tmp_path: Path) -> None:
     path = products.write_ali(tmp_path / "ali", {n: products.numbers(SHAPE, n) for n in range(2, 11)})
-    report = FileScene(FileSource(kind="file", path=str(path), bands=["B02", "B10"])).report
+    report = open_file(FileSource(kind="file", path=str(path), bands=["B02", "B10"])).report
     assert report["product"] == "EO-1 ALI L1T, L1Gst"
     assert report["files"] == [
         f"{products.ALI}_{end}" for end in ("B02_L1T.TIF", "B10_L1T.TIF", "MTL_L1T.TXT")
@@ -324,9 +323,9 @@ def test_download_records_every_file(tmp_path: Path) -> None:
     assert record["sha256"] == sha256(listing.encode()).hexdigest()
     assert record["bytes"] == sum((path / name).stat().st_size for name in names)
     known = source.model_copy(update={"sha256": record["sha256"]})
-    assert FileScene(known).shape == (2, *SHAPE)
+    assert open_file(known).shape == (2, *SHAPE)
     products.write_tif(path / f"{products.ALI}_B05_L1T.TIF", products.numbers(SHAPE, 99))
-    assert FileScene(known).shape == (2, *SHAPE)  # B05 is not read
+    assert open_file(known).shape == (2, *SHAPE)  # B05 is not read
     products.write_tif(path / f"{products.ALI}_B03_L1T.TIF", products.numbers(SHAPE, 99))
     with pytest.raises(InputError, match="its sha256 is"):
-        FileScene(known)
+        open_file(known)

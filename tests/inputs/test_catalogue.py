@@ -18,7 +18,7 @@ from pipeline.config.scenes import Crop, DatasetSource, Scene
 from pipeline.errors import InputError
 from pipeline.inputs.datasets.catalogue import Dataset, data_folder, dataset, file_source, image, names
 from pipeline.inputs.datasets.fetch import fetch_image
-from pipeline.inputs.file_scene import FileScene, read_scene, source_size
+from pipeline.inputs.file_scene import open_file, read_scene, source_size
 from pipeline.steps import crop, download
 from pipeline.store.files import read_json
 
@@ -170,7 +170,7 @@ def test_a_real_scene_is_what_its_entry_says(name: str, data_sets: Path, tmp_pat
     """Fetched from a mirror, verified and read; Paris, Berlin and others are read in tests of their pairs."""
     source = DatasetSource(kind="dataset", name=name, folder=str(data_sets))
     download.run(scene=Scene(source=source), out=tmp_path / "source.json")
-    scene = FileScene(file_source(source))
+    scene = open_file(source)
     assert scene.shape[1:] == image(name).size == source_size(source)
     assert scene.report["file_bands"] == image(name).bands
     assert scene.metadata.wavelength is not None

@@ -21,8 +21,9 @@ from pipeline.config.scenes import FileSource
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs import file_scene as readers
-from pipeline.inputs.file_scene import FileScene, source_size
-from pipeline.inputs.formats.array_image import ArrayImage
+from pipeline.inputs.file_scene import open_file, source_size
+from pipeline.inputs.formats.array_image import array_image
+from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.missions import emit as emit_module
 from scene_files import CUBE, NM, as_axes, raster, read, refused
 
@@ -41,7 +42,7 @@ def test_matlab_73_has_the_axes_that_matlab_shows(tmp_path: Path, axes: str) -> 
     path = save_matlab_73(tmp_path / "scene.mat", cube=as_axes(CUBE, axes))
     keys = {"axes": axes, "shape": (6, 8) if "yx" in axes or "xy" in axes else None}
     np.testing.assert_array_equal(read(path, scale=10_000, **keys).data, (CUBE / 10_000).astype(np.float32))
-    image = ArrayImage(path, source(path, **keys))
+    image = array_image(path, source(path, **keys))
     picked, _ = image.read(Window(2, 5, 3, 7), [4, 0, 3])
     np.testing.assert_array_equal(picked, CUBE[[4, 0, 3], 2:5, 3:7])
     assert source_size(source(path, **keys)) == (6, 8)
@@ -142,7 +143,7 @@ def test_emit_is_orthorectified(
 
 def test_emit_reads_only_the_lines_it_needs(tmp_path: Path) -> None:
     granule = Emit()
-    image = emit_module.EmitImage(granule.save(tmp_path, chunks=(1, 24, 12)))
+    image: Any = emit_module.open_image(granule.save(tmp_path, chunks=(1, 24, 12)), None).pixels
 
     class Noted:
         def __init__(self, dataset: Any) -> None:
@@ -196,7 +197,7 @@ def test_prisma(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     product = Prisma()
     path = product.save(tmp_path)
     with caplog.at_level(logging.WARNING):
-        scene = FileScene(source(path))
+        scene = open_file(source(path))
     data = scene.read(Window(0, 30, 0, 26))
     meta = scene.metadata
     assert meta.wavelength is not None
@@ -330,7 +331,7 @@ FILES: dict[str, Callable[[Path], tuple[Path, dict[str, Any]]]] = {
 @pytest.fixture(scope="module", params=FILES)
 def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     path, keys = FILES[request.param](tmp_path_factory.mktemp(request.param))
-    return FileScene(source(path, **keys)), read(path, **keys).data
+    return open_file(source(path, **keys)), read(path, **keys).data
 
 
 @settings(max_examples=25, deadline=None)
@@ -345,14 +346,14 @@ def test_a_window_is_a_part_of_the_scene(opened: Any, corners: list[float]) -> N
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> list[ArrayImage]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[StoredImage]:
     made = [make(tmp_path_factory.mktemp("any")) for make in (plain_file, matlab_file, pixels_file)]
-    return [ArrayImage(path, source(path, **keys)) for path, keys in made]
+    return [array_image(path, source(path, **keys)) for path, keys in made]
 
 
 @settings(max_examples=40, deadline=None)
 @given(bands=st.lists(st.integers(0, 29), min_size=1, max_size=30, unique=True))
-def test_any_bands_in_any_order(images: list[ArrayImage], bands: list[int]) -> None:
+def test_any_bands_in_any_order(images: list[StoredImage], bands: list[int]) -> None:
     for image in images:
         values, missing = image.read(Window(3, 17, 20, 50), bands)
         np.testing.assert_array_equal(values, LARGER[bands, 3:17, 20:50])
@@ -396,7 +397,7 @@ def test_a_window_reads_its_part_of_the_file(tmp_path: Path, chunks: tuple[int, 
     path = tmp_path / "large.mat"
     with h5py.File(path, "w") as file:  # (band, x, y)
         file.create_dataset("cube", data=np.ones((32, 512, 512), np.uint16), chunks=chunks)
-    image = ArrayImage(path, source(path))
+    image = array_image(path, source(path))
     before = bytes_read()
     values, _ = image.read(Window(64, 128, 0, 64), list(range(32)))
     assert values.shape == (32, 64, 64)
@@ -410,7 +411,7 @@ def test_a_scene_larger_than_memory_opens(tmp_path: Path) -> None:
         cube[:, 70_000, 40_000] = np.arange(200)
     keys = {"axes": "band,y,x"}
     assert source_size(source(path, **keys)) == (100_000, 50_000)
-    image = ArrayImage(path, source(path, **keys))
+    image = array_image(path, source(path, **keys))
     values, _ = image.read(Window(69_990, 70_010, 39_990, 40_010), [0, 7, 199])
     assert values[:, 10, 10].tolist() == [0, 7, 199]
     assert np.count_nonzero(values) == 2
@@ -422,7 +423,7 @@ def test_looking_through_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         file.create_dataset("cube", data=np.ones((32, 400, 512), np.uint16))  # 26 MB in float32
     monkeypatch.setattr(readers, "BLOCK", 2**17)
     tracemalloc.start()
-    scene = FileScene(source(path))
+    scene = open_file(source(path))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert scene.shape == (32, 512, 400)

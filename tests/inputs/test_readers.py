@@ -18,7 +18,7 @@ from pipeline.config.scenes import DatasetSource, FileSource, SyntheticSource
 from pipeline.core.scene import Scene
 from pipeline.core.window import Window
 from pipeline.inputs import file_scene as readers
-from pipeline.inputs.file_scene import FileScene, read_scene, source_size
+from pipeline.inputs.file_scene import open_file, read_scene, source_size
 from pipeline.inputs.formats import raster as raster_module
 from scene_files import CUBE, NM, as_axes, raster, read, refused, save
 
@@ -406,7 +406,7 @@ def test_windows_are_parts_of_the_scene(
     assert np.isnan(whole.data[1, 5, 6])
     expected = np.where(LARGE[2, 5, 6] == LARGE, np.nan, LARGE / 3)[[0, 2, 3]].astype(np.float32)
     np.testing.assert_array_equal(whole.data, expected)
-    scene = FileScene(FileSource(kind="file", path=str(path), **keys))
+    scene = open_file(FileSource(kind="file", path=str(path), **keys))
     assert scene.shape == (3, 50, 70)
     for window in [*Window(0, 50, 0, 70).split(17), Window(3, 20, 30, 31), Window(49, 50, 0, 70)]:
         np.testing.assert_array_equal(scene.read(window), expected[:, *window.slices])
@@ -429,11 +429,11 @@ class Counted:
 @pytest.mark.parametrize(("kind", "reads"), [("tif striped", 2), ("tif tiled", 6)])
 def test_each_strip_is_decoded_once_for_windows_side_by_side(tmp_path: Path, kind: str, reads: int) -> None:
     path, _ = large_file(tmp_path, kind)
-    image = raster_module.RasterImage(path)
-    image._file = Counted(image._file)
+    pixels: Any = raster_module.raster_image(path).pixels
+    pixels._file = Counted(pixels._file)
     for window in Window(0, 50, 0, 70).split(25):
-        np.testing.assert_array_equal(image.read(window, [1, 3])[0], LARGE[[1, 3], *window.slices])
-    assert image._file.reads == reads
+        np.testing.assert_array_equal(pixels.read(window, [1, 3])[0], LARGE[[1, 3], *window.slices])
+    assert pixels._file.reads == reads
 
 
 @given(

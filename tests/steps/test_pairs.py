@@ -30,7 +30,7 @@ from pipeline.core.scene import Metadata
 from pipeline.core.sensing.spatial import FWHM_PER_SIGMA
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.file_scene import FileScene
+from pipeline.inputs.file_scene import FileScene, open_file
 from pipeline.inputs.pairs.pair import WarpedScene
 from pipeline.runs.observation import read_scene
 from pipeline.steps import clip, degrade, wald
@@ -178,7 +178,7 @@ def test_product_lies_where_the_msi_does(tried: Any, ratio: str) -> None:
             np.testing.assert_allclose(file.res, real_pair.PIXEL, rtol=0, atol=1e-9)
             assert np.isnan(file.nodata)
             np.testing.assert_array_equal(file.read(), found["gaussian_subspace"]["cube"])
-        scene = FileScene(FileSource(kind="file", path=str(folder / name)))
+        scene = open_file(FileSource(kind="file", path=str(folder / name)))
         np.testing.assert_allclose(scene.metadata.wavelength, truth.scene.wavelength, atol=1e-6)
         np.testing.assert_allclose(scene.metadata.fwhm, truth.scene.fwhm, atol=1e-6)
 
@@ -347,7 +347,7 @@ def warped(tmp_path_factory: pytest.TempPathFactory) -> tuple[FileScene, WarpedS
     """An image in UTM zone 32, as read in zone 33, and the whole of it."""
     folder, truth = tmp_path_factory.mktemp("warped"), TRUTHS["4"]
     path, _ = warped_msi(truth, folder, "EPSG:32632", 10.0)
-    scene = FileScene(FileSource(kind="file", path=str(path)))
+    scene = open_file(FileSource(kind="file", path=str(path)))
     place = truth.place @ Affine.scale(0.5)
     onto = Metadata(crs="EPSG:32633", transform=tuple(place)[:6])
     opened = WarpedScene(scene, onto, (224, 192))  # several cells
@@ -395,7 +395,7 @@ def test_a_warped_scene_puts_values_where_they_belong(tmp_path: Path) -> None:
 
     rows, columns = np.mgrid[:300, :300] + 0.5
     real_pair.write_tif(tmp_path / "smooth.tif", field(*(place @ (columns, rows)))[None], place, "EPSG:32632")
-    scene = FileScene(FileSource(kind="file", path=str(tmp_path / "smooth.tif")))
+    scene = open_file(FileSource(kind="file", path=str(tmp_path / "smooth.tif")))
     x0, y0 = Transformer.from_crs("EPSG:32632", "EPSG:32633", always_xy=True).transform(786_000, 5_829_000)
     onto = Affine(12, 0, x0, 0, -12, y0)
     opened = WarpedScene(scene, Metadata(crs="EPSG:32633", transform=tuple(onto)[:6]), (60, 50))

@@ -20,8 +20,9 @@ from pipeline.core.scene import Scene
 from pipeline.core.sensing.observation import no_progress
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.file_scene import FileScene, open_image, read_scene, source_size
+from pipeline.inputs.file_scene import open_file, read_scene, source_size
 from pipeline.inputs.formats.bands import detectors_of
+from pipeline.inputs.source import locate
 from pipeline.steps import crop, download
 from pipeline.store.schema import scene_from
 from pipeline.store.store import read_store
@@ -92,7 +93,7 @@ def test_windows_of_tiles(tmp_path_factory: pytest.TempPathFactory, data: st.Dat
     folder = tmp_path_factory.mktemp("tiles")
     for box in (Window(0, 5, 0, 4), Window(0, 5, 4, 10), Window(5, 12, 2, 9)):
         write_tile(folder, box)
-    image = open_image(source(folder))
+    image = locate(source(folder)).open()
     whole, missing = image.read(Window(0, 12, 0, 10), [0, 1, 2])
     y0, x0 = data.draw(st.integers(0, 11)), data.draw(st.integers(0, 9))
     window = Window(y0, data.draw(st.integers(y0 + 1, 12)), x0, data.draw(st.integers(x0 + 1, 10)))
@@ -144,7 +145,7 @@ def test_bands_belong_to_products(tmp_path: Path) -> None:
 def test_potsdam(shared_data: Path) -> None:
     """The four tiles are one scene; each pixel is that of its own file."""
     folder = shared_data / "enmap_potsdam"
-    scene = FileScene(source(folder))
+    scene = open_file(source(folder))
     assert scene.shape == (207, 64, 64)  # six bands are no-data, eleven see what the other detector sees
     assert scene.metadata.wavelength is not None
     assert (np.diff(scene.metadata.wavelength) > 0).all()
@@ -152,7 +153,7 @@ def test_potsdam(shared_data: Path) -> None:
     assert np.isfinite(pixels).all()
     assert scene.metadata.crs == "EPSG:32633"
     assert scene.metadata.transform == (30.0, 0.0, 366015.0, 0.0, -30.0, 5807085.0)
-    image = open_image(source(folder))
+    image = locate(source(folder)).open()
     assert image.bad_bands == (129, 130, 131, 132, 133, 134)
     assert image.detector is not None
     assert image.detector[[0, 90, 91, 223]].tolist() == ["VNIR", "VNIR", "SWIR", "SWIR"]
@@ -179,7 +180,7 @@ def enmap_numbers(seed: int) -> np.ndarray:
 def test_enmap(tmp_path: Path, declared: dict[str, Any]) -> None:
     data = enmap_numbers(0)
     path = products.write_enmap(tmp_path, 1, data, **declared)
-    image = open_image(source(path))
+    image = locate(source(path)).open()
     assert image.shape == (64, 5, 6)
     assert image.wavelength is not None
     assert image.fwhm is not None
@@ -203,7 +204,7 @@ def test_enmap_products_side_by_side(tmp_path: Path) -> None:
     first, second = enmap_numbers(1), enmap_numbers(2)
     products.write_enmap(tmp_path, 1, first)
     products.write_enmap(tmp_path, 2, second, transform=Affine(30, 0, 366015, 0, -30, 5806935))
-    image = open_image(source(tmp_path))
+    image = locate(source(tmp_path)).open()
     assert image.shape == (64, 10, 6)
     values, missing = image.read(Window(0, 10, 0, 6), [3])
     both = np.concatenate([first[3], second[3]])
@@ -235,7 +236,7 @@ def test_enmap_with_wrong_metadata(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         download.describe(source(path), no_progress)
     with pytest.raises(InputError, match="no such file"):
-        FileScene(source(path, sha256="0" * 64))
+        open_file(source(path, sha256="0" * 64))
 
 
 def test_enmap_bands_that_were_not_expected_are_bad(tmp_path: Path) -> None:
@@ -243,7 +244,7 @@ def test_enmap_bands_that_were_not_expected_are_bad(tmp_path: Path) -> None:
     metadata = next(tmp_path.glob("*-METADATA.XML"))
     text = metadata.read_text()
     metadata.write_text(text.replace("<expectedChannelsList>1,2,", "<expectedChannelsList>2,"))
-    image = open_image(source(path))
+    image = locate(source(path)).open()
     assert image.bad_bands == (0,)
     assert image.detector is not None
     assert image.detector[:2].tolist() == ["", "VNIR"]

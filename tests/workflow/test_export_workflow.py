@@ -11,7 +11,7 @@ import pytest
 import yaml
 from rio_cogeo import cog_validate
 
-from pipeline.inputs.formats.raster import RasterImage
+from pipeline.inputs.formats.raster import raster_image
 from pipeline.store.schema import metadata_from
 from pipeline.store.store import read_store
 from workflow_copy import ROOT, TINY, Workflow
@@ -44,7 +44,7 @@ def test_products_lie_beside_the_cube(finished: Workflow) -> None:
     assert sorted(ledger["files"]) == sorted(path.name for path in folder.iterdir()) == names
     assert cog_validate(folder / "cube.tif", strict=True)[0]
     like = metadata_from(read_store(finished.folder / RUN / "fused.json"))
-    image = RasterImage(folder / "cube.tif")
+    image = raster_image(folder / "cube.tif")
     assert (image.crs, image.transform) == (like.crs, like.transform)
     assert json.loads((folder / "item.json").read_text())["id"] == "synthetic-four_bands-seed0-bicubic"
 

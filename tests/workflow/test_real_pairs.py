@@ -15,7 +15,7 @@ from pipeline.config.scenes import FileSource
 from pipeline.core.sensing.spatial import FWHM_PER_SIGMA
 from pipeline.core.sensing.spectral import gaussian_response
 from pipeline.core.window import Window
-from pipeline.inputs.file_scene import FileScene
+from pipeline.inputs.file_scene import open_file
 from pipeline.steps import clip
 from pipeline.store.files import read_json
 from real_pair import ESTIMATED, Steps, write_tif
@@ -87,7 +87,7 @@ def test_the_detectors_of_hyperion_are_where_brute_force_finds_them(tmp_path: Pa
 def test_four_tiles_of_enmap_are_the_hsi_of_a_pair(data_sets: Path, tmp_path: Path) -> None:
     """With an MSI on a grid three times as fine, made of the tiles and displaced by a known shift."""
     source: dict[str, Any] = {"kind": "file", "path": str(data_sets / "enmap_potsdam/*.tif")}
-    scene = FileScene(FileSource.model_validate(source))
+    scene = open_file(FileSource.model_validate(source))
     bands, height, width = scene.shape
     assert (np.diff(scene.metadata.wavelength) > 0).all()
     bands, height, width = scene.shape
@@ -116,6 +116,6 @@ def test_four_tiles_of_enmap_are_the_hsi_of_a_pair(data_sets: Path, tmp_path: Pa
     fused = steps.fuse("gaussian_subspace")
     assert fused.shape == (bands, *steps.window().shape)
     folder = steps.export("gaussian_subspace")
-    product = FileScene(FileSource(kind="file", path=str(folder / "cube.tif")))
+    product = open_file(FileSource(kind="file", path=str(folder / "cube.tif")))
     np.testing.assert_allclose(product.metadata.wavelength, scene.metadata.wavelength)
     assert steps.evaluate("gaussian_subspace")["metrics"]["residual_hsi"] < 1.5

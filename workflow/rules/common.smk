@@ -97,10 +97,10 @@ def files_of(source):
         return [f"src/pipeline/inputs/datasets/entries/{source.name}.yaml"]
     if source.kind != "file" or source.url:
         return []
-    from pipeline.inputs.source_files import source_files  # only here: it loads the libraries of all formats
+    from pipeline.inputs.source import locate  # only here: it loads the libraries of all formats
 
     try:
-        found = source_files(source).values()
+        found = locate(source).files.values()
     except InputError:
         return []
     headers = [path.with_suffix(".hdr") for path in found]

@@ -15,11 +15,11 @@ from rasterio.crs import CRS
 from pipeline.config.scenes import FileSource, Pair
 from pipeline.core.scene import Metadata
 from pipeline.core.window import Window
-from pipeline.inputs.file_scene import FileScene
+from pipeline.inputs.file_scene import FileScene, open_file
 from pipeline.inputs.formats.raster import open_raster
 from pipeline.inputs.pairs.grids import Nesting
 from pipeline.inputs.pairs.pair import OpenPair, on_nested_grids
-from pipeline.inputs.source_files import source_paths
+from pipeline.inputs.source import locate
 
 SAMPLE = 128  # pixels, side of the window in the middle of which values are told
 LARGEST_REFLECTANCE = 10.0  # values beyond it are in other units, or scaled
@@ -110,7 +110,7 @@ def inspect(source: FileSource) -> Inspected:
     InputError
         The file cannot be used.
     """
-    scene = FileScene(source)
+    scene = open_file(source)
     (y0, y1), (x0, x1) = (
         (max(0, (side - SAMPLE) // 2), min(side, (side + SAMPLE) // 2)) for side in scene.shape[1:]
     )
@@ -128,7 +128,7 @@ def paired(hsi: Inspected, msi: Inspected, pair: Pair | None = None) -> OpenPair
     InputError
         They do not belong together.
     """
-    return on_nested_grids(pair or Pair(hsi=hsi.source, msi=msi.source), hsi.scene, msi.scene)
+    return on_nested_grids(hsi.scene, msi.scene, pair.ratio if pair else None)
 
 
 def pair_lines(images: OpenPair) -> list[Line]:
@@ -158,12 +158,10 @@ def common(nesting: Nesting) -> str:
 
 def format_of(source: FileSource) -> str:
     """Name of a source's product or file format."""
-    from pipeline.inputs.missions import product_name
-
-    paths = source_paths(source)
-    path = paths[0]
+    files = locate(source)
+    paths, path = files.paths, files.paths[0]
     tiles = f"{len(paths)} tiles of " if len(paths) > 1 else ""
-    known = product_name(path) or ARRAYS.get(path.suffix) or ("HDF5" if path.suffix in HDF5 else None)
+    known = files.product or ARRAYS.get(path.suffix) or ("HDF5" if path.suffix in HDF5 else None)
     return tiles + (known or _driver(path))
 
 

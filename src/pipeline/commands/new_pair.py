@@ -29,7 +29,7 @@ from pipeline.config.responses import SensorResponse
 from pipeline.config.scenes import NAME, FileSource, Pair
 from pipeline.errors import InputError
 from pipeline.inputs.pairs.grids import Nesting
-from pipeline.inputs.pairs.msi_response import SAME_BAND, told_bands
+from pipeline.inputs.pairs.msi_response import SAME_BAND, msi_bands
 from pipeline.inputs.pairs.pair import OpenPair
 from pipeline.inputs.sensors import multispectral_bands, multispectral_sensors
 from pipeline.methods import methods, settings_of
@@ -90,7 +90,7 @@ def run(request: Request) -> str:
     pair = Pair(hsi=hsi.source, msi=msi.source, spectral=spectral, ratio=request.ratio)
     images = paired(hsi, msi, pair)
     found = pair_lines(images)
-    known = told_bands(pair, images).known
+    known = msi_bands(pair, images).known
     text = _text(experiment, scene, pair, hsi, msi, images, known, request.products)
     parse_experiment(yaml.safe_load(text), str(request.out))
     write_text(request.out, text)

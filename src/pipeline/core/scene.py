@@ -6,8 +6,9 @@ opened and nothing is resampled here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,50 +88,28 @@ class Scene(Metadata):
         return replace(self, data=self.data[:, *window.slices], transform=transform)
 
 
-class StoredImage(Protocol):
-    """What a file holds in the order (band, y, x), before bands are left out and values scaled.
+class OpenScene(Protocol):
+    """A scene of any size, whose pixels are read window by window.
 
     Attributes
     ----------
+    name : str
+        What messages call the scene, such as the path of its file.
     shape : (int, int, int)
         Bands, height and width.
-    storage : (int, int)
-        Rows and columns that the file stores, and is best read, together.
-    wavelength, fwhm : (C,) float64 or None
-        In nm.
-    bad_bands : tuple of int
-        0-based, those that the file declares bad.
-    crs, transform, units, detector
-        As in `Metadata`; `detector` is one per band of the file.
+    metadata : Metadata
+        Bands and place.
+    band_names : sequence of str or None
+        Names of the bands, where they have some.
     """
 
+    name: str
     shape: tuple[int, int, int]
-    storage: tuple[int, int]
-    wavelength: NDArray[np.float64] | None
-    fwhm: NDArray[np.float64] | None
-    bad_bands: tuple[int, ...]
-    crs: str | None
-    transform: Transform | None
-    units: str | None
-    detector: NDArray[np.str_] | None
-
-    def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Values of some bands of a window in their own type, and where the file has no data."""
-
-
-class OpenScene(Protocol):
-    """A scene of any size, whose pixels are read window by window."""
-
-    @property
-    def metadata(self) -> Metadata:
-        """Bands and place."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Bands, height and width."""
+    metadata: Metadata
+    band_names: Sequence[str] | None = None
 
     def read(self, window: Window) -> NDArray[np.float32]:
-        """Values of a window (band, y, x), divided by the scale; no-data is NaN."""
+        """Return values of a window (band, y, x), divided by the scale; no-data is NaN."""
 
 
 def crop_window(

@@ -34,9 +34,8 @@ from pipeline.core.sensing.observation import ObservedScene, Progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.datasets.catalogue import path_of
 from pipeline.inputs.pairs.grids import Nesting, Offset, cropped
-from pipeline.inputs.pairs.msi_response import Bands, told_bands
+from pipeline.inputs.pairs.msi_response import MsiBands, msi_bands
 from pipeline.inputs.pairs.pair import OpenPair, ScenePart, open_pair
 from pipeline.runs.observation import observation_template, write_observation
 from pipeline.runs.progress import ProgressReport
@@ -111,7 +110,7 @@ def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -
     InputError
         The images do not overlap, or lie further apart than the configuration allows.
     """
-    bands = told_bands(pair, images)
+    bands = msi_bands(pair, images)
     detector = images.hsi.metadata.detector if pair.alignment.detectors == "each" else None
     blur = _configured_blur(pair, images)
     start = blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=START_FWHM)
@@ -144,7 +143,7 @@ def _configured_blur(pair: Pair, images: OpenPair) -> SpatialResponse | None:
     blur = pair.spatial.build() if pair.spatial else None
     if blur and blur.ratio != images.ratio:
         raise InputError(
-            f"spatial.ratio: {blur.ratio}, but {path_of(pair.hsi)} and {path_of(pair.files['msi'])} have the "
+            f"spatial.ratio: {blur.ratio}, but {images.hsi.name} and {images.msi.name} have the "
             f"ratio {images.ratio}; correct it"
         )
     return blur
@@ -176,7 +175,7 @@ def _placement(
     pair: Pair,
     images: OpenPair,
     start: SpatialResponse,
-    bands: Bands,
+    bands: MsiBands,
     detector: NDArray[np.str_] | None,
     progress: Progress,
 ) -> tuple[Placement, Alignments | None]:
@@ -192,7 +191,7 @@ def _placement(
     best = trusted[name] if name else found.overall
     displaced = {other: one for other, one in trusted.items() if _displaced(one, best)}
     for one in (best, *displaced.values()):
-        _check_distance(_beyond(one, coarse), one.shift_error, pair)
+        _check_distance(_beyond(one, coarse), one.shift_error, pair, images)
     moved = {name: best} | displaced if displaced else {}
     return Placement(_beyond(best, coarse), best.shift_error, name, moved), found
 
@@ -246,17 +245,17 @@ def _whole_pixels(crop: Crop, nesting: Nesting) -> Window:
     return Window(y0, y0 + crop.height, x0, x0 + crop.width)
 
 
-def _check_distance(shift: Offset, error: Offset, pair: Pair) -> None:
+def _check_distance(shift: Offset, error: Offset, pair: Pair, images: OpenPair) -> None:
     """Refuse images that lie further apart than the configuration allows, or may."""
     limit = pair.alignment.largest_shift
     if not hypot(*error) <= limit:
         raise InputError(
-            f"{path_of(pair.hsi)}: nothing in it and in {path_of(pair.files['msi'])} tells the shift between "
+            f"{images.hsi.name}: nothing in it and in {images.msi.name} tells the shift between "
             "them; use a part with more texture, or give `alignment.shift`"
         )
     if hypot(*shift) > limit:
         raise InputError(
-            f"{path_of(pair.hsi)}: is displaced against {path_of(pair.files['msi'])} by {shift[0]:+.2f} rows "
+            f"{images.hsi.name}: is displaced against {images.msi.name} by {shift[0]:+.2f} rows "
             f"and {shift[1]:+.2f} columns of LR pixels, beyond alignment.largest_shift {limit:g}; register "
             "the images first, or raise the limit if that is right"
         )

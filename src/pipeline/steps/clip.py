@@ -13,15 +13,14 @@ import xarray as xr
 from affine import Affine
 from rasterio.crs import CRS
 
-from pipeline.config.scenes import Pair, StoredSource
+from pipeline.config.scenes import Pair
 from pipeline.config.scenes import Scene as SceneConfig
 from pipeline.core.scene import Metadata, OpenScene, shifted
 from pipeline.core.sensing.spectral import band_spacing
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.datasets.catalogue import path_of
-from pipeline.inputs.file_scene import FileScene
-from pipeline.inputs.pairs.pair import recorded
+from pipeline.inputs.file_scene import open_file
+from pipeline.inputs.source import locate
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.reference import write_reference
@@ -58,34 +57,33 @@ def run(*, source: Path, observation: Path, settings: SceneConfig, out: Path) ->
     timing = Timing("clip")
     with timing.measure("io"), ProgressReport() as progress:
         dataset = read_store(observation)
-        scene = FileScene(recorded(pair.reference, read_json(source)["reference"]["sha256"]))
+        scene = open_file(pair.reference, read_json(source)["reference"]["sha256"])
         window = Window(*dataset.attrs["alignment"]["hr_window"])
-        _check_reference(pair, pair.reference, scene, window, dataset)
+        _check_reference(pair, scene, window, dataset)
         origin = provenance("clip", settings=settings, inputs=[source, observation])
         write_reference(out, scene, window, origin, progress)
     timing.write(out.parent)
 
 
-def _check_reference(
-    pair: Pair, reference: StoredSource, scene: OpenScene, window: Window, dataset: xr.Dataset
-) -> None:
+def _check_reference(pair: Pair, scene: OpenScene, window: Window, dataset: xr.Dataset) -> None:
     """Refuse a reference whose grid is not the MSI's or whose bands are not the HSI's."""
+    hsi, msi = (locate(pair.files[role]).name for role in ("hsi", "msi"))
     alignment, like = dataset.attrs["alignment"], metadata_from(dataset)
     if list(scene.shape[1:]) != alignment["msi_shape"] or alignment["resampled"]:
         raise InputError(
-            f"{path_of(reference)}: {scene.shape[1]}x{scene.shape[2]} pixels are not the grid of "
-            f"{path_of(pair.files['msi'])}; bring the reference to the MSI's grid, and both to the HSI's CRS"
+            f"{scene.name}: {scene.shape[1]}x{scene.shape[2]} pixels are not the grid of "
+            f"{msi}; bring the reference to the MSI's grid, and both to the HSI's CRS"
         )
     clipped = replace(scene.metadata, transform=shifted(scene.metadata.transform, window.y0, window.x0))
     if not _same_place(clipped, like, window.shape):
         raise InputError(
-            f"{path_of(reference)}: its pixels lie elsewhere than those of {path_of(pair.files['msi'])}; "
+            f"{scene.name}: its pixels lie elsewhere than those of {msi}; "
             "bring the reference to the MSI's grid"
         )
     if not _same_bands(scene, dataset.sizes["band"], like):
         raise InputError(
-            f"{path_of(reference)}: its {scene.shape[0]} bands are not the {dataset.sizes['band']} of "
-            f"{path_of(pair.hsi)}; leave out others by `bad_bands` of both"
+            f"{scene.name}: its {scene.shape[0]} bands are not the {dataset.sizes['band']} of "
+            f"{hsi}; leave out others by `bad_bands` of both"
         )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config.scenes import Scene as SceneConfig
-from pipeline.config.scenes import Source, SyntheticSource
+from pipeline.config.scenes import Source
 from pipeline.core.scene import OpenScene
 from pipeline.errors import InputError
-from pipeline.inputs.file_scene import FileScene
-from pipeline.inputs.pairs.pair import recorded
-from pipeline.inputs.synthetic.scene import SyntheticScene
+from pipeline.inputs.file_scene import open_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.reference import write_reference
@@ -56,6 +54,4 @@ def open_source(record: Path, source: Source) -> OpenScene:
     source : Source
         The source as the experiment describes it.
     """
-    if isinstance(source, SyntheticSource):
-        return SyntheticScene(source)
-    return FileScene(recorded(source, read_json(record)["sha256"]))
+    return open_scene(source, read_json(record).get("sha256"))

@@ -11,9 +11,9 @@ from typing import Any
 
 from pipeline.config.scenes import DatasetSource, Pair, Scene, Source, SyntheticSource
 from pipeline.errors import InputError
-from pipeline.inputs.datasets.catalogue import data_folder, file_source, image
+from pipeline.inputs.datasets.catalogue import data_folder, image
 from pipeline.inputs.datasets.fetch import fetch_file, fetch_image
-from pipeline.inputs.source_files import file_digests, joint_digest, source_files
+from pipeline.inputs.source import joint_digest, locate
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.timing import Timing
 from pipeline.store.files import write_json
@@ -40,22 +40,23 @@ def describe(source: Source, progress: ProgressReport) -> dict[str, Any]:
     if isinstance(source, DatasetSource):
         folder = data_folder(source.folder)
         fetch_image(source.name, source.image, folder=folder, progress=progress)
-        located = file_source(source)
+        located = locate(source)
         return {
             "kind": "dataset",
-            "path": Path(located.path).relative_to(folder).as_posix(),
+            "path": Path(located.name).relative_to(folder).as_posix(),
             "reading": image(source.name, source.image).reading,  # the entry may change, the result with it
-            "bytes": sum(path.stat().st_size for path in source_files(located).values()),
-            "sha256": joint_digest(file_digests(located)),
+            "bytes": sum(path.stat().st_size for path in located.files.values()),
+            "sha256": joint_digest(located.digests()),
         }
     if source.url is not None:
         fetch_file(source, progress=progress)
-    files = source_files(source)
+    located = locate(source)
+    files = located.files
     if not all(file.exists() for file in files.values()):
         raise InputError(
             f"{source.path}: no such file; put the scene there, correct `path`, or give its `url`"
         )
-    digests = file_digests(source)
+    digests = located.digests()
     digest = joint_digest(digests)
     if source.sha256 not in (None, digest):
         raise InputError(

@@ -5,13 +5,12 @@ The LR-HSI is cut to whole pixels of the next level; `degrade` makes the two ima
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.scene import Metadata
+from pipeline.core.scene import Metadata, OpenScene
 from pipeline.core.sensing.observation import Image
 from pipeline.core.window import Window
 from pipeline.runs.observation import metadata_level_down, shape_level_down
@@ -43,34 +42,38 @@ def run(*, observation: Path, out: Path) -> None:
     with timing.measure("io"), ProgressReport() as progress:
         dataset = read_store(observation)
         pair = observed_scene(dataset)
-        scene = StoredScene(pair.lr_hsi, metadata_level_down(metadata_from(dataset), pair))
+        scene = StoredScene(observation, pair.lr_hsi, metadata_level_down(metadata_from(dataset), pair))
         height, width = shape_level_down(pair)
         origin = provenance("wald", settings=Strict(), inputs=[observation])
         write_reference(out, scene, Window(0, height, 0, width), origin, progress)
     timing.write(out.parent)
 
 
-@dataclass(frozen=True)
-class StoredScene:
-    """An image of a store as an `OpenScene`.
+class StoredScene(OpenScene):
+    """An image of a store as a scene.
+
+    Parameters
+    ----------
+    ledger : Path
+        The store's ledger, for messages.
+    image : Image
+        The image (band, y, x).
+    metadata : Metadata
+        Its bands and place.
 
     Attributes
     ----------
-    image : Image
-        The image, read window by window.
-    metadata : Metadata
-        Its bands and place.
+    name : str
+        Path of the ledger.
+    shape : (int, int, int)
+        Bands, height and width.
     """
 
-    image: Image
-    metadata: Metadata
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Bands, height and width."""
-        bands, height, width = self.image.shape
-        return bands, height, width
+    def __init__(self, ledger: Path, image: Image, metadata: Metadata) -> None:
+        self.name, self.metadata, self._image = str(ledger), metadata, image
+        bands, height, width = image.shape
+        self.shape = bands, height, width
 
     def read(self, window: Window) -> NDArray[np.float32]:
-        """Return the values of a window (band, y, x)."""
-        return np.asarray(self.image[:, *window.slices], np.float32)
+        """Return values of a window (band, y, x)."""
+        return np.asarray(self._image[:, *window.slices], np.float32)

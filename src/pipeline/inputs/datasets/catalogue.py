@@ -56,16 +56,6 @@ def data_folder(given: str | Path | None = None) -> Path:
     return Path(given or os.environ.get("PIPELINE_DATA") or "data")
 
 
-def located(source: FileSource | DatasetSource) -> FileSource:
-    """The file of a source, which a catalogued one names by its data set."""
-    return file_source(source) if isinstance(source, DatasetSource) else source
-
-
-def path_of(source: FileSource | DatasetSource) -> str:
-    """Where a source's file lies, for messages."""
-    return located(source).path
-
-
 def file_source(source: DatasetSource) -> FileSource:
     """Where an image of the catalogue lies and how it is read; nothing is fetched."""
     entry = image(source.name, source.image)

@@ -1,6 +1,6 @@
-"""Rasters that rasterio opens (GeoTIFF, ENVI): windows of values and no-data, bands and place.
+"""Rasters that rasterio opens (GeoTIFF, ENVI): pixels, bands and place.
 
-Band centres and widths are taken from wherever the format keeps them: ENVI header lists, band tags
+Band centres and widths are read from wherever the format keeps them: ENVI header lists, band tags
 (GDAL's older names), GDAL's `IMAGERY` tags, or the band's description.
 """
 
@@ -26,6 +26,7 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.formats.bands import MICROMETRES_BELOW
 from pipeline.inputs.formats.damage import first_bytes
+from pipeline.inputs.formats.image import Block, StoredImage
 
 T = TypeVar("T")
 
@@ -37,11 +38,8 @@ CACHE = 64 * 2**20  # bytes of GDAL's own cache of blocks
 DESCRIPTION = re.compile(r"\(([\d.]+) (nanometers|micrometers|nm|um)\)", re.IGNORECASE)
 
 
-class RasterImage:
-    """A raster file as a `StoredImage`, with the file's own scale and offset applied.
-
-    A pixel is missing where the band's no-data value, a mask band or an alpha band says so; alpha
-    itself is no band of the image.
+class RasterPixels:
+    """Pixels of a raster file; missing where a band's no-data value, a mask band or an alpha band says so.
 
     A file stored in strips would be decoded again for each of the windows side by side: for it, a
     read continues to the right as far as `AHEAD` allows, and is kept for the next window.
@@ -49,54 +47,21 @@ class RasterImage:
     Parameters
     ----------
     path : Path
-
-    Raises
-    ------
-    InputError
-        Here or on reading: rasterio cannot read the file.
+        The file, for messages.
+    file : rasterio.DatasetReader
+        The opened file.
+    indexes : list of int
+        rasterio's 1-based numbers of the image's bands.
     """
 
-    detector: NDArray[np.str_] | None = None
-    nodata: tuple[float, ...] = ()  # stored numbers that mean no data, besides what the file declares
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = open_raster(path)
-        meanings = zip(self._file.indexes, self._file.colorinterp, strict=True)
-        self._indexes = [i for i, meaning in meanings if meaning != ColorInterp.alpha]
-        with gdal(path):
-            header = self._file.tags(ns="ENVI")
-            tags = [self._file.tags(i) | self._file.tags(i, ns="IMAGERY") for i in self._indexes]
-        if len(self._indexes) < self._file.count:
-            log.warning("%s: its last band is declared to be alpha, which marks missing pixels", path)
-        self.shape = (len(self._indexes), self._file.height, self._file.width)
-        self.storage = self._file.block_shapes[0]
-        unit = self._file.tags().get("wavelength_units")
-        self.wavelength, self.fwhm = _bands(header, tags, unit, self._of_bands(self._file.descriptions))
-        good = _envi_list(header.get("bbl")) or [float(tag.get("bbl", 1)) for tag in tags]
-        self.bad_bands = tuple(np.flatnonzero(np.array(good) == 0).tolist())
-        self.crs: str | None
-        self.transform: Transform | None
-        self.crs, self.transform = place(self._file)
-        units = set(self._of_bands(self._file.units))
-        self.units = units.pop() if len(units) == 1 else None
-        self.gain = np.array(self._of_bands(self._file.scales))
-        self.offset = np.array(self._of_bands(self._file.offsets))
+    def __init__(self, path: Path, file: Any, indexes: list[int]) -> None:
+        self._path, self._file, self._indexes = path, file, indexes
         self._ahead: tuple[Window, list[int], np.ma.MaskedArray[Any, Any]] | None = None
 
-    def read(self, window: Window, bands: list[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Values of some bands of a window, and where the file declares them missing."""
+    def read(self, window: Window, bands: list[int]) -> Block:
+        """Return stored numbers of some bands of a window, and where the file declares them missing."""
         masked = self._decoded(window, bands)
-        values = masked.data
-        missing = np.ma.getmaskarray(masked) | equals_any(values, self.nodata)
-        gain, offset = self.gain[bands, None, None], self.offset[bands, None, None]
-        if (gain != 1).any() or offset.any():
-            values = values * gain + offset
-        return values, missing
-
-    def _of_bands(self, of_file: Sequence[T]) -> tuple[T, ...]:
-        """What the file lists for all of its bands, alpha left out."""
-        return tuple(of_file[i - 1] for i in self._indexes)
+        return masked.data, np.ma.getmaskarray(masked)
 
     def _decoded(self, window: Window, bands: list[int]) -> Any:
         if self._ahead is None or self._ahead[1] != bands or not _holds(self._ahead[0], window):
@@ -112,38 +77,76 @@ class RasterImage:
         return decoded[:, *window.relative_to(held).slices]
 
     def _longer(self, window: Window, bands: int) -> Window:
-        """The window, and what fits into `AHEAD` to its right if the file is stored in strips."""
+        """Return the window, and what fits into `AHEAD` to its right if the file is stored in strips."""
         height, width = window.shape
-        if self.storage[1] < self.shape[2]:
+        if self._file.block_shapes[0][1] < self._file.width:
             return window
         column = bands * height * (np.dtype(self._file.dtypes[0]).itemsize + 1)  # with the mask
-        return replace(window, x1=min(self.shape[2], window.x0 + max(width, AHEAD // column)))
+        return replace(window, x1=min(self._file.width, window.x0 + max(width, AHEAD // column)))
+
+
+def raster_image(path: Path) -> StoredImage:
+    """Open a raster file as an image, with its own scale and offset; an alpha band is no band of it.
+
+    Parameters
+    ----------
+    path : Path
+        A file that rasterio opens.
+
+    Raises
+    ------
+    InputError
+        Here or on reading: rasterio cannot read the file.
+    """
+    file = open_raster(path)
+    meanings = zip(file.indexes, file.colorinterp, strict=True)
+    indexes = [i for i, meaning in meanings if meaning != ColorInterp.alpha]
+    if len(indexes) < file.count:
+        log.warning("%s: its last band is declared to be alpha, which marks missing pixels", path)
+
+    def of_bands(listed: Sequence[T]) -> tuple[T, ...]:
+        return tuple(listed[i - 1] for i in indexes)
+
+    with gdal(path):
+        header = file.tags(ns="ENVI")
+        tags = [file.tags(i) | file.tags(i, ns="IMAGERY") for i in indexes]
+    unit = file.tags().get("wavelength_units")
+    wavelength, fwhm = _bands(header, tags, unit, of_bands(file.descriptions))
+    good = _envi_list(header.get("bbl")) or [float(tag.get("bbl", 1)) for tag in tags]
+    crs, transform = place(file)
+    units = set(of_bands(file.units))
+    return StoredImage(
+        name=str(path),
+        shape=(len(indexes), file.height, file.width),
+        storage=file.block_shapes[0],
+        pixels=RasterPixels(path, file, indexes),
+        wavelength=wavelength,
+        fwhm=fwhm,
+        bad_bands=tuple(np.flatnonzero(np.array(good) == 0).tolist()),
+        crs=crs,
+        transform=transform,
+        units=units.pop() if len(units) == 1 else None,
+        gain=np.array(of_bands(file.scales)),
+        offset=np.array(of_bands(file.offsets)),
+    )
 
 
 def raster_size(path: Path) -> tuple[int, int]:
-    """Height and width, from the header."""
+    """Return height and width of a raster file, from its header."""
     with open_raster(path) as file:
         return file.height, file.width
 
 
 def open_raster(path: Path) -> Any:
-    """A raster file opened by rasterio; one that is not there or a web page is refused."""
+    """Open a raster file by rasterio; refuse a missing file and a web page."""
     first_bytes(path)
     with gdal(path), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # what needs a place asks for it
         return rasterio.open(path)
 
 
-def equals_any(values: NDArray[Any], numbers: Sequence[float]) -> NDArray[np.bool_]:
-    """Where values are one of some numbers, NaN among them, in the precision of the values."""
-    found = np.zeros(values.shape, bool)
-    for number in numbers:
-        found |= np.isnan(values) if np.isnan(number) else values == number
-    return found
-
-
 def place(file: Any) -> tuple[str | None, Transform | None]:
-    """CRS and affine of an open raster, as the file has them: rotated and south-up ones too."""
+    """Return CRS and affine of an open raster as its file has them, rotated and south-up affines included."""
     a = file.transform
     crs = file.crs.to_string() if file.crs else None
     return crs, None if a.is_identity else (a.a, a.b, a.c, a.d, a.e, a.f)
@@ -151,7 +154,7 @@ def place(file: Any) -> tuple[str | None, Transform | None]:
 
 @contextmanager
 def gdal(path: Path) -> Iterator[None]:
-    """GDAL's options, and its errors in one line."""
+    """Set GDAL's options for reading `path`, and turn its errors into one line."""
     try:
         # gzipped ENVI: GDAL would otherwise leave a .properties file beside the data
         with rasterio.Env(CPL_VSIL_GZIP_WRITE_PROPERTIES="NO", GDAL_CACHEMAX=CACHE):
@@ -170,7 +173,7 @@ def _holds(ahead: Window, window: Window) -> bool:
 def _bands(
     header: dict[str, str], tags: list[dict[str, str]], unit: str | None, descriptions: tuple[str | None, ...]
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Centres and widths in nm, each None where some band has none."""
+    """Return centres and widths in nm, each None where it is unknown for some band."""
     unit = header.get("wavelength_units") or tags[0].get("wavelength_units") or unit or ""
     centres = _values(header, tags, "wavelength")
     widths = _values(header, tags, "fwhm")
@@ -195,13 +198,13 @@ def _imagery(tags: list[dict[str, str]], name: str) -> list[float]:
 
 
 def _described(descriptions: tuple[str | None, ...]) -> list[float]:
-    """Centres from descriptions such as `band 1 (0.455400 Micrometers)`."""
-    found = [DESCRIPTION.search(text or "") for text in descriptions]
-    return [float(m[1]) * NM_PER_UNIT[m[2].lower()] for m in found if m] if all(found) else []
+    """Return centres from descriptions such as `band 1 (0.455400 Micrometers)`, or nothing."""
+    matches = [DESCRIPTION.search(text or "") for text in descriptions]
+    return [float(m[1]) * NM_PER_UNIT[m[2].lower()] for m in matches if m] if all(matches) else []
 
 
 def _envi_list(text: str | None) -> list[float]:
-    """The numbers of an ENVI header's `{a, b, c}`."""
+    """Return the numbers of an ENVI header's `{a, b, c}`, or nothing where it holds others."""
     try:
         return [float(item) for item in (text or "").strip("{} ").split(",") if item.strip()]
     except ValueError:

@@ -1,63 +1,74 @@
-"""Sensor products: files and folders whose layout a sensor's agency fixed, one module for each.
+"""Sensor products: files and folders whose layout an agency fixed, one module of this package for each.
 
-A module has `matches(path)`, which tells its product by name and content without reading pixels, and
-`open_image(path, source)`, which gives a `StoredImage`; one whose products are several files also has
-`files(path, source)`, those that the image is read from. Plain arrays and rasters are not products.
+A module with a `PRODUCT` is found by itself; see `Mission` for what it has. Plain arrays and rasters are
+not products.
 """
 
 from __future__ import annotations
 
+import pkgutil
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from typing import Protocol, cast
 
-from pipeline.config.scenes import FileSource
-from pipeline.core.scene import StoredImage
+from pipeline.inputs.formats.image import StoredImage
 
-
-def product_name(path: Path) -> str | None:
-    """Name of the first product that a path matches, or None."""
-    return next((name for name, module in products().items() if module.matches(path)), None)
+Bands = Sequence[str] | None
+"""Names of the bands to read of a product with a file for each; None for the usual bands."""
 
 
-def product_of(path: Path) -> ModuleType | None:
-    """The module that reads the product that a path matches, or None."""
-    name = product_name(path)
-    return None if name is None else products()[name]
+class Mission(Protocol):
+    """What a module of this package has.
+
+    A module whose products are several files also has ``files(path, bands) -> list[Path]``, the files that
+    the image is read from. One whose folders hold several products of one grid has
+    ``tiles(path) -> list[Path]``, the images side by side.
+
+    Attributes
+    ----------
+    PRODUCT : str
+        Name of the product, for people.
+    """
+
+    PRODUCT: str
+
+    def matches(self, path: Path) -> bool:
+        """Return whether a path is such a product, by its name and content; no pixel is read."""
+
+    def open_image(self, path: Path, bands: Bands) -> StoredImage:
+        """Open the image of a product."""
 
 
-def open_product(path: Path, source: FileSource) -> StoredImage | None:
-    """The image of the first product that a path matches, or None."""
-    module = product_of(path)
-    if module is None:
-        return None
-    image: StoredImage = module.open_image(path, source)
-    return image
+def missions() -> list[Mission]:
+    """Return the modules of this package that read a product, by their names."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    modules = [import_module(f"{__name__}.{name}") for name in names]
+    return [cast("Mission", module) for module in modules if hasattr(module, "PRODUCT")]
 
 
-def product_files(path: Path, source: FileSource) -> list[Path]:
-    """Files that the image of a path is read from; without a product, the path and its ENVI header."""
-    module = product_of(path)
-    if module is None:
-        header = path.with_suffix(".hdr")
-        return [path, header] if path != header and header.is_file() else [path]
-    if not hasattr(module, "files"):
-        return [path]
-    found: list[Path] = module.files(path, source)
-    return found
+def mission_of(path: Path) -> Mission | None:
+    """Return the first mission whose product a path is, or None."""
+    return next((mission for mission in missions() if mission.matches(path)), None)
 
 
-def products() -> dict[str, ModuleType]:
-    """Name of each product and the module of this package that reads it."""
-    # here, since the modules themselves import this package; by name, so that `sources` finds their code
-    from pipeline.inputs.missions import ali, desis, emit, enmap, hyperion, landsat, prisma, sentinel2
+def image_paths(path: Path, mission: Mission) -> list[Path]:
+    """Return the images side by side that a path of a mission leads to, most often itself."""
+    tiles = getattr(mission, "tiles", None)
+    return [path] if tiles is None else list(tiles(path))
 
-    return {
-        "EnMAP L2A, L1C": enmap,
-        "EO-1 Hyperion L1T, L1Gst": hyperion,
-        "EO-1 ALI L1T, L1Gst": ali,
-        "Sentinel-2 L2A, L1C": sentinel2,
-        "Landsat Collection 2": landsat,
-        "EMIT L2A": emit,
-        "PRISMA L2D": prisma,
-        "DESIS L2A": desis,
-    }
+
+def product_files(path: Path, mission: Mission, bands: Bands) -> list[Path]:
+    """Return the files that a product's image is read from.
+
+    Parameters
+    ----------
+    path : Path
+        The product.
+    mission : Mission
+        Its reader.
+    bands : sequence of str or None
+        Names of the bands that are read.
+    """
+    files = getattr(mission, "files", None)
+    return [path] if files is None else list(files(path, bands))

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config.scenes import FileSource
-from pipeline.inputs.formats.band_stack import BandFile, BandStack
+from pipeline.inputs.formats.band_stack import BandFile, stacked_image
+from pipeline.inputs.formats.image import StoredImage
+from pipeline.inputs.missions import Bands
 from pipeline.inputs.missions.band_files import band_paths, chosen, has_file
 from pipeline.inputs.missions.eo1 import SCALING, UNITS, band_pattern, read_scaling
 from pipeline.inputs.missions.metadata import number
 from pipeline.inputs.sensors import multispectral_bands
 
+PRODUCT = "EO-1 ALI L1T, L1Gst"
 PATTERN = band_pattern("A")
 PAN = "B01"
 BANDS = {
@@ -33,12 +35,12 @@ BANDS = {
 
 
 def matches(path: Path) -> bool:
-    """Whether a folder holds ALI bands."""
+    """Return whether a folder holds ALI bands."""
     return has_file(path, PATTERN)
 
 
-def open_image(path: Path, source: FileSource) -> BandStack:
-    """The multispectral bands, or those that `bands` names."""
+def open_image(path: Path, bands: Bands) -> StoredImage:
+    """Open the multispectral bands, or the bands that `bands` names."""
     scene, paths = band_paths(path, PATTERN)
     mtl, groups = read_scaling(path, scene)
     published = multispectral_bands("ali")
@@ -55,15 +57,15 @@ def open_image(path: Path, source: FileSource) -> BandStack:
             fwhm=fwhm,
         )
 
-    return BandStack([band(name) for name in _names(path, source, paths)], units=UNITS, nodata=[0])
+    return stacked_image([band(name) for name in _names(path, bands, paths)], units=UNITS, nodata=[0])
 
 
-def files(path: Path, source: FileSource) -> list[Path]:
-    """Band files that are read, and the MTL."""
+def files(path: Path, bands: Bands) -> list[Path]:
+    """Return the band files that are read, and the MTL."""
     scene, paths = band_paths(path, PATTERN)
-    return [*(paths[name] for name in _names(path, source, paths)), read_scaling(path, scene)[0]]
+    return [*(paths[name] for name in _names(path, bands, paths)), read_scaling(path, scene)[0]]
 
 
-def _names(path: Path, source: FileSource, paths: dict[str, Path]) -> list[str]:
+def _names(path: Path, bands: Bands, paths: dict[str, Path]) -> list[str]:
     known = {name: paths[name] for name in BANDS if name in paths}
-    return chosen(path, source.bands or [name for name in BANDS if name != PAN], known)
+    return chosen(path, bands or [name for name in BANDS if name != PAN], known)

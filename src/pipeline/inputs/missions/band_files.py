@@ -1,4 +1,4 @@
-"""Finding the band files of a product in its folder, and choosing among them by name."""
+"""Band files of a product in its folder, and the choice among them by name."""
 
 from __future__ import annotations
 
@@ -11,12 +11,25 @@ from pipeline.inputs.missions.metadata import Groups, read_mtl
 
 
 def has_file(folder: Path, pattern: re.Pattern[str]) -> bool:
-    """Whether a folder holds a file of such a name."""
+    """Return whether a folder holds a file whose name fits a pattern."""
     return folder.is_dir() and any(pattern.fullmatch(file.name) for file in folder.iterdir())
 
 
 def band_paths(folder: Path, pattern: re.Pattern[str]) -> tuple[str, dict[str, Path]]:
-    """The scene's name and its band files by band, from the groups `scene` and `band` of file names."""
+    """Return the scene's name and its files by band, from the groups `scene` and `band` of file names.
+
+    Parameters
+    ----------
+    folder : Path
+        The product.
+    pattern : re.Pattern
+        Pattern of the names of band files.
+
+    Raises
+    ------
+    InputError
+        The folder holds bands of several scenes.
+    """
     matches = [(match, file) for file in sorted(folder.iterdir()) if (match := pattern.fullmatch(file.name))]
     scenes = sorted({match["scene"] for match, _ in matches})
     if len(scenes) > 1:
@@ -28,7 +41,22 @@ def band_paths(folder: Path, pattern: re.Pattern[str]) -> tuple[str, dict[str, P
 
 
 def chosen(folder: Path, wanted: Iterable[str], available: Mapping[str, Path]) -> list[str]:
-    """The wanted names, of which each must be there."""
+    """Return the wanted names.
+
+    Parameters
+    ----------
+    folder : Path
+        The product, for messages.
+    wanted : iterable of str
+        Names of bands.
+    available : mapping of str to Path
+        Files of the bands that are there.
+
+    Raises
+    ------
+    InputError
+        A band has no file, or is named twice.
+    """
     names = list(wanted)
     absent = [name for name in names if name not in available]
     if absent:
@@ -43,7 +71,20 @@ def chosen(folder: Path, wanted: Iterable[str], available: Mapping[str, Path]) -
 
 
 def metadata_file(folder: Path, names: Iterable[str]) -> Path:
-    """The first of some metadata files that is there."""
+    """Return the first of some metadata files that is there; case does not count.
+
+    Parameters
+    ----------
+    folder : Path
+        The product.
+    names : iterable of str
+        Names of files, in the order to try them.
+
+    Raises
+    ------
+    InputError
+        None of them is there.
+    """
     candidates = list(names)
     present = {file.name.lower(): file for file in folder.iterdir()}
     for name in candidates:
@@ -56,6 +97,6 @@ def metadata_file(folder: Path, names: Iterable[str]) -> Path:
 
 
 def mtl_file(folder: Path, names: Iterable[str]) -> tuple[Path, Groups]:
-    """The first of some MTL files that is there, and its content."""
+    """Return the first of some MTL files that is there, and its content; see `metadata_file`."""
     path = metadata_file(folder, names)
     return path, read_mtl(path)

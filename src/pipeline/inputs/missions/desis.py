@@ -7,58 +7,56 @@ metadata. The quality files beside it are not read.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.scenes import FileSource
-from pipeline.core.scene import StoredImage
 from pipeline.errors import InputError
-from pipeline.inputs.formats.raster import RasterImage
+from pipeline.inputs.formats.image import StoredImage
+from pipeline.inputs.formats.raster import raster_image
+from pipeline.inputs.missions import Bands
 
+PRODUCT = "DESIS L2A"
 NAME = re.compile(r"(DESIS-HSI-L2A-.*)-SPECTRAL_IMAGE\.tif", re.IGNORECASE)
 NODATA = -32768
 COLUMNS = ("wavelengthCenterOfBand", "wavelengthWidthOfBand", "gainOfBand", "offsetOfBand")
 
 
 def matches(path: Path) -> bool:
-    """Whether a file is this product, by its name."""
+    """Return whether a file is this product, by its name."""
     return NAME.fullmatch(path.name) is not None
 
 
-def open_image(path: Path, _: FileSource) -> StoredImage:
-    """The spectral image, in reflectance."""
-    return DesisImage(path)
-
-
-def files(path: Path, _: FileSource) -> list[Path]:
-    """The spectral image and its metadata."""
-    return [path, _metadata_of(path)]
-
-
-class DesisImage(RasterImage):
-    """The spectral image as a `StoredImage`, with the gains and offsets of its metadata.
-
-    Parameters
-    ----------
-    path : Path
+def open_image(path: Path, _: Bands) -> StoredImage:
+    """Open the spectral image, with the gains and offsets of its metadata: reflectance.
 
     Raises
     ------
     InputError
-        The image or its metadata is not there, damaged, or they do not fit each other.
+        The image or its metadata is missing or damaged, or they do not fit each other.
     """
+    image, metadata = raster_image(path), _metadata_of(path)
+    table = _band_table(metadata)
+    if len(table) != image.shape[0]:
+        raise InputError(f"{metadata}: describes {len(table)} bands, {path.name} has {image.shape[0]}")
+    wavelength, fwhm, gain, offset = table.T
+    return replace(
+        image,
+        wavelength=wavelength,
+        fwhm=fwhm,
+        gain=gain,
+        offset=offset,
+        nodata=(NODATA,),
+        units="reflectance",
+    )
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        beside = _metadata_of(path)
-        table = _band_table(beside)
-        if len(table) != self.shape[0]:
-            raise InputError(f"{beside}: describes {len(table)} bands, {path.name} has {self.shape[0]}")
-        self.wavelength, self.fwhm, self.gain, self.offset = table.T
-        self.nodata, self.units = (NODATA,), "reflectance"
+
+def files(path: Path, _: Bands) -> list[Path]:
+    """Return the spectral image and its metadata."""
+    return [path, _metadata_of(path)]
 
 
 def _metadata_of(path: Path) -> Path:
@@ -66,7 +64,7 @@ def _metadata_of(path: Path) -> Path:
 
 
 def _band_table(path: Path) -> NDArray[np.float64]:
-    """Centre and width in nm, gain and offset of each band: (C, 4)."""
+    """Return centre and width in nm, gain and offset of each band: (C, 4)."""
     try:
         root = ElementTree.parse(path).getroot()
         bands = root.findall(".//bandCharacterisation/band")  # `band` stands elsewhere, too

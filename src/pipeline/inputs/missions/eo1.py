@@ -1,4 +1,4 @@
-"""What the products of EO-1's two sensors have in common: names of files, and the MTL beside them.
+"""Names of files and the MTL, which the products of EO-1's two sensors have in common.
 
 The layout is that of USGS Level 1 (L1T, L1Gst), of which each band is a GeoTIFF and values are integers.
 """
@@ -16,10 +16,10 @@ UNITS = "W m-2 sr-1 um-1"
 
 
 def band_pattern(sensor: str) -> re.Pattern[str]:
-    """Names of the band files of a sensor, `H` or `A`: EO1H1940342004350110KZ_B008_L1T.TIF."""
+    """Return the pattern of the band files of a sensor, `H` or `A`: EO1H1940342004350110KZ_B008_L1T.TIF."""
     return re.compile(rf"(?P<scene>EO1{sensor}\w+)_(?P<band>B\d{{2,3}})_L1(T|GST|G|GS)\.tiff?", re.IGNORECASE)
 
 
 def read_scaling(folder: Path, scene: str) -> tuple[Path, Groups]:
-    """The scene's MTL file and its groups."""
+    """Return the scene's MTL file and its groups."""
     return mtl_file(folder, [f"{scene}_MTL_{level}.TXT" for level in ("L1T", "L1GST", "L1G", "L1GS")])

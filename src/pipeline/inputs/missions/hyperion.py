@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config.scenes import FileSource
 from pipeline.errors import InputError
-from pipeline.inputs.formats.band_stack import BandFile, BandStack
+from pipeline.inputs.formats.band_stack import BandFile, Swath, stacked_image
+from pipeline.inputs.formats.image import StoredImage
+from pipeline.inputs.missions import Bands
 from pipeline.inputs.missions.band_files import band_paths, chosen, has_file
 from pipeline.inputs.missions.eo1 import SCALING, UNITS, band_pattern, read_scaling
 from pipeline.inputs.missions.metadata import number
 from pipeline.inputs.sensors import spectrometer
 
+PRODUCT = "EO-1 Hyperion L1T, L1Gst"
 PATTERN = band_pattern("H")
 CALIBRATED = [f"B{n:03}" for n in (*range(8, 58), *range(77, 225))]
 BRIGHT = {"VNIR": (15, 25, 35, 45), "SWIR": (81, 95, 110, 145)}
@@ -23,12 +25,12 @@ BRIGHT = {"VNIR": (15, 25, 35, 45), "SWIR": (81, 95, 110, 145)}
 
 
 def matches(path: Path) -> bool:
-    """Whether a folder holds Hyperion bands."""
+    """Return whether a folder holds Hyperion bands."""
     return has_file(path, PATTERN)
 
 
-def open_image(path: Path, source: FileSource) -> BandStack:
-    """The calibrated bands, or those that `bands` names."""
+def open_image(path: Path, bands: Bands) -> StoredImage:
+    """Open the calibrated bands, or the bands that `bands` names."""
     scene, paths = band_paths(path, PATTERN)
     mtl, groups = read_scaling(path, scene)
     factors = {detector: number(mtl, groups, SCALING, f"SCALING_FACTOR_{detector}") for detector in BRIGHT}
@@ -47,27 +49,26 @@ def open_image(path: Path, source: FileSource) -> BandStack:
             detector=detector,
         )
 
-    bands = [band(name) for name in _names(path, source, paths)]
-    seen = {band.detector for band in bands}
-    filled = {
-        detector: [band(f"B{n:03}") for n in numbers if f"B{n:03}" in paths]
-        or [band for band in bands if band.detector == detector]
-        for detector, numbers in BRIGHT.items()
-        if detector in seen
-    }
-    return BandStack(bands, units=UNITS, nodata=[0], filled=filled)
+    chosen_bands = [band(name) for name in _names(path, bands, paths)]
+    swaths = {}
+    for detector, numbers in BRIGHT.items():
+        own = [band for band in chosen_bands if band.detector == detector]
+        bright = [band(f"B{n:03}") for n in numbers if f"B{n:03}" in paths]
+        if own:
+            swaths[detector] = Swath(bands=bright or own, number=0)
+    return stacked_image(chosen_bands, units=UNITS, swaths=swaths)
 
 
-def files(path: Path, source: FileSource) -> list[Path]:
-    """Band files that are read, and the MTL."""
+def files(path: Path, bands: Bands) -> list[Path]:
+    """Return the band files that are read, and the MTL."""
     scene, paths = band_paths(path, PATTERN)
-    telling = [f"B{n:03}" for numbers in BRIGHT.values() for n in numbers]
-    names = {*_names(path, source, paths), *(name for name in telling if name in paths)}
+    bright = [f"B{n:03}" for numbers in BRIGHT.values() for n in numbers]
+    names = {*_names(path, bands, paths), *(name for name in bright if name in paths)}
     return [*(paths[name] for name in names), read_scaling(path, scene)[0]]
 
 
-def _names(path: Path, source: FileSource, paths: dict[str, Path]) -> list[str]:
-    names = chosen(path, source.bands or CALIBRATED, paths)
+def _names(path: Path, bands: Bands, paths: dict[str, Path]) -> list[str]:
+    names = chosen(path, bands or CALIBRATED, paths)
     dead = [name for name in names if name not in CALIBRATED]
     if dead:
         raise InputError(

@@ -11,12 +11,14 @@ import re
 from math import radians, sin
 from pathlib import Path
 
-from pipeline.config.scenes import FileSource
-from pipeline.inputs.formats.band_stack import BandFile, BandStack
+from pipeline.inputs.formats.band_stack import BandFile, Quality, stacked_image
+from pipeline.inputs.formats.image import StoredImage
+from pipeline.inputs.missions import Bands
 from pipeline.inputs.missions.band_files import band_paths, chosen, has_file, metadata_file, mtl_file
 from pipeline.inputs.missions.metadata import Groups, number
 from pipeline.inputs.sensors import multispectral_bands
 
+PRODUCT = "Landsat Collection 2"
 PATTERN = re.compile(
     r"(?P<scene>L(?P<sensor>[COTE]\d\d)_L(?P<level>[12])\w+_02_(T1|T2|RT))(_SR)?_(?P<band>B\d)\.tiff?",
     re.IGNORECASE,
@@ -29,18 +31,18 @@ USUAL = {True: [f"B{n}" for n in range(1, 8)], False: [f"B{n}" for n in (1, 2, 3
 
 
 def matches(path: Path) -> bool:
-    """Whether a folder holds bands of a Collection 2 product."""
+    """Return whether a folder holds bands of a Collection 2 product."""
     return has_file(path, PATTERN)
 
 
-def open_image(path: Path, source: FileSource) -> BandStack:
-    """The reflective bands of 30 m, or those that `bands` names."""
+def open_image(path: Path, bands: Bands) -> StoredImage:
+    """Open the reflective bands of 30 m, or the bands that `bands` names."""
     scene, paths = band_paths(path, PATTERN)
     mtl, groups = _mtl(path, scene)
     sensor = OLI.get(scene[1:4].upper())
     published = multispectral_bands(sensor) if sensor else {}
     surface = scene[6] == "2"
-    names = _names(path, source, scene, paths)
+    names = _names(path, bands, scene, paths)
 
     def band(name: str) -> BandFile:
         gain, offset = _calibration(mtl, groups, name[1:], surface)
@@ -50,23 +52,23 @@ def open_image(path: Path, source: FileSource) -> BandStack:
         )
 
     quality = _quality(path, scene, names)
-    return BandStack(
+    return stacked_image(
         [band(name) for name in names],
         units="reflectance" if surface else "reflectance at the top of the atmosphere",
         nodata=[0],
-        flags=(quality[0], FILL) if quality else None,
+        quality=Quality(path=quality[0], bits=FILL) if quality else None,
     )
 
 
-def files(path: Path, source: FileSource) -> list[Path]:
-    """Band files that are read, the quality raster and the MTL."""
+def files(path: Path, bands: Bands) -> list[Path]:
+    """Return the band files that are read, the quality raster and the MTL."""
     scene, paths = band_paths(path, PATTERN)
-    names = _names(path, source, scene, paths)
+    names = _names(path, bands, scene, paths)
     return [*(paths[name] for name in names), *_quality(path, scene, names), _mtl(path, scene)[0]]
 
 
-def _names(path: Path, source: FileSource, scene: str, paths: dict[str, Path]) -> list[str]:
-    return chosen(path, source.bands or USUAL[scene[1:4].upper() in OLI], paths)
+def _names(path: Path, bands: Bands, scene: str, paths: dict[str, Path]) -> list[str]:
+    return chosen(path, bands or USUAL[scene[1:4].upper() in OLI], paths)
 
 
 def _mtl(path: Path, scene: str) -> tuple[Path, Groups]:
@@ -74,12 +76,12 @@ def _mtl(path: Path, scene: str) -> tuple[Path, Groups]:
 
 
 def _quality(path: Path, scene: str, names: list[str]) -> list[Path]:
-    """The quality raster, which has the pixels of all bands but the pan's."""
+    """Return the quality raster, which has the pixels of all bands but the pan's."""
     return [] if names == [PAN] else [metadata_file(path, [f"{scene}_QA_PIXEL.TIF"])]
 
 
 def _calibration(mtl: Path, groups: Groups, n: str, surface: bool) -> tuple[float, float]:
-    """Gain and offset from numbers to reflectance."""
+    """Return gain and offset from numbers to reflectance."""
     group = "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS" if surface else "LEVEL1_RADIOMETRIC_RESCALING"
     gain = number(mtl, groups, group, f"REFLECTANCE_MULT_BAND_{n}")
     offset = number(mtl, groups, group, f"REFLECTANCE_ADD_BAND_{n}")

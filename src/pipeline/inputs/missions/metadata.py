@@ -19,7 +19,7 @@ Groups = dict[str, dict[str, str]]
 
 
 def read_mtl(path: Path) -> Groups:
-    """Keys and values of each group of an MTL file."""
+    """Read keys and values of each group of an MTL file (text, JSON or XML by its suffix)."""
     try:
         if path.suffix.lower() == ".json":
             return _nested(json.loads(path.read_text()))
@@ -32,7 +32,7 @@ def read_mtl(path: Path) -> Groups:
 
 
 def read_xml(path: Path) -> ElementTree.Element:
-    """The root of an XML file."""
+    """Read the root of an XML file."""
     try:
         return ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError) as error:
@@ -40,22 +40,51 @@ def read_xml(path: Path) -> ElementTree.Element:
 
 
 def number(path: Path, groups: Groups, group: str, key: str) -> float:
-    """A number of an MTL file."""
-    found = groups.get(group, {}).get(key)
-    return as_number(path, f"{group}/{key}", found)
+    """Return a number of an MTL file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    groups : dict
+        Its content.
+    group, key : str
+        Where the number stands.
+
+    Raises
+    ------
+    InputError
+        It is missing or not a number.
+    """
+    return as_number(path, f"{group}/{key}", groups.get(group, {}).get(key))
 
 
-def as_number(path: Path, what: str, text: str | None) -> float:
-    """A number that a metadata file has to hold."""
+def as_number(path: Path, name: str, text: str | None) -> float:
+    """Return a number that a metadata file has to hold.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    name : str
+        Name of the number, for messages.
+    text : str or None
+        What the file has.
+
+    Raises
+    ------
+    InputError
+        There is no text, or it is not a number.
+    """
     try:
         return float(text or "")
     except ValueError:
-        found = "is missing" if text is None else f"is {text!r}, not a number"
-        raise InputError(f"{path}: {what} {found}; fetch the product's metadata again") from None
+        fault = "is missing" if text is None else f"is {text!r}, not a number"
+        raise InputError(f"{path}: {name} {fault}; fetch the product's metadata again") from None
 
 
 def _odl(text: str) -> Groups:
-    """Groups of USGS's text form, by the name of the innermost."""
+    """Return groups of USGS's text form, by the name of the innermost group."""
     groups: Groups = {}
     names: list[str] = []
     for line in text.splitlines():

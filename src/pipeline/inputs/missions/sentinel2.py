@@ -14,13 +14,15 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from pipeline.config.scenes import FileSource
 from pipeline.errors import InputError
-from pipeline.inputs.formats.band_stack import BandFile, BandStack
+from pipeline.inputs.formats.band_stack import BandFile, stacked_image
+from pipeline.inputs.formats.image import StoredImage
+from pipeline.inputs.missions import Bands
 from pipeline.inputs.missions.band_files import chosen, metadata_file
 from pipeline.inputs.missions.metadata import as_number, read_xml
 from pipeline.inputs.sensors import multispectral_bands
 
+PRODUCT = "Sentinel-2 L2A, L1C"
 BAND = re.compile(
     r"(?P<scene>(L2A_)?T\d\d[A-Z]{3}_\d{8}T\d{6})_(?P<band>B\d[\dA])(_(?P<gsd>\d\d)m)?\.(jp2|tiff?)",
     re.IGNORECASE,
@@ -36,7 +38,7 @@ Grids = dict[int, dict[str, Path]]
 
 
 def matches(path: Path) -> bool:
-    """Whether a path is a SAFE folder, or a folder of band files with names of the agency."""
+    """Return whether a path is a SAFE folder, or a folder of band files with names of the agency."""
     if not path.is_dir():
         return False
     names = {file.name for file in path.iterdir()}
@@ -47,9 +49,9 @@ def matches(path: Path) -> bool:
     )
 
 
-def open_image(path: Path, source: FileSource) -> BandStack:
-    """The bands of 10 m, or those that `bands` names, at the finest GSD that all of them are stored at."""
-    files_of = _chosen(path, source)
+def open_image(path: Path, bands: Bands) -> StoredImage:
+    """Open the bands of 10 m, or the bands that `bands` names at the finest GSD that all are stored at."""
+    files_of = _chosen(path, bands)
     if not _is_product(path):
         log.warning(
             "%s: no %s; bands %s stay digital numbers, with the centres of Sentinel-2A",
@@ -62,29 +64,29 @@ def open_image(path: Path, source: FileSource) -> BandStack:
             BandFile(name=name, path=file, wavelength=table[_short(name)][0], fwhm=table[_short(name)][1])
             for name, file in files_of.items()
         ]
-        return BandStack(loose, nodata=[NODATA, SATURATED])
+        return stacked_image(loose, nodata=[NODATA, SATURATED])
     metadata = metadata_file(path, METADATA)
     root = read_xml(metadata)
-    bands = [_band(metadata, root, name, file) for name, file in files_of.items()]
+    calibrated = [_band(metadata, root, name, file) for name, file in files_of.items()]
     surface = metadata.name.lower() == METADATA[0].lower()
     units = "reflectance" if surface else "reflectance at the top of the atmosphere"
-    return BandStack(bands, units=units, nodata=[NODATA, SATURATED])
+    return stacked_image(calibrated, units=units, nodata=[NODATA, SATURATED])
 
 
-def files(path: Path, source: FileSource) -> list[Path]:
-    """Band files that are read, and the metadata if there are."""
+def files(path: Path, bands: Bands) -> list[Path]:
+    """Return the band files that are read, and the metadata if there are."""
     metadata = [metadata_file(path, METADATA)] if _is_product(path) else []
-    return [*_chosen(path, source).values(), *metadata]
+    return [*_chosen(path, bands).values(), *metadata]
 
 
 def _is_product(path: Path) -> bool:
     return path.suffix == ".SAFE" or any((path / name).exists() for name in METADATA)
 
 
-def _chosen(path: Path, source: FileSource) -> dict[str, Path]:
-    """The wanted bands and their files."""
+def _chosen(path: Path, names: Bands) -> dict[str, Path]:
+    """Return the wanted bands and their files."""
     grids = _grids(path)
-    wanted = source.bands or USUAL
+    wanted = names or USUAL
     common = [gsd for gsd, bands in sorted(grids.items()) if set(wanted) <= set(bands)]
     if common:
         bands = grids[common[0]]
@@ -98,7 +100,7 @@ def _chosen(path: Path, source: FileSource) -> dict[str, Path]:
 
 
 def _grids(path: Path) -> Grids:
-    """Files by pixel size and band."""
+    """Return the files by pixel size and band."""
     where = path.glob("GRANULE/*/IMG_DATA/**/*") if _is_product(path) else path.iterdir()
     matches = [(match, file) for file in sorted(where) if (match := BAND.fullmatch(file.name))]
     if not matches:
@@ -117,27 +119,27 @@ def _grids(path: Path) -> Grids:
 
 
 def _band(metadata: Path, root: Element, name: str, file: Path) -> BandFile:
-    """A band with its calibration and wavelengths from the product's metadata."""
-    found = root.find(f".//{{*}}Spectral_Information[@physicalBand='{_short(name)}']")
-    if found is None:
+    """Return a band with its calibration and wavelengths from the product's metadata."""
+    spectral = root.find(f".//{{*}}Spectral_Information[@physicalBand='{_short(name)}']")
+    if spectral is None:
         raise InputError(f"{metadata}: has no Spectral_Information of {name}; fetch the product again")
     quantification, offset = "QUANTIFICATION_VALUE", "RADIO_ADD_OFFSET"
     if metadata.name.lower() == METADATA[0].lower():
         quantification, offset = "BOA_QUANTIFICATION_VALUE", "BOA_ADD_OFFSET"
     divisor = as_number(metadata, quantification, root.findtext(f".//{{*}}{quantification}"))
-    added = root.findtext(f".//{{*}}{offset}[@band_id='{found.get('bandId')}']") or "0"
+    added = root.findtext(f".//{{*}}{offset}[@band_id='{spectral.get('bandId')}']") or "0"
     return BandFile(
         name=name,
         path=file,
         gain=1 / divisor,
         offset=as_number(metadata, offset, added) / divisor,
-        wavelength=as_number(metadata, f"CENTRAL of {name}", found.findtext(".//{*}CENTRAL")),
-        fwhm=_width(metadata, name, found),
+        wavelength=as_number(metadata, f"CENTRAL of {name}", spectral.findtext(".//{*}CENTRAL")),
+        fwhm=_width(metadata, name, spectral),
     )
 
 
 def _width(metadata: Path, name: str, band: Element) -> float:
-    """Full width at half maximum of the response that the metadata holds, or else what it spans."""
+    """Return the full width at half maximum of the response in the metadata, or else the width it spans."""
     ends = [
         as_number(metadata, f"{end} of {name}", band.findtext(f".//{{*}}{end}")) for end in ("MIN", "MAX")
     ]
@@ -150,5 +152,5 @@ def _width(metadata: Path, name: str, band: Element) -> float:
 
 
 def _short(name: str) -> str:
-    """B02 as the metadata writes it: B2."""
+    """Return a name as the metadata writes it: B2 for B02."""
     return name.replace("B0", "B")

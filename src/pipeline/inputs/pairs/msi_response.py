@@ -1,6 +1,6 @@
-"""What is told of an MSI's bands before anything is estimated: R, names, and how far the HSI covers them.
+"""Bands of a pair's MSI before anything is estimated: R, names, and how far the HSI covers them.
 
-From the configuration, or from the band centres and widths that the MSI's file holds. No pixel is read here.
+They come from the configuration, or from the band centres and widths in the MSI's file. No pixel is read.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from pipeline.config.scenes import Pair
 from pipeline.core.estimation.responses.goodness import srf_coverage
 from pipeline.core.sensing.spectral import band_spacing
 from pipeline.errors import InputError
-from pipeline.inputs.datasets.catalogue import path_of
 from pipeline.inputs.pairs.pair import OpenPair
 from pipeline.inputs.responses import read_response, srf_curves
 
-SAME_BAND = 0.1  # of a wavelength, that a row of R may lie away from its MSI band
+SAME_BAND = 0.1  # fraction of the wavelength by which a row of R may lie away from its MSI band
 
 
 @dataclass(frozen=True)
-class Bands:
-    """What is told of the MSI's bands before anything is estimated.
+class MsiBands:
+    """Bands of an MSI.
 
     Attributes
     ----------
     response : (c, C) float64
-        R; a flat one where nothing is told.
+        R; constant where it is not known.
     known : bool
+        Whether R is known.
     names : list of str
+        Names of the bands, for people.
     coverage : (c,) list of float, or None
-        Share of each band's SRF that the HSI sees.
+        Fraction of each band's SRF that the HSI covers.
     """
 
     response: NDArray[np.float64]
@@ -42,29 +43,50 @@ class Bands:
     coverage: list[float] | None = None
 
 
-def told_bands(pair: Pair, images: OpenPair) -> Bands:
-    """The MSI's bands as the configuration or its file describes them."""
+def msi_bands(pair: Pair, images: OpenPair) -> MsiBands:
+    """Return the MSI's bands as the configuration or its file describes them.
+
+    Parameters
+    ----------
+    pair : Pair
+        The configuration.
+    images : OpenPair
+        The opened images.
+
+    Raises
+    ------
+    InputError
+        R does not fit the MSI's number of bands or their wavelengths.
+    """
     spectral, names = described_bands(pair, images), band_names(pair, images)
     hsi = images.hsi.metadata
     count, hsi_bands = images.msi.shape[0], images.hsi.shape[0]
     if spectral is None:
-        return Bands(np.full((count, hsi_bands), 1 / hsi_bands), False, names)
+        return MsiBands(np.full((count, hsi_bands), 1 / hsi_bands), False, names)
     response = read_response(spectral, hsi.wavelength, hsi.fwhm)
     if len(response) != count:
         raise InputError(
-            f"{path_of(pair.files['msi'])}: has {count} bands, but `spectral` describes {len(response)}; "
+            f"{images.msi.name}: has {count} bands, but `spectral` describes {len(response)}; "
             "name the bands of both in the same order"
         )
     _check_order(response, pair, images)
     curves = srf_curves(spectral)
     if curves is None or hsi.wavelength is None:
-        return Bands(response, True, names)
+        return MsiBands(response, True, names)
     coverage = [float(srf_coverage(*curve, hsi.wavelength, hsi.fwhm)[0]) for curve in curves]
-    return Bands(response, True, names, coverage)
+    return MsiBands(response, True, names, coverage)
 
 
 def described_bands(pair: Pair, images: OpenPair) -> SpectralConfig | None:
-    """R as configured, else Gaussians of the MSI's own centres and widths, where both files have some."""
+    """Return R as configured, else Gaussians of the MSI's own centres and widths where both files have some.
+
+    Parameters
+    ----------
+    pair : Pair
+        The configuration.
+    images : OpenPair
+        The opened images.
+    """
     configured = pair.configured_response
     msi = images.msi.metadata
     if configured is not None or msi.wavelength is None or images.hsi.metadata.wavelength is None:
@@ -82,18 +104,26 @@ def _check_order(response: NDArray[np.float64], pair: Pair, images: OpenPair) ->
     apart = np.flatnonzero(np.abs(centres - msi) > SAME_BAND * msi)
     for band in apart.tolist():
         raise InputError(
-            f"{path_of(pair.files['msi'])}: its band {band + 1} lies at {msi[band]:.0f} nm, but that of "
+            f"{images.msi.name}: its band {band + 1} lies at {msi[band]:.0f} nm, but that of "
             f"`spectral` at {centres[band]:.0f} nm; name the bands of `spectral` in the order of the file, "
             "by wavelength"
         )
 
 
 def band_names(pair: Pair, images: OpenPair) -> list[str]:
-    """The MSI's bands for people: by the file's names, those of R, the wavelengths, or numbers."""
+    """Return names of the MSI's bands: the file's, those of R, the wavelengths, or numbers.
+
+    Parameters
+    ----------
+    pair : Pair
+        The configuration.
+    images : OpenPair
+        The opened images.
+    """
     wavelength = images.msi.metadata.wavelength
     count = images.msi.shape[0]
-    candidates = [images.msi_names, getattr(pair.configured_response, "bands", None)]
+    candidates = [images.msi.band_names, getattr(pair.configured_response, "bands", None)]
     if wavelength is not None:
         candidates.append([f"{centre:.0f} nm" for centre in wavelength])
     numbers = [str(band) for band in range(1, count + 1)]
-    return next((names for names in candidates if names and len(names) == count), numbers)
+    return next((list(names) for names in candidates if names and len(names) == count), numbers)

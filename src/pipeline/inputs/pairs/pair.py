@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.warp import rio_reproject
 
-from pipeline.config.scenes import BandsOf, FileSource, Pair, StoredSource
+from pipeline.config.scenes import BandsOf, Pair, StoredSource
 from pipeline.core.scene import Metadata, OpenScene
 from pipeline.core.sensing.spatial import as_ratio
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.datasets.catalogue import located, path_of
-from pipeline.inputs.file_scene import FileScene
+from pipeline.inputs.file_scene import open_file
 from pipeline.inputs.pairs.grids import Nesting, Raster, nest, nested_ratio
-from pipeline.inputs.pairs.simulated_msi import BandsImage
+from pipeline.inputs.pairs.simulated_msi import BandsScene
 
 CELL = 128  # side in pixels of what is warped at once
 MARGIN = 4  # pixels of the source around what a warped cell needs
@@ -37,7 +36,10 @@ class ScenePart:
 
     Attributes
     ----------
-    shape : (int, int, int)
+    scene : OpenScene
+        The scene.
+    window : Window
+        The part of it.
     """
 
     scene: OpenScene
@@ -56,21 +58,31 @@ class ScenePart:
         return self.scene.read(part)[bands]
 
 
-class WarpedScene:
+class WarpedScene(OpenScene):
     """A scene resampled onto another grid, window by window.
 
     Parameters
     ----------
     scene : OpenScene
-        With CRS and transform.
+        A scene with CRS and transform.
     onto : Metadata
         CRS and transform of the wanted grid.
     shape : (int, int)
-        Height and width of it.
+        Height and width of the wanted grid.
+
+    Attributes
+    ----------
+    name, band_names
+        Those of the scene.
+    shape : (int, int, int)
+        Bands of the scene, height and width of the wanted grid.
+    metadata : Metadata
+        Bands of the scene, place of the wanted grid.
     """
 
     def __init__(self, scene: OpenScene, onto: Metadata, shape: tuple[int, int]) -> None:
         self._scene = scene
+        self.name, self.band_names = scene.name, scene.band_names
         self._crs = str(scene.metadata.crs)
         self._from = _geobox(scene.metadata, scene.shape[1:])
         self._onto = _geobox(onto, shape)
@@ -78,7 +90,7 @@ class WarpedScene:
         self.metadata = replace(scene.metadata, crs=onto.crs, transform=onto.transform)
 
     def read(self, window: Window) -> NDArray[np.float32]:
-        """Values of a window (band, y, x); no-data is NaN, and where the scene does not reach.
+        """Return values of a window (band, y, x); no-data, and what the scene does not cover, is NaN.
 
         GDAL interpolates positions within what it warps at once, so cells are always warped whole: values do
         not depend on the window.
@@ -115,13 +127,13 @@ class OpenPair:
     Attributes
     ----------
     hsi, msi : OpenScene
+        The two scenes.
     grids : (Raster, Raster)
-        Of the two, in that order.
+        Their grids, in that order.
     ratio : Fraction
+        LR pixel size over HR pixel size.
     resampled : bool
         Whether the MSI was warped onto the HSI's grid.
-    msi_names : list of str or None
-        Names of the MSI's bands, where its file has them.
     """
 
     hsi: OpenScene
@@ -129,10 +141,9 @@ class OpenPair:
     grids: tuple[Raster, Raster]
     ratio: Fraction
     resampled: bool = False
-    msi_names: list[str] | None = None
 
     def nesting(self, shift: tuple[float, float] = (0.0, 0.0)) -> Nesting:
-        """The common footprint, with the HSI moved by some LR pixels."""
+        """Return the common footprint, with the HSI moved by some rows and columns in LR pixels."""
         return nest(*self.grids, self.ratio, shift)
 
 
@@ -142,6 +153,7 @@ def open_pair(pair: Pair, digests: dict[str, str | None]) -> OpenPair:
     Parameters
     ----------
     pair : Pair
+        The images of the configuration.
     digests : dict
         SHA-256 of `hsi` and `msi`.
 
@@ -150,67 +162,72 @@ def open_pair(pair: Pair, digests: dict[str, str | None]) -> OpenPair:
     InputError
         A file cannot be used or the two do not belong together.
     """
-    hsi = FileScene(recorded(pair.hsi, digests["hsi"]))
-    return on_nested_grids(pair, hsi, open_msi(pair.msi, digests["msi"]))
+    return on_nested_grids(
+        open_file(pair.hsi, digests["hsi"]), open_msi(pair.msi, digests["msi"]), pair.ratio
+    )
 
 
-def on_nested_grids(pair: Pair, hsi: FileScene, msi: OpenScene) -> OpenPair:
-    """The images of a pair, the MSI resampled where its grid does not nest.
+def on_nested_grids(hsi: OpenScene, msi: OpenScene, ratio: int | float | str | None = None) -> OpenPair:
+    """Return the images of a pair, the MSI resampled where its grid does not nest.
+
+    Parameters
+    ----------
+    hsi, msi : OpenScene
+        The two images.
+    ratio : optional
+        LR pixel size over HR pixel size as configured; by default that of the georeferences or sizes.
 
     Raises
     ------
     InputError
         The two do not belong together.
     """
-    names = path_of(pair.hsi), path_of(pair.files["msi"])
-    grids = (
-        Raster(names[0], (hsi.shape[1], hsi.shape[2]), hsi.metadata),
-        Raster(names[1], (msi.shape[1], msi.shape[2]), msi.metadata),
-    )
-    ratio = nested_ratio(*grids, pair.ratio)
-    if ratio is not None:
-        return OpenPair(hsi, msi, grids, ratio, msi_names=names_of(msi))
-    ratio = _resampled_ratio(grids, pair.ratio)
-    rows, columns = (side // ratio.denominator * ratio.denominator for side in hsi.shape[1:])
-    shape = int(rows * ratio), int(columns * ratio)
-    fine = Affine(*(hsi.metadata.transform or ())) @ Affine.scale(1 / float(ratio))
+    grids = _grid_of(hsi), _grid_of(msi)
+    nested = nested_ratio(*grids, ratio)
+    if nested is not None:
+        return OpenPair(hsi, msi, grids, nested)
+    resampled = _resampled_ratio(grids, ratio)
+    rows, columns = (side // resampled.denominator * resampled.denominator for side in hsi.shape[1:])
+    shape = int(rows * resampled), int(columns * resampled)
+    fine = Affine(*(hsi.metadata.transform or ())) @ Affine.scale(1 / float(resampled))
     onto = replace(hsi.metadata, transform=(fine.a, fine.b, fine.c, fine.d, fine.e, fine.f))
     warped = WarpedScene(msi, onto, shape)
-    placed = grids[0], Raster(names[1], shape, onto)
-    return OpenPair(hsi, warped, placed, ratio, resampled=True, msi_names=names_of(msi))
+    return OpenPair(hsi, warped, (grids[0], Raster(msi.name, shape, onto)), resampled, resampled=True)
 
 
 def open_msi(msi: StoredSource | BandsOf, digest: str | None) -> OpenScene:
-    """The MSI's file, or the bands that it would have of a hyperspectral one."""
+    """Open the MSI's file, or the bands that an MSI would have of a hyperspectral file.
+
+    Parameters
+    ----------
+    msi : FileSource, DatasetSource or BandsOf
+        The MSI of the configuration.
+    digest : str or None
+        SHA-256 that the file must have.
+    """
     if isinstance(msi, BandsOf):
-        return BandsImage(FileScene(recorded(msi.source, digest)), msi.spectral)
-    return FileScene(recorded(msi, digest))
+        return BandsScene(open_file(msi.source, digest), msi.spectral)
+    return open_file(msi, digest)
 
 
-def names_of(scene: OpenScene) -> list[str] | None:
-    """Names of a file's bands, where it has them."""
-    return scene.report["names"] if isinstance(scene, FileScene) else None
-
-
-def recorded(source: StoredSource, digest: str | None) -> FileSource:
-    """The source of a file that must have the digest that was recorded."""
-    return located(source).model_copy(update={"sha256": digest})
+def _grid_of(scene: OpenScene) -> Raster:
+    return Raster(scene.name, (scene.shape[1], scene.shape[2]), scene.metadata)
 
 
 def _resampled_ratio(grids: tuple[Raster, Raster], ratio: int | float | str | None) -> Fraction:
-    """The configured ratio, or the nearest whole one to that of the pixel sizes on the ground."""
+    """Return the configured ratio, or the whole number nearest to that of the pixel sizes on the ground."""
     if ratio is not None:
         return as_ratio(ratio)
     hsi, msi = grids
     fine = _geobox(msi.place, msi.shape).to_crs(str(hsi.place.crs)).resolution
     coarse = _geobox(hsi.place, hsi.shape).resolution
-    found = float(np.sqrt(abs(coarse.x * coarse.y / (fine.x * fine.y))))
-    if found < 0.75:
+    sizes = float(np.sqrt(abs(coarse.x * coarse.y / (fine.x * fine.y))))
+    if sizes < 0.75:
         raise InputError(
-            f"{msi.name}: its pixels are {1 / found:.3g} times those of {hsi.name}, coarser than the HSI; "
+            f"{msi.name}: its pixels are {1 / sizes:.3g} times those of {hsi.name}, coarser than the HSI; "
             "exchange `hsi` and `msi`, or use a sharper image"
         )
-    return Fraction(max(1, round(found)))
+    return Fraction(max(1, round(sizes)))
 
 
 def _geobox(place: Metadata, shape: tuple[int, int]) -> GeoBox:

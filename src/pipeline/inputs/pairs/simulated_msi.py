@@ -16,25 +16,35 @@ from pipeline.core.window import Window
 from pipeline.inputs.responses import read_response
 
 
-class BandsImage:
-    """See `pipeline.core.scene.OpenScene`.
+class BandsScene(OpenScene):
+    """Bands that an MSI has of a scene.
 
     Parameters
     ----------
     scene : OpenScene
-        With wavelengths, unless R is a matrix.
+        A hyperspectral scene, with wavelengths unless R is a matrix.
     spectral : SpectralConfig
         R.
+
+    Attributes
+    ----------
+    name : str
+        That of the scene.
+    shape : (int, int, int)
+        Bands of the MSI, height and width of the scene.
+    metadata : Metadata
+        Place, scale and units of the scene.
     """
 
     def __init__(self, scene: OpenScene, spectral: SpectralConfig) -> None:
         self._scene = scene
+        self.name = scene.name
         self._response = read_response(spectral, scene.metadata.wavelength, scene.metadata.fwhm)
         self.shape = (len(self._response), *scene.shape[1:])
         self.metadata = replace(scene.metadata, wavelength=None, fwhm=None, detector=None)
 
     def read(self, window: Window) -> NDArray[np.float32]:
-        """Values of a window; NaN where any of the bands that are used is."""
+        """Return values of a window; NaN where any of the bands that R uses is."""
         cube = self._scene.read(window)
         return np.stack([np.tensordot(row[used], cube[used], 1) for row, used in self._rows()]).astype(
             np.float32

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from pipeline.config.scenes import SyntheticSource
-from pipeline.core.scene import Metadata, Scene, shifted
+from pipeline.core.scene import Metadata, OpenScene, Scene, shifted
 from pipeline.core.sensing.noise import derived_seed
 from pipeline.core.window import Window
 from pipeline.errors import InputError
@@ -56,8 +56,25 @@ def synthetic_scene(source: SyntheticSource, window: Window | None = None) -> Sc
     return Scene(opened.read(window), **vars(place))
 
 
-class SyntheticScene:
-    """The scene as an `OpenScene`: nothing is kept between two reads."""
+class SyntheticScene(OpenScene):
+    """The embedded scene; nothing is kept between two reads.
+
+    Parameters
+    ----------
+    source : SyntheticSource
+        Size, bands and seed.
+
+    Attributes
+    ----------
+    name : str
+        `synthetic scene`.
+    shape : (int, int, int)
+        Bands, height and width.
+    metadata : Metadata
+        Evenly spaced bands whose FWHM is the spacing; pixels of 10 m.
+    """
+
+    name = "synthetic scene"
 
     def __init__(self, source: SyntheticSource) -> None:
         nm = np.linspace(*source.wavelength_range, source.bands)
