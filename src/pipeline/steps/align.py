@@ -46,6 +46,7 @@ from pipeline.store.files import read_json
 log = logging.getLogger(__name__)
 START_FWHM = 1.0  # LR pixels, of the Gaussian PSF from which the estimate starts
 CERTAIN = 2.0  # standard errors beyond which two detectors are taken to be displaced
+RESOLVED = 1e-3  # LR pixels, below which shifts are equal: some steps of the search's tolerance
 MSI_NOISE = 0.01  # of the RMS of each MSI band, until `estimate` knows better
 
 
@@ -203,9 +204,9 @@ def _beyond(found: Alignment, nesting: Nesting) -> Offset:
 
 
 def _displaced(one: Alignment, other: Alignment) -> bool:
-    """Whether two detectors lie further apart than their errors explain."""
+    """Whether two detectors lie further apart than their errors explain, and than can be resolved."""
     return any(
-        abs(a - b) > CERTAIN * hypot(error_a, error_b)
+        abs(a - b) > max(CERTAIN * hypot(error_a, error_b), RESOLVED)
         for a, b, error_a, error_b in zip(
             one.shift, other.shift, one.shift_error, other.shift_error, strict=True
         )

@@ -30,6 +30,7 @@ from pipeline.core.quality.partial_scores import (
     block_totals,
 )
 from pipeline.core.quality.quality_index import BLOCK
+from pipeline.core.rounding import SUMS
 from pipeline.core.sensing.spatial import as_ratio
 from pipeline.errors import InputError
 
@@ -144,7 +145,7 @@ class Comparison:
     def ergas(self) -> float | None:
         """``100 / ratio sqrt(mean_b MSE_b / mean_b^2)`` over the bands whose mean is not zero."""
         mean = self.totals.mean[0]
-        level = mean != 0
+        level = np.abs(mean) > SUMS * self.totals.largest[0]
         if not level.any():
             return None
         return float(100 / self.ratio * np.sqrt(np.mean(self.mse[level] / mean[level] ** 2)))

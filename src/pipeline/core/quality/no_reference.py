@@ -32,6 +32,7 @@ from pipeline.core.quality.partial_scores import mirrored
 from pipeline.core.quality.quality_index import BLOCK, cross_products, q2n_blocks, uiqi_map
 from pipeline.core.quality.residuals import Forward, check_cube
 from pipeline.core.quality.ssim import Moments
+from pipeline.core.rounding import FLAT_POWER, TIED
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.core.window import Window
 
@@ -120,7 +121,10 @@ def related_msi_band(spectral_response: Array, correlation: Array) -> NDArray[np
     """
     weight = np.abs(spectral_response)
     weight = weight / weight.max(axis=1, keepdims=True)
-    return np.where(weight.max(axis=0) >= LEAST_WEIGHT, weight.argmax(axis=0), correlation.argmax(axis=1))
+    highest = correlation.max(axis=1, keepdims=True)  # of bands that correlate equally, the first
+    return np.where(
+        weight.max(axis=0) >= LEAST_WEIGHT, weight.argmax(axis=0), (correlation >= highest - TIED).argmax(axis=1)
+    )
 
 
 class _Sums(NamedTuple):
@@ -160,8 +164,9 @@ class _Sums(NamedTuple):
     @property
     def correlation(self) -> Array:
         """Pearson's correlation of HSI and degraded MSI bands (C, c), 0 where one is constant."""
-        mean = self.total / self.pixels
-        deviation = np.sqrt(np.maximum(self.power / self.pixels - mean**2, 0))
+        mean, power = self.total / self.pixels, self.power / self.pixels
+        variance = power - mean**2
+        deviation = np.sqrt(np.where(variance > FLAT_POWER * power, variance, 0))
         bands = len(self.mixed)
         covariance = self.mixed / self.pixels - np.outer(mean[:bands], mean[bands:])
         norms = np.outer(deviation[:bands], deviation[bands:])

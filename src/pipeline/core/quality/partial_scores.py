@@ -26,6 +26,7 @@ from pipeline.core.quality.ssim import (
     ssim_map,
     uniform_window,
 )
+from pipeline.core.rounding import varies
 from pipeline.core.window import Window
 
 Array = NDArray[np.float64]
@@ -85,8 +86,13 @@ class Totals(NamedTuple):
 
     @property
     def varies(self) -> Mask:
-        """Whether a band is not constant (2, C)."""
-        return self.top > self.low
+        """Whether a band is not constant up to rounding (2, C)."""
+        return varies(self.top - self.low, self.largest)
+
+    @property
+    def largest(self) -> Array:
+        """Largest magnitude (2, C)."""
+        return np.maximum(np.abs(self.low), np.abs(self.top))
 
 
 class Similarity(NamedTuple):

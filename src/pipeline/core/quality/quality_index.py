@@ -29,7 +29,7 @@ CONSTANT = 1e-7  # standard deviation over |mean| below which a block is constan
 def uiqi_map(moments: Moments) -> Array:
     """Compute UIQI: ``2 cov / (var_x + var_y)`` times ``2 mean_x mean_y / (mean_x^2 + mean_y^2)``.
 
-    Variances that are no more than rounding are zero. Where a factor is 0 / 0 (both windows
+    Variances and means that are no more than rounding are zero. Where a factor is 0 / 0 (both windows
     constant, or both with zero mean) it counts as 1.
 
     Parameters
@@ -43,7 +43,8 @@ def uiqi_map(moments: Moments) -> Array:
     variances = power - mean_power
     varies = variances > ROUNDING * power
     structure = _ratio_or_one(2 * varies * (mixed - mean_xy), varies * variances)
-    return structure * _ratio_or_one(2 * mean_xy, mean_power)
+    level = mean_power > ROUNDING**2 * power  # a mean is summed in float64
+    return structure * _ratio_or_one(2 * level * mean_xy, level * mean_power)
 
 
 def _ratio_or_one(numerator: Array, denominator: Array) -> Array:

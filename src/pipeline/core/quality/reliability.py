@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from pipeline.core.quality.blockwise import CubePair, Mapped, block_side, blocks
+from pipeline.core.rounding import varies
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 
@@ -206,9 +207,10 @@ def rank_correlation(predicted: Array, actual: Array) -> float | None:
     Returns
     -------
     float or None
-        None for fewer than three values, or if either is constant.
+        None for fewer than three values, or if either is constant up to rounding.
     """
-    if len(predicted) < 3 or np.ptp(predicted) == 0 or np.ptp(actual) == 0:
+    both = (predicted, actual)
+    if len(predicted) < 3 or not all(varies(np.ptp(values), np.abs(values).max()) for values in both):
         return None
     return float(np.corrcoef(rankdata(predicted), rankdata(actual))[0, 1])
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline.core.rounding import TIED
 from pipeline.core.sensing.resampling import (
     Kernel,
     keys_cubic,
@@ -134,7 +135,7 @@ class SpatialResponse:
             ) from None
         if array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
             raise InputError(f"spatial response: a PSF is a finite 2-D array, got shape {array.shape}")
-        if array.sum() <= 0:
+        if array.sum() <= TIED * np.abs(array).sum():
             raise InputError(f"spatial response: the PSF sums to {array.sum():g}; it must be positive")
         array = array / array.sum()
         return cls("psf", as_ratio(ratio), psf=tuple(tuple(map(float, row)) for row in array))

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
+from pipeline.core.rounding import FLAT, FLAT_POWER
 from pipeline.core.sensing.nodata import coupled_pixels, degraded_msi, missing_pixels
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.solvers.pixel_graph import grid_edges
@@ -52,7 +53,7 @@ class GraphPrior:
     centres : (K, c)
         HR-MSI spectra of the classes, in units of `scale`.
     scale : float
-        Standard deviation of the HR-MSI, over pixels and bands.
+        Standard deviation of the HR-MSI, over pixels and bands, of which a constant one has the rounding's.
     misfit : float
         Variance of the model's errors in each coefficient of the LR-HSI.
     """
@@ -173,7 +174,8 @@ def learn_prior(
     shape, weights = t_shape(differences, FLOOR * coefficient_noise(basis, sigma_hsi))
     root = np.linalg.cholesky(shape)
     white = np.linalg.solve(root, differences) * np.sqrt(weights)
-    scale = max(float(np.sqrt(sample.degraded.var(axis=1).mean())), float(np.finfo(np.float32).tiny))
+    scale, least = float(np.sqrt(sample.degraded.var(axis=1).mean())), _least_scale(sample.degraded)
+    classes, scale = classes if scale > least else 1, max(scale, least)
     spectra = sample.degraded / scale
     centres = class_centres(spectra, classes, generator)
     found = nearest((spectra[:, first] + spectra[:, second]) / 2, centres)
@@ -185,6 +187,11 @@ def learn_prior(
         scale,
         misfit(sample, np.linalg.inv(root), basis, spectral_response, sigma_hsi, degraded_noise),
     )
+
+
+def _least_scale(image: Array) -> float:
+    """Return the standard deviation up to which an image ``(c, n)`` is constant."""
+    return max(FLAT * float(np.sqrt(np.square(image).mean())), float(np.finfo(np.float32).tiny))
 
 
 def t_shape(differences: Array, floor: Array) -> tuple[Array, Array]:
@@ -209,8 +216,11 @@ def t_shape(differences: Array, floor: Array) -> tuple[Array, Array]:
 
 
 def class_centres(spectra: Array, count: int, generator: np.random.Generator) -> Array:
-    """Centres ``(K, c)`` of at most `count` classes of spectra ``(c, n)``, by k-means."""
-    count = min(count, len(np.unique(spectra, axis=1).T))
+    """Centres ``(K, c)`` of at most `count` classes of spectra ``(c, n)``, by k-means.
+
+    There are no more than spectra that differ by more than rounding, in units of the images' variation.
+    """
+    count = min(count, len(np.unique(np.rint(spectra / FLAT), axis=1).T))
     centres, labels = kmeans2(spectra.T, count, iter=CLASS_ROUNDS, minit="++", missing="warn", rng=generator)
     return np.asarray(centres[np.unique(labels)])
 
@@ -240,15 +250,28 @@ def misfit(
     power = np.square(seen).sum(axis=0)
     pixels = np.count_nonzero(sample.coupled)
     terms = len(basis) + 1
-    if not (pixels > terms and power.all()):  # nothing to compare, or an MSI band blind to the basis
+    most = np.square(basis).sum() * np.square(spectral_response).sum(axis=1)
+    # nothing to compare, or an MSI band blind to the basis
+    if not (pixels > terms and (power > FLAT_POWER * most).all()):
         return 0.0
     known = np.ones((terms, pixels))
     known[1:] = whitening @ sample.coefficients[:, sample.coupled]
     difference = sample.degraded[:, sample.coupled] - seen.T @ known[1:]
     difference -= np.linalg.lstsq(known.T, difference.T, rcond=None)[0].T @ known
     noise = coefficient_noise(basis, sigma_hsi)
-    noise -= noise @ np.linalg.pinv(np.atleast_2d(np.cov(known[1:]))) @ noise  # which the regression takes
+    noise -= noise @ _inverse_covariance(known[1:]) @ noise  # which the regression takes
     explained = degraded_noise + np.einsum("dc,de,ec->c", seen, noise, seen)
     found = np.square(difference).sum(axis=1) / (pixels - terms)
     unexplained = found * (1 - SIGNIFICANT * np.sqrt(2 / (pixels - terms))) - explained
     return max(0.0, float(np.median(unexplained / power)))
+
+
+def _inverse_covariance(values: Array) -> Array:
+    """Return the pseudo-inverse of the covariance ``(d, d)`` of values ``(d, n)``.
+
+    Directions in which the values are constant up to rounding are left out.
+    """
+    covariance = np.atleast_2d(np.cov(values))
+    largest = float(np.abs(covariance).max())
+    level = FLAT_POWER * float(np.square(values).mean(axis=1).max())
+    return np.asarray(np.linalg.pinv(covariance, rcond=max(1e-15, level / largest if largest > 0 else 1.0)))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.rounding import signed
 from pipeline.core.sensing.nodata import fill_nearest, missing_pixels
 from pipeline.core.sensing.observation import Image, ObservedScene
 from pipeline.core.sensing.resampling import keys_cubic, response_rows
@@ -111,8 +112,7 @@ def fit_subspace(lr_hsi: Image, sigma: NDArray[np.float64], d: int) -> Subspace:
     weight = np.sqrt(np.mean(sigma**2)) / sigma  # one for equal noise, so that E is orthonormal then
     moment, _ = second_moment(_blocks(lr_hsi))
     _, vectors = np.linalg.eigh(moment * np.outer(weight, weight))
-    directions = vectors[:, : -d - 1 : -1].T
-    directions[directions.sum(axis=1) < 0] *= -1  # the sign of an eigenvector is arbitrary
+    directions = signed(vectors[:, : -d - 1 : -1].T)
     return Subspace(directions / weight, directions * weight)
 
 

@@ -11,6 +11,7 @@ from math import log10
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.rounding import FLAT_POWER, TIED, first_largest, signed
 from pipeline.errors import InputError
 
 
@@ -55,7 +56,7 @@ def vca(
         directions = _principal(spectra, count)
         coordinates = directions.T @ spectra
         level = coordinates.mean(axis=1) @ coordinates
-        vertices = coordinates / np.where(np.abs(level) > np.finfo(float).tiny, level, 1.0)
+        vertices = coordinates / np.where(np.abs(level) > FLAT_POWER * np.abs(level).max(), level, 1.0)
         denoised = directions @ coordinates
     else:
         directions = _principal(centred, max(count - 1, 1))
@@ -68,14 +69,18 @@ def vca(
 
 
 def _extreme(vertices: NDArray[np.float64], count: int, generator: np.random.Generator) -> NDArray[np.intp]:
-    """Columns that are farthest along directions orthogonal to those chosen before."""
+    """Columns that are farthest along directions orthogonal to those chosen before.
+
+    The first ones where columns are equal, or where none reaches out of the span of those chosen.
+    """
+    size = float(np.sqrt(np.square(vertices).sum(axis=0).max()))
     corners = np.zeros((len(vertices), count))
     corners[-1, 0] = 1.0
     chosen = np.zeros(count, np.intp)
     for i in range(count):
         draw = generator.standard_normal(len(vertices))
-        direction = draw - corners @ (np.linalg.pinv(corners) @ draw)
-        chosen[i] = np.abs(direction @ vertices).argmax()
+        direction = draw - corners @ (np.linalg.pinv(corners, rcond=TIED) @ draw)
+        chosen[i] = first_largest(np.abs(direction @ vertices), scale=size * float(np.linalg.norm(draw)))
         corners[:, i] = vertices[:, chosen[i]]
     return chosen
 
@@ -83,8 +88,7 @@ def _extreme(vertices: NDArray[np.float64], count: int, generator: np.random.Gen
 def _principal(spectra: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """The ``(C, count)`` leading left singular vectors, their signs fixed."""
     _, vectors = np.linalg.eigh(spectra @ spectra.T)
-    leading = vectors[:, : -count - 1 : -1]
-    return leading * np.where(leading.sum(axis=0) < 0, -1.0, 1.0)
+    return signed(vectors[:, : -count - 1 : -1].T).T
 
 
 def _snr_db(spectra: NDArray[np.float64], mean: NDArray[np.float64], count: int) -> float:
@@ -94,6 +98,6 @@ def _snr_db(spectra: NDArray[np.float64], mean: NDArray[np.float64], count: int)
     inside = float(((_principal(spectra - mean, count).T @ (spectra - mean)) ** 2).sum()) / pixels
     inside += float((mean**2).sum())
     noise, signal = power - inside, inside - count / bands * power
-    if noise <= np.finfo(float).eps * power:
+    if noise <= FLAT_POWER * power:
         return float("inf")
     return 10 * log10(max(signal, np.finfo(float).tiny) / noise)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.rounding import TIED, first_largest
+
 
 def farthest_points(points: NDArray[np.float64], first: int, count: int) -> list[int]:
     """Indices of points ``(n, k)``, each the farthest from those before; fewer where points coincide.
 
+    Points coincide where they differ by rounding; of points that are equally far, the first is taken.
+
     >>> farthest_points(np.array([[0.0], [1.0], [5.0], [5.0]]), 0, 4)
     [0, 2, 1]
     """
-    chosen = [first]
+    chosen, size = [first], float(np.square(points).sum(axis=1).max())
     distance = np.full(len(points), np.inf)
     while len(chosen) < count:
         distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
-        if distance.max() == 0:
+        if distance.max() <= TIED**2 * size:
             break
-        chosen.append(int(np.argmax(distance)))
+        chosen.append(first_largest(distance))
     return chosen

@@ -22,6 +22,9 @@ from pipeline.errors import InputError
 
 COARSEST_STEP = 10  # LR pixels in which a ratio that is not configured must be whole HR pixels
 LARGEST_DRIFT = 0.25  # HR pixels by which two grids may disagree at the image's far corner
+ROUNDING = (
+    1e-6  # pixels, of a corner computed from coordinates in metres: a half is the same half on any grid
+)
 Shape = tuple[int, int]
 Offset = tuple[float, float]
 
@@ -189,9 +192,9 @@ def cropped(nesting: Nesting, lr: Window) -> Nesting:
 
 def _nest_axis(corner: float, lr_size: int, hr_size: int, ratio: Fraction) -> tuple[int, int, int, float]:
     """First LR pixel, their number, first HR pixel, and the shift that is left, along one axis."""
-    first = max(0, ceil((-0.5 - corner) / float(ratio)))
+    first = max(0, ceil((-0.5 - corner) / float(ratio) - ROUNDING))
     exact = corner + first * float(ratio)
-    start = max(0, floor(exact + 0.5))
+    start = max(0, floor(exact + 0.5 + ROUNDING))
     most = min(lr_size - first, floor((hr_size - start) / ratio))
     count = max(0, most) // ratio.denominator * ratio.denominator
     return first, count, start, (exact - start) / float(ratio)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.rounding import FLAT_POWER
 from pipeline.core.sensing.nodata import coupled_pixels, degraded_msi, footprint, missing_pixels
 from pipeline.core.sensing.observation import Observation
 
@@ -85,7 +86,7 @@ def _contrast(matrix: Array, noise: Array, base: Array) -> float:
     """Mean power of what a regression on the others leaves of each band, noise aside.
 
     In units of what it leaves where the bands have the covariance `base`, from which it is; of bands that
-    vary there.
+    vary there. Bands that are equal there up to rounding are regressed as one.
 
     Parameters
     ----------
@@ -95,10 +96,10 @@ def _contrast(matrix: Array, noise: Array, base: Array) -> float:
         Variance.
     """
     power = np.diag(base)
-    varies = power > np.finfo(np.float64).eps * power.max()
+    varies = power > FLAT_POWER * power.max()
     if not varies.any():
         return 0.0
     chosen, scale = np.ix_(varies, varies), np.sqrt(power[varies])
-    weights = np.linalg.pinv(base[chosen] / np.outer(scale, scale), hermitian=True)
+    weights = np.linalg.pinv(base[chosen] / np.outer(scale, scale), rcond=FLAT_POWER, hermitian=True)
     left = weights @ ((matrix - np.diag(noise))[chosen] / np.outer(scale, scale)) @ weights
     return float(np.mean(np.diag(left) / np.diag(weights)))

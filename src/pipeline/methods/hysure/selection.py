@@ -24,6 +24,7 @@ WINDOWS = 4
 EVERY = 4  # of this many rows of LR pixels one is held out
 ITERATIONS = 30  # for each weight, from the solution of the one before
 WEIGHTS = 10 ** np.arange(-1, 2.6, 0.5)  # over the noise variance
+EXACT = 1e-6  # of the noise variance, by which squared errors that differ by less are equal
 
 Array = NDArray[np.float64]
 
@@ -68,15 +69,19 @@ def choose_lphi(
         errors.append(np.concatenate([fold.error(weight, penalty(weight)) for fold in folds]))
         progress("lphi", done, len(WEIGHTS), float(errors[-1].mean()))
         best = min(errors, key=np.mean)
-        if not _as_good(errors[-1], best):
+        if not _as_good(errors[-1], best, EXACT * noise):
             break
-    return float(noise * max(w for w, error in zip(WEIGHTS, errors, strict=False) if _as_good(error, best)))
+    good = [_as_good(error, best, EXACT * noise) for error in errors]
+    return float(noise * max(weight for weight, is_good in zip(WEIGHTS, good, strict=False) if is_good))
 
 
-def _as_good(error: Array, best: Array) -> bool:
-    """Whether errors exceed the best, pixel by pixel, by no more than one standard error on the mean."""
+def _as_good(error: Array, best: Array, equal: float) -> bool:
+    """Whether errors exceed the best, pixel by pixel, by no more than one standard error on the mean.
+
+    An excess up to `equal` counts as none: a constant image is predicted exactly by every weight.
+    """
     excess = error - best
-    return bool(excess.mean() <= excess.std() / np.sqrt(excess.size))
+    return bool(excess.mean() <= excess.std() / np.sqrt(excess.size) + equal)
 
 
 class Fold:

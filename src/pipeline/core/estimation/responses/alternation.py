@@ -23,6 +23,7 @@ from pipeline.core.estimation.responses.spectral import (
     moments_of,
     unexplained,
 )
+from pipeline.core.rounding import FLAT_POWER
 from pipeline.core.sensing.observation import Progress
 from pipeline.core.sensing.spatial import SpatialResponse
 
@@ -122,7 +123,8 @@ def _gaussian_turns(sample: PairSample, task: Task, state: State, progress: Prog
             break
         if turn > choices + 1:
             bend = moved - before
-            factor = float(np.clip(-factor * (before @ bend) / (bend @ bend), *RELAXATION))
+            if bend.any():  # else the search stays at its bounds
+                factor = float(np.clip(-factor * (before @ bend) / (bend @ bend), *RELAXATION))
         state = replace(state, theta=np.clip(state.theta + factor * moved, *bounds(sample.ratio)))
         before = moved
     state = replace(state, spatial=gaussian(state.theta, sample))
@@ -151,7 +153,8 @@ def _with_rows(sample: PairSample, degraded: Array, task: Task, state: State, ch
 def _kernel_turn(sample: PairSample, task: Task, state: State) -> State:
     matched, centred = state.spectral @ sample.hsi, gaussian(state.theta, sample)
     left = unexplained(matched, sample.degraded(centred), task.offset)
-    variance = state.gain**2 * np.square(left).mean(axis=1)
+    power = np.maximum(np.square(left).mean(axis=1), FLAT_POWER * np.square(matched).mean(axis=1))
+    variance = state.gain**2 * power
     forms = quadratics(sample, state.predict(sample.hsi), variance, centred)
     separable = task.spatial == "separable"
     weight = state.kernel_weight or choose_weight(forms, separable)

@@ -25,6 +25,7 @@ from pipeline.core.estimation.responses.gaussian import bounds
 from pipeline.core.estimation.responses.goodness import hr_noise, warnings_of
 from pipeline.core.estimation.responses.sample import PairSample, read_sample
 from pipeline.core.estimation.responses.shape import centre_of, width_of
+from pipeline.core.rounding import correlations
 from pipeline.core.sensing.observation import ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
@@ -54,7 +55,7 @@ class Responses:
     centre, centre_error : (2,) float64
         Of the PSF against the LR pixel's place on the HR grid, in LR pixels.
     correlation : (c,) float64
-        Of H(Y) with its prediction from X.
+        Of H(Y) with its prediction from X; 0 where one of them is constant.
     residual : (c,) float64
         Root mean square of their difference, in the units of Y.
     excess : (c,) float64
@@ -156,7 +157,7 @@ def _judged(
         progress("held out", done, len(sample.folds))
     msi, told = np.concatenate(seen, axis=1), np.concatenate(predicted, axis=1)
     bands = len(msi)
-    correlation = np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(msi, told, strict=True)])
+    correlation = correlations(msi, told)
     residual = np.sqrt(np.square(msi - told).mean(axis=1))
     sigma = estimate_hsi_noise(MatchedPixels(sample.hsi, msi, 1.0))
     of_msi = noise_gain * hr_noise(sample) ** 2

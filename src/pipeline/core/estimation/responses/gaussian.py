@@ -15,7 +15,9 @@ from scipy.optimize import least_squares
 
 from pipeline.core.estimation.responses.sample import PairSample
 from pipeline.core.estimation.responses.spectral import unexplained
+from pipeline.core.rounding import FLAT, centred
 from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.errors import InputError
 
 Vector = NDArray[np.float64]
 DIFFERENCE = 0.01  # LR pixels on either side in the Jacobian's differences
@@ -44,7 +46,17 @@ def fit_gaussian(sample: PairSample, matched: Vector, theta: Vector, offset: boo
     -------
     (3,) float64
         FWHM and shift.
+
+    Raises
+    ------
+    InputError
+        Every matched band is constant, so that its residual does not depend on the PSF.
     """
+    if offset and not centred(matched).any():
+        raise InputError(
+            "lr_hsi: no band that matches an MSI band varies, so that nothing tells the PSF; use a part with "
+            "more texture, or give the spatial response"
+        )
 
     def residual(theta: Vector) -> Vector:
         return unexplained(matched, sample.degraded(gaussian(theta, sample)), offset)
@@ -53,8 +65,9 @@ def fit_gaussian(sample: PairSample, matched: Vector, theta: Vector, offset: boo
         ways = DIFFERENCE * np.eye(3)
         return np.array([residual(theta + way) - residual(theta - way) for way in ways]) / (2 * DIFFERENCE)
 
+    floor = max(FLAT * float(np.sqrt(np.square(matched).mean())), float(np.finfo(np.float64).tiny))
     for _ in range(PASSES):
-        weight = 1 / np.sqrt(np.square(residual(theta)).mean(axis=1, keepdims=True))
+        weight = 1 / np.maximum(np.sqrt(np.square(residual(theta)).mean(axis=1, keepdims=True)), floor)
         found = least_squares(
             lambda theta, w=weight: (w * residual(theta)).ravel(),
             theta,

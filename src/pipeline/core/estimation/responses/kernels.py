@@ -16,6 +16,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
 from pipeline.core.estimation.responses.sample import FOLDS, PairSample, Part
+from pipeline.core.rounding import SUMS, first_largest
 from pipeline.core.sensing.resampling import response_matrix, sampled_kernel
 from pipeline.core.sensing.spatial import SpatialResponse
 
@@ -74,7 +75,7 @@ def choose_weight(forms: list[Quadratic], separable: bool) -> float:
         sum(quarter(_minimised(whole - quarter, weight, separable)) for quarter in quarters)
         for weight in WEIGHTS
     ]
-    return float(WEIGHTS[int(np.argmin(errors))])
+    return float(WEIGHTS[first_largest(-np.array(errors), tied=SUMS)])
 
 
 def fit_kernel(forms: list[Quadratic], weight: float, separable: bool) -> Array:

@@ -15,6 +15,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
 from pipeline.core.estimation.responses.sample import FOLDS
+from pipeline.core.rounding import FLAT_POWER, SUMS, centred
 from pipeline.errors import InputError
 
 Matrix = NDArray[np.float64]
@@ -50,12 +51,23 @@ class Moments:
         return one[: self.bands], one[self.bands + 1 :]
 
     def products(self, offset: bool) -> tuple[Matrix, Matrix]:
-        """``X X^T`` (C, C) and ``H(Y) X^T`` (c, C), about the means where an offset is fitted too."""
+        """``X X^T`` (C, C) and ``H(Y) X^T`` (c, C), about the means where an offset is fitted too.
+
+        About its mean, a band that is constant up to rounding is zero.
+        """
         table = self.table
         if offset:
             one = table[self.bands]
+            power = table.diagonal()
             table = table - np.outer(one, one) / one[self.bands]
+            constant = table.diagonal() <= FLAT_POWER * power
+            table[constant] = table[:, constant] = 0.0
         return table[: self.bands, : self.bands], table[self.bands + 1 :, : self.bands]
+
+    @property
+    def power(self) -> Matrix:
+        """Sums of the squares of H(Y) (c,)."""
+        return self.table.diagonal()[self.bands + 1 :]
 
     def squares(self, rows: Matrix, offset: Matrix) -> Matrix:
         """Sums of the squares of ``H(Y) - r X - o`` (c,)."""
@@ -98,6 +110,8 @@ def fit_rows(
     smooth, jitter = power * differences.T @ differences, power * JITTER * np.eye(bands)
     rows = np.zeros_like(cross)
     for i, seen in enumerate(support):
+        if not cross[i, seen].any():  # nothing of the support varies with the band
+            continue
         system = (gram + weight[i] * smooth + jitter)[np.ix_(seen, seen)]
         factor = cholesky(system, lower=True)
         rows[i, seen], _ = nnls(factor.T, solve_triangular(factor, cross[i, seen], lower=True))
@@ -120,7 +134,8 @@ def choose_weights(
     for part in folds:
         for k, weight in enumerate(WEIGHTS):
             errors[k] += part.squares(*fit_rows(total - part, np.full(len(support), weight), support, offset))
-    return WEIGHTS[errors.argmin(axis=0)]
+    # of weights that predict equally well up to rounding, as where there is no noise, the smallest
+    return WEIGHTS[np.argmax(errors <= errors.min(axis=0) + SUMS * total.power, axis=0)]
 
 
 def calibrate(matched: Matrix, degraded: Matrix, offset: bool) -> tuple[Matrix, Matrix]:
@@ -146,6 +161,7 @@ def unexplained(matched: Matrix, degraded: Matrix, offset: bool) -> Matrix:
 def _line(x: Matrix, y: Matrix, offset: bool) -> tuple[Matrix, Matrix]:
     """Slope and intercept (c,) of the least-squares lines of y (c, n) on x."""
     x_mean, y_mean = (x.mean(axis=1), y.mean(axis=1)) if offset else (np.zeros(len(x)),) * 2
-    x, y = x - x_mean[:, None], y - y_mean[:, None]
+    if offset:
+        x, y = centred(x), centred(y)
     slope = (x * y).sum(axis=1) / np.maximum((x * x).sum(axis=1), np.finfo(np.float64).tiny)
     return slope, y_mean - slope * x_mean

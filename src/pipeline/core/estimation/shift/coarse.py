@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
+from pipeline.core.rounding import TIED, varies
+
 Plane = NDArray[np.float64]
 
 REACH = 4  # the shift is sought up to this fraction of the image's size
@@ -32,7 +34,7 @@ def phase_correlation(first: Plane, second: Plane, peaks: int = PEAKS) -> list[t
     cross = np.zeros((height, width), complex)
     for one, other in zip(first, second, strict=True):
         known = np.isfinite(one) & np.isfinite(other)
-        if known.any():
+        if all(_varies(image[known]) for image in (one, other)):
             product = np.conj(_spectrum(one, known, taper)) * _spectrum(other, known, taper)
             cross += product / np.maximum(np.abs(product), np.finfo(float).tiny)
     damping = np.exp(-2 * (np.pi * DAMPING) ** 2 * _squared_frequency(height, width))
@@ -40,8 +42,15 @@ def phase_correlation(first: Plane, second: Plane, peaks: int = PEAKS) -> list[t
     rows, cols = (np.abs(_signed(np.arange(n), n)) <= max(1, n // REACH) for n in (height, width))
     is_peak = (surface == maximum_filter(surface, size=3, mode="wrap")) & np.outer(rows, cols)
     places = np.argwhere(is_peak)
-    order = np.argsort(-surface[is_peak], kind="stable")[:peaks]
+    # peaks of a periodic image are equally high: then the order of their places counts, not rounding
+    height_of = np.rint(surface[is_peak] / max(TIED * np.abs(surface).max(), np.finfo(float).tiny))
+    order = np.argsort(-height_of, kind="stable")[:peaks]
     return [_refined(surface, int(y), int(x)) for y, x in places[order]]
+
+
+def _varies(values: Plane) -> bool:
+    """Return whether values differ by more than rounding, so that their spectrum has a phase."""
+    return values.size > 0 and bool(varies(values.std(), np.sqrt(np.square(values).mean())))
 
 
 def _spectrum(image: Plane, known: NDArray[np.bool_], taper: Plane) -> NDArray[np.complex128]:

@@ -15,6 +15,7 @@ from pipeline.core.estimation.shift.coarse import phase_correlation
 from pipeline.core.estimation.shift.pairs import Pairs, correlated_pairs, response_pairs
 from pipeline.core.estimation.shift.refinement import Alignment, Matched, mean_correlation, refined
 from pipeline.core.estimation.shift.sample import combined, sample_windows
+from pipeline.core.rounding import TIED, first_largest
 from pipeline.core.sensing.observation import ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
@@ -142,7 +143,7 @@ def _start(scene: ObservedScene, windows: list[Matched]) -> tuple[NDArray[np.flo
     shifts = np.array(response.shift) + np.array([(0.0, 0.0), *peaks])
     starts = np.column_stack([shifts, np.full(len(shifts), fwhm)])
     found = np.array([mean_correlation(windows, ratio, start) for start in starts])
-    best = int(found.argmax())
+    best = first_largest(found, scale=1.0)
     others = found[np.abs(shifts - shifts[best]).max(axis=1) > APART]
-    ambiguous = others.size > 0 and 1 - found[best] > AMBIGUOUS * (1 - others.max())
+    ambiguous = others.size > 0 and 1 - found[best] + TIED > AMBIGUOUS * (1 - others.max())
     return starts[best], bool(ambiguous)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.rounding import FLAT_POWER, TIED
 from pipeline.core.sensing.nodata import fill_nearest, missing_pixels
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.core.sensing.spatial import SpatialResponse
@@ -47,7 +48,7 @@ def response_pairs(spectral_response: NDArray[np.float64], bands: NDArray[np.boo
     """The MSI bands at least half of whose response the given HSI bands ``(C,)`` hold; maybe none."""
     held = np.where(bands, spectral_response, 0.0)
     total, part = (np.abs(rows).sum(axis=1) for rows in (spectral_response, held))
-    chosen = np.flatnonzero(part >= HELD * total)
+    chosen = np.flatnonzero(part >= (1 - TIED) * HELD * total)
     rows = held[chosen]
     return Pairs(rows / rows.sum(axis=1, keepdims=True), tuple(chosen.tolist()))
 
@@ -75,7 +76,7 @@ def correlated_pairs(
     weights = np.zeros((len(found), len(bands)))
     weights[np.arange(len(found)), np.flatnonzero(bands)[found.argmax(axis=1)]] = 1.0
     pairs = Pairs(weights, tuple(range(len(found))))
-    return pairs.only(np.flatnonzero((best > 0) & (best >= KEPT * best.max())).tolist())
+    return pairs.only(np.flatnonzero((best > TIED) & (best >= KEPT * best.max())).tolist())
 
 
 def correlations(scene: ObservedScene, windows: list[Window], smooth: bool = False) -> NDArray[np.float64]:
@@ -100,7 +101,7 @@ def correlations(scene: ObservedScene, windows: list[Window], smooth: bool = Fal
     covariance = products / max(count, 1) - np.outer(total, total) / max(count, 1) ** 2
     variance = covariance.diagonal()
     power = products.diagonal() / max(count, 1)
-    varies = variance > 1e-12 * power
+    varies = variance > FLAT_POWER * power
     deviation = np.sqrt(np.where(varies, variance, 1.0))
     found = np.where(np.outer(varies, varies), covariance / np.outer(deviation, deviation), 0.0)
     return np.asarray(found[:rows, rows:])

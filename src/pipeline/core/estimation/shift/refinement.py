@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.sparse import csr_array
 
+from pipeline.core.rounding import FLAT, centred, correlations
 from pipeline.core.sensing.nodata import fill_nearest, missing_pixels
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
@@ -30,6 +31,7 @@ BLOCKS = 25  # of the jackknife, about
 FEWEST_PIXELS = 50
 TINY = float(np.finfo(float).tiny)
 PARAMETERS = 3  # rows, columns, logarithm of the FWHM
+UNTOLD = FARTHEST  # standard error in LR pixels from which on an image does not tell where it lies
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Alignment:
         As in `SpatialResponse.shift`: rows and columns, in LR pixels, by which LR pixels lie further
         down and right on the HR image than the two grids say.
     shift_error : (float, float)
-        Standard errors of both.
+        Standard errors of both; infinite along an axis on which the images do not tell it.
     fwhm, fwhm_error : float
         Of the Gaussian PSF, in LR pixels.
     msi_bands : tuple of P int
@@ -94,9 +96,11 @@ class Residual:
     count : int
         n, the number of these pixels.
     x : (P, n)
-        The LR-HSI there, less its mean.
+        The LR-HSI there, less its mean; zero for a pair whose LR-HSI is constant up to rounding.
     block : (n,) int
         The jackknife's block of each pixel.
+    floor : (P,)
+        The least standard deviation that the residual is credited with when errors are foretold.
     """
 
     def __init__(self, windows: Sequence[Matched], ratio: Fraction, start: Vector) -> None:
@@ -106,7 +110,8 @@ class Residual:
         self.valid = [self._valid(window, start) for window in windows]
         x = np.concatenate([w.x[:, v] for w, v in zip(windows, self.valid, strict=True)], axis=1)
         self.count = x.shape[1]
-        self.x = _centred(x)
+        self.floor = FLAT * np.sqrt(np.square(x).sum(axis=1) / max(1, self.count))
+        self.x = centred(x)
         self.block = np.concatenate(list(self._blocks()))
         self.scale = np.sqrt(np.maximum(np.square(self.x).sum(axis=1) / max(1, self.count), TINY))
 
@@ -123,7 +128,7 @@ class Residual:
             rows, cols = csr_array(operator.rows[0]), csr_array(operator.cols[0])
             parts.append(np.stack([(cols @ (rows @ band).T).T[valid] for band in image]))
         z = np.concatenate(parts, axis=1)
-        return _centred(z)
+        return centred(z)
 
     def __call__(self, parameters: Vector) -> Vector:
         """The residual ``(P, n)`` in units of each pair's scale, gain and offset being the best ones."""
@@ -139,9 +144,7 @@ class Residual:
 
     def correlation(self, parameters: Vector) -> Vector:
         """Of each pair ``(P,)``."""
-        z = self.degraded(parameters)
-        norms = np.linalg.norm(self.x, axis=1) * np.linalg.norm(z, axis=1)
-        return np.asarray((self.x * z).sum(axis=1) / np.maximum(norms, TINY))
+        return correlations(self.x, self.degraded(parameters))
 
     def _valid(self, window: Matched, start: Vector) -> NDArray[np.bool_]:
         """LR pixels with data whose support has data and lies inside, with some room to move."""
@@ -218,6 +221,7 @@ def refined(windows: Sequence[Matched], ratio: Fraction, msi: tuple[int, ...], s
 def _alignment(residual: Residual, at: Vector, msi: tuple[int, ...]) -> Alignment:
     left, jacobian = residual(at), residual.jacobian(at)
     error, width = _jackknife(jacobian, left, residual.block), exp(float(at[2]))
+    error[:2] = np.where(foretold_errors(residual, jacobian) < UNTOLD, error[:2], np.inf)
     steps = (np.linalg.lstsq(own[:, :2], r, rcond=None)[0] for own, r in zip(jacobian, left, strict=True))
     pair_shift = [at[:2] - step for step in steps]
     return Alignment(
@@ -230,6 +234,26 @@ def _alignment(residual: Residual, at: Vector, msi: tuple[int, ...]) -> Alignmen
         tuple((float(dy), float(dx)) for dy, dx in pair_shift),
         residual.count,
     )
+
+
+def foretold_errors(residual: Residual, jacobian: Vector) -> Vector:
+    """Return the standard errors (2,) of the shift that a residual of independent pixels would leave.
+
+    ``diag((J^T J)^-1)^(1/2)`` of the shift's two columns. The jackknife does not show that the images hold no
+    trace of the shift: where the residual does not depend on it, its solutions differ by zero or by rounding.
+
+    Parameters
+    ----------
+    residual : Residual
+        At its minimum, in units of each pair's scale.
+    jacobian : (P, n, 3)
+        Its derivatives.
+    """
+    weight = residual.scale / np.maximum(residual.scale, residual.floor)
+    columns = (weight[:, None, None] * jacobian[..., :2]).reshape(-1, 2)
+    information, directions = np.linalg.eigh(columns.T @ columns)
+    variance = np.square(directions) @ (1 / np.maximum(information, TINY))
+    return np.asarray(np.sqrt(variance))
 
 
 def _jackknife(jacobian: Vector, left: Vector, block: NDArray[np.intp]) -> Vector:
@@ -255,7 +279,3 @@ def _inner(size: int, shift: float, reach: float) -> slice:
     """LR pixels along an axis whose shifted support lies inside the image."""
     first, last = max(0, ceil(reach - 0.5 - shift)), min(size, floor(size + 0.5 - reach - shift))
     return slice(first, max(first, last))
-
-
-def _centred(values: Vector) -> Vector:
-    return np.asarray(values - values.sum(axis=1, keepdims=True) / max(1, values.shape[1]))

@@ -11,6 +11,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.rounding import FLAT_POWER
 from pipeline.core.sensing.nodata import missing_pixels
 from pipeline.core.sensing.observation import Image, ObservedScene, Progress, no_progress
 from pipeline.core.window import Window
@@ -65,11 +66,12 @@ def combined(lr_hsi: Image, weights: NDArray[np.float64], window: Window) -> NDA
 
 
 def _texture(scene: ObservedScene, window: Window) -> float:
-    """Mean squared difference between neighbouring LR pixels of the degraded HR-MSI; 0 without data."""
+    """Mean squared difference of neighbouring LR pixels of the degraded HR-MSI; 0 without data or texture."""
     image = np.asarray(scene.hr_msi[:, *window.slices], np.float64)
     coarse = np.asarray(scene.lr_hsi[:, *scene.lr_window(window).slices])
     if any(missing_pixels(part).mean() > 1 - VALID_SHARE for part in (image, coarse)):
         return 0.0
     seen = scene.spatial_response.operator(*window.shape).forward_with_nodata(image.mean(axis=0))
     down, right = np.diff(seen, axis=0), np.diff(seen, axis=1)
-    return float(np.nan_to_num(np.nanmean(down**2) + np.nanmean(right**2)))
+    texture = float(np.nan_to_num(np.nanmean(down**2) + np.nanmean(right**2)))
+    return texture if texture > FLAT_POWER * np.nanmean(seen**2) else 0.0
