@@ -102,8 +102,14 @@ def test_a_shift_of_the_psf_counts_once(tmp_path: Path, shift: Any, at: tuple[fl
     np.testing.assert_allclose(corner + response["shift"], at, atol=0.05)
 
 
-def test_images_that_do_not_tell_their_shift_are_refused(tmp_path: Path) -> None:
-    steps = Steps(tmp_path, TRUTHS["4"].write(tmp_path, hsi=np.ones_like(TRUTHS["4"].hsi)))
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("rounding", [0.0, 6e-8])
+def test_images_that_do_not_tell_their_shift_are_refused(
+    tmp_path: Path, scale: float, rounding: float
+) -> None:
+    """A constant LR-HSI, in any units and whatever its last bits are."""
+    wrong = rounding * np.random.default_rng(0).uniform(-1, 1, TRUTHS["4"].hsi.shape)
+    steps = Steps(tmp_path, TRUTHS["4"].write(tmp_path, hsi=scale * (1 + wrong)))
     with pytest.raises(InputError, match=r"nothing in it and in .* tells the shift between them"):
         steps.align()
     assert not list(steps.path("").iterdir())

@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.quality.ssim import Moments
+from pipeline.core.rounding import FLAT_POWER, SUMS, varies
 
 Array = NDArray[np.float64]
 
 BLOCK = 32  # side of a Q2n block in pixels
-ROUNDING = 1e-14  # share of the mean square below which a variance is rounding of float32 data
 SUMMED_AT_ONCE = 128  # pixels; what BLAS libraries take for a product in one piece
-CONSTANT = 1e-7  # standard deviation over |mean| below which a block is constant in float32
 
 
 def uiqi_map(moments: Moments) -> Array:
@@ -41,9 +40,9 @@ def uiqi_map(moments: Moments) -> Array:
     mean_xy = mean_x * mean_y
     mean_power = mean_x * mean_x + mean_y * mean_y
     variances = power - mean_power
-    varies = variances > ROUNDING * power
+    varies = variances > FLAT_POWER * power
     structure = _ratio_or_one(2 * varies * (mixed - mean_xy), varies * variances)
-    level = mean_power > ROUNDING**2 * power  # a mean is summed in float64
+    level = mean_power > SUMS**2 * power
     return structure * _ratio_or_one(2 * level * mean_xy, level * mean_power)
 
 
@@ -81,15 +80,17 @@ def _q2n(x: Array, y: Array) -> float:
     """Compute Q2n of two sets of spectra ``(C, pixels)``.
 
     Both are shifted and scaled band by band so that the reference has mean 1 and standard
-    deviation 1. A band in which the reference is constant is only shifted.
+    deviation 1. A band in which the reference is constant is only shifted. A band that varies by rounding
+    only does not vary.
     """
     mean_x, mean_y = x.mean(axis=1), y.mean(axis=1)
     x, y = x - mean_x[:, None], y - mean_y[:, None]
     freedom = x.shape[1] - 1
     variance_x, variance_y = (np.einsum("bp,bp->b", z, z) / freedom for z in (x, y))
-    constant = np.sqrt(variance_x) <= CONSTANT * np.abs(mean_x)
+    constant, flat = (~varies(np.sqrt(v), np.abs(m)) for v, m in ((variance_x, mean_x), (variance_y, mean_y)))
     scale = np.where(constant, 1, np.sqrt(variance_x))
     x[constant] = variance_x[constant] = 0
+    y[flat] = variance_y[flat] = 0
     variance = np.sum((variance_x + variance_y) / scale**2)
 
     # bands are filled up with zeros to a power of two; normalised they are 1, without variance
@@ -97,7 +98,7 @@ def _q2n(x: Array, y: Array) -> float:
     mean_y = (mean_y - mean_x) / scale + 1
     power_x, power_y = size, mean_y @ mean_y + size - bands
     luminance = 2 * np.sqrt(power_x * power_y) / (power_x + power_y)
-    if variance <= CONSTANT**2 * (power_x + power_y):
+    if variance <= FLAT_POWER * (power_x + power_y):
         return float(luminance)
     covariance = cross_products(x, y) / freedom / np.outer(scale, scale)
     return float(luminance * 2 * _hypercomplex_modulus(covariance) / variance)

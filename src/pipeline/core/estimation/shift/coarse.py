@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from pipeline.core.rounding import TIED, varies
+from pipeline.core.rounding import SUMS, TIED, varies
 
 Plane = NDArray[np.float64]
 
@@ -36,7 +36,9 @@ def phase_correlation(first: Plane, second: Plane, peaks: int = PEAKS) -> list[t
         known = np.isfinite(one) & np.isfinite(other)
         if all(_varies(image[known]) for image in (one, other)):
             product = np.conj(_spectrum(one, known, taper)) * _spectrum(other, known, taper)
-            cross += product / np.maximum(np.abs(product), np.finfo(float).tiny)
+            power = np.abs(product)
+            has_phase = power > SUMS**2 * power.max()  # a periodic image has few frequencies
+            cross += np.where(has_phase, product / np.maximum(power, np.finfo(float).tiny), 0.0)
     damping = np.exp(-2 * (np.pi * DAMPING) ** 2 * _squared_frequency(height, width))
     surface = np.fft.ifft2(cross * damping).real
     rows, cols = (np.abs(_signed(np.arange(n), n)) <= max(1, n // REACH) for n in (height, width))
