@@ -121,10 +121,9 @@ def related_msi_band(spectral_response: Array, correlation: Array) -> NDArray[np
     """
     weight = np.abs(spectral_response)
     weight = weight / weight.max(axis=1, keepdims=True)
-    highest = correlation.max(axis=1, keepdims=True)  # of bands that correlate equally, the first
-    return np.where(
-        weight.max(axis=0) >= LEAST_WEIGHT, weight.argmax(axis=0), (correlation >= highest - TIED).argmax(axis=1)
-    )
+    highest = correlation.max(axis=1, keepdims=True)
+    correlated = (correlation >= highest - TIED).argmax(axis=1)  # of bands that correlate equally, the first
+    return np.where(weight.max(axis=0) >= LEAST_WEIGHT, weight.argmax(axis=0), correlated)
 
 
 class _Sums(NamedTuple):
