@@ -1,16 +1,16 @@
-"""A file of one's own beside the final one, which appears under its name at once or not at all.
+"""A file that appears under its final name at once or not at all, written by one process at a time.
 
-`X.part.mat` is written while `X.mat` is not there yet, and is itself the lock (flock) between
-processes that want the same file. It is removed at the end, unless it was renamed or is worth keeping.
+`X.part.mat` is written while `X.mat` is not there yet. The lock between processes that want the same file is
+`.X.mat.lock` beside it (filelock: a killed process loses its lock); it is removed with the claim.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from pipeline.store.files import sync
 
@@ -42,20 +42,34 @@ class Claim:
 
 @contextmanager
 def claim(path: Path) -> Iterator[Claim]:
-    """Hold `path` for this process alone; wait until no other does."""
-    claimed = Claim(path)
-    handle = _locked(claimed.part)
-    try:
-        yield claimed
-    finally:
-        worth_keeping = claimed.keep and os.fstat(handle).st_size > 0
-        if not worth_keeping and _is_open_file(handle, claimed.part):
-            claimed.part.unlink()
-        os.close(handle)  # and with it the lock
+    """Hold `path` for this process alone; wait until no other process holds it.
+
+    Parameters
+    ----------
+    path : Path
+        The final name; its folder is made.
+
+    Raises
+    ------
+    PermissionError
+        The folder is not writable.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    with lock:
+        claimed = Claim(path)
+        claimed.part.touch()
+        try:
+            yield claimed
+        finally:
+            if not (claimed.keep and _has_content(claimed.part)):
+                claimed.part.unlink(missing_ok=True)
+            # while it is held: a process that waits notices that the file is gone, and makes a new one
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def part_of(path: Path) -> Path:
-    """Name of the unfinished file.
+    """Return the name of the unfinished file.
 
     >>> part_of(Path("data/KSC.mat")).name
     'KSC.part.mat'
@@ -63,19 +77,5 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}.part{path.suffix}")
 
 
-def _locked(part: Path) -> int:
-    """Handle of the locked file, which nobody renamed or removed in the meantime."""
-    while True:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(part, os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if _is_open_file(handle, part):
-            return handle
-        os.close(handle)
-
-
-def _is_open_file(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
+def _has_content(part: Path) -> bool:
+    return part.exists() and part.stat().st_size > 0

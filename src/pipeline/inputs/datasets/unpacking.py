@@ -1,22 +1,21 @@
-"""Members of zip and tar archives, written where the caller says and nowhere else.
+"""Members of zip and tar archives, written where the caller says.
 
-No name inside an archive becomes a path here. An archive that holds an absolute name, a name that
-climbs out of its folder, or a link is refused as a whole all the same.
+No name inside an archive becomes a path, and links and devices count as no members, so that an archive can
+write nothing elsewhere.
 """
 
 from __future__ import annotations
 
 import lzma
-import re
 import shutil
-import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Protocol
+from functools import partial
+from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -32,29 +31,24 @@ DAMAGE = (
     lzma.LZMAError,
     RuntimeError,  # encrypted, or compressed in a way that Python does not know
 )
-
-
-class UnsafeError(Exception):
-    """An archive holds what no archive of data needs."""
-
-
-class Archive(Protocol):
-    """What is read of an archive."""
-
-    def members(self) -> list[str]:
-        """Names of the files."""
-
-    def open(self, name: str) -> IO[bytes]:
-        """The content of a file."""
+Members = Mapping[str, Callable[[], IO[bytes]]]
+"""What opens the content of each file of an archive, by its name."""
 
 
 def archive_fault(path: Path, thorough: bool) -> str | None:
-    """What is wrong with an archive, or None; `thorough` reads all of its content."""
+    """Return what is wrong with an archive, or None.
+
+    Parameters
+    ----------
+    path : Path
+        The archive.
+    thorough : bool
+        Read all of its content, and not only the list of its members.
+    """
     try:
-        with _opened(path) as content:
-            names = content.members()
-            for name in names if thorough else ():
-                with content.open(name) as stream:
+        with _members(path) as members:
+            for open_member in members.values() if thorough else ():
+                with open_member() as stream:
                     while stream.read(2**20):
                         pass
     except InputError as error:
@@ -68,35 +62,37 @@ def unpack(archive: Path, member: str, target: Path, bands: int | None) -> None:
     Parameters
     ----------
     archive : Path
+        The archive.
     member : str
         Name in the archive; with `{band}` the images of bands 1 to `bands`, stacked as NumPy's `.npy`.
     target : Path
+        An existing file, whose content is replaced.
     bands : int or None
+        Number of bands.
 
     Raises
     ------
     InputError
-        The archive is damaged, unsafe, or does not hold the member.
+        The archive is damaged, or does not hold the member.
     """
-    with _opened(archive) as content:
-        known = set(content.members())
-        stacked = "{band" in member
-        wanted = [member.format(band=band + 1) for band in range(bands or 0)] if stacked else [member]
+    stacked = "{band" in member
+    wanted = [member.format(band=band + 1) for band in range(bands or 0)] if stacked else [member]
+    with _members(archive) as members:
         for name in wanted:
-            if name not in known:
-                raise InputError(f"{archive}: holds no {name!r}, but {_some(sorted(known))}")
+            if name not in members:
+                raise InputError(f"{archive}: holds no {name!r}, but {_some(sorted(members))}")
         if stacked:
-            _stack(archive, content, wanted, target)
+            _stack(archive, {name: members[name] for name in wanted}, target)
         else:
-            with content.open(member) as source, target.open("r+b") as sink:
+            with members[member]() as source, target.open("r+b") as sink:
                 shutil.copyfileobj(source, sink, 2**20)
                 sink.truncate()
 
 
-def _stack(archive: Path, content: Archive, names: list[str], target: Path) -> None:
+def _stack(archive: Path, members: Members, target: Path) -> None:
     planes = []
-    for name in names:
-        with content.open(name) as stream, Image.open(stream) as picture:
+    for name, open_member in members.items():
+        with open_member() as stream, Image.open(stream) as picture:
             plane = np.asarray(picture)
         if plane.ndim != 2 or plane.dtype.kind not in "ui":
             raise InputError(
@@ -104,67 +100,29 @@ def _stack(archive: Path, content: Archive, names: list[str], target: Path) -> N
             )
         planes.append(plane.astype(np.uint16))
     if len({plane.shape for plane in planes}) > 1:
-        raise InputError(f"{archive}: the bands of {names[0]} differ in size")
+        raise InputError(f"{archive}: the bands of {next(iter(members))} differ in size")
     with target.open("r+b") as sink:
         np.save(sink, np.stack(planes))
         sink.truncate()
 
 
-class _Zip:
-    def __init__(self, file: zipfile.ZipFile) -> None:
-        self._file = file
-
-    def members(self) -> list[str]:
-        for entry in self._file.infolist():
-            _check_name(entry.orig_filename)
-            if stat.S_ISLNK(entry.external_attr >> 16):
-                raise UnsafeError(f"it holds a link, {entry.filename!r}")
-        return self._file.namelist()
-
-    def open(self, name: str) -> IO[bytes]:
-        return self._file.open(name)
-
-
-class _Tar:
-    def __init__(self, file: tarfile.TarFile) -> None:
-        self._file = file
-
-    def members(self) -> list[str]:
-        entries = self._file.getmembers()
-        for entry in entries:
-            _check_name(entry.name)
-            if not (entry.isfile() or entry.isdir()):
-                raise UnsafeError(f"it holds a link or device, {entry.name!r}")
-        return [entry.name for entry in entries if entry.isfile()]
-
-    def open(self, name: str) -> IO[bytes]:
-        stream = self._file.extractfile(name)
-        assert stream is not None  # `members` lists files alone
-        return stream
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[Archive]:
-    """An archive, and whatever is wrong with it in one line."""
+def _members(path: Path) -> Iterator[Members]:
+    """Open an archive; whatever is wrong with it becomes one line."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as zipped:
-                yield _Zip(zipped)
+                yield {item.filename: partial(zipped.open, item) for item in zipped.infolist()}
         else:
             with tarfile.open(path) as tarred:
-                yield _Tar(tarred)
-    except UnsafeError as error:
-        raise InputError(f"{path}: refused, {error}; fetch it from a source that you trust") from None
+                yield {item.name: partial(_tar_stream, tarred, item) for item in tarred if item.isfile()}
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: damaged ({reason}); delete it and fetch it again") from None
 
 
-def _check_name(name: str) -> None:
-    climbs = ".." in re.split(r"[/\\]", name)
-    absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or name.startswith("\\")
-    if climbs or absolute:
-        raise UnsafeError(f"it holds a name that leaves its folder, {name!r}")
+def _tar_stream(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    return cast("IO[bytes]", archive.extractfile(member))  # None for what is no file alone
 
 
 def _some(names: list[str]) -> str:

@@ -110,8 +110,8 @@ def _shape(path: Path, expected: Content) -> tuple[int, ...]:
 
 
 def _hdf5_shape(path: Path, name: str) -> tuple[int, ...]:
-    try:  # without HDF5's own lock, which our claim on the file would refuse
-        with h5py.File(path, locking=False) as file:
+    try:
+        with h5py.File(path, locking="best-effort") as file:
             if name not in file:
                 raise InputError(f"{path}: no variable {name!r}; it holds {', '.join(file) or 'nothing'}")
             return tuple(file[name].shape)
