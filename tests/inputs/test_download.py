@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from hashlib import md5, sha256
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -421,7 +422,7 @@ def test_no_name_of_an_archive_becomes_a_path(
     assert listing(tmp_path) == [f"data/{LOCK}", f"data/set/{archive}", "data/set/cube.mat"]
     assert not Path("/tmp/pipeline-evil").exists()
     data_set = entry(url, archive, "in/another.mat")
-    with pytest.raises(InputError, match="holds no 'in/another.mat', but .*in/cube.mat") as error:
+    with pytest.raises(InputError, match=r"holds no 'in/another\.mat', but .*in/cube\.mat") as error:
         fetcher(tmp_path / "more").image("set", data_set, data_set.images["scene"])
     assert str(tmp_path / "more/set" / archive) in str(error.value)
     assert listing(tmp_path / "more") == [LOCK, f"set/{archive}"]  # an archive in order, as such
