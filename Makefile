@@ -2,13 +2,15 @@
 # make test: the tests. make check: lint, format and types. Each installs what it needs in .venv once.
 # make test-cluster: the tests on a Slurm of their own, which it starts and stops.
 # make test-lowered: the quick tests as an older processor computes them: one thread, no bfloat16, and the
-# instructions of AVX2 or less in PyTorch, MKL, oneDNN, OpenBLAS and NumPy. What passes in make test must pass here.
+# instructions of AVX2 or less in PyTorch, MKL, oneDNN, OpenBLAS and NumPy. With CORETYPE=SkylakeX OpenBLAS sums
+# as on a Xeon (needs AVX-512). What passes in make test must pass here.
 # make demo EXPERIMENT=jasper_ridge: the same for config/jasper_ridge.yaml.
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo $$python && break; done)
 CORES ?= all
 EXPERIMENT ?= demo
+CORETYPE ?= Sandybridge
 
 # an environment is renewed when the content of these files changes
 KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
@@ -18,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # an older processor, as far as the libraries let themselves be told
 LOWERED := PIPELINE_BFLOAT16=0 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 \
-	OPENBLAS_CORETYPE=Sandybridge NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
+	OPENBLAS_CORETYPE=$(CORETYPE) NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
 
 .PHONY: demo test test-lowered test-slow test-faults test-cluster check docs clean
 .DELETE_ON_ERROR:
