@@ -22,14 +22,21 @@ PREDICTORS = {"float32": 3, "int16": 2}
 
 
 def write_cog(path: Path, layer: Layer, *, categories: bool = False) -> Tally:
-    """Write a layer; beside it there is room needed for a draft, uncompressed.
+    """Write a layer as a COG; beside it, disk space is needed for an uncompressed draft.
 
     Parameters
     ----------
     path : Path
+        The file to write.
     layer : Layer
+        The layer.
     categories : bool
         Overviews keep values as they are, instead of taking means.
+
+    Returns
+    -------
+    Tally
+        Range of the values, and number of those clipped.
     """
     tally, draft = Tally(), path.with_name(f"draft-{path.name}")
     resampling = Resampling.nearest if categories else Resampling.average
@@ -65,7 +72,7 @@ def _write_draft(path: Path, layer: Layer, tally: Tally) -> None:
 
 
 def _describe(file: Any, layer: Layer) -> None:
-    """Names, units, wavelengths and detectors of the bands."""
+    """Set names, units, wavelengths and detectors of the bands."""
     meta = layer.metadata
     for index, name in enumerate(layer.names):
         tags: dict[str, str] = {}
@@ -88,7 +95,7 @@ def _describe(file: Any, layer: Layer) -> None:
 
 
 def _overviews(side: int) -> list[int]:
-    """Factors of the overviews of an image, until it fits a tile.
+    """Return factors of the overviews of an image, until it fits a tile.
 
     >>> _overviews(256), _overviews(2000)
     ([], [2, 4, 8])

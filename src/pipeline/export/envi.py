@@ -17,7 +17,20 @@ from pipeline.export.layer import Layer, Tally
 
 
 def write_envi(path: Path, layer: Layer) -> Tally:
-    """Write a layer as `path` (`X.bsq`) and the header beside it."""
+    """Write a layer as an ENVI file and its header.
+
+    Parameters
+    ----------
+    path : Path
+        The file of values, `X.bsq`; the header is `X.hdr` beside it.
+    layer : Layer
+        The layer.
+
+    Returns
+    -------
+    Tally
+        Range of the values, and number of those clipped.
+    """
     with gdal(path), rasterio.open(path, "w", driver="ENVI", **profile(layer)) as file:
         for number, name in enumerate(layer.names, start=1):
             file.set_band_description(number, name)
@@ -42,7 +55,7 @@ def _write_values(path: Path, layer: Layer) -> Tally:
 
 
 def _header(layer: Layer) -> dict[str, str]:
-    """What GDAL does not write by itself; blanks of the keys are underscores here."""
+    """Return the fields that GDAL does not write by itself; blanks of the keys are underscores here."""
     meta = layer.metadata
     header = {"bbl": _listed([1] * layer.shape[0])}
     if meta.wavelength is not None:

@@ -1,4 +1,4 @@
-"""A folder of products with a ledger beside it: a folder is what its ledger says, or it has none.
+"""Folders of products with a ledger beside them, which says what is in the folder.
 
 `X/` is filled aside, synced and renamed; then the ledger `X.json`, with size and SHA-256 of every file,
 is. What the files are is not known here. Stores are in `store.store`.
@@ -22,8 +22,9 @@ def write_folder(
     Parameters
     ----------
     ledger : Path
+        The ledger.
     fill : callable
-        Writes files into an empty folder and says what else the ledger shall hold.
+        Writes files into an empty folder and returns what else the ledger shall hold.
     provenance : dict
         JSON-ready; nothing that differs between equal runs.
 
@@ -45,12 +46,24 @@ def write_folder(
 
 
 def folder_faults(ledger: Path) -> tuple[int, list[str]]:
-    """Number of files in a ledger, and a line for each that is missing or changed.
+    """Compare a folder with its ledger.
 
-    Others may lie beside them, such as the statistics that QGIS writes.
+    Files that the ledger does not name may lie in the folder, such as the statistics that QGIS writes.
+
+    Parameters
+    ----------
+    ledger : Path
+        `X.json`.
+
+    Returns
+    -------
+    files : int
+        Number of files in the ledger.
+    faults : list of str
+        One line for each file that is missing or changed.
     """
     files = {
-        ledger.with_suffix("") / name: told["sha256"] for name, told in read_json(ledger)["files"].items()
+        ledger.with_suffix("") / name: entry["sha256"] for name, entry in read_json(ledger)["files"].items()
     }
     faults = ((path, file_fault(path, digest)) for path, digest in sorted(files.items()))
     return len(files), [f"{path}: {fault}" for path, fault in faults if fault]

@@ -1,4 +1,4 @@
-"""What the files that GDAL writes have in common: the profile, and errors in one line.
+"""Settings that all files written by GDAL share: the profile, and errors in one line.
 
 GDAL's side files are switched off, since all that they hold is in the files themselves.
 """
@@ -24,7 +24,7 @@ CACHE = 64 * 2**20  # bytes of GDAL's own cache of blocks
 
 @contextmanager
 def gdal(path: Path) -> Iterator[None]:
-    """GDAL's options while it writes `path`; a failure is one line."""
+    """Set GDAL's options while it writes `path`, and turn its failure into one line."""
     try:
         with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_CACHEMAX=CACHE), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -35,7 +35,7 @@ def gdal(path: Path) -> Iterator[None]:
 
 
 def profile(layer: Layer) -> dict[str, Any]:
-    """Size, type, no-data and place of a layer, as rasterio takes them."""
+    """Return size, type, no-data and place of a layer, as rasterio takes them."""
     bands, height, width = layer.shape
     place = layer.metadata.transform
     return {

@@ -1,4 +1,4 @@
-"""A raster as it is to be written: physical values read block by block, and what its bands are.
+"""A raster to be written: physical values read block by block, and what its bands are.
 
 No-data is NaN on reading and the layer's `nodata` in a file. How files look is not known here.
 """
@@ -25,14 +25,14 @@ BLOCK_BYTES = 2**25  # of the float32 values of a block
 
 @dataclass
 class Tally:
-    """What came of the values while they were encoded.
+    """Statistics of the values while they are encoded.
 
     Attributes
     ----------
     clipped : int
-        Values that left the range of the file's type and were set to its ends.
+        Number of values that left the range of the file's type and were set to its ends.
     lowest, highest : float
-        Over the values before rounding; not finite if there were none.
+        Range of the values before rounding; not finite if there were none.
     """
 
     clipped: int = 0
@@ -49,13 +49,13 @@ class Layer:
     shape : (int, int, int)
         Bands, height and width.
     read : callable
-        Physical values (band, y, x) of a window as float32.
+        Returns physical values (band, y, x) of a window as float32.
     names : sequence of str
-        One per band.
+        Names of the bands.
     metadata : Metadata
-        Wavelengths, units and place; the scale is applied by `read`.
+        Wavelengths, units and place; `read` applies the scale.
     dtype : {"float32", "int16"}
-        Of the file; int16 rounds.
+        Type of the values in a file; int16 rounds.
     """
 
     shape: tuple[int, int, int]
@@ -66,11 +66,17 @@ class Layer:
 
     @property
     def nodata(self) -> float:
-        """What stands for no data in a file."""
+        """Number that means no data in a file."""
         return float("nan") if self.dtype == "float32" else float(np.iinfo(np.int16).min)
 
     def blocks(self, tally: Tally) -> Iterator[tuple[Window, NDArray[Any]]]:
-        """Values as a file holds them, in windows of `BLOCK_ROWS` rows that cover the layer row by row."""
+        """Yield values as a file holds them, in windows of `BLOCK_ROWS` rows that cover the layer row by row.
+
+        Parameters
+        ----------
+        tally : Tally
+            Updated with the values of each block.
+        """
         bands, height, width = self.shape
         columns = max(1, BLOCK_BYTES // (4 * bands * BLOCK_ROWS) // BLOCK_ROWS) * BLOCK_ROWS
         for y in range(0, height, BLOCK_ROWS):
@@ -93,7 +99,17 @@ class Layer:
 
 
 def image_layer(image: Image, like: Metadata, dtype: DType = "float32") -> Layer:
-    """The layer of a stored image (band, y, x), whose values times the scale of `like` are physical."""
+    """Return the layer of a stored image.
+
+    Parameters
+    ----------
+    image : Image
+        The image (band, y, x).
+    like : Metadata
+        Its bands, units and place; values times its scale are physical.
+    dtype : {"float32", "int16"}
+        Type of the values in a file.
+    """
 
     def read(window: Window) -> NDArray[np.float32]:
         stored = np.asarray(image[:, *window.slices])

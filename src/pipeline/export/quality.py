@@ -1,7 +1,7 @@
-"""The quality layer of a fused cube: how far it misses both images, in units of their noise, and its mask.
+"""The quality layer of a fused cube: its residuals against both images in noise levels, and its mask.
 
 A residual of 1 is what the noise alone would leave. The residuals themselves are computed in
-`core.quality.residuals`.
+`core.quality.residual_maps`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def quality_layer(
     scene: ObservedScene,
     like: Metadata,
 ) -> Layer:
-    """Three bands: residual of the HR-MSI, residual of the LR-HSI, and the mask of the cube.
+    """Return the layer of three bands: residual of the HR-MSI, residual of the LR-HSI, and mask of the cube.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def quality_layer(
     mask : (H, W)
         1 valid, 0 no data.
     scene : ObservedScene
-        Whose grids these are.
+        The observation, whose grids these are.
     like : Metadata
         Place of the HR grid.
     """
@@ -57,7 +57,7 @@ def quality_layer(
 
 
 def nearest_lr(scene: ObservedScene) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """For each row and each column of HR pixels, the LR row or column whose centre is nearest."""
+    """Return, for each row and each column of HR pixels, the LR row or column whose centre is nearest."""
     response = scene.spatial_response
     rows, columns = (
         np.clip(np.floor((np.arange(hr) + 0.5) / float(response.ratio) - by).astype(np.intp), 0, lr - 1)

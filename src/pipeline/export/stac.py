@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pystac import Asset, Item
+from pystac.utils import str_to_datetime
 from rasterio.crs import CRS
 from rasterio.warp import transform, transform_bounds
 
@@ -31,7 +33,21 @@ DEGREES = 7  # decimals: centimetres
 
 @dataclass(frozen=True)
 class Product:
-    """A file of a product folder; its layer, where it holds one, describes its bands."""
+    """A file of a product folder.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    title : str
+        What it holds, for people.
+    media_type : str
+        Its media type.
+    roles : sequence of str
+        Its roles as an asset.
+    layer : Layer or None
+        The layer that it holds, which describes its bands.
+    """
 
     path: Path
     title: str
@@ -48,12 +64,12 @@ def stac_item(
     products: Sequence[Product],
     processing: dict[str, Any],
 ) -> dict[str, Any]:
-    """The item of a product, JSON-ready, without links.
+    """Return the item of a product, JSON-ready, without links.
 
     Parameters
     ----------
     name : str
-        Its `id`.
+        `id` of the item.
     shape : (int, int)
         Height and width of all layers.
     like : Metadata
@@ -64,25 +80,28 @@ def stac_item(
         Files that are there already.
     processing : dict
         Fields `processing:*` and others of the item's properties.
-    """
-    from pystac import Asset, Item
-    from pystac.utils import str_to_datetime
 
+    Raises
+    ------
+    InputError
+        The scene has no place.
+    """
     crs = required_crs(name, like)
     assert like.transform is not None
+    edges = bounds(shape, like.transform)
     place = {
         "proj:code": epsg_code(crs),
         "proj:wkt2": wkt2(crs),
         "proj:shape": list(shape),
         "proj:transform": list(like.transform),
-        "proj:bbox": list(bounds(shape, like.transform)),
+        "proj:bbox": list(edges),
     }
     start, _, end = times.partition("/")
     moments = [str_to_datetime(text) for text in (start, end) if text]
     item = Item(
         id=name,
         geometry=_footprint(shape, like, crs),
-        bbox=[round(edge, DEGREES) for edge in transform_bounds(crs, WGS84, *bounds(shape, like.transform))],
+        bbox=[round(edge, DEGREES) for edge in transform_bounds(crs, WGS84, *edges)],
         properties=place | processing,
         datetime=None if end else moments[0],
         start_datetime=moments[0] if end else None,
@@ -90,18 +109,34 @@ def stac_item(
         stac_extensions=EXTENSIONS,
     )
     for product in products:
-        fields = {"file:size": product.path.stat().st_size, "file:checksum": SHA256 + sha256_of(product.path)}
-        bands = {} if product.layer is None else _bands(product.layer)
-        asset = Asset(
-            product.path.name, product.title, None, product.media_type, list(product.roles), fields | bands
-        )
-        item.add_asset(product.path.name, asset)
+        item.add_asset(product.path.name, _asset(product))
     content: dict[str, Any] = item.to_dict(include_self_link=False, transform_hrefs=False)
     return content
 
 
+def _asset(product: Product) -> Asset:
+    """Return the asset of a file, with its size, checksum and bands."""
+    fields = {"file:size": product.path.stat().st_size, "file:checksum": SHA256 + sha256_of(product.path)}
+    bands = {} if product.layer is None else _bands(product.layer)
+    name, roles = product.path.name, list(product.roles)
+    return Asset(name, product.title, None, product.media_type, roles, fields | bands)
+
+
 def required_crs(name: str, like: Metadata) -> CRS:
-    """The CRS of a product, without which there is no STAC item."""
+    """Return the CRS of a product, without which there is no STAC item.
+
+    Parameters
+    ----------
+    name : str
+        Name of the product, for messages.
+    like : Metadata
+        Its place.
+
+    Raises
+    ------
+    InputError
+        CRS or transform are missing.
+    """
     if like.crs is None or like.transform is None:
         raise InputError(
             f"{name}: the scene has no CRS and transform, which a STAC item needs; set products.stac to false"
@@ -110,7 +145,7 @@ def required_crs(name: str, like: Metadata) -> CRS:
 
 
 def _footprint(shape: tuple[int, int], like: Metadata, crs: CRS) -> dict[str, Any]:
-    """The grid's corners in WGS 84 as a polygon, counter-clockwise."""
+    """Return the grid's corners in WGS 84 as a polygon, counter-clockwise."""
     assert like.transform is not None
     x, y = zip(*corners(shape, like.transform), strict=True)
     longitudes, latitudes = transform(crs, WGS84, x, y)
@@ -123,13 +158,13 @@ def _footprint(shape: tuple[int, int], like: Metadata, crs: CRS) -> dict[str, An
 
 
 def _signed_area(ring: list[list[float]]) -> float:
-    """Twice the area of a polygon, positive if it runs counter-clockwise."""
+    """Return twice the area of a polygon, positive if it runs counter-clockwise."""
     following = ring[1:] + ring[:1]
     return sum(x * v - u * y for (x, y), (u, v) in zip(ring, following, strict=True))
 
 
 def _bands(layer: Layer) -> dict[str, Any]:
-    """Type, no-data and units of a layer, and what each band is, with wavelengths in micrometres."""
+    """Return type, no-data, units and bands of a layer, with wavelengths in micrometres."""
     meta = layer.metadata
     bands = []
     for index, name in enumerate(layer.names):

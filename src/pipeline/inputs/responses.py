@@ -1,4 +1,4 @@
-"""Spectral responses from files (tables of relative response, matrices), Gaussian bands, known sensors.
+"""Spectral responses from files (tables of relative response, matrices), Gaussian bands and known sensors.
 
 The numerics are in `core.sensing.spectral`; here are only files and names.
 """
@@ -35,7 +35,16 @@ def read_response(
     wavelength: Vector | None,
     fwhm: Vector | None = None,
 ) -> Vector:
-    """R (c, C) for HSI bands of the given centres and widths in nm.
+    """Return R (c, C) for the bands of an HSI.
+
+    Parameters
+    ----------
+    config : SpectralConfig
+        The response of the configuration.
+    wavelength : (C,) or None
+        Centres of the HSI's bands in nm.
+    fwhm : (C,), optional
+        Their widths in nm.
 
     Raises
     ------
@@ -65,7 +74,13 @@ def read_response(
 
 
 def srf_curves(config: SpectralConfig) -> list[tuple[Vector, Vector]] | None:
-    """Wavelengths in nm (n,) and relative responses (n,) of each MSI band; None for a matrix."""
+    """Return wavelengths in nm (n,) and relative responses (n,) of each MSI band.
+
+    Parameters
+    ----------
+    config : SpectralConfig
+        The response of the configuration; a matrix has no curves, and gives None.
+    """
     if isinstance(config, MatrixResponse):
         return None
     if isinstance(config, TableResponse):
@@ -78,16 +93,36 @@ def srf_curves(config: SpectralConfig) -> list[tuple[Vector, Vector]] | None:
 
 
 def gaussian_curve(centre: float, width: float) -> tuple[Vector, Vector]:
-    """A Gaussian band of a FWHM, to where it has fallen to a thousandth."""
+    """Return wavelengths in nm and responses of a Gaussian band, to where it has fallen to a thousandth.
+
+    Parameters
+    ----------
+    centre : float
+        Centre in nm.
+    width : float
+        FWHM in nm.
+    """
     nm = centre + width * np.linspace(-1.6, 1.6, 65)
     return nm, np.exp(-0.5 * ((nm - centre) * FWHM_PER_SIGMA / width) ** 2)
 
 
 def read_table(path: Path, bands: Sequence[str] | None = None) -> tuple[Vector, Vector, list[str]]:
-    """Wavelengths in nm (n,), responses (c, n) and names of a table's bands.
+    """Return wavelengths in nm (n,), responses (c, n) and names of a table's bands.
 
     The first column is the wavelength. A name that the header repeats stands for its first column
     when it is asked for once, and for the next ones when it is asked for again.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file with a header.
+    bands : sequence of str, optional
+        Names of the bands in the wanted order; by default all.
+
+    Raises
+    ------
+    InputError
+        The file is not such a table, or has no such band.
     """
     first_bytes(path)
     try:

@@ -1,6 +1,6 @@
-"""Small files that are either the old ones or the new ones, whenever a writer is killed.
+"""Small files that hold their old or their new content, whenever a writer is killed.
 
-Written aside, synced and renamed; JSON in one canonical form. Stores are in `store.store`.
+They are written aside, synced and renamed; JSON has one canonical form. Stores are in `store.store`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pipeline.errors import InputError
 
 
 def canonical_json(content: Any) -> str:
-    """JSON with sorted keys and one way to write it; equal content gives equal bytes."""
+    """Return JSON with sorted keys in one way of writing: equal content gives equal bytes."""
     return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def json_digest(content: Any) -> str:
-    """SHA-256 of canonical JSON."""
+    """Return the SHA-256 of canonical JSON."""
     return sha256(canonical_json(content).encode()).hexdigest()
 
 
@@ -57,7 +57,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
+    """Read a JSON object.
+
+    Parameters
+    ----------
+    path : Path
+        A file that a step of the workflow writes.
+
+    Raises
+    ------
+    InputError
+        The file is missing or holds something else.
+    """
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
@@ -80,10 +91,17 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def replaced_folder(folder: Path, ledger: Path) -> Iterator[Path]:
-    """A path at which to make a folder that takes another's place, if the block ends well.
+    """Yield a path at which to make a folder, which takes another folder's place if the block ends well.
 
     Nothing is left of a failure. The ledger is withdrawn before the old folder is, so that an interruption
-    leaves a folder without one; the new one is the caller's to write.
+    leaves a folder without one; the caller writes the new ledger.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder to make or to replace.
+    ledger : Path
+        Ledger of the old folder.
     """
     aside = folder.with_name(f".{folder.name}.partial")
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -32,14 +32,16 @@ PROJ = {
 def geozarr_attributes(
     shape: tuple[int, int], crs: CRS | None, transform: Transform | None
 ) -> dict[str, Any]:
-    """Attributes of a group whose rasters lie on one grid ``(y, x)``; none without a transform.
+    """Return attributes of a group whose rasters lie on one grid ``(y, x)``; none without a transform.
 
     Parameters
     ----------
     shape : (int, int)
         Height and width.
     crs : CRS or None
+        Coordinate reference system of the grid.
     transform : tuple of six floats or None
+        Affine from (column, row) of a corner to (x, y).
     """
     if transform is None:
         return {}
@@ -55,13 +57,13 @@ def geozarr_attributes(
 
 
 def bounds(shape: tuple[int, int], transform: Transform) -> tuple[float, float, float, float]:
-    """West, south, east and north of a grid's outer pixel edges, rotated or not."""
+    """Return west, south, east and north of a grid's outer pixel edges, rotated or not."""
     x, y = zip(*corners(shape, transform), strict=True)
     return min(x), min(y), max(x), max(y)
 
 
 def corners(shape: tuple[int, int], transform: Transform) -> list[tuple[float, float]]:
-    """The grid's upper left, lower left, lower right and upper right corner."""
+    """Return the grid's upper left, lower left, lower right and upper right corner."""
     height, width = shape
     a, b, c, d, e, f = transform
     pixels = ((0, 0), (0, height), (width, height), (width, 0))
@@ -69,17 +71,17 @@ def corners(shape: tuple[int, int], transform: Transform) -> list[tuple[float, f
 
 
 def wkt2(crs: CRS) -> str:
-    """A CRS as WKT2 (ISO 19162:2019)."""
+    """Return a CRS as WKT2 (ISO 19162:2019)."""
     return crs.to_wkt(version=WktVersion.WKT2_2019)
 
 
 def epsg_code(crs: CRS) -> str | None:
-    """`EPSG:n` of a CRS, where it has one."""
+    """Return `EPSG:n` of a CRS, or None where it has no code."""
     number = crs.to_epsg()
     return None if number is None else f"EPSG:{number}"
 
 
 def _crs_attribute(crs: CRS) -> dict[str, str]:
-    """The CRS by its code or else by its text; the convention wants just one of them."""
+    """Return the CRS by its code, else by its text; the convention wants just one of them."""
     code = epsg_code(crs)
     return {"proj:wkt2": wkt2(crs)} if code is None else {"proj:code": code}

@@ -38,27 +38,43 @@ MASK = {"long_name": "validity", "flag_values": [0, 1], "flag_meanings": "no_dat
 
 
 def placeholder(*shape: int) -> Any:
-    """A float32 raster without content, for the description of a store."""
+    """Return a float32 raster of a shape without content, for the description of a store."""
     return dask.array.zeros(shape, dtype=np.float32, chunks=-1)
 
 
 def valid_pixels(raster: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """1 where a raster ``(band, y, x)`` has data in any band, else 0."""
+    """Return 1 where a raster ``(band, y, x)`` has data in any band, else 0."""
     return (~np.isnan(raster)).any(axis=0).astype(np.uint8)
 
 
 def reference_dataset(scene: Scene) -> xr.Dataset:
-    """Dataset with `reference` (band, y, x) of a scene."""
+    """Return the dataset with `reference` (band, y, x) of a scene."""
     return reference_like(scene.data, scene)
 
 
 def reference_like(cube: Image, like: Metadata) -> xr.Dataset:
-    """Dataset with `reference` (band, y, x), whose pixels and bands are those of `like`."""
+    """Return the dataset with `reference` (band, y, x).
+
+    Parameters
+    ----------
+    cube : Image
+        The reference (band, y, x).
+    like : Metadata
+        Its bands, scale, units and place.
+    """
     return _cube(cube, "reference", like, "reference HR-HSI")
 
 
 def scene_from(dataset: xr.Dataset, variable: str = "reference") -> Scene:
-    """The scene that `reference_dataset` stored, or another cube of a dataset."""
+    """Return the scene that `reference_dataset` stored, or another cube of a dataset.
+
+    Parameters
+    ----------
+    dataset : xr.Dataset
+        A dataset of this module.
+    variable : str
+        Name of the cube.
+    """
     meta = metadata_from(dataset)
     return Scene(
         np.asarray(variable_of(dataset, variable), np.float32),
@@ -73,10 +89,18 @@ def scene_from(dataset: xr.Dataset, variable: str = "reference") -> Scene:
 
 
 def cube_dataset(cube: Image, like: Metadata, deviation: Image | None = None) -> xr.Dataset:
-    """Dataset with `fused` (band, y, x), whose pixels and bands are those of `like`, and its `deviation`.
+    """Return the dataset with `fused` (band, y, x) and its `deviation`.
 
-    `like` comes from `metadata_from` of the observation's dataset. GeoZarr attributes say where the
-    grid lies, beside those of CF.
+    GeoZarr attributes say where the grid lies, beside those of CF.
+
+    Parameters
+    ----------
+    cube : Image
+        The fused HR-HSI (band, y, x).
+    like : Metadata
+        Its bands, scale, units and place: `metadata_from` of the observation's dataset.
+    deviation : Image, optional
+        Its standard deviation (band, y, x).
     """
     dataset = _cube(cube, "fused", like, "fused HR-HSI")
     if deviation is not None:
@@ -92,12 +116,20 @@ def cube_dataset(cube: Image, like: Metadata, deviation: Image | None = None) ->
 def observation_dataset(
     observation: ObservedScene, like: Metadata, msi: Metadata | None = None
 ) -> xr.Dataset:
-    """Dataset of all that a method may see.
+    """Return the dataset of all that a method may see.
 
-    Variables `lr_hsi` (band, y_lr, x_lr), `hr_msi` (msi_band, y, x), `spectral_response`
-    (msi_band, band), `sigma_hsi` (band) and `sigma_msi` (msi_band); `like` describes the HR grid
-    and the bands, `msi` the bands, scale and units of an HR-MSI that has its own. The spatial
-    response and the origin are attributes.
+    Variables are `lr_hsi` (band, y_lr, x_lr), `hr_msi` (msi_band, y, x), `spectral_response`
+    (msi_band, band), `sigma_hsi` (band) and `sigma_msi` (msi_band). The spatial response and the origin are
+    attributes.
+
+    Parameters
+    ----------
+    observation : ObservedScene
+        Images, responses and noise levels.
+    like : Metadata
+        The HR grid and the bands of the HSI.
+    msi : Metadata, optional
+        Bands, scale and units of an HR-MSI that has its own.
     """
     hr_msi = _raster(observation.hr_msi, ("msi_band", "y", "x"), "HR-MSI", like if msi is None else msi)
     lr_hsi = _raster(observation.lr_hsi, ("band", "y_lr", "x_lr"), "LR-HSI", like)
@@ -130,13 +162,13 @@ def observation_dataset(
 
 
 def observation_from(dataset: xr.Dataset) -> Observation:
-    """The observation that `observation_dataset` described, in memory."""
+    """Return the observation that `observation_dataset` described, in memory."""
     scene = observed_scene(dataset)
     return scene.crop(scene.whole)
 
 
 def observed_scene(dataset: xr.Dataset) -> ObservedScene:
-    """The scene that `observation_dataset` described, whose images stay where they are."""
+    """Return the scene that `observation_dataset` described; its images stay on the disk."""
     lr_hsi, hr_msi = (variable_of(dataset, name) for name in ("lr_hsi", "hr_msi"))
     response, sigma_hsi, sigma_msi = (
         np.asarray(variable_of(dataset, name)) for name in ("spectral_response", "sigma_hsi", "sigma_msi")
@@ -147,7 +179,17 @@ def observed_scene(dataset: xr.Dataset) -> ObservedScene:
 
 
 def residual_dataset(hsi: NDArray[Any], msi: NDArray[Any], observation: xr.Dataset) -> xr.Dataset:
-    """Dataset with the residual maps `hsi` (y_lr, x_lr) and `msi` (y, x) of a cube of an observation."""
+    """Return the dataset with the residual maps of a cube.
+
+    Parameters
+    ----------
+    hsi : (y_lr, x_lr)
+        RMS residual of the LR-HSI over its bands, in noise levels.
+    msi : (y, x)
+        RMS residual of the HR-MSI over its bands, in noise levels.
+    observation : xr.Dataset
+        The observation, whose grids the maps have.
+    """
     dataset = xr.Dataset()
     for name, values, like in (("hsi", hsi, observation["mask_lr"]), ("msi", msi, observation["mask"])):
         attrs = {"long_name": f"RMS residual of the {name.upper()} over its bands", "units": "noise levels"}
@@ -159,7 +201,7 @@ def residual_dataset(hsi: NDArray[Any], msi: NDArray[Any], observation: xr.Datas
 
 
 def metadata_from(dataset: xr.Dataset) -> Metadata:
-    """Bands, scale, units and place of the HR grid of any dataset of this module."""
+    """Return bands, scale, units and place of the HR grid of any dataset of this module."""
     place = dataset["spatial_ref"].attrs if "spatial_ref" in dataset.coords else {}
     transform = None
     if "GeoTransform" in place:
@@ -177,7 +219,15 @@ def metadata_from(dataset: xr.Dataset) -> Metadata:
 
 
 def msi_metadata_from(dataset: xr.Dataset) -> Metadata:
-    """Bands, scale, units and place of an observation's HR-MSI; those of the HSI where it has none."""
+    """Return bands, scale, units and place of an observation's HR-MSI.
+
+    Scale and units are those of the HSI where the HR-MSI has none of its own.
+
+    Parameters
+    ----------
+    dataset : xr.Dataset
+        An observation.
+    """
     return replace(
         metadata_from(dataset),
         wavelength=_values_of(dataset, "msi_wavelength"),
@@ -193,7 +243,7 @@ def _values_of(dataset: xr.Dataset, name: str) -> NDArray[np.float64] | None:
 
 
 def _detector_of(dataset: xr.Dataset) -> NDArray[np.str_] | None:
-    """The name of each band's detector, from a coordinate of CF flags."""
+    """Return the name of each band's detector, from a coordinate of CF flags."""
     if "detector" not in dataset.coords:
         return None
     names = np.array(dataset["detector"].attrs["flag_meanings"].split())
@@ -211,7 +261,7 @@ def _cube(cube: Image, name: str, like: Metadata, long_name: str) -> xr.Dataset:
 
 
 def _attributes(like: Metadata) -> dict[str, Any]:
-    """Attributes of any dataset; `units` are those of physical values, which were divided by `scale`."""
+    """Return attributes of any dataset; `units` are those of physical values, before division by `scale`."""
     return {"Conventions": "CF-1.11"} | _values_attributes("", like)
 
 
@@ -227,7 +277,7 @@ def _raster(values: Image, dims: tuple[str, str, str], long_name: str, like: Met
 
 
 def _cf_units(like: Metadata) -> str:
-    """Units of stored values, as CF writes them: a factor, where they are scaled, and the unit."""
+    """Return units of stored values as CF writes them: a factor, where they are scaled, and the unit."""
     if like.units in DIMENSIONLESS:
         return "1"
     return str(like.units) if like.scale == 1 else f"{like.scale:.12g} {like.units}"
@@ -247,7 +297,7 @@ def _band_coords(bands: int, like: Metadata) -> dict[str, xr.Variable]:
 
 
 def _spectral_coords(prefix: str, like: Metadata) -> dict[str, xr.Variable]:
-    """Coordinates of the bands in nm; `prefix` is that of the dimension `band` too."""
+    """Return coordinates of the bands in nm; `prefix` is that of the dimension `band` too."""
     described = (("wavelength", like.wavelength, WAVELENGTH), ("fwhm", like.fwhm, FWHM))
     return {
         f"{prefix}{name}": xr.Variable(f"{prefix}band", np.asarray(values, np.float64), attrs)
@@ -257,7 +307,7 @@ def _spectral_coords(prefix: str, like: Metadata) -> dict[str, xr.Variable]:
 
 
 def _flags(detector: NDArray[np.str_]) -> xr.Variable:
-    """The detectors as numbers with the names as CF flags, in which blanks become underscores."""
+    """Return the detectors as numbers with the names as CF flags, in which blanks become underscores."""
     words = ["_".join(name.split()) for name in detector.tolist()]
     names = list(dict.fromkeys(words))
     flags = {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
@@ -303,7 +353,20 @@ def _crs(text: str) -> CRS:
 
 
 def variable_of(dataset: xr.Dataset, name: str) -> xr.DataArray:
-    """A dataset's variable; another store's dataset is refused."""
+    """Return a dataset's variable.
+
+    Parameters
+    ----------
+    dataset : xr.Dataset
+        A dataset of this module.
+    name : str
+        Name of the variable.
+
+    Raises
+    ------
+    InputError
+        The dataset is that of another store, without this variable.
+    """
     if name not in dataset:
         raise InputError(f"dataset: no variable {name!r}; it holds {', '.join(map(str, dataset.data_vars))}")
     return dataset[name]

@@ -36,8 +36,17 @@ LARGEST_SHARD = 128 * 2**20  # bytes of the values in a shard
 
 
 def shard_side(bands: int, step: int = 1) -> int:
-    """Side of a shard of a float32 cube, a multiple of `step` pixels.
+    """Return the side of a shard of a float32 cube in pixels.
 
+    Parameters
+    ----------
+    bands : int
+        Number of bands of the cube.
+    step : int
+        Number of pixels that the side is a multiple of.
+
+    Examples
+    --------
     >>> shard_side(100), shard_side(200, 4), shard_side(60, 25)
     (512, 384, 500)
     """
@@ -47,7 +56,7 @@ def shard_side(bands: int, step: int = 1) -> int:
 
 
 class ShardWriter:
-    """Writes the rasters of one store, whose shape and metadata a template gives.
+    """Writer of the rasters of one store, whose shape and metadata a template gives.
 
     Parameters
     ----------
@@ -56,9 +65,14 @@ class ShardWriter:
     template : xr.Dataset
         Rasters are placeholders (see `pipeline.store.schema.placeholder`); all else is written as it is.
     provenance : dict
-        Becomes an attribute of the group.
+        Attribute of the group.
     shard : dict
         Side of a shard along each raster dimension.
+
+    Attributes
+    ----------
+    ledger : Path
+        Ledger of the store.
     """
 
     def __init__(
@@ -83,7 +97,22 @@ class ShardWriter:
         return {name: sha256(self._files[key].to_bytes()).hexdigest() for name, key in names.items()}
 
     def write(self, name: str, window: Window, values: NDArray[Any]) -> Shards:
-        """Write a window of a raster that consists of whole shards, and return their digests."""
+        """Write a window of a raster that consists of whole shards.
+
+        Parameters
+        ----------
+        name : str
+            Name of the raster.
+        window : Window
+            The window, from shard to shard or to the edge of the raster.
+        values : array
+            Its values, with all bands.
+
+        Returns
+        -------
+        dict
+            SHA-256 of the written shards by their paths in the store.
+        """
         raster = self._rasters[name]
         sides = (raster.shards or raster.chunks)[-2:]
         for low, high, side, size in zip(
@@ -127,13 +156,13 @@ class ShardWriter:
         return self.ledger
 
     def damaged(self, shards: Shards) -> dict[str, str]:
-        """What is wrong with shards on disk, by their paths."""
+        """Return what is wrong with shards on disk, by their paths in the store."""
         faults = ((key, file_fault(self.store / key, digest)) for key, digest in sorted(shards.items()))
         return {key: fault for key, fault in faults if fault}
 
 
 class Journal:
-    """What a writer has finished: a line for each write unit, synced, with a digest of its own.
+    """Record of what a writer has finished: a line for each write unit, synced, with a digest of its own.
 
     A line that a kill cut short, or that was changed, counts for nothing. The file stays when the
     store is complete, so that a damaged store is repaired shard by shard.
@@ -141,7 +170,7 @@ class Journal:
     Parameters
     ----------
     path : Path
-        Beside the store.
+        A file beside the store.
     token : str
         Digest of all that the units depend on; lines of another token are of no use.
     """
@@ -150,7 +179,7 @@ class Journal:
         self.path, self.token = path, token
 
     def resume(self) -> dict[str, Shards]:
-        """The shards of every recorded unit; lines that are of no use are dropped from the file."""
+        """Return the shards of every recorded unit; lines that are of no use are dropped from the file."""
         lines = list(journal_lines(self.path))
         useful = [line for line in lines if line["token"] == self.token]
         if self.path.exists():
@@ -158,7 +187,22 @@ class Journal:
         return {line["unit"]: line["shards"] for line in useful}
 
     def add(self, unit: str, shards: Shards, **extra: Any) -> dict[str, Any]:
-        """Record a finished unit, and return the record."""
+        """Record a finished unit.
+
+        Parameters
+        ----------
+        unit : str
+            Name of the unit.
+        shards : dict
+            SHA-256 of its shards by their paths in the store.
+        **extra
+            What else the line holds, JSON-ready.
+
+        Returns
+        -------
+        dict
+            The record.
+        """
         record = {"token": self.token, "unit": unit, "shards": shards, **extra}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
@@ -188,10 +232,13 @@ def fill_store(
     Parameters
     ----------
     writer : ShardWriter
+        Writer of the store.
     journal : Journal
+        Record of the units that are finished.
     units : dict
         By name, what computes the parts of each write unit; together they cover all rasters.
     progress : callable
+        Called after each unit.
 
     Returns
     -------
@@ -213,7 +260,7 @@ def fill_store(
 
 
 def journal_lines(path: Path) -> Iterable[dict[str, Any]]:
-    """The lines of a journal that are whole and unchanged."""
+    """Yield the lines of a journal that are whole and unchanged."""
     try:
         text = path.read_text(errors="replace")
     except FileNotFoundError:

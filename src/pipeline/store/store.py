@@ -38,7 +38,7 @@ def write_store(store: Path, dataset: xr.Dataset, provenance: dict[str, Any]) ->
     Parameters
     ----------
     store : Path
-        Ends with `.zarr`; an earlier store of this name is replaced.
+        A name that ends with `.zarr`; an earlier store of this name is replaced.
     dataset : xr.Dataset
         Rasters are sharded; `provenance` becomes an attribute of the group.
     provenance : dict
@@ -60,9 +60,14 @@ def write_store(store: Path, dataset: xr.Dataset, provenance: dict[str, Any]) ->
 
 
 def read_store(path: Path) -> xr.Dataset:
-    """Open a store, given by itself or by its ledger; no-data is NaN.
+    """Open a store; no-data is NaN.
 
     Arrays are read when they are used, and each file is checked against the ledger then.
+
+    Parameters
+    ----------
+    path : Path
+        The store or its ledger.
 
     Raises
     ------
@@ -90,14 +95,19 @@ def read_store(path: Path) -> xr.Dataset:
 
 
 def _rasters(store: Path, files: dict[str, str]) -> list[str]:
-    """Names of the arrays whose last two dimensions are those of a pixel grid."""
+    """Return names of the arrays whose last two dimensions are those of a pixel grid."""
     names = [name.removesuffix("/zarr.json") for name in sorted(files) if name.endswith("/zarr.json")]
     dims = {name: read_json(store / name / "zarr.json").get("dimension_names") or () for name in names}
-    return [name for name, found in dims.items() if tuple(found[-2:]) in GRIDS]
+    return [name for name, own in dims.items() if tuple(own[-2:]) in GRIDS]
 
 
 def verify_store(path: Path) -> tuple[int, list[str]]:
     """Compare every file of a store with its ledger.
+
+    Parameters
+    ----------
+    path : Path
+        The store or its ledger.
 
     Returns
     -------
@@ -117,7 +127,15 @@ def verify_store(path: Path) -> tuple[int, list[str]]:
 
 
 def ledger_content(store: Path, files: dict[str, str]) -> dict[str, Any]:
-    """The ledger of a store: SHA-256 of every file, and one digest over all of them."""
+    """Return the content of a store's ledger: SHA-256 of every file, and one digest over all of them.
+
+    Parameters
+    ----------
+    store : Path
+        `X.zarr`.
+    files : dict
+        SHA-256 of every file by its path in the store.
+    """
     return {"store": store.name, "digest": _digest_of(files), "files": files}
 
 
@@ -127,7 +145,7 @@ def _digest_of(files: dict[str, str]) -> str:
 
 
 def _read_ledger(path: Path) -> tuple[Path, dict[str, str]]:
-    """The store that a path names, and the digest of each of its files."""
+    """Return the store that a path names, and the digest of each of its files."""
     path = Path(path)
     ledger = path if path.suffix == ".json" else ledger_of(path)
     store = ledger.with_suffix(".zarr")
@@ -155,7 +173,9 @@ def write_zarr(
     Parameters
     ----------
     target : Path or MemoryStore
+        Where the group is written.
     dataset : xr.Dataset
+        The dataset, whose Dask arrays are only described.
     provenance : dict
         JSON-ready; becomes an attribute of the group.
     shard : dict, optional
@@ -170,7 +190,7 @@ def write_zarr(
 
 
 def _encoding(variable: xr.Variable, shard: Mapping[str, int]) -> dict[str, Any]:
-    """Chunks of whole spectra in shards; a raster smaller than a shard is one shard."""
+    """Return chunks of whole spectra in shards; a raster smaller than a shard is one shard."""
     encoding: dict[str, Any] = {"compressors": (ZstdCodec(level=3, checksum=True),)}
     if "grid_mapping" in variable.encoding:
         encoding["grid_mapping"] = variable.encoding["grid_mapping"]
@@ -191,12 +211,12 @@ def _encoding(variable: xr.Variable, shard: Mapping[str, int]) -> dict[str, Any]
 
 
 def is_raster(variable: xr.Variable) -> bool:
-    """Whether a variable's last two dimensions are those of a pixel grid."""
+    """Return whether a variable's last two dimensions are those of a pixel grid."""
     return variable.dims[-2:] in GRIDS
 
 
 def _chunk_and_shard(size: int, shard: int) -> tuple[int, int]:
-    """Sides of chunk and shard along an axis of `size` pixels.
+    """Return the sides of chunk and shard along an axis of `size` pixels.
 
     >>> _chunk_and_shard(1000, 512), _chunk_and_shard(1000, 96), _chunk_and_shard(70, 512)
     ((64, 512), (48, 96), (64, 128))
@@ -209,13 +229,13 @@ def _chunk_and_shard(size: int, shard: int) -> tuple[int, int]:
 
 
 def _digests(store: Path) -> dict[str, str]:
-    """SHA-256 of every file of a store."""
+    """Return the SHA-256 of every file of a store."""
     paths = sorted(path for path in store.rglob("*") if path.is_file())
     return {path.relative_to(store).as_posix(): sha256_of(path) for path in paths}
 
 
 def ledger_of(store: Path) -> Path:
-    """The ledger `X.json` of a store `X.zarr`."""
+    """Return the ledger `X.json` of a store `X.zarr`."""
     if store.suffix != ".zarr":
         raise InputError(f"{store}: the name of a store ends with .zarr, that of its ledger with .json")
     return store.with_suffix(".json")

@@ -1,4 +1,4 @@
-"""Rasters on disk that hand out no value that the ledger does not vouch for.
+"""Rasters on disk, of which no value is read before its file is checked against the ledger.
 
 The first read of a shard compares the digest of its whole file with the ledger's, so that a job
 pays for the shards it touches and not for the scene. A shard that the ledger names and that is not
@@ -27,8 +27,9 @@ class VerifiedRaster(BackendArray):
     Parameters
     ----------
     store : Path
+        `X.zarr`.
     name : str
-        The raster in the store.
+        Name of the raster in the store.
     files : dict
         SHA-256 of every file by its path in the store.
     """
@@ -42,7 +43,7 @@ class VerifiedRaster(BackendArray):
         self._sound: set[str] = set()
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        """Values of an orthogonal selection."""
+        """Return the values of an orthogonal selection."""
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
@@ -58,7 +59,7 @@ class VerifiedRaster(BackendArray):
 
 
 def _shards(index: int | slice | NDArray[np.intp], size: int, side: int) -> list[int]:
-    """Positions along an axis of the shards that an index touches."""
+    """Return positions along an axis of the shards that an index touches."""
     if isinstance(index, slice):
         start, stop, step = index.indices(size)
         if step == 1:
@@ -68,7 +69,22 @@ def _shards(index: int | slice | NDArray[np.intp], size: int, side: int) -> list
 
 
 def check_file(store: Path, name: str, expected: str | None) -> None:
-    """Refuse a file of a store that is not what the ledger says."""
+    """Refuse a file of a store that is not what the ledger says.
+
+    Parameters
+    ----------
+    store : Path
+        `X.zarr`.
+    name : str
+        Path of the file in the store.
+    expected : str or None
+        SHA-256 of the file; None for a file that the ledger does not name.
+
+    Raises
+    ------
+    InputError
+        The file is missing, added or changed.
+    """
     fault = file_fault(store / name, expected)
     if fault is not None:
         raise InputError(
@@ -78,7 +94,15 @@ def check_file(store: Path, name: str, expected: str | None) -> None:
 
 
 def file_fault(path: Path, expected: str | None) -> str | None:
-    """What is wrong with a file whose digest should be `expected`, None for a file that should not be."""
+    """Return what is wrong with a file, or None.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    expected : str or None
+        Its SHA-256; None for a file that should not be there.
+    """
     if not path.is_file():
         return None if expected is None else "is missing"
     if expected is None:
@@ -87,7 +111,7 @@ def file_fault(path: Path, expected: str | None) -> str | None:
 
 
 def in_words(name: str) -> str:
-    """A file of a store by array and shard.
+    """Return the name of a file of a store by array and shard.
 
     >>> in_words("fused/c/0/3/4"), in_words("fused/zarr.json")
     ('array fused, shard 0/3/4', 'metadata fused/zarr.json')

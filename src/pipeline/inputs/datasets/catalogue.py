@@ -22,13 +22,18 @@ __all__ = ["Content", "Dataset", "File", "Image", "data_folder", "dataset", "fil
 
 
 def names() -> tuple[str, ...]:
-    """Names of all data sets."""
+    """Return names of all data sets."""
     return DATASETS
 
 
 @cache
 def dataset(name: str) -> Dataset:
-    """The entry of a data set.
+    """Return the entry of a data set.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set.
 
     Raises
     ------
@@ -42,7 +47,20 @@ def dataset(name: str) -> Dataset:
 
 
 def image(name: str, which: str | None = None) -> Image:
-    """An image of a data set, by default its first."""
+    """Return an image of a data set.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set.
+    which : str, optional
+        Name of the image; by default the first.
+
+    Raises
+    ------
+    InputError
+        The data set has no such image.
+    """
     images = dataset(name).images
     if which is None:
         return next(iter(images.values()))
@@ -52,12 +70,18 @@ def image(name: str, which: str | None = None) -> Image:
 
 
 def data_folder(given: str | Path | None = None) -> Path:
-    """The folder with a sub-folder for each data set: the one given, `$PIPELINE_DATA`, or `data`."""
+    """Return the folder with a sub-folder for each data set.
+
+    Parameters
+    ----------
+    given : str or Path, optional
+        The folder; by default `$PIPELINE_DATA`, or `data`.
+    """
     return Path(given or os.environ.get("PIPELINE_DATA") or "data")
 
 
 def file_source(source: DatasetSource) -> FileSource:
-    """Where an image of the catalogue lies and how it is read; nothing is fetched."""
+    """Return the files of an image of the catalogue and their reading; nothing is fetched."""
     entry = image(source.name, source.image)
     path = data_folder(source.folder) / source.name / (entry.tiles or entry.file.path)
     return FileSource.model_validate({"kind": "file", "path": str(path), **entry.reading})

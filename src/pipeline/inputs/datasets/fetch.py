@@ -1,6 +1,6 @@
-"""Files of the catalogue, and others with an address, as they have to be or not at all.
+"""Files of the catalogue, and others with an address: complete and verified, or not there at all.
 
-A file that is there is verified; one that is not is fetched beside its place (`claim`, `transfer`,
+A file that is there is verified; a missing one is fetched beside its place (`claim`, `transfer`,
 `unpacking`), verified (`verification`) and then renamed. Pixels are not read.
 """
 
@@ -34,7 +34,15 @@ __all__ = ["fault", "fetch_file", "fetch_image"]
 
 @dataclass(frozen=True)
 class Origin:
-    """Somewhere that a file comes from, and how; `write` takes the target and whether to resume."""
+    """Somewhere that a file comes from.
+
+    Attributes
+    ----------
+    name : str
+        Address or archive, for messages.
+    write : callable
+        Writes the file; takes the target, and whether to go on where its content ends.
+    """
 
     name: str
     write: Callable[[Path, bool], None]
@@ -49,20 +57,20 @@ def fetch_image(
     patience: Patience | None = None,
     progress: Progress = lambda *_: None,
 ) -> Path:
-    """Make sure that an image of the catalogue is there, with what lies beside it.
+    """Make sure that an image of the catalogue is there, with the files beside it that reading needs.
 
     Parameters
     ----------
     name : str
-        Of the data set.
+        Name of the data set.
     which : str, optional
-        Of the image; by default the first.
+        Name of the image; by default the first.
     folder : Path
         Holds a sub-folder for each data set, and `datasets.lock.json`.
     accept_change : bool
         Record the checksums of what is there or comes now, whatever was recorded before.
     patience : Patience, optional
-        By default that of `$PIPELINE_TIMEOUT`.
+        Time limits; by default those of `$PIPELINE_TIMEOUT`.
     progress : callable
         Called with a name, and megabytes done and in all.
 
@@ -74,7 +82,7 @@ def fetch_image(
     Raises
     ------
     InputError
-        One line naming file and addresses, what was found and what to do. No file is left behind, but
+        One line naming file and addresses, the fault and what to do. No file is left behind, but
         `X.part.Y` after a broken transfer of a file with a known checksum: the next one goes on there.
     """
     accept = f"run `pipeline datasets fetch {name} --accept-change`"
@@ -85,7 +93,17 @@ def fetch_image(
 def fetch_file(
     source: FileSource, *, patience: Patience | None = None, progress: Progress = lambda *_: None
 ) -> None:
-    """Make sure that the file of a source with a `url` is there; errors are those of `fetch_image`."""
+    """Make sure that the file of a source with a `url` is there; see `fetch_image` for errors.
+
+    Parameters
+    ----------
+    source : FileSource
+        Path, address and perhaps digest of the file.
+    patience : Patience, optional
+        Time limits; by default those of `$PIPELINE_TIMEOUT`.
+    progress : callable
+        Called with a name, and megabytes done and in all.
+    """
     assert source.url is not None
     path = Path(source.path)
     accept = f"remove {path.name} from {path.parent / LOCK}"
@@ -96,17 +114,20 @@ def fetch_file(
 
 @dataclass(frozen=True)
 class Fetcher:
-    """What all files of a fetch have in common.
+    """Settings of a fetch, the same for all of its files.
 
     Attributes
     ----------
     folder : Path
         Holds the lock file; all files lie below it.
     patience : Patience
+        Time limits.
     progress : callable
+        Called with a name, and megabytes done and in all.
     how_to_accept : str
         What to do for a changed file to be accepted, for messages.
     accepts_change : bool
+        Record checksums anew, whatever was recorded before.
     """
 
     folder: Path
@@ -116,18 +137,48 @@ class Fetcher:
     accepts_change: bool
 
     def addresses(self, path: Path, urls: list[str]) -> list[Origin]:
-        """Addresses as origins."""
+        """Return addresses of the file `path` as origins."""
         return [Origin(url, partial(self._transfer, path.name, url)) for url in urls]
 
     def image(self, name: str, entry: Dataset, image: Image) -> Path:
-        """Make sure that an image of a data set is there, and what lies beside it first."""
+        """Make sure that an image of a data set is there, and first the files beside it.
+
+        Parameters
+        ----------
+        name : str
+            Name of the data set.
+        entry : Dataset
+            Its entry.
+        image : Image
+            The image.
+
+        Returns
+        -------
+        Path
+            The image's file.
+        """
         for file in (*image.beside, image.file):
             path = self.folder / name / file.path
             self.ensure(path, file, _origins(self, name, entry, file, image.bands))
         return path
 
     def ensure(self, path: Path, content: Content, origins: list[Origin]) -> None:
-        """Verify a file that is there, or fetch it from the first origin that has it."""
+        """Verify a file that is there, or fetch it from the first origin that has it.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        content : Content
+            What it must be.
+        origins : list of Origin
+            Where it comes from, in the order to try.
+
+        Raises
+        ------
+        InputError
+            It is not what it must be, or no origin has it.
+        """
         expected = content if self.accepts_change else locked(self.folder, path, content)
         if not path.exists():
             with claim(path) as claimed:
@@ -156,9 +207,9 @@ class Fetcher:
         raise InputError("; ".join([*failures, f"fetch it by other means and put it at {claimed.path}"]))
 
     def _try(self, origin: Origin, part: Path, content: Content, expected: Content) -> str | None:
-        """What is wrong with an origin, or None where `part` is now as it has to be.
+        """Fetch from an origin, and return what is wrong with it; None where `part` is now as it has to be.
 
-        What is left of `part` otherwise is the beginning of a file.
+        Otherwise, what is left of `part` is the beginning of a file.
         """
         known = bool(expected.sha256 or expected.md5)
         continued = known and part.stat().st_size > 0
@@ -178,7 +229,7 @@ class Fetcher:
         return f"{origin.name}: {'answered by a web page, not data' if wrong == WEB_PAGE else wrong}{hint}"
 
     def _hint(self, path: Path, content: Content, expected: Content) -> str:
-        """How to accept a file that differs from the recorded one alone."""
+        """Return how to accept a file that differs from the recorded one alone."""
         if expected is content or not path.exists() or fault(path, content) is not None:
             return ""
         return f"; it is not the one recorded in {self.folder / LOCK}: to accept it, {self.how_to_accept}"
@@ -188,9 +239,9 @@ class Fetcher:
 
 
 def _origins(fetcher: Fetcher, name: str, entry: Dataset, file: File, bands: int) -> list[Origin]:
-    """Where a file of a data set comes from: the mirror, the archive, its own addresses."""
+    """Return where a file of a data set comes from: the mirror, the archive, its own addresses."""
     path = fetcher.folder / name / file.path
-    found = fetcher.addresses(path, _mirrored(name, file))
+    origins = fetcher.addresses(path, _mirrored(name, file))
     if file.member is not None and entry.archive is not None:
         archive = fetcher.folder / name / entry.archive.path
         urls = _mirrored(name, entry.archive) + entry.archive.urls
@@ -205,11 +256,11 @@ def _origins(fetcher: Fetcher, name: str, entry: Dataset, file: File, bands: int
                 target.write_bytes(b"")
                 raise
 
-        found.append(Origin(archive.name, extract))
-    return found + fetcher.addresses(path, file.urls)
+        origins.append(Origin(archive.name, extract))
+    return origins + fetcher.addresses(path, file.urls)
 
 
 def _mirrored(name: str, content: Content) -> list[str]:
-    """The address in the mirror that `$PIPELINE_MIRROR` names, a URL or a folder."""
+    """Return the address in the mirror that `$PIPELINE_MIRROR` names, a URL or a folder."""
     mirror = os.environ.get("PIPELINE_MIRROR")
     return [f"{mirror.rstrip('/')}/{name}/{content.path}"] if mirror else []

@@ -1,4 +1,4 @@
-"""`datasets.lock.json`: the checksum of every file whose publisher states none, as first seen.
+"""`datasets.lock.json`: the first checksum of every file whose publisher states none.
 
 One file in the folder of the data sets. A later change of a file is refused until it is accepted.
 """
@@ -19,7 +19,17 @@ log = logging.getLogger(__name__)
 
 
 def locked(folder: Path, path: Path, expected: Content) -> Content:
-    """`expected`, with the checksum that was recorded where none is published."""
+    """Return `expected`, with the recorded checksum where none is published.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the data sets.
+    path : Path
+        A file below it.
+    expected : Content
+        What the file must be.
+    """
     if expected.sha256 or expected.md5:
         return expected
     entry = _entries(folder / NAME).get(_key(folder, path))
@@ -27,7 +37,19 @@ def locked(folder: Path, path: Path, expected: Content) -> Content:
 
 
 def record(folder: Path, path: Path, content: Path, expected: Content) -> None:
-    """Record the checksum of `content`, which is to be known as `path`, unless one is known."""
+    """Record the checksum of a file, unless one is published.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the data sets.
+    path : Path
+        The file's final name below it.
+    content : Path
+        Where its content lies now.
+    expected : Content
+        What it must be.
+    """
     if expected.sha256 or expected.md5:
         return
     digest = sha256_of(content)

@@ -1,4 +1,4 @@
-"""What an entry of the catalogue says: where its files come from and what they must be.
+"""Models of the catalogue's entries: where files come from and what they must be.
 
 Entries are the YAML files beside this module. Nothing is fetched or read here; an entry's `reading`
 has the keys of a `FileSource`.
@@ -71,7 +71,7 @@ class Dataset(Strict):
     @model_validator(mode="before")
     @classmethod
     def _named_images(cls, content: Any) -> Any:
-        """`{image}` in an image's file stands for the image's name, so that images can share a text."""
+        """Put the image's name for `{image}` in its file, so that images can share a text."""
         images = {
             name: image | {"file": {k: _named(v, name) for k, v in image["file"].items()}}
             for name, image in content["images"].items()

@@ -1,7 +1,7 @@
 """One address to one local file: HTTP with retries and resumption, local paths, what else pooch takes.
 
 `Resuming` follows the downloader protocol of pooch, whose own HTTP downloader starts over after
-every break. What arrives is not looked at here; see `verification`.
+every break. Content is checked in `verification`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP states after which another
 
 
 class TransferError(Exception):
-    """An address did not deliver; the text says why.
+    """Failure of an address to deliver.
 
     Parameters
     ----------
     reason : str
+        Why, in a few words.
     broken : bool
-        It may be worth another try, from where it stopped.
+        Another try, from where it stopped, may succeed.
     """
 
     def __init__(self, reason: str, broken: bool = False) -> None:
@@ -48,15 +49,16 @@ class TransferError(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server is waited for.
+    """Time limits of a transfer.
 
     Attributes
     ----------
     seconds : float
-        To connect, to the next byte, and for each piece of `bytes`.
+        Time to connect, to the next byte, and for each piece of `bytes`.
     bytes : int
-        Least that must arrive in that time.
+        Least number of bytes that must arrive in that time.
     attempts : int
+        Number of tries.
     pause : float
         Seconds before the second attempt; doubled before each further one.
     """
@@ -68,7 +70,7 @@ class Patience:
 
 
 def configured_patience() -> Patience:
-    """The default, with the seconds of `$PIPELINE_TIMEOUT`."""
+    """Return the default time limits, with the seconds of `$PIPELINE_TIMEOUT`."""
     text = os.environ.get("PIPELINE_TIMEOUT")
     if text is None:
         return Patience()
@@ -91,18 +93,21 @@ def transfer(
     address : str
         A URL or a local path.
     target : Path
+        The file, which exists.
     name : str
-        Of the file, for the progress.
+        Name of the file, for the progress.
     resume : bool
         Go on where the content of `target` ends. Only with a known checksum is it safe that the rest
         comes from another server or day.
     patience : Patience
+        Time limits.
     progress : callable
         Called with the name and megabytes done and to come.
 
     Raises
     ------
     TransferError
+        The address does not deliver.
     """
     protocol = address.partition("://")[0] if "://" in address else ""
     if not resume:
@@ -134,14 +139,16 @@ def _copied(source: Path, target: Path) -> None:
 
 @dataclass
 class Resuming:
-    """Fetches over HTTP, again and from where it stopped when a connection breaks.
+    """HTTP downloader that tries again, from where it stopped, when a connection breaks.
 
     Attributes
     ----------
     name : str
-        Of the file, for the progress.
+        Name of the file, for the progress.
     patience : Patience
+        Time limits.
     progress : callable
+        Called with the name and megabytes done and to come.
     verified : bool
         The whole is compared with a checksum later. Else a transfer goes on only where the server can
         tell that it still has the same file (RFC 9110, `If-Range`).
@@ -213,7 +220,7 @@ class Resuming:
             raise TransferError(f"broke off after {done} of {total} bytes", broken=True)
 
     def _stream(self, response: requests.Response, sink: Any, done: int, total: int | None) -> int:
-        """Copy the body piece by piece as it arrives; the number of bytes that are there then."""
+        """Copy the body piece by piece as it arrives, and return the number of bytes that are there then."""
         until, mark = time.monotonic() + self.patience.seconds, done
         try:
             while piece := response.raw.read1(BLOCK):

@@ -1,4 +1,4 @@
-"""Is a file what it should be? Size, beginning, shape and checksum, each in a few words if not.
+"""Checks that a file is what it should be: size, beginning, shape and checksum.
 
 Shapes are read from headers. The known trap is a web page under the name of a MATLAB file.
 """
@@ -33,7 +33,15 @@ WEB_PAGE = "is a web page, not data"
 
 
 def fault(path: Path, expected: Content) -> str | None:
-    """What is wrong with a file that is there, or None."""
+    """Return what is wrong with a file that is there in a few words, or None.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    expected : Content
+        What it must be.
+    """
     if not path.is_file():
         return "is not a file"
     try:
@@ -55,14 +63,14 @@ def fault(path: Path, expected: Content) -> str | None:
 
 
 def _unsound_archive(path: Path, expected: Content) -> str | None:
-    """Damage is looked for where no checksum excludes it."""
+    """Look for damage of an archive, thoroughly where no checksum excludes it."""
     if expected.format not in ("zip", "tar"):
         return None
     return archive_fault(path, thorough=not (expected.sha256 or expected.md5))
 
 
 def _matlab5_end(path: Path, size: int) -> int:
-    """Where the last variable of a MATLAB v5 file ends, by the lengths in the file."""
+    """Return where the last variable of a MATLAB v5 file ends, by the lengths in the file."""
     with path.open("rb") as file:
         order = ">" if file.read(128)[126:] == b"MI" else "<"
         end = 128
@@ -78,11 +86,11 @@ def _matlab5_end(path: Path, size: int) -> int:
 def _wrong_digest(path: Path, expected: Content) -> str | None:
     for algorithm in ("sha256", "md5"):
         digest = getattr(expected, algorithm)
-        found = None
-        if digest is not None:
-            found = sha256_of(path) if algorithm == "sha256" else pooch.file_hash(str(path), algorithm)
-        if found != digest:
-            return f"has {algorithm} {found}, expected {digest}"
+        if digest is None:
+            continue
+        actual = sha256_of(path) if algorithm == "sha256" else pooch.file_hash(str(path), algorithm)
+        if actual != digest:
+            return f"has {algorithm} {actual}, expected {digest}"
     return None
 
 
@@ -90,15 +98,15 @@ def _wrong_shape(path: Path, expected: Content) -> str | None:
     if expected.shape is None:
         return None
     try:
-        found = _shape(path, expected)
+        actual = _shape(path, expected)
     except InputError as error:
         return "cannot be read: " + str(error).removeprefix(f"{path}: ")
     wanted = tuple(expected.shape)
-    return None if found == wanted else f"has shape {_by(found)}, expected {_by(wanted)}"
+    return None if actual == wanted else f"has shape {_by(actual)}, expected {_by(wanted)}"
 
 
 def _shape(path: Path, expected: Content) -> tuple[int, ...]:
-    """Shape of the image as the file stores it."""
+    """Return the shape of the image as the file stores it."""
     if expected.format == "matlab73":
         return _hdf5_shape(path, expected.variable or "")
     if expected.format in ("matlab5", "npy"):

@@ -34,12 +34,13 @@ class ArrayFile:
     Attributes
     ----------
     path : Path
+        The file.
     shapes : dict
         Shape of every numeric array by name.
     other : dict
         Type of what is not a numeric array, by name.
-    read : function
-        Gives the array of a name, to be indexed.
+    read : callable
+        Returns the array of a name, to be indexed.
     """
 
     path: Path
@@ -48,7 +49,18 @@ class ArrayFile:
     read: Callable[[str], NDArray[Any] | Dataset]
 
     def shape_of(self, name: str) -> tuple[int, ...]:
-        """Shape of the array called `name`; one that is not there or not numeric is refused."""
+        """Return the shape of an array.
+
+        Parameters
+        ----------
+        name : str
+            Name of the array.
+
+        Raises
+        ------
+        InputError
+            It is not there, or not numeric.
+        """
         if name in self.other:
             raise InputError(
                 f"{self.path}: variable {name!r} holds {self.other[name]} elements, which are not read; "
@@ -59,17 +71,23 @@ class ArrayFile:
         return self.shapes[name]
 
     def open(self, name: str) -> NDArray[Any] | Dataset:
-        """The array called `name`, to be indexed; what the format lets be is not read yet."""
+        """Return the array called `name`, to be indexed; it is not read yet where the format allows it."""
         self.shape_of(name)
         with readable(self.path):
             return self.read(name)
 
     def load(self, name: str) -> NDArray[Any]:
-        """The array called `name`, in memory."""
+        """Read the array called `name` into memory."""
         return self.open(name)[...]
 
     def only(self, rank: int) -> str:
-        """Name of the only array with `rank` axes."""
+        """Return the name of the only array with `rank` axes.
+
+        Raises
+        ------
+        InputError
+            There is no such array, or several.
+        """
         names = [name for name, shape in self.shapes.items() if len(shape) == rank]
         if len(names) != 1:
             how_many = "none of the arrays has" if not names else f"{len(names)} arrays have"
@@ -80,13 +98,18 @@ class ArrayFile:
         return names[0]
 
     def listing(self) -> str:
-        """The arrays and their shapes, for messages."""
+        """Return the arrays and their shapes, for messages."""
         shown = [f"{name} {'x'.join(map(str, shape))}" for name, shape in self.shapes.items()]
         return ", ".join(shown) or "no numeric array"
 
 
 def open_arrays(path: Path) -> ArrayFile:
     """List a file's arrays.
+
+    Parameters
+    ----------
+    path : Path
+        A `.mat`, `.npz`, `.npy` or HDF5 file.
 
     Raises
     ------
@@ -126,7 +149,7 @@ def _open_matlab(path: Path, start: bytes) -> ArrayFile:
 
 
 def _open_hdf5(path: Path) -> ArrayFile:
-    """All datasets of an HDF5 file, by their paths."""
+    """List all datasets of an HDF5 file, by their paths."""
     file = open_hdf5(path)
     headers: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
 
@@ -141,7 +164,7 @@ def _open_hdf5(path: Path) -> ArrayFile:
 
 
 def _open_matlab_hdf5(path: Path) -> ArrayFile:
-    """The variables of a MATLAB v7.3 file, with the axes that MATLAB shows: stored last to first."""
+    """List the variables of a MATLAB v7.3 file, with MATLAB's axes, which are stored last to first."""
     file = open_hdf5(path)
     shapes, other = {}, {}
     with readable(path):
@@ -176,7 +199,7 @@ def _open_archive(path: Path) -> ArrayFile:
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array in NumPy's format."""
+    """Read shape and type of an array in NumPy's format."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)
@@ -186,7 +209,7 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _numeric(
     headers: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]],
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
-    """Shapes of the numeric arrays; arrays of other types by the name of their type only."""
+    """Return shapes of the numeric arrays, and names of the types of the others."""
     numeric = {name: shape for name, (shape, dtype) in headers.items() if dtype.kind in "biufc"}
     other = {
         name: "Python object" if dtype.hasobject else str(dtype)

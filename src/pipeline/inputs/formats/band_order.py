@@ -1,6 +1,6 @@
-"""Bands by increasing wavelength, each wavelength seen by one detector.
+"""Bands by increasing wavelength, with one detector for each wavelength.
 
-Sensors of two detectors store one after the other, often from long to short, and both see the
+Sensors of two detectors store one after the other, often from long to short, and both cover the
 wavelengths where they meet (EnMAP 902 to 993 nm, PRISMA 920 to 1010 nm). No file is read here.
 """
 
@@ -21,23 +21,26 @@ REPEATED = "of the same wavelength as another band"
 def by_wavelength(
     bands: list[int], wavelength: NDArray[np.float64] | None, detector: NDArray[np.str_] | None
 ) -> tuple[list[int], dict[str, list[int]]]:
-    """Bands in the order of strictly increasing wavelengths, and those left out for it.
+    """Order bands by strictly increasing wavelength, and leave out those that stand in the way.
 
-    Where the ranges of two detectors overlap, the cut is at the middle of the overlap: the one of
-    shorter wavelengths keeps its bands up to there, the other those beyond. Without detectors, a file
-    that turns back in wavelength is taken to begin another one there. Bands without wavelengths, and
-    those that increase in a file without detectors, stay as they are.
+    Where the ranges of two detectors overlap, the cut is at the middle of the overlap: the detector of
+    shorter wavelengths keeps its bands up to there, the other its bands beyond. Without detectors, a file
+    that turns back in wavelength is taken to begin another detector there. Bands without wavelengths, and
+    increasing bands of a file without detectors, stay as they are.
 
     Parameters
     ----------
     bands : list of int
-        0-based bands of a file.
-    wavelength, detector : (C,) or None
-        Of all bands of the file.
+        0-based numbers of bands of a file.
+    wavelength : (C,) or None
+        Centres in nm of all bands of the file.
+    detector : (C,) or None
+        Detectors of all bands of the file.
 
     Returns
     -------
     bands : list of int
+        The bands that are kept, in order.
     left_out : dict
         Bands left out, by reason.
     """
@@ -59,7 +62,7 @@ def by_wavelength(
 
 
 def _beyond_the_cut(nm: NDArray[np.float64], group: NDArray[Any]) -> NDArray[np.bool_]:
-    """Bands that lie on another detector's side of an overlap's middle."""
+    """Return where bands lie on another detector's side of an overlap's middle."""
     beyond = np.zeros(nm.size, bool)
     members = [group == name for name in np.unique(group)]
     large = sorted(
@@ -74,7 +77,7 @@ def _beyond_the_cut(nm: NDArray[np.float64], group: NDArray[Any]) -> NDArray[np.
 
 
 def _stretches(nm: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Number of the stretch of each band; a new one begins where the file turns back."""
+    """Return the number of each band's stretch; a new one begins where the file turns back."""
     direction = np.sign(np.diff(nm))
     turns = direction != np.sign(np.median(direction))
     return np.concatenate([[0], np.cumsum(turns)])

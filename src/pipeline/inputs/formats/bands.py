@@ -1,7 +1,7 @@
 """Band centres and widths that the configuration gives for a file.
 
-They are numbers in nm, `first:last:count`, a variable of the file, or those of a known sensor. What
-formats say about bands by themselves is read in `raster`.
+They are numbers in nm, `first:last:count`, a variable of the file, or those of a known sensor. Bands that
+formats describe themselves are read in `raster`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,17 @@ Bands = NDArray[np.float64] | None
 
 
 def configured_bands(path: Path, source: FileSource, file: ArrayFile | None) -> tuple[Bands, Bands]:
-    """Centres and widths that the configuration gives; a known sensor gives both."""
+    """Return the centres and widths that the configuration gives; a known sensor gives both.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    source : FileSource
+        The configuration.
+    file : ArrayFile or None
+        The file's arrays, for variables; None for a raster.
+    """
     fwhm = _listed(path, file, "fwhm", source.fwhm)
     if (sensor := configured_sensor(source, file)) is not None:
         return sensor.wavelength, sensor.fwhm if fwhm is None else fwhm
@@ -36,7 +46,15 @@ def configured_bands(path: Path, source: FileSource, file: ArrayFile | None) -> 
 
 
 def configured_sensor(source: FileSource, file: ArrayFile | None) -> SpectrometerBands | None:
-    """The imaging spectrometer that `wavelengths` names, unless a variable of the file has that name."""
+    """Return the imaging spectrometer that `wavelengths` names, or None.
+
+    Parameters
+    ----------
+    source : FileSource
+        The configuration.
+    file : ArrayFile or None
+        The file's arrays; a variable of that name goes before a sensor.
+    """
     name = source.wavelengths
     if not isinstance(name, str) or (file is not None and name in file.shapes):
         return None
@@ -46,10 +64,24 @@ def configured_sensor(source: FileSource, file: ArrayFile | None) -> Spectromete
 def per_band(
     path: Path, bands: int, wavelength: Bands, fwhm: Bands, bad: tuple[int, ...] = ()
 ) -> tuple[Bands, Bands]:
-    """Centres and widths, one for each band; a single width holds for all.
+    """Return centres and widths, one for each band.
 
-    They may also be one for each band that is not listed as bad, which then have none (NaN): the
-    channels that are no spectral bands.
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    bands : int
+        Number of bands.
+    wavelength, fwhm : array or None
+        Centres and widths in nm: for each band, for each band that is not listed as bad (bad bands
+        then have none, NaN), or a single width for all.
+    bad : tuple of int
+        0-based numbers of the bands listed as bad.
+
+    Raises
+    ------
+    InputError
+        Their number fits neither.
     """
     if fwhm is not None and fwhm.size == 1:
         fwhm = np.full(bands, fwhm[0])
@@ -73,7 +105,7 @@ def _spread(values: Bands, bands: int, spectral: NDArray[np.intp]) -> Bands:
 
 
 def _listed(path: Path, file: ArrayFile | None, key: str, given: list[float] | float | str | None) -> Bands:
-    """Wavelengths or widths in nm from the configuration: numbers, `first:last:count`, a variable."""
+    """Return wavelengths or widths in nm from numbers, `first:last:count`, or a variable."""
     if given is None:
         return None
     if not isinstance(given, str):
@@ -98,10 +130,15 @@ def _listed(path: Path, file: ArrayFile | None, key: str, given: list[float] | f
 
 
 def detectors_of(wavelength: Bands) -> NDArray[np.str_] | None:
-    """Names of the detectors of a file whose wavelengths step back where the next one's bands begin.
+    """Return names of the detectors of a file whose wavelengths step back where another detector begins.
 
     Two that meet where silicon ends are a VNIR and a SWIR detector. None where wavelengths only rise,
     or step back more often than a detector has bands: those are bands in another order.
+
+    Parameters
+    ----------
+    wavelength : (C,) or None
+        Centres in nm.
     """
     if wavelength is None:
         return None

@@ -1,7 +1,7 @@
 """HDF5 files and their datasets, which are read where they are indexed.
 
-MATLAB v7.3, NetCDF-4 and HDF-EOS5 are HDF5; what is in their groups is known elsewhere, in `arrays`,
-`hdf5_image` and `products`.
+MATLAB v7.3, NetCDF-4 and HDF-EOS5 are HDF5; the layout of their groups is known in `arrays`,
+`hdf5_image` and `missions`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,27 @@ CACHE = 32 * 2**20  # bytes of decoded chunks that are kept for the next window,
 class Dataset:
     """A dataset as an array that is read where it is indexed, by slices and at most one list.
 
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    dataset : h5py.Dataset
+        The dataset.
+    transposed : bool
+        Give the axes in reverse order.
+
     Attributes
     ----------
     name : str
         Path inside the file.
     shape : tuple of int
+        Lengths of the axes.
+    ndim : int
+        Number of axes.
     dtype : dtype
+        Type of the elements.
     attributes : dict
+        Attributes by name, see `plain`.
     together : tuple of int
         Elements along each axis that the file stores, and is best read, together.
     """
@@ -73,6 +87,11 @@ class Dataset:
 def open_hdf5(path: Path) -> h5py.File:
     """Open a file for reading.
 
+    Parameters
+    ----------
+    path : Path
+        The file.
+
     Raises
     ------
     InputError
@@ -88,25 +107,55 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def dataset_at(path: Path, file: h5py.File, name: str) -> Dataset:
-    """A product's dataset; one that is not there is refused."""
+    """Return a product's dataset.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    file : h5py.File
+        The opened file.
+    name : str
+        Path of the dataset.
+
+    Raises
+    ------
+    InputError
+        There is no such dataset.
+    """
     with readable(path):
-        found = file.get(name)
-    if not isinstance(found, h5py.Dataset):
+        item = file.get(name)
+    if not isinstance(item, h5py.Dataset):
         raise InputError(f"{path}: no dataset {name!r}; the product is not complete, fetch it again")
-    return Dataset(path, found)
+    return Dataset(path, item)
 
 
 def attribute(path: Path, file: h5py.File, name: str) -> Any:
-    """A product's global attribute; one that is not there is refused."""
+    """Return a product's global attribute, see `plain`.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    file : h5py.File
+        The opened file.
+    name : str
+        Name of the attribute.
+
+    Raises
+    ------
+    InputError
+        There is no such attribute.
+    """
     with readable(path):
-        found = file.attrs.get(name)
-    if found is None:
+        value = file.attrs.get(name)
+    if value is None:
         raise InputError(f"{path}: no attribute {name!r}; the product is not complete, fetch it again")
-    return plain(found)
+    return plain(value)
 
 
 def plain(value: Any) -> Any:
-    """An attribute without the wrappers of its format: text, a number, or an array."""
+    """Return an attribute without the wrappers of its format: text, a number, or an array."""
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.ravel()[0]
     if isinstance(value, bytes):
@@ -115,7 +164,7 @@ def plain(value: Any) -> Any:
 
 
 def _stretches(wanted: NDArray[np.intp]) -> list[tuple[int, int]]:
-    """Ranges that cover sorted indices: one where little is read in vain, else those without gaps."""
+    """Return ranges that cover sorted indices: one where little is read in vain, else those without gaps."""
     first, last = int(wanted[0]), int(wanted[-1])
     if last - first < 2 * wanted.size:
         return [(first, last + 1)]

@@ -2,7 +2,7 @@
 
 Two grids nest if LR pixels cover a rational number of HR pixels along the same axes; a shift of the
 LR grid by a fraction of a pixel does no harm, since the spatial response takes it up. No pixel is
-read here, and what the georeferences get wrong is found by `core.estimation.shift`.
+read here; `core.estimation.shift` finds the errors of the georeferences.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Offset = tuple[float, float]
 
 @dataclass(frozen=True)
 class Raster:
-    """One image's grid.
+    """The grid of an image.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Raster:
     shape : (int, int)
         Height and width.
     place : Metadata
-        Of which CRS and transform count.
+        CRS and transform.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Raster:
 
     @property
     def affine(self) -> Affine:
-        """From (column, row) of a corner to (x, y)."""
+        """Affine from (column, row) of a corner to (x, y)."""
         return Affine.identity() if self.place.transform is None else Affine(*self.place.transform)
 
 
@@ -80,13 +80,14 @@ class Nesting:
 
 
 def nested_ratio(hsi: Raster, msi: Raster, ratio: int | float | str | None = None) -> Fraction | None:
-    """The ratio of two grids, or None where they do not nest and the MSI has to be resampled.
+    """Return the ratio of two grids, or None where they do not nest and the MSI has to be resampled.
 
     Parameters
     ----------
     hsi, msi : Raster
+        The two grids.
     ratio : optional
-        What the configuration says; the georeferences must agree with it.
+        LR pixel size over HR pixel size as configured; the georeferences must agree with it.
 
     Raises
     ------
@@ -108,43 +109,49 @@ def nested_ratio(hsi: Raster, msi: Raster, ratio: int | float | str | None = Non
         return None
     _check_axes(msi, hsi)
     on_msi = _on_msi(hsi, msi)
-    found = (on_msi.e * on_msi.a) ** 0.5
-    fraction = Fraction(found).limit_denominator(COARSEST_STEP) if ratio is None else as_ratio(ratio)
-    if found < 1 - LARGEST_DRIFT / max(msi.shape):
+    sizes = (on_msi.e * on_msi.a) ** 0.5
+    fraction = Fraction(sizes).limit_denominator(COARSEST_STEP) if ratio is None else as_ratio(ratio)
+    if sizes < 1 - LARGEST_DRIFT / max(msi.shape):
         raise InputError(
-            f"{msi.name}: its pixels are {1 / found:.4g} times those of {hsi.name}, coarser than the HSI; "
+            f"{msi.name}: its pixels are {1 / sizes:.4g} times those of {hsi.name}, coarser than the HSI; "
             "exchange `hsi` and `msi`, or use a sharper image"
         )
-    drift = max(
-        abs(on_msi.a - fraction) * hsi.shape[1],
-        abs(on_msi.e - fraction) * hsi.shape[0],
-        abs(on_msi.b) * hsi.shape[0],
-        abs(on_msi.d) * hsi.shape[1],
-    )
-    if drift <= LARGEST_DRIFT:
+    if _drift(on_msi, fraction, hsi.shape) <= LARGEST_DRIFT:
         return fraction
-    if ratio is not None and abs(found / float(fraction) - 1) > 0.1:
+    if ratio is not None and abs(sizes / float(fraction) - 1) > 0.1:
         raise InputError(
-            f"ratio: {ratio} does not fit {hsi.name} and {msi.name}, whose pixels are 1 : {found:.4g}; "
+            f"ratio: {ratio} does not fit {hsi.name} and {msi.name}, whose pixels are 1 : {sizes:.4g}; "
             "correct it or leave it out"
         )
     return None
 
 
+def _drift(on_msi: Affine, ratio: Fraction, shape: Shape) -> float:
+    """Return by how many HR pixels an HSI on the MSI's grid departs from the ratio at its far corner."""
+    height, width = shape
+    return max(
+        abs(on_msi.a - ratio) * width,
+        abs(on_msi.e - ratio) * height,
+        abs(on_msi.b) * height,
+        abs(on_msi.d) * width,
+    )
+
+
 def offset(hsi: Raster, msi: Raster) -> Offset:
-    """Row and column in HR pixels of the HSI's upper left corner on the MSI's grid."""
+    """Return row and column in HR pixels of the HSI's upper left corner on the MSI's grid."""
     on_msi = _on_msi(hsi, msi)
     return on_msi.f, on_msi.c
 
 
 def nest(hsi: Raster, msi: Raster, ratio: Fraction, shift: Offset = (0.0, 0.0)) -> Nesting:
-    """The largest common footprint that is a whole number of pixels of both images.
+    """Return the largest common footprint that is a whole number of pixels of both images.
 
     Parameters
     ----------
     hsi, msi : Raster
+        The two grids.
     ratio : Fraction
-        Of `nested_ratio`.
+        The ratio, see `nested_ratio`.
     shift : (float, float)
         Rows and columns in LR pixels by which the HSI lies further down and right than its
         georeference says.
@@ -171,7 +178,20 @@ def nest(hsi: Raster, msi: Raster, ratio: Fraction, shift: Offset = (0.0, 0.0)) 
 
 
 def cropped(nesting: Nesting, lr: Window) -> Nesting:
-    """The part of a nesting in a window of its LR pixels, at multiples of the ratio's denominator."""
+    """Return the part of a nesting in a window of its LR pixels.
+
+    Parameters
+    ----------
+    nesting : Nesting
+        The common footprint.
+    lr : Window
+        LR pixels of it, at multiples of the ratio's denominator.
+
+    Raises
+    ------
+    InputError
+        The window cuts HR pixels.
+    """
     step = nesting.ratio.denominator
     if any(bound % step for bound in (lr.y0, lr.y1, lr.x0, lr.x1)):
         raise InputError(
@@ -191,7 +211,7 @@ def cropped(nesting: Nesting, lr: Window) -> Nesting:
 
 
 def _nest_axis(corner: float, lr_size: int, hr_size: int, ratio: Fraction) -> tuple[int, int, int, float]:
-    """First LR pixel, their number, first HR pixel, and the shift that is left, along one axis."""
+    """Return first LR pixel, their number, first HR pixel, and the remaining shift, along one axis."""
     first = max(0, ceil((-0.5 - corner) / float(ratio) - ROUNDING))
     exact = corner + first * float(ratio)
     start = max(0, floor(exact + 0.5 + ROUNDING))
@@ -201,20 +221,20 @@ def _nest_axis(corner: float, lr_size: int, hr_size: int, ratio: Fraction) -> tu
 
 
 def _ratio_of_sizes(hsi: Raster, msi: Raster, ratio: int | float | str | None) -> Fraction:
-    found = {Fraction(fine, coarse) for fine, coarse in zip(msi.shape, hsi.shape, strict=True)}
+    ratios = {Fraction(fine, coarse) for fine, coarse in zip(msi.shape, hsi.shape, strict=True)}
     if ratio is not None:
-        if len(found) == 1 and found != {as_ratio(ratio)}:
+        if len(ratios) == 1 and ratios != {as_ratio(ratio)}:
             raise InputError(
                 f"ratio: {ratio} does not fit {hsi.name} and {msi.name}, whose {_size(hsi)} and {_size(msi)} "
-                f"pixels are 1 : {found.pop()}; correct it, leave it out, or georeference both"
+                f"pixels are 1 : {ratios.pop()}; correct it, leave it out, or georeference both"
             )
         return as_ratio(ratio)
-    if len(found) != 1 or min(found) < 1:
+    if len(ratios) != 1 or min(ratios) < 1:
         raise InputError(
             f"{hsi.name} and {msi.name}: have no CRS, and their {_size(hsi)} and {_size(msi)} pixels do not "
             "tell one ratio; give `ratio`, or georeference both"
         )
-    return found.pop()
+    return ratios.pop()
 
 
 def _check_axes(msi: Raster, hsi: Raster) -> None:
@@ -236,7 +256,7 @@ def _check_axes(msi: Raster, hsi: Raster) -> None:
 
 
 def _on_msi(hsi: Raster, msi: Raster) -> Affine:
-    """From (column, row) of the HSI to (column, row) of the MSI."""
+    """Return the affine from (column, row) of the HSI to (column, row) of the MSI."""
     return ~msi.affine @ hsi.affine
 
 

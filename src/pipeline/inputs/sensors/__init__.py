@@ -34,8 +34,9 @@ class SpectrometerBands:
     Attributes
     ----------
     wavelength, fwhm : (C,) float64
-        In nm.
+        Centres and widths in nm.
     detector : (C,) str
+        Name of each band's detector.
     """
 
     wavelength: Vector
@@ -44,7 +45,7 @@ class SpectrometerBands:
 
 
 def spectrometer(name: str) -> SpectrometerBands | None:
-    """The bands of an imaging spectrometer, or None where none is called `name`.
+    """Return the bands of an imaging spectrometer, or None where none is called `name`.
 
     >>> bands = spectrometer("hyperion")
     >>> bands.wavelength[[0, 69, 70, 241]].tolist(), bands.detector[[69, 70]].tolist()
@@ -63,12 +64,12 @@ def spectrometer(name: str) -> SpectrometerBands | None:
 
 
 def spectrometers() -> list[str]:
-    """Names of the imaging spectrometers."""
+    """Return names of the imaging spectrometers."""
     return list(_listed("hyperspectral"))
 
 
 def multispectral_sensors() -> dict[str, list[str]]:
-    """Names of the multispectral sensors, each with those of its bands."""
+    """Return names of the multispectral sensors, each with the names of its bands."""
     return {
         sensor: [band["name"] for band in entry["bands"]]
         for sensor, entry in _listed("multispectral").items()
@@ -76,7 +77,7 @@ def multispectral_sensors() -> dict[str, list[str]]:
 
 
 def multispectral_bands(sensor: str) -> dict[str, tuple[float, float]]:
-    """Centre and width in nm of each band of a multispectral sensor.
+    """Return centre and width in nm of each band of a multispectral sensor.
 
     >>> multispectral_bands("ali")["Pan"]
     (585.0, 210.0)
@@ -87,7 +88,7 @@ def multispectral_bands(sensor: str) -> dict[str, tuple[float, float]]:
 def builtin_response(
     sensor: str, bands: Sequence[str] | None, wavelength: Vector, fwhm: Vector | None = None
 ) -> Vector:
-    """R (c, C) from published bands, for HSI bands in nm; see `table_response`.
+    """Return R (c, C) from published bands; see `table_response`.
 
     Parameters
     ----------
@@ -95,7 +96,10 @@ def builtin_response(
         One of `multispectral_sensors`.
     bands : sequence of str or None
         Names of the bands in the wanted order; None for all.
-    wavelength, fwhm : (C,)
+    wavelength : (C,)
+        Centres of the HSI's bands in nm.
+    fwhm : (C,), optional
+        Their widths in nm.
     """
     names = [_full_name(sensor, band) for band in _chosen(sensor, bands)]
     curves = builtin_curves(sensor, bands)
@@ -108,7 +112,15 @@ def builtin_response(
 
 
 def builtin_curves(sensor: str, bands: Sequence[str] | None) -> list[tuple[Vector, Vector]]:
-    """Wavelengths in nm and relative responses of a sensor's bands; see `builtin_response`."""
+    """Return wavelengths in nm and relative responses of a sensor's bands.
+
+    Parameters
+    ----------
+    sensor : str
+        One of `multispectral_sensors`.
+    bands : sequence of str or None
+        Names of the bands in the wanted order; None for all.
+    """
     listed = _listed("multispectral")[sensor].get("wavelength")
     return [
         (np.array(listed), np.array(band["response"]))
@@ -119,7 +131,13 @@ def builtin_curves(sensor: str, bands: Sequence[str] | None) -> list[tuple[Vecto
 
 
 def flat_top(centre: float, width: float) -> tuple[Vector, Vector]:
-    """Wavelengths and responses of a trapezoid of the given width at half its height."""
+    """Return wavelengths and responses of a trapezoid of the given width at half its height.
+
+    Parameters
+    ----------
+    centre, width : float
+        In nm.
+    """
     inner, outer = (1 - FLANK) / 2 * width, (1 + FLANK) / 2 * width
     return centre + np.array([-outer, -inner, inner, outer]), np.array([0.0, 1.0, 1.0, 0.0])
 
@@ -127,7 +145,18 @@ def flat_top(centre: float, width: float) -> tuple[Vector, Vector]:
 def py6s_response(
     sensor: str, bands: Sequence[str] | None, wavelength: Vector, fwhm: Vector | None = None
 ) -> Vector:
-    """R (c, C) from the response tables that the package Py6S carries; see `builtin_response`.
+    """Return R (c, C) from the response tables that the package Py6S carries.
+
+    Parameters
+    ----------
+    sensor : str
+        One of `multispectral_sensors`.
+    bands : sequence of str or None
+        Names of the bands in the wanted order; None for all.
+    wavelength : (C,)
+        Centres of the HSI's bands in nm.
+    fwhm : (C,), optional
+        Their widths in nm.
 
     Raises
     ------

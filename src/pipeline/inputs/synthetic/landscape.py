@@ -1,7 +1,7 @@
-"""What lies on the ground of the synthetic scene at a position: cover, object, shares and light.
+"""The ground of the synthetic scene at a position: cover, object, material fractions and light.
 
 Regions hold fields or a town in their own direction; woods, roads and water lie over them. All is
-elementwise in the position. What the covers look like is in `spectra`.
+elementwise in the position. The spectra of the covers are in `spectra`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,19 @@ Keys = Callable[[str], int]
 
 
 class Cover(NamedTuple):
-    """A land cover: its main material, what shows in the gaps, and how the two vary."""
+    """A land cover: its main material, what shows in the gaps, and how the two vary.
+
+    Attributes
+    ----------
+    main, rest : str
+        Materials of the cover and of its gaps.
+    share : float
+        Mean fraction of the main material.
+    spread : float
+        Variation of that fraction.
+    texture : float
+        Relative variation of the brightness.
+    """
 
     main: str
     rest: str
@@ -69,7 +81,7 @@ class Ground:
     object : uint64
         Identity of the field, building or tree.
     share : float64
-        Share of the cover's main material.
+        Fraction of the cover's main material.
     light : float64
         Direct light relative to flat open ground.
     """
@@ -81,7 +93,17 @@ class Ground:
 
 
 class Layer(NamedTuple):
-    """Cover, object and light of one kind of landscape at some positions."""
+    """One kind of landscape at some positions.
+
+    Attributes
+    ----------
+    cover : int
+        Number of the cover in `COVERS`.
+    object : uint64
+        Identity of the field, building or tree.
+    light : float64
+        Direct light relative to flat open ground.
+    """
 
     cover: NDArray[np.int64]
     object: Bits
@@ -94,7 +116,15 @@ class Layer(NamedTuple):
 
 
 def ground(keys: Keys, y: Field, x: Field) -> Ground:
-    """What lies on the grid of the absolute rows y and columns x (in pixels)."""
+    """Compute the ground on a grid of positions.
+
+    Parameters
+    ----------
+    keys : callable
+        Returns the hash key of a purpose.
+    y, x : (height,), (width,)
+        Absolute rows and columns in pixels.
+    """
     bend_y = y[:, None] + 3.5 * fractal(keys("bend y"), y, x, period=60, octaves=2)
     bend_x = x + 3.5 * fractal(keys("bend x"), y, x, period=60, octaves=2)
     region = bricks(keys("region"), bend_y, bend_x, 44, 56, 0.3)
@@ -120,7 +150,7 @@ def ground(keys: Keys, y: Field, x: Field) -> Ground:
 
 
 def _textured(keys: Keys, y: Field, x: Field, layer: Layer) -> Ground:
-    """Mixing, brightness of the object and fine texture within the cover."""
+    """Add mixing, brightness of the object and fine texture within the cover."""
     share, spread, texture = (
         np.array([getattr(cover, name) for cover in COVERS.values()])[layer.cover]
         for name in ("share", "spread", "texture")
@@ -142,7 +172,7 @@ def _plain(cover: str, identity: Bits) -> Layer:
 
 
 def _fields(keys: Keys, across: Field, along: Field, region: Bits) -> Layer:
-    """Fields with their own crop, rows along or across, and a hedge or track on some edges."""
+    """Compute fields with their own crop, rows along or across, and a hedge or track on some edges."""
     field = bricks(keys("field"), across, along, 9, 19, 0.35, wall=region)
     cover = _choice(keys("crop"), field.id, FIELDS)
     kind = uniform(keys("field edge"), field.id)
@@ -155,7 +185,7 @@ def _fields(keys: Keys, across: Field, along: Field, region: Bits) -> Layer:
 
 
 def _town(keys: Keys, across: Field, along: Field, region: Bits) -> Layer:
-    """Blocks between streets: lots with a house each, a hall, or a park."""
+    """Compute blocks between streets: lots with a house each, a hall, or a park."""
     block = bricks(keys("block"), across, along, 13, 21, 0.2, wall=region)
     use = uniform(keys("use"), block.id)
     lot = bricks(keys("lot"), block.y, block.x, 4.2, 4.6, 0.25, wall=block.id)
@@ -181,7 +211,7 @@ def _town(keys: Keys, across: Field, along: Field, region: Bits) -> Layer:
 
 
 def _woods(keys: Keys, y: Field, x: Field, wooded: NDArray[np.bool_]) -> Layer:
-    """Trees with a sunlit and a shaded side, conifers and broadleaves in stands."""
+    """Compute trees with a sunlit and a shaded side, conifers and broadleaves in stands."""
     row, column = np.nonzero(wooded)
     tree = bricks(keys("tree"), y[row], x[column], 1.9, 2.1, 0.4)
     stand = fractal(keys("stand"), y, x, period=22, octaves=3)[wooded]
@@ -193,7 +223,7 @@ def _woods(keys: Keys, y: Field, x: Field, wooded: NDArray[np.bool_]) -> Layer:
 
 
 def _to_river(keys: Keys, y: Field, x: Field) -> Field:
-    """Distance in pixels from the bank of the nearest river or lake, negative in the water."""
+    """Compute the distance in pixels from the bank of the nearest river or lake, negative in the water."""
     key = keys("river")
 
     def level(dy: float, dx: float) -> Field:

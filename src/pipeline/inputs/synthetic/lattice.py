@@ -23,7 +23,15 @@ OCTAVE_SHIFT = 1013  # lattice points between the octaves' origins, so that they
 
 
 def hashed(key: int, *values: NDArray[np.integer] | int) -> Bits:
-    """64 random bits for each combination of integers, broadcast against each other."""
+    """Return 64 random bits for each combination of integers.
+
+    Parameters
+    ----------
+    key : int
+        Key of the purpose.
+    *values : int or array of int
+        The integers, broadcast against each other.
+    """
     state = np.asarray(key % 2**64, np.uint64)
     for value in values:
         state = _continued(state, value)
@@ -31,7 +39,7 @@ def hashed(key: int, *values: NDArray[np.integer] | int) -> Bits:
 
 
 def uniform(key: int, *values: NDArray[np.integer] | int) -> Field:
-    """Uniform in [0, 1)."""
+    """Return random numbers in [0, 1), see `hashed`."""
     return _unit(hashed(key, *values))
 
 
@@ -40,7 +48,7 @@ def _unit(bits: Bits) -> Field:
 
 
 def _continued(state: Bits, value: NDArray[np.integer] | int) -> Bits:
-    """The hash of one more integer: ``hashed(k, a, b)`` continues ``hashed(k, a)`` with b."""
+    """Return the hash of one more integer: ``hashed(k, a, b)`` continues ``hashed(k, a)`` with b."""
     state = state ^ np.asarray(value).astype(np.uint64, copy=False)
     with np.errstate(over="ignore"):
         state += np.uint64(0x9E3779B97F4A7C15)
@@ -53,9 +61,16 @@ def _continued(state: Bits, value: NDArray[np.integer] | int) -> Bits:
 
 
 def value_noise(key: int, y: Field, x: Field) -> Field:
-    """Smooth noise in [-1, 1] over a lattice of unit spacing, on the grid of rows y and columns x.
+    """Compute smooth noise in [-1, 1] over a lattice of unit spacing.
 
     Each lattice point is hashed once, and interpolated along x once for all rows that share it.
+
+    Parameters
+    ----------
+    key : int
+        Key of the purpose.
+    y, x : (height,), (width,)
+        Rows and columns of the grid.
     """
     rows, row, v = _cells(y)
     columns, column, u = _cells(x)
@@ -70,7 +85,7 @@ def value_noise(key: int, y: Field, x: Field) -> Field:
 
 
 def _cells(t: Field) -> tuple[NDArray[np.int64], NDArray[np.int64], Field]:
-    """Lattice points around the positions, each position's point among them, and its weight."""
+    """Return lattice points around the positions, each position's point among them, and its weight."""
     floor = np.floor(t)
     whole = floor.astype(np.int64)
     points = np.arange(whole.min(), whole.max() + 2)
@@ -78,14 +93,22 @@ def _cells(t: Field) -> tuple[NDArray[np.int64], NDArray[np.int64], Field]:
 
 
 def fractal(key: int, y: Field, x: Field, period: float, octaves: int = 4, gain: float = 0.55) -> Field:
-    """Octaves of value noise from `period` pixels downwards, with about unit variance.
+    """Sum octaves of value noise from `period` pixels downwards, with about unit variance.
 
     Parameters
     ----------
+    key : int
+        Key of the purpose.
     y : (height,)
         Positions of the grid's rows.
     x : (width,)
         Positions of its columns.
+    period : float
+        Spacing of the first octave's lattice in pixels, halved for each further octave.
+    octaves : int
+        Number of octaves.
+    gain : float
+        Amplitude of an octave relative to the octave before.
 
     Returns
     -------
@@ -133,9 +156,20 @@ class Bricks:
 def bricks(
     key: int, y: Field, x: Field, height: float, width: float, jitter: float, wall: Bits | int = 0
 ) -> Bricks:
-    """Rows of uneven height, cut into bricks of uneven width (`jitter` below 0.5).
+    """Cut rows of uneven height into bricks of uneven width.
 
-    Positions with another `wall` lie in another pattern.
+    Parameters
+    ----------
+    key : int
+        Key of the purpose.
+    y, x : array
+        Positions.
+    height, width : float
+        Mean size of a brick.
+    jitter : float
+        Displacement of an edge relative to the mean size, below 0.5.
+    wall : int or array of int
+        Number of the pattern that a position lies in.
     """
     row, y0, y1 = _strip(key, y / height, jitter, wall, 0)
     col, x0, x1 = _strip(key + 1, x / width, jitter, wall, row)
@@ -146,7 +180,7 @@ def bricks(
 def _strip(
     key: int, t: Field, jitter: float, wall: Bits | int, line: NDArray[np.int64] | int
 ) -> tuple[NDArray[np.int64], Field, Field]:
-    """Number, start and end of the interval between jittered integers that holds t."""
+    """Return number, start and end of the interval between jittered integers that holds t."""
     state = np.broadcast_to(hashed(key, wall, line), t.shape)
 
     def boundary(state: Bits, k: NDArray[np.int64]) -> Field:

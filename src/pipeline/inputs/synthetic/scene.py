@@ -37,13 +37,14 @@ MAIN, REST = (
 
 
 def synthetic_scene(source: SyntheticSource, window: Window | None = None) -> Scene:
-    """Reflectance of the scene, or of a window of it.
+    """Compute the reflectance of the scene, or of a window of it.
 
     Parameters
     ----------
     source : SyntheticSource
+        Size, bands and seed.
     window : Window, optional
-        Default: the whole scene.
+        The window; by default the whole scene.
 
     Returns
     -------
@@ -87,7 +88,7 @@ class SyntheticScene(OpenScene):
         self._diffuse = SKYLIGHT * (nm / 550) ** -1.5
 
     def read(self, window: Window) -> NDArray[np.float32]:
-        """Reflectance of a window, computed in tiles that stay in the processor's cache."""
+        """Compute the reflectance of a window, in tiles that stay in the processor's cache."""
         bands, height, width = self.shape
         if not (0 <= window.y0 < window.y1 <= height and 0 <= window.x0 < window.x1 <= width):
             raise InputError(f"synthetic scene: {window} leaves its {height}x{width} pixels")
@@ -109,13 +110,14 @@ class SyntheticScene(OpenScene):
 
 
 def _weights(keys: Keys, window: Window) -> tuple[csr_array, NDArray[np.float32]]:
-    """Weight of each material's mean and modes, and the direct light, for every pixel.
+    """Compute the weight of each material's mean and modes, and the direct light, for every pixel.
 
     Returns
     -------
     weights : (pixels, materials * (1 + MODES)) float32
-        A pixel shows few materials.
+        Sparse, since a pixel shows few materials.
     light : (height, width)
+        Relative to flat open ground.
     """
     y, x = (np.arange(a, b, dtype=np.float64) for a, b in ((window.y0, window.y1), (window.x0, window.x1)))
     fields = [0.55 * fractal(keys(f"mode {m}"), y, x, period=11, octaves=4, gain=0.75) for m in range(MODES)]
@@ -146,7 +148,7 @@ def _add_sample(weights: NDArray[np.float32], keys: Keys, sample: Ground, fields
 
 
 def _sparse(weights: NDArray[np.float32]) -> csr_array:
-    """Mean over the samples of just the materials that a pixel shows."""
+    """Compute the mean over the samples of just the materials that a pixel shows."""
     pixels, materials, terms = weights.shape
     shown = weights[:, :, 0] > 0
     columns = np.nonzero(shown)[1][:, None] * terms + np.arange(terms)
@@ -156,7 +158,7 @@ def _sparse(weights: NDArray[np.float32]) -> csr_array:
 
 
 def _hill_shade(keys: Keys, y: Field, x: Field) -> Field:
-    """Light on a slope that faces north-west or away from it."""
+    """Compute the light on a slope that faces north-west or away from it."""
     key = keys("relief")
 
     def height(dy: float, dx: float) -> Field:

@@ -27,10 +27,15 @@ KNOTS = np.array([350.0, 450, 550, 650, 750, 900, 1100, 1300, 1650, 2000, 2200, 
 
 
 def material_spectra(nm: Vector) -> Vector:
-    """Mean spectrum and modes of variation of every material.
+    """Return mean spectrum and modes of variation of every material.
 
     A material's spectrum is ``mean + sum_m p_m mode_m`` with p between about -1 and 1; a mode is half
     the difference that its parameter makes, such as more chlorophyll or a deeper clay band.
+
+    Parameters
+    ----------
+    nm : (bands,)
+        Wavelengths in nm.
 
     Returns
     -------
@@ -47,7 +52,7 @@ def material_spectra(nm: Vector) -> Vector:
 
 
 def _small_absorptions(nm: Vector, number: int) -> Vector:
-    """A few narrow features at positions of their own, spread by the golden ratio."""
+    """Compute a few narrow features at positions of their own, spread by the golden ratio."""
     total = np.zeros_like(nm)
     for i in range(9):
         place = (0.618034 * (9 * number + i + 1)) % 1
@@ -64,7 +69,7 @@ def _curve(nm: Vector, values: list[float]) -> Vector:
 
 
 def _leaf_water(nm: Vector) -> Vector:
-    """Absorption of liquid water in leaves, per unit of relative content."""
+    """Compute the absorption of liquid water in leaves, per unit of relative content."""
     bands = 0.07 * _bump(nm, 970, 32) + 0.17 * _bump(nm, 1190, 48) + 1.3 * _bump(nm, 1450, 62)
     bands += 2.3 * _bump(nm, 1940, 75)
     steps = 0.25 * expit((nm - 1330) / 35) + 0.45 * expit((nm - 1860) / 35) + 0.9 * expit((nm - 2380) / 70)
@@ -72,7 +77,7 @@ def _leaf_water(nm: Vector) -> Vector:
 
 
 def _vegetation(nm: Vector, chlorophyll: float, water: float, plateau: float, edge: float) -> Vector:
-    """Green leaves: pigments in the visible, red edge at `edge` nm, leaf water beyond 950 nm."""
+    """Compute green leaves: pigments in the visible, red edge at `edge` nm, leaf water beyond 950 nm."""
     pigment = 1.7 * _bump(nm, 435, 60) + 0.7 * _bump(nm, 495, 32) + 0.6 * _bump(nm, 625, 42)
     pigment += 1.5 * _bump(nm, 676, 27) + 0.3
     visible = 0.19 * np.exp(-chlorophyll * pigment)
@@ -109,7 +114,7 @@ def _straw(nm: Vector, p: Vector) -> Vector:
 
 
 def _soil(nm: Vector, base: Vector, iron: float, clay: float, carbonate: float, moisture: float) -> Vector:
-    """Mineral soil: iron oxides at 530 and 880 nm, hydroxyl at 2205, carbonate at 2340, water."""
+    """Compute mineral soil: iron oxides at 530 and 880 nm, hydroxyl at 2205, carbonate at 2340, water."""
     oxide = iron * (_bump(nm, 880, 95) + 0.9 * _bump(nm, 500, 70) + 0.35 * _bump(nm, 660, 30))
     hydroxyl = clay * (_bump(nm, 2205, 28) + 0.5 * _bump(nm, 1412, 26))
     wet = moisture * (0.45 + 0.35 * _bump(nm, 1450, 75) + 0.6 * _bump(nm, 1935, 90))
