@@ -35,15 +35,15 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        runs("results/{experiment}/summary.csv"),
-        runs("results/{experiment}/report.html"),
+        runs(TREE.summary),
+        runs(TREE.report),
         # every ledger, so that a store that was found damaged and lost its ledger is made again
-        references("results/{experiment}/{scene}/reference.json"),
-        runs("results/{experiment}/{scene}/{response}/seed{seed}/observation.json"),
-        runs("results/{experiment}/{scene}/{response}/seed{seed}/estimate.json"),
-        runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.json"),
-        runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors"),
-        runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.json"),
-        runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json"),
-        traces("results/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.json"),
-        exported("results/{experiment}/{scene}/{response}/seed{seed}/{label}/product.json"),
+        references(SCENE.reference.ledger),
+        runs(IMAGES.observation.ledger),
+        runs(IMAGES.estimate.ledger),
+        runs(RUN.plan.ledger),
+        runs(RUN.fitted),
+        runs(RUN.fused.ledger),
+        runs(RUN.fused.metadata),
+        traces(RUN.trace.ledger),
+        exported(RUN.product),

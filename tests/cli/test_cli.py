@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from command import call, refusal
+from pipeline.cli.steps import step_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAY = "paper_size.yaml"  # no experiment of its own
@@ -47,6 +49,24 @@ def test_stored_schema_is_in_step_with_the_models(tmp_path: Path) -> None:
     assert (tmp_path / "schema.json").read_text() == printed.stdout
 
 
+def test_every_step_is_a_command_whose_options_are_described() -> None:
+    commands = step_commands()
+    assert {path.stem for path in (ROOT / "workflow/rules").glob("*.smk")} - {"common"} == set(commands)
+    for name, command in commands.items():
+        assert (command.help or "").endswith("."), name
+        for parameter in command.get_params(typer.Context(command)):
+            assert parameter.get_help_record(typer.Context(command))[1], f"{name} {parameter.name}"  # type: ignore[index]
+
+
+def test_the_list_of_commands_loads_no_step() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from pipeline.cli.app import app;"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0;"
+        "assert not [name for name in sys.modules if name.startswith(('pipeline.steps.', 'torch', 'xarray'))]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_missing_file_is_one_line(tmp_path: Path) -> None:
     source = '{"source": {"kind": "file", "path": "nowhere.mat"}}'
     message = refusal("download", "--settings", source, "--out", tmp_path / "source.json")
@@ -77,10 +97,10 @@ def test_operating_system_errors_are_one_line(tmp_path: Path) -> None:
 def test_unforeseen_errors_keep_their_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.steps import download
 
-    def broken(**_: object) -> None:
+    def broken(*_: object) -> None:
         raise ZeroDivisionError("unforeseen")
 
-    monkeypatch.setattr(download, "run", broken)
+    monkeypatch.setattr(download, "describe", broken)
     source = '{"source": {"kind": "synthetic"}}'
     result = call("download", "--settings", source, "--out", tmp_path / "source.json")
     assert result.exit_code == 1
@@ -136,7 +156,7 @@ def test_steps_by_hand_lead_from_scene_to_metrics(tmp_path: Path) -> None:
         reference=reference,
         observation=observation,
         fused=fused,
-        **method,
+        settings=BICUBIC,
         out=run / "metrics.json",
     )
     content = json.loads(metrics.read_text())

@@ -152,7 +152,7 @@ def test_what_pair_writes_passes_check(written: Path) -> None:
 
 def test_what_pair_writes_can_be_aligned(written: Path, tmp_path: Path) -> None:
     scene = load_experiment(written).scenes["field"]
-    download.run(scene=scene, out=tmp_path / "source.json")
+    download.run(settings=scene, out=tmp_path / "source.json")
     align.run(source=tmp_path / "source.json", settings=scene, out=tmp_path / "observation.json")
     found = read_store(tmp_path / "observation.json").attrs["alignment"]
     assert found["ratio"] == "4"

@@ -138,7 +138,7 @@ def test_a_scene_of_the_catalogue_goes_through_download_and_crop(mirror: np.ndar
     source = DatasetSource(kind="dataset", name="mdas_augsburg", image="sentinel_2")
     assert source_size(source) == (300, 360)
     record = tmp_path / "out/source.json"
-    download.run(scene=Scene(source=source), out=record)
+    download.run(settings=Scene(source=source), out=record)
     content = read_json(record)
     assert content["path"] == "mdas_augsburg/EeteS_Sentinel_2_10m_sub_area1.tif"
     assert content["reading"] == {"scale": 10000}
@@ -150,7 +150,7 @@ def test_a_scene_of_the_catalogue_goes_through_download_and_crop(mirror: np.ndar
     path = tmp_path / "scenes" / content["path"]
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(InputError, match=r"expected .*; it is not the one recorded in .*--accept-change"):
-        download.run(scene=Scene(source=source), out=record)
+        download.run(settings=Scene(source=source), out=record)
     with pytest.raises(InputError, match="its sha256 is"):
         crop.open_source(record, source)
 

@@ -187,7 +187,7 @@ def residual_maps(label: str) -> xr.Dataset:
 def write_report(experiment: Experiment, folder: Path) -> tuple[str, str]:
     """Run the step; the page and the CSV."""
     out, summary = folder / "report.html", folder / "summary.csv"
-    report.run(experiment=experiment, results=folder, out=out, summary=summary)
+    report.run(settings=experiment, results=folder, out=out, summary=summary)
     return out.read_text(encoding="utf-8"), summary.read_text()
 
 

@@ -16,6 +16,7 @@ from pipeline.config.experiment import Experiment, Tiling, parse_experiment
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.runs.batches import batch_count, measured_speed, planned_batches
+from pipeline.runs.paths import RunFolder, experiment_at
 from pipeline.runs.tile_plan import TilePlan, plan_tiles
 from pipeline.runs.tiles import read_plan, shards_of
 from pipeline.steps import plan as plan_step
@@ -91,7 +92,7 @@ def test_a_huge_scene_is_planned_in_seconds(tmp_path: Path) -> None:
     tracemalloc.start()
     start = perf_counter()
     out = tmp_path / "plan.json"
-    line = plan_step.run(observation=None, size=size, settings=settings(), batches=None, out=out)
+    line = plan_step.run(size=size, settings=settings(), out=out)
     assert perf_counter() - start < 60
     assert tracemalloc.get_traced_memory()[1] < 1e9
     tracemalloc.stop()
@@ -108,7 +109,7 @@ def test_a_size_that_does_not_fit_the_ratio_is_refused(tmp_path: Path) -> None:
         {"height": 101, "width": 100, "bands": 10, "spatial": {"kind": "bicubic", "ratio": 4}}
     )
     with pytest.raises(InputError, match="101 HR pixels are not a whole number of LR pixels"):
-        plan_step.run(observation=None, size=size, settings=settings(), batches=1, out=tmp_path / "plan.json")
+        plan_step.run(size=size, settings=settings(), batches=1, out=tmp_path / "plan.json")
     assert not list(tmp_path.iterdir())
 
 
@@ -130,35 +131,36 @@ def experiment(**tiling: object) -> Experiment:
     )
 
 
-def finished(folder: Path, plan: TilePlan, seconds: float) -> None:
-    write_json(folder / "fuse.timing.json", {"seconds": {"compute": seconds - 30, "io": 30}})
+def finished(run: RunFolder, plan: TilePlan, seconds: float) -> None:
+    write_json(run.timing("fuse"), {"seconds": {"compute": seconds - 30, "io": 30}})
     from pipeline.store.store import write_store
 
-    write_store(folder / "plan.zarr", plan_step.plan_dataset(plan), {})
+    write_store(run.plan.folder, plan_step.plan_dataset(plan), {})
 
 
 def test_the_number_of_jobs_follows_speed_and_plan(tmp_path: Path) -> None:
+    folder = experiment_at(tmp_path)
+    run = folder.scene("s").images("r", 0).run("bicubic")
     minute_per_megapixel = experiment(seconds_per_megapixel={"bicubic": 60}, job_minutes=10, max_jobs=500)
-    assert planned_batches(minute_per_megapixel, tmp_path, "s", "r/seed0", "bicubic") == 10
+    assert planned_batches(minute_per_megapixel, run) == 10
     bounded = experiment(seconds_per_megapixel={"bicubic": 60}, job_minutes=10, max_jobs=7)
-    assert planned_batches(bounded, tmp_path, "s", "r/seed0", "bicubic") == 7
+    assert planned_batches(bounded, run) == 7
 
     # a speed measured in the same experiment holds where none is configured
     small = plan_tiles((1000, 1000), core=512, halo=0, batches=1)
-    finished(tmp_path / "t" / "r" / "seed1" / "bicubic", small, seconds=180)
-    assert measured_speed(tmp_path, "bicubic") == pytest.approx(180)
-    assert planned_batches(experiment(job_minutes=60), tmp_path, "s", "r/seed0", "bicubic") == 5
+    finished(folder.scene("t").images("r", 1).run("bicubic"), small, seconds=180)
+    assert measured_speed(folder, "bicubic") == pytest.approx(180)
+    assert planned_batches(experiment(job_minutes=60), run) == 5
 
     # a plan's own number holds, unless the settings of the tiling are no longer its own
-    made = tmp_path / "s" / "r" / "seed0" / "bicubic" / "plan.json"
     size = Size.model_validate(
         {"height": 10_000, "width": 10_000, "bands": 4, "spatial": {"kind": "bicubic", "ratio": 4}}
     )
     config = experiment(job_minutes=60)
     chosen = Settings(tiling=config.tiling, method=config.methods["bicubic"])
-    plan_step.run(observation=None, size=size, settings=chosen, batches=3, out=made)
-    assert planned_batches(config, tmp_path, "s", "r/seed0", "bicubic") == 3
-    assert planned_batches(experiment(job_minutes=30), tmp_path, "s", "r/seed0", "bicubic") == 10
+    plan_step.run(size=size, settings=chosen, batches=3, out=run.plan.ledger)
+    assert planned_batches(config, run) == 3
+    assert planned_batches(experiment(job_minutes=30), run) == 10
 
 
 def test_a_core_that_does_not_fit_the_ratio_is_refused() -> None:

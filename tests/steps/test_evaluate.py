@@ -49,7 +49,6 @@ class Run:
             "observation": seed_folder / "observation.json",
             "fused": seed_folder / "mine/fused.json",
             "settings": SETTINGS,
-            "seed": 3,
             "out": seed_folder / "mine/metrics.json",
         }
 

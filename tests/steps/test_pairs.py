@@ -33,6 +33,7 @@ from pipeline.errors import InputError
 from pipeline.inputs.file_scene import FileScene, open_file
 from pipeline.inputs.pairs.pair import WarpedScene
 from pipeline.runs.observation import read_scene
+from pipeline.runs.paths import experiment_at
 from pipeline.steps import clip, degrade, wald
 from pipeline.store.schema import metadata_from
 from pipeline.store.store import read_store
@@ -196,7 +197,7 @@ def test_a_finished_pair_waits_for_no_reference(tried: Any) -> None:
     _, steps, _ = tried("4")
     scenes, labels = {"town": {"pair": steps.pair}}, {label: {} for label in METHODS}
     experiment = Experiment.model_validate({"experiment": "pair", "scenes": scenes, "methods": labels})
-    assert "2 of 2 runs done" in status.run(experiment, steps.folder, steps.folder / "logs")
+    assert "2 of 2 runs done" in status.run(experiment, experiment_at(steps.folder))
 
 
 def test_damaged_residuals_are_made_again_with_the_metrics(tried: Any, tmp_path: Path) -> None:
@@ -585,7 +586,7 @@ def test_pairs_that_cannot_be_used_are_refused_in_one_line(tmp_path: Path, case:
     results = tmp_path / "town"
     steps.path("").mkdir(parents=True)
     text = settings_text(pair, cut)
-    real_pair.download.run(scene=steps.config, out=steps.source)
+    real_pair.download.run(settings=steps.config, out=steps.source)
     before = sorted(path.name for path in tmp_path.rglob("*"))
     out = steps.path("observation.json")
     done = pipeline("align", "--source", steps.source, "--settings", text, "--out", out)
@@ -623,7 +624,7 @@ def test_an_image_that_was_exchanged_after_download_is_refused(tmp_path: Path) -
     truth = TRUTHS["4"]
     steps = Steps(tmp_path, truth.write(tmp_path))
     steps.path("").mkdir(parents=True)
-    real_pair.download.run(scene=steps.config, out=steps.source)
+    real_pair.download.run(settings=steps.config, out=steps.source)
     truth.write(tmp_path, msi=2 * truth.msi)
     with pytest.raises(InputError, match=r"msi.tif: its sha256 is .*, expected"):
         real_pair.align.run(source=steps.source, settings=steps.config, out=steps.path("observation.json"))

@@ -58,7 +58,7 @@ class Run:
         (scene,) = self.experiment.scenes.values()
         (response,) = self.experiment.responses.values()
         settings = simulate.Settings(response=response, noise=self.experiment.noise)
-        download.run(scene=scene, out=self.folder / "source.json")
+        download.run(settings=scene, out=self.folder / "source.json")
         crop.run(source=self.folder / "source.json", settings=scene, out=self.folder / "reference.json")
         simulate.run(
             reference=self.folder / "reference.json", settings=settings, seed=seed, out=self.observation
@@ -100,7 +100,7 @@ class Run:
         )
         manifest = out.parent / "tiles" / "1-of-1.json"
         fuse.run(**inputs, batch=1, of=1, out=manifest)
-        mosaic.run(**inputs, manifests=[manifest], out=out)
+        mosaic.run([manifest], **inputs, out=out)
         return out
 
     def digest(self, settings: MethodEntry, seed: int = 0) -> str:
@@ -327,7 +327,7 @@ def test_file_source_is_recorded_and_cropped(tmp_path: Path) -> None:
     np.savez(path, cube=cube)
     source = FileSource(kind="file", path=str(path), variable="cube", axes="y,x,band")
     record = tmp_path / "source.json"
-    download.run(scene=SceneConfig(source=source), out=record)
+    download.run(settings=SceneConfig(source=source), out=record)
     content = read_json(record)
     assert content["sha256"] == sha256(path.read_bytes()).hexdigest()
     assert content["bytes"] == path.stat().st_size
@@ -351,7 +351,7 @@ def test_crop_of_a_raster_keeps_its_place_and_its_gaps(tmp_path: Path) -> None:
     ) as file:  # fmt: skip
         file.write(cube)
     source = FileSource(kind="file", path=str(path))
-    download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
+    download.run(settings=SceneConfig(source=source), out=tmp_path / "source.json")
     settings = SceneConfig(source=source, crop=Crop(height=70, width=66, at=(13, 9)))
     crop.run(source=tmp_path / "source.json", settings=settings, out=tmp_path / "reference.json")
     stored = read_store(tmp_path / "reference.json")
@@ -365,7 +365,7 @@ def test_crop_of_a_raster_keeps_its_place_and_its_gaps(tmp_path: Path) -> None:
 
 def test_crop_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     source = SyntheticSource(kind="synthetic", height=20, width=30, bands=4)
-    download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
+    download.run(settings=SceneConfig(source=source), out=tmp_path / "source.json")
     settings = SceneConfig(source=source, crop=Crop(height=8, width=8, at=(13, 0)))
     with pytest.raises(InputError, match="last possible corner is row 12, column 22"):
         crop.run(source=tmp_path / "source.json", settings=settings, out=tmp_path / "reference.json")
@@ -389,7 +389,7 @@ def test_killed_crop_goes_on_where_it_was(tmp_path: Path) -> None:
     settings = SceneConfig(source=source, crop=Crop(height=1500, width=1480, at=(37, 11)))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
-        download.run(scene=SceneConfig(source=source), out=folder / "source.json")
+        download.run(settings=SceneConfig(source=source), out=folder / "source.json")
     lines = """
         import sys
         from pathlib import Path
@@ -425,7 +425,7 @@ def test_killed_crop_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_synthetic_source_is_its_parameters(tmp_path: Path) -> None:
     source = SyntheticSource(kind="synthetic", height=8, width=8, bands=4)
-    download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
+    download.run(settings=SceneConfig(source=source), out=tmp_path / "source.json")
     assert read_json(tmp_path / "source.json") == json.loads(source.model_dump_json())
 
 
@@ -462,7 +462,7 @@ def test_missing_file_is_fetched_and_verified(server: str, tmp_path: Path) -> No
     digest = sha256(b"a scene").hexdigest()
     path = tmp_path / "data/scene.bin"
     source = FileSource(kind="file", path=str(path), url=f"{server}/scene.bin", sha256=digest)
-    download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
+    download.run(settings=SceneConfig(source=source), out=tmp_path / "source.json")
     assert path.read_bytes() == b"a scene"
     assert read_json(tmp_path / "source.json")["sha256"] == digest
 
@@ -472,7 +472,7 @@ def test_failed_fetch_leaves_nothing(server: str, tmp_path: Path, name: str, dig
     path = tmp_path / "data/scene.bin"
     source = FileSource(kind="file", path=str(path), url=f"{server}/{name}", sha256=digest)
     with pytest.raises(InputError, match=r"could not be fetched|has sha256") as caught:
-        download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
+        download.run(settings=SceneConfig(source=source), out=tmp_path / "source.json")
     assert "\n" not in str(caught.value)
     assert not path.exists()
     assert not (tmp_path / "source.json").exists()
@@ -485,7 +485,7 @@ def test_fetched_web_page_is_not_kept(server: str, tmp_path: Path) -> None:
         InputError,
         match=r"answered by a web page, not data; fetch it by other means and put it at .*page\.mat",
     ):
-        download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
+        download.run(settings=SceneConfig(source=source), out=tmp_path / "source.json")
     assert not path.exists()
 
 
@@ -505,7 +505,7 @@ def test_local_file_with_another_digest_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"another scene")
     source = FileSource(kind="file", path=str(path), sha256="0" * 64)
     with pytest.raises(InputError, match="but the configuration asks for 000"):
-        download.run(scene=SceneConfig(source=source), out=tmp_path / "source.json")
+        download.run(settings=SceneConfig(source=source), out=tmp_path / "source.json")
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -278,7 +278,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     experiment = load_experiment(ROOT / STUDIES)
     (scene,), (response,) = experiment.scenes.values(), experiment.responses.values()
     settings = simulate.Settings(response=response, noise=experiment.noise)
-    download.run(scene=scene, out=folder / "source.json")
+    download.run(settings=scene, out=folder / "source.json")
     crop.run(source=folder / "source.json", settings=scene, out=folder / "reference.json")
     simulate.run(
         reference=folder / "reference.json", settings=settings, seed=0, out=folder / "observation.json"

@@ -23,6 +23,7 @@ from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
 from pipeline.runs.fitted_store import fingerprint, read_fitted
 from pipeline.runs.observation import read_scene
+from pipeline.runs.paths import ExperimentFolder
 from pipeline.steps import crop, download, estimate, fuse, mosaic, plan, simulate, train
 from pipeline.store.files import read_json
 from pipeline.store.schema import reference_dataset, scene_from
@@ -77,7 +78,7 @@ class Run:
     def mosaic(self, batches: int) -> None:
         manifests = [self.manifest(batch, batches) for batch in range(1, batches + 1)]
         out = self.folder / "fused.json"
-        mosaic.run(**self.inputs(), manifests=manifests, settings=self.settings, seed=SEED, out=out)
+        mosaic.run(manifests, **self.inputs(), settings=self.settings, seed=SEED, out=out)
 
     def all(self, batches: int, order: list[int] | None = None) -> Path:
         self.plan(batches)
@@ -95,7 +96,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scene, response = config.scenes["synthetic"], config.responses["four_bands"]
     source, reference = results / "synthetic/source.json", results / "synthetic/reference.json"
     run = results / "synthetic/four_bands/seed0"
-    download.run(scene=scene, out=source)
+    download.run(settings=scene, out=source)
     crop.run(source=source, settings=scene, out=reference)
     chosen = simulate.Settings(response=response, noise=Noise())
     simulate.run(reference=reference, settings=chosen, seed=SEED, out=run / "observation.json")
@@ -214,7 +215,7 @@ def test_a_product_without_all_batches_is_not_completed(run: Run) -> None:
     out = run.folder / "fused.json"
     some = [run.manifest(1, 3), run.manifest(3, 3)]
     with pytest.raises(InputError, match="the manifests lack 20 of the plan's shards"):
-        mosaic.run(**run.inputs(), manifests=some, settings=run.settings, seed=SEED, out=out)
+        mosaic.run(some, **run.inputs(), settings=run.settings, seed=SEED, out=out)
     assert not out.exists()
     assert not (run.folder / "fused.zarr" / "zarr.json").exists()
     with pytest.raises(InputError, match="has batches 1 to 3, but number 4 of 3 was asked for"):
@@ -340,11 +341,12 @@ def test_status_follows_the_tiles(run: Run) -> None:
     tiling = config.tiling.model_copy(update={"seconds_per_megapixel": speed})
     config = Experiment.model_validate(config.model_dump() | {"methods": only, "tiling": tiling.model_dump()})
     run = replace(run, tiling=tiling)
-    results, logs = run.folder.parents[3], run.folder.parents[3] / "logs"
+    results = run.folder.parents[3]
+    folder = ExperimentFolder(results, results / "logs")
     name = "synthetic/four_bands/seed0/gaussian_subspace"
 
     def first() -> str:
-        return status.run(config, results, logs).splitlines()[0]
+        return status.run(config, folder).splitlines()[0]
 
     assert first() == f"{name}: waits for its plan"
     run.plan(4)
@@ -359,7 +361,7 @@ def test_status_follows_the_tiles(run: Run) -> None:
     run.all(4)
     assert first() == f"{name}: fused"
     (run.folder / "metrics.json").write_text(json.dumps({}))
-    assert status.run(config, results, logs).splitlines() == [
+    assert status.run(config, folder).splitlines() == [
         f"{name}: done",
         "tiled: 1 of 1 runs done, no report yet",
     ]

@@ -328,7 +328,7 @@ def test_detectors_of() -> None:
 def test_potsdam_becomes_a_reference(shared_data: Path, tmp_path: Path) -> None:
     """`download` and `crop` take the four tiles as one scene: monotonic wavelengths, bands left out."""
     tiles = source(shared_data / "enmap_potsdam" / "*.tif")
-    download.run(scene=SceneConfig(source=tiles), out=tmp_path / "source.json")
+    download.run(settings=SceneConfig(source=tiles), out=tmp_path / "source.json")
     scene = SceneConfig(source=tiles)
     crop.run(source=tmp_path / "source.json", settings=scene, out=tmp_path / "reference.json")
     reference = scene_from(read_store(tmp_path / "reference.json"))

@@ -194,7 +194,7 @@ class Steps:
         """Run `download` and `align`; what was found."""
         self.source.parent.mkdir(parents=True, exist_ok=True)
         self.path("").mkdir(parents=True, exist_ok=True)
-        download.run(scene=self.config, out=self.source)
+        download.run(settings=self.config, out=self.source)
         align.run(source=self.source, settings=self.config, out=self.path("observation.json"))
         found: dict[str, Any] = read_store(self.path("observation.json")).attrs["alignment"]
         return found
@@ -227,7 +227,7 @@ class Steps:
         }  # fmt: skip
         manifest = run / "tiles/1-of-1.json"
         fuse.run(**common, batch=1, of=1, out=manifest)
-        mosaic.run(**common, manifests=[manifest], out=run / "fused.json")
+        mosaic.run([manifest], **common, out=run / "fused.json")
         return self.cube(label)
 
     def cube(self, label: str) -> Cube:
@@ -241,7 +241,6 @@ class Steps:
             **self.inputs,
             fused=self.path(f"{label}/fused.json"),
             settings=METHODS[label],
-            seed=0,
             out=out,
             reference=reference,
             workers=1,

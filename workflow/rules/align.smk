@@ -1,21 +1,21 @@
 rule align:
     input:
-        pair_response_file,
-        source="results/{experiment}/{scene}/source.json",
+        pair_response_table,
+        source=SCENE.source,
     output:
-        ledger="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
-        store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
-        timing="results/{experiment}/{scene}/{response}/seed{seed}/align.timing.json",
+        ledger=IMAGES.observation.ledger,
+        store=IMAGES.observation.metadata,
+        timing=IMAGES.timing("align"),
     log:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/align.log",
+        IMAGES.log("align"),
     benchmark:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/align.tsv"
+        IMAGES.benchmark("align")
     wildcard_constraints:
         scene=PAIRS,
     conda:
         "../../envs/pipeline.yaml"
     params:
         code=code("steps.align"),
-        settings=scene_settings,
+        settings=settings("align"),
     shell:
         "pipeline align --source {input.source} --settings {params.settings:q} --out {output.ledger} 2> {log}"

@@ -1,23 +1,24 @@
 rule clip:
     input:
-        source="results/{experiment}/{scene}/source.json",
-        observation=pair_observation("observation.json"),
-        observation_store=pair_observation("observation.zarr/zarr.json"),
+        source=SCENE.source,
+        # the footprint is that of any noise seed
+        observation=SCENE.images(MEASURED, FIRST_SEED).observation.ledger,
+        observation_store=SCENE.images(MEASURED, FIRST_SEED).observation.metadata,
     output:
-        ledger="results/{experiment}/{scene}/reference.json",
-        store="results/{experiment}/{scene}/reference.zarr/zarr.json",
-        timing="results/{experiment}/{scene}/clip.timing.json",
+        ledger=SCENE.reference.ledger,
+        store=SCENE.reference.metadata,
+        timing=SCENE.timing("clip"),
     log:
-        "logs/{experiment}/{scene}/clip.log",
+        SCENE.log("clip"),
     benchmark:
-        "logs/{experiment}/{scene}/clip.tsv"
+        SCENE.benchmark("clip")
     wildcard_constraints:
         scene=PAIRS,
     conda:
         "../../envs/pipeline.yaml"
     params:
         code=code("steps.clip"),
-        settings=scene_settings,
+        settings=settings("clip"),
     shell:
         "pipeline clip --source {input.source} --observation {input.observation} --settings {params.settings:q}"
         " --out {output.ledger} 2> {log}"

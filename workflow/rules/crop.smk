@@ -1,20 +1,20 @@
 rule crop:
     input:
-        source="results/{experiment}/{scene}/source.json",
+        source=SCENE.source,
     output:
-        ledger="results/{experiment}/{scene}/reference.json",
-        store="results/{experiment}/{scene}/reference.zarr/zarr.json",
-        timing="results/{experiment}/{scene}/crop.timing.json",
+        ledger=SCENE.reference.ledger,
+        store=SCENE.reference.metadata,
+        timing=SCENE.timing("crop"),
     log:
-        "logs/{experiment}/{scene}/crop.log",
+        SCENE.log("crop"),
     benchmark:
-        "logs/{experiment}/{scene}/crop.tsv"
+        SCENE.benchmark("crop")
     wildcard_constraints:
         scene=SIMULATED,
     conda:
         "../../envs/pipeline.yaml"
     params:
         code=code("steps.crop"),
-        settings=scene_settings,
+        settings=settings("crop"),
     shell:
         "pipeline crop --source {input.source} --settings {params.settings:q} --out {output.ledger} 2> {log}"

@@ -1,17 +1,17 @@
 rule degrade:
     input:
-        observation=pair_of("observation.json"),
-        observation_store=pair_of("observation.zarr/zarr.json"),
-        estimate=pair_of("estimate.json"),
-        estimate_store=pair_of("estimate.zarr/zarr.json"),
+        observation=lambda wildcards: pair_images(wildcards).observation.ledger,
+        observation_store=lambda wildcards: pair_images(wildcards).observation.metadata,
+        estimate=lambda wildcards: pair_images(wildcards).estimate.ledger,
+        estimate_store=lambda wildcards: pair_images(wildcards).estimate.metadata,
     output:
-        ledger="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
-        store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
-        timing="results/{experiment}/{scene}/{response}/seed{seed}/degrade.timing.json",
+        ledger=IMAGES.observation.ledger,
+        store=IMAGES.observation.metadata,
+        timing=IMAGES.timing("degrade"),
     log:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/degrade.log",
+        IMAGES.log("degrade"),
     benchmark:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/degrade.tsv"
+        IMAGES.benchmark("degrade")
     wildcard_constraints:
         scene=LEVEL_DOWN,
     conda:

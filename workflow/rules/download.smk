@@ -1,18 +1,18 @@
 rule download:
     input:
-        scene_files,
+        source_files,
     output:
-        source="results/{experiment}/{scene}/source.json",
-        timing="results/{experiment}/{scene}/download.timing.json",
+        source=SCENE.source,
+        timing=SCENE.timing("download"),
     log:
-        "logs/{experiment}/{scene}/download.log",
+        SCENE.log("download"),
     benchmark:
-        "logs/{experiment}/{scene}/download.tsv"
+        SCENE.benchmark("download")
     localrule: True  # on a cluster too, whose nodes may not reach the network
     conda:
         "../../envs/pipeline.yaml"
     params:
         code=code("steps.download"),
-        settings=source_settings,
+        settings=settings("download"),
     shell:
         "pipeline download --settings {params.settings:q} --out {output.source} 2> {log}"

@@ -1,19 +1,19 @@
 rule estimate:
     input:
-        ledger="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
-        store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
+        ledger=IMAGES.observation.ledger,
+        store=IMAGES.observation.metadata,
     output:
-        ledger="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
-        store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
-        timing="results/{experiment}/{scene}/{response}/seed{seed}/estimate.timing.json",
+        ledger=IMAGES.estimate.ledger,
+        store=IMAGES.estimate.metadata,
+        timing=IMAGES.timing("estimate"),
     log:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/estimate.log",
+        IMAGES.log("estimate"),
     benchmark:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/estimate.tsv"
+        IMAGES.benchmark("estimate")
     conda:
         "../../envs/pipeline.yaml"
     params:
         code=code("steps.estimate"),
-        settings=estimation_settings,
+        settings=settings("estimate"),
     shell:
         "pipeline estimate --observation {input.ledger} --settings {params.settings:q} --out {output.ledger} 2> {log}"

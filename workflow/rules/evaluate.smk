@@ -1,21 +1,23 @@
 rule evaluate:
     input:
-        reference_files,
-        observation="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
-        observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
-        fused="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.json",
-        fused_store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json",
-        estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
-        estimating="results/{experiment}/{scene}/{response}/seed{seed}/estimate.timing.json",
-        train="results/{experiment}/{scene}/{response}/seed{seed}/{label}/train.timing.json",
-        fuse="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.timing.json",
+        reference=reference,
+        reference_store=reference_store,
+        observation=IMAGES.observation.ledger,
+        observation_store=IMAGES.observation.metadata,
+        fused=RUN.fused.ledger,
+        fused_store=RUN.fused.metadata,
+        estimate=estimate_of_pair,
+        estimated=IMAGES.estimate.ledger,
+        estimating=IMAGES.timing("estimate"),
+        train=RUN.timing("train"),
+        fuse=RUN.timing("fuse"),
     output:
-        metrics="results/{experiment}/{scene}/{response}/seed{seed}/{label}/metrics.json",
-        timing="results/{experiment}/{scene}/{response}/seed{seed}/{label}/evaluate.timing.json",
+        metrics=RUN.metrics,
+        timing=RUN.timing("evaluate"),
     log:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/evaluate.log",
+        RUN.log("evaluate"),
     benchmark:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/evaluate.tsv"
+        RUN.benchmark("evaluate")
     conda:
         "../../envs/pipeline.yaml"
     threads: 2
@@ -23,9 +25,8 @@ rule evaluate:
         scheduler=EXPERIMENT.compute.scheduler,
     params:
         code=code("steps.evaluate"),
-        settings=method_settings,
-        judged_by=judged_by,
+        settings=settings("evaluate"),
     shell:
-        "pipeline evaluate {params.judged_by} --observation {input.observation} --fused {input.fused}"
-        " --settings {params.settings:q} --seed {wildcards.seed} --scheduler {resources.scheduler} --workers {threads}"
-        " --out {output.metrics} 2> {log}"
+        "pipeline evaluate --observation {input.observation} --fused {input.fused} --reference={input.reference}"
+        " --estimate={input.estimate} --settings {params.settings:q} --scheduler {resources.scheduler}"
+        " --workers {threads} --out {output.metrics} 2> {log}"

@@ -1,28 +1,28 @@
 rule export:
     input:
-        fused="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.json",
-        fused_store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json",
-        observation="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
-        observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
-        estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
-        estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
+        fused=RUN.fused.ledger,
+        fused_store=RUN.fused.metadata,
+        observation=IMAGES.observation.ledger,
+        observation_store=IMAGES.observation.metadata,
+        estimate=IMAGES.estimate.ledger,
+        estimate_store=IMAGES.estimate.metadata,
     output:
         ledger=report(
-            "results/{experiment}/{scene}/{response}/seed{seed}/{label}/product.json",
+            RUN.product,
             caption="../report/product.rst",
             category="Products",
             subcategory="{scene}",
             labels={"response": "{response}", "seed": "{seed}", "method": "{label}"},
         ),
     log:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/export.log",
+        RUN.log("export"),
     benchmark:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/export.tsv"
+        RUN.benchmark("export")
     conda:
         "../../envs/pipeline.yaml"
     params:
         code=code("steps.export"),
-        settings=product_settings,
+        settings=settings("export"),
     shell:
         "pipeline export --fused {input.fused} --observation {input.observation} --estimate {input.estimate}"
         " --settings {params.settings:q} --out {output.ledger} 2> {log}"

@@ -1,19 +1,19 @@
 rule fuse:
     input:
-        observation="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
-        observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
-        estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
-        estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
-        fitted="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors",
-        plan="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.json",
-        plan_store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.zarr/zarr.json",
+        observation=IMAGES.observation.ledger,
+        observation_store=IMAGES.observation.metadata,
+        estimate=IMAGES.estimate.ledger,
+        estimate_store=IMAGES.estimate.metadata,
+        fitted=RUN.fitted,
+        plan=RUN.plan.ledger,
+        plan_store=RUN.plan.metadata,
     output:
-        manifest="results/{experiment}/{scene}/{response}/seed{seed}/{label}/tiles/{batch}-of-{batches}.json",
-        timing="results/{experiment}/{scene}/{response}/seed{seed}/{label}/tiles/{batch}-of-{batches}.timing.json",
+        manifest=RUN.manifest("{batch}", "{batches}"),
+        timing=RUN.batch_timing("{batch}", "{batches}"),
     log:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.{batch}-of-{batches}.log",
+        RUN.log(BATCH),
     benchmark:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.{batch}-of-{batches}.tsv"
+        RUN.benchmark(BATCH)
     conda:
         "../../envs/pipeline.yaml"
     threads: method_threads
@@ -23,7 +23,7 @@ rule fuse:
     params:
         code=code("steps.fuse"),
         method=method_code,
-        settings=method_settings,
+        settings=settings("fuse"),
     shell:
         "pipeline fuse --observation {input.observation} --estimate {input.estimate} --fitted {input.fitted}"
         " --plan {input.plan} --batch {wildcards.batch} --of {wildcards.batches} --settings {params.settings:q} --seed {wildcards.seed}"

@@ -1,26 +1,26 @@
 rule mosaic:
     input:
         manifests=manifests,
-        observation="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
-        observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
-        estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
-        estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
-        fitted="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors",
-        plan="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.json",
-        plan_store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.zarr/zarr.json",
+        observation=IMAGES.observation.ledger,
+        observation_store=IMAGES.observation.metadata,
+        estimate=IMAGES.estimate.ledger,
+        estimate_store=IMAGES.estimate.metadata,
+        fitted=RUN.fitted,
+        plan=RUN.plan.ledger,
+        plan_store=RUN.plan.metadata,
     output:
-        ledger="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.json",
-        store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json",
-        timing="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fuse.timing.json",
+        ledger=RUN.fused.ledger,
+        store=RUN.fused.metadata,
+        timing=RUN.timing("fuse"),
     log:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/mosaic.log",
+        RUN.log("mosaic"),
     benchmark:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/mosaic.tsv"
+        RUN.benchmark("mosaic")
     conda:
         "../../envs/pipeline.yaml"
     params:
         code=code("steps.mosaic"),
-        settings=method_settings,
+        settings=settings("mosaic"),
     shell:
         "pipeline mosaic {input.manifests} --observation {input.observation} --estimate {input.estimate}"
         " --fitted {input.fitted} --plan {input.plan} --settings {params.settings:q} --seed {wildcards.seed}"

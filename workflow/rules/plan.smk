@@ -1,21 +1,21 @@
 rule plan:
     input:
-        observation="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
-        observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
+        observation=IMAGES.observation.ledger,
+        observation_store=IMAGES.observation.metadata,
     output:
-        ledger="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.json",
-        store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.zarr/zarr.json",
+        ledger=RUN.plan.ledger,
+        store=RUN.plan.metadata,
     log:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.log",
+        RUN.log("plan"),
     benchmark:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/plan.tsv"
+        RUN.benchmark("plan")
     localrule: True  # on a cluster too, where a job would count the batches anew
     conda:
         "../../envs/pipeline.yaml"
     params:
         code=code("steps.plan"),
         method=method_code,
-        settings=plan_settings,
+        settings=settings("plan"),
         batches=batch_number,
     shell:
         "pipeline plan --observation {input.observation} --settings {params.settings:q}"

@@ -1,34 +1,34 @@
 rule report:
     input:
-        references("results/{experiment}/{scene}/reference.zarr/zarr.json"),
-        runs("results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json"),
-        runs("results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json"),
-        runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/fused.zarr/zarr.json"),
-        runs("results/{experiment}/{scene}/{response}/seed{seed}/{label}/metrics.json"),
-        traces("results/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.zarr/zarr.json"),
+        references(SCENE.reference.metadata),
+        runs(IMAGES.observation.metadata),
+        runs(IMAGES.estimate.metadata),
+        runs(RUN.fused.metadata),
+        runs(RUN.metrics),
+        traces(RUN.trace.metadata),
     output:
         page=report(
-            "results/{experiment}/report.html",
+            TREE.report,
             caption="../report/page.rst",
             category="Results",
             labels={"file": "Comparison of the methods"},
         ),
         summary=report(
-            "results/{experiment}/summary.csv",
+            TREE.summary,
             caption="../report/summary.rst",
             category="Results",
             labels={"file": "Metrics of every run"},
         ),
     log:
-        "logs/{experiment}/report.log",
+        TREE.log("report"),
     benchmark:
-        "logs/{experiment}/report.tsv"
+        TREE.benchmark("report")
     conda:
         "../../envs/pipeline.yaml"
     params:
         code=code("steps.report"),
-        settings=as_json(EXPERIMENT, exclude={"products"}),
-        results="results/{experiment}",
+        settings=settings("report"),
+        results=str(TREE.path),
     shell:
         "pipeline report --settings {params.settings:q} --results {params.results} --out {output.page}"
         " --summary {output.summary} 2> {log}"

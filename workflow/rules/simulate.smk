@@ -1,23 +1,23 @@
 rule simulate:
     input:
-        response_file,
-        ledger="results/{experiment}/{scene}/reference.json",
-        store="results/{experiment}/{scene}/reference.zarr/zarr.json",
+        response_table,
+        ledger=SCENE.reference.ledger,
+        store=SCENE.reference.metadata,
     output:
-        ledger="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
-        store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
-        timing="results/{experiment}/{scene}/{response}/seed{seed}/simulate.timing.json",
+        ledger=IMAGES.observation.ledger,
+        store=IMAGES.observation.metadata,
+        timing=IMAGES.timing("simulate"),
     log:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/simulate.log",
+        IMAGES.log("simulate"),
     benchmark:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/simulate.tsv"
+        IMAGES.benchmark("simulate")
     wildcard_constraints:
         scene=SIMULATED,
     conda:
         "../../envs/pipeline.yaml"
     params:
         code=code("steps.simulate"),
-        settings=simulate_settings,
+        settings=settings("simulate"),
     shell:
         "pipeline simulate --reference {input.ledger} --settings {params.settings:q} --seed {wildcards.seed}"
         " --out {output.ledger} 2> {log}"

@@ -1,17 +1,17 @@
 rule trace:
     input:
-        observation="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
-        observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
-        estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
-        estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
-        fitted="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors",
+        observation=IMAGES.observation.ledger,
+        observation_store=IMAGES.observation.metadata,
+        estimate=IMAGES.estimate.ledger,
+        estimate_store=IMAGES.estimate.metadata,
+        fitted=RUN.fitted,
     output:
-        ledger="results/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.json",
-        store="results/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.zarr/zarr.json",
+        ledger=RUN.trace.ledger,
+        store=RUN.trace.metadata,
     log:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.log",
+        RUN.log("trace"),
     benchmark:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/trace.tsv"
+        RUN.benchmark("trace")
     conda:
         "../../envs/pipeline.yaml"
     threads: method_threads
@@ -20,8 +20,8 @@ rule trace:
     params:
         code=code("steps.trace"),
         method=method_code,
-        settings=method_settings,
+        settings=settings("trace"),
         times=trace_times,
     shell:
         "pipeline trace --observation {input.observation} --estimate {input.estimate} --fitted {input.fitted}"
-        " --times {params.times} --settings {params.settings:q} --seed {wildcards.seed} --out {output.ledger} 2> {log}"
+        " --times {params.times:q} --settings {params.settings:q} --seed {wildcards.seed} --out {output.ledger} 2> {log}"

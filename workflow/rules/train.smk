@@ -1,17 +1,17 @@
 rule train:
     input:
-        observation="results/{experiment}/{scene}/{response}/seed{seed}/observation.json",
-        observation_store="results/{experiment}/{scene}/{response}/seed{seed}/observation.zarr/zarr.json",
-        estimate="results/{experiment}/{scene}/{response}/seed{seed}/estimate.json",
-        estimate_store="results/{experiment}/{scene}/{response}/seed{seed}/estimate.zarr/zarr.json",
+        observation=IMAGES.observation.ledger,
+        observation_store=IMAGES.observation.metadata,
+        estimate=IMAGES.estimate.ledger,
+        estimate_store=IMAGES.estimate.metadata,
         shared=ancient(trained_by),  # what it gives depends on the other inputs alone
     output:
-        fitted="results/{experiment}/{scene}/{response}/seed{seed}/{label}/fitted.safetensors",
-        timing="results/{experiment}/{scene}/{response}/seed{seed}/{label}/train.timing.json",
+        fitted=RUN.fitted,
+        timing=RUN.timing("train"),
     log:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/train.log",
+        RUN.log("train"),
     benchmark:
-        "logs/{experiment}/{scene}/{response}/seed{seed}/{label}/train.tsv"
+        RUN.benchmark("train")
     conda:
         "../../envs/pipeline.yaml"
     threads: method_threads
@@ -20,8 +20,7 @@ rule train:
     params:
         code=code("steps.train"),
         method=method_code,
-        settings=method_settings,
-        shared=trained_by_option,
+        settings=settings("train"),
     shell:
         "pipeline train --observation {input.observation} --estimate {input.estimate}"
-        " --settings {params.settings:q} --seed {wildcards.seed} {params.shared} --out {output.fitted} 2> {log}"
+        " --settings {params.settings:q} --seed {wildcards.seed} --trained-by={input.shared} --out {output.fitted} 2> {log}"

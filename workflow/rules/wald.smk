@@ -1,15 +1,15 @@
 rule wald:
     input:
-        observation=wald_observation("observation.json"),
-        observation_store=wald_observation("observation.zarr/zarr.json"),
+        observation=lambda wildcards: pair_images(wildcards).observation.ledger,
+        observation_store=lambda wildcards: pair_images(wildcards).observation.metadata,
     output:
-        ledger="results/{experiment}/{scene}/reference.json",
-        store="results/{experiment}/{scene}/reference.zarr/zarr.json",
-        timing="results/{experiment}/{scene}/wald.timing.json",
+        ledger=SCENE.reference.ledger,
+        store=SCENE.reference.metadata,
+        timing=SCENE.timing("wald"),
     log:
-        "logs/{experiment}/{scene}/wald.log",
+        SCENE.log("wald"),
     benchmark:
-        "logs/{experiment}/{scene}/wald.tsv"
+        SCENE.benchmark("wald")
     wildcard_constraints:
         scene=LEVEL_DOWN,
     conda:

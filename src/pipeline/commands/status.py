@@ -12,6 +12,7 @@ from time import time
 
 from pipeline.config.experiment import Experiment
 from pipeline.runs.batches import planned_batches, tiles_planned
+from pipeline.runs.paths import ExperimentFolder, RunFolder, batch_name
 from pipeline.store.shards import journal_lines
 
 RECENT = 180.0  # seconds since the last sign of life of a running batch
@@ -47,41 +48,40 @@ class TileProgress:
         return (self.tiles - self.done) * self.seconds / self.done / max(1, self.running)
 
 
-def run(experiment: Experiment, results: Path, logs: Path) -> str:
-    """One line for each run of an experiment, and a last one for all of it.
+def run(experiment: Experiment, folder: ExperimentFolder) -> str:
+    """Return one line for each run of an experiment, and a last one for all of it.
 
     Parameters
     ----------
     experiment : Experiment
-    results, logs : Path
-        Its folders.
+        The experiment.
+    folder : ExperimentFolder
+        Its folder.
     """
     lines, finished, total = [], 0, 0
-    for scene, response, label, seed in experiment.runs():
-        run_folder = f"{response}/seed{seed}"
-        folder = results / scene / run_folder / label
-        state = _state(experiment, results, scene, run_folder, label, logs / scene / run_folder / label)
-        done = (folder / "metrics.json").exists() and state == "fused"
+    for key in experiment.runs():
+        run = folder.run(key)
+        state = _state(experiment, run)
+        done = run.metrics.exists() and state == "fused"
         finished, total = finished + done, total + 1
-        lines.append(f"{scene}/{run_folder}/{label}: {'done' if done else state}")
-    report = "report written" if (results / "report.html").exists() else "no report yet"
+        lines.append(f"{run.path.relative_to(folder.path).as_posix()}: {'done' if done else state}")
+    report = "report written" if folder.report.exists() else "no report yet"
     return "\n".join([*lines, f"{experiment.experiment}: {finished} of {total} runs done, {report}"])
 
 
-def _state(experiment: Experiment, results: Path, scene: str, run: str, label: str, logs: Path) -> str:
-    """How far one run is, in words."""
-    here = results / scene / run
-    simulated = experiment.scenes[scene].source is not None  # of others a reference is made late, or never
+def _state(experiment: Experiment, run: RunFolder) -> str:
+    """Return the state of one run in words."""
+    simulated = experiment.scenes[run.scene.name].source is not None  # others get a reference late, or never
     for path, missing in (
-        *([(results / scene / "reference.json", "waits for the reference")] if simulated else []),
-        (here / "observation.json", "waits for the observation"),
-        (here / label / "fitted.safetensors", "waits for training"),
+        *([(run.scene.reference.ledger, "waits for the reference")] if simulated else []),
+        (run.images.observation.ledger, "waits for the observation"),
+        (run.fitted, "waits for training"),
     ):
         if not path.exists():
             return missing
-    if (here / label / "fused.json").exists():
+    if run.fused.ledger.exists():
         return "fused"
-    progress = progress_of(here / label, logs, planned_batches(experiment, results, scene, run, label))
+    progress = progress_of(run, planned_batches(experiment, run))
     if progress.tiles is None:
         return "waits for its plan"
     left = "" if progress.left is None else f", about {_in_words(progress.left)} left"
@@ -91,21 +91,27 @@ def _state(experiment: Experiment, results: Path, scene: str, run: str, label: s
     )
 
 
-def progress_of(folder: Path, logs: Path, batches: int) -> TileProgress:
-    """How far the tiles of a run's folder are."""
-    journals = sorted(folder.glob("tiles/*.journal"), key=lambda path: path.stat().st_mtime)
+def progress_of(run: RunFolder, batches: int) -> TileProgress:
+    """Return how many tiles and batches of a run are finished.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Folder of the run.
+    batches : int
+        Number of batches of its cube.
+    """
+    journals = sorted(run.journals(), key=lambda path: path.stat().st_mtime)
     lines = [line for journal in journals for line in journal_lines(journal)]
     seconds = {line["unit"]: float(line["seconds"]) for line in lines if line["token"] == lines[-1]["token"]}
     finished = running = 0
     for batch in range(1, batches + 1):
-        name = f"{batch}-of-{batches}"
-        if (folder / "tiles" / f"{name}.json").exists():
+        if run.manifest(batch, batches).exists():
             finished += 1
         else:
-            running += _recent(folder / "tiles" / f"{name}.journal") or _recent(logs / f"fuse.{name}.log")
-    return TileProgress(
-        tiles_planned(folder), len(seconds), batches, finished, running, sum(seconds.values())
-    )
+            signs = run.journal(batch, batches), run.log(f"fuse.{batch_name(batch, batches)}")
+            running += any(map(_recent, signs))
+    return TileProgress(tiles_planned(run), len(seconds), batches, finished, running, sum(seconds.values()))
 
 
 def _recent(path: Path) -> bool:

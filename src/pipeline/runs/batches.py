@@ -7,13 +7,13 @@ never what is in it; once a plan exists, its own number holds.
 from __future__ import annotations
 
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 from pipeline.config.experiment import Experiment, Tiling
 from pipeline.config.scenes import Source
 from pipeline.core.window import LARGEST_CORE
 from pipeline.errors import InputError
+from pipeline.runs.paths import ExperimentFolder, RunFolder, Store
 from pipeline.store.files import read_json
 
 
@@ -30,38 +30,44 @@ def batch_count(shape: tuple[int, int], core: int, seconds_per_megapixel: float,
     return min(max(1, ceil(minutes / tiling.job_minutes)), tiling.max_jobs, tiles)
 
 
-def planned_batches(experiment: Experiment, results: Path, scene: str, run: str, label: str) -> int:
-    """Number of batches of one fused cube.
+def planned_batches(experiment: Experiment, run: RunFolder) -> int:
+    """Return the number of batches of one fused cube.
+
+    That of the cube's plan, where there is one of the same size and settings; 1 for a scene whose size
+    cannot be known yet.
 
     Parameters
     ----------
     experiment : Experiment
-    results : Path
-        The experiment's folder.
-    scene, run, label : str
-        The cube is that of `<results>/<scene>/<run>/<label>`, where `run` is `<response>/seed<k>`.
-
-    Returns
-    -------
-    int
-        That of the cube's plan, where there is one of the same size and settings; 1 for a scene whose
-        size cannot be known yet.
+        Says how cubes are cut into tiles and how fast the methods are.
+    run : RunFolder
+        Folder of the cube.
     """
-    made = _attributes(results / scene / run / label / "plan.zarr")
-    shape = scene_shape(experiment, scene)
+    made = _attributes(run.plan)
+    shape = scene_shape(experiment, run.scene.name)
     same = made.get("tiling") == experiment.tiling.model_dump(mode="json")
     if made and same and shape in (None, tuple(made["shape"])):
         return int(made["batches"])
     if shape is None:
         return 1
     core = experiment.tiling.core or LARGEST_CORE
-    return batch_count(shape, core, speed_of(experiment, results, label), experiment.tiling)
+    return batch_count(shape, core, speed_of(experiment, run), experiment.tiling)
 
 
-def batch_minutes(experiment: Experiment, results: Path, scene: str, label: str, batches: int) -> float:
-    """How long a batch of a fused cube takes, as far as one can tell: more than wished for, if bounded."""
-    shape = scene_shape(experiment, scene) or (0, 0)
-    minutes = shape[0] * shape[1] / 1e6 * speed_of(experiment, results, label) / 60
+def batch_minutes(experiment: Experiment, run: RunFolder, batches: int) -> float:
+    """Return the expected minutes of a batch; more than `job_minutes` where the number of jobs is bounded.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Says how long a job should be and how fast the methods are.
+    run : RunFolder
+        Folder of the cube.
+    batches : int
+        Number of batches of the cube.
+    """
+    shape = scene_shape(experiment, run.scene.name) or (0, 0)
+    minutes = shape[0] * shape[1] / 1e6 * speed_of(experiment, run) / 60
     return max(experiment.tiling.job_minutes, minutes / batches)
 
 
@@ -75,21 +81,30 @@ def scene_shape(experiment: Experiment, scene: str) -> tuple[int, int] | None:
     return described.size or (_file_size(described.source) if described.source else None)
 
 
-def speed_of(experiment: Experiment, results: Path, label: str) -> float:
-    """Seconds per megapixel of a method: as configured, as measured here, or a rough guess."""
-    configured = experiment.tiling.seconds_per_megapixel.get(label)
-    return configured or measured_speed(results, label) or experiment.methods[label].expected_speed
+def speed_of(experiment: Experiment, run: RunFolder) -> float:
+    """Return the seconds per megapixel of a run's method: as configured, as measured, or a rough guess."""
+    configured = experiment.tiling.seconds_per_megapixel.get(run.label)
+    measured = measured_speed(run.experiment, run.label)
+    return configured or measured or experiment.methods[run.label].expected_speed
 
 
-def measured_speed(results: Path, label: str) -> float | None:
-    """Seconds per megapixel of a method in this experiment's largest finished cube."""
-    found = []
-    for path in results.glob(f"*/*/seed*/{label}/fuse.timing.json"):
-        made = _attributes(path.with_name("plan.zarr"))
-        if made:
+def measured_speed(experiment: ExperimentFolder, label: str) -> float | None:
+    """Return the seconds per megapixel of a method in the experiment's largest finished cube.
+
+    Parameters
+    ----------
+    experiment : ExperimentFolder
+        Folder of the experiment.
+    label : str
+        The method's label.
+    """
+    speeds = []
+    for run in experiment.runs(label):
+        if made := _attributes(run.plan):
             megapixels = made["shape"][0] * made["shape"][1] / 1e6
-            found.append((megapixels, sum(read_json(path)["seconds"].values()) / megapixels))
-    return max(found)[1] if found else None
+            seconds = sum(read_json(run.timing("fuse"))["seconds"].values())
+            speeds.append((megapixels, seconds / megapixels))
+    return max(speeds)[1] if speeds else None
 
 
 def _file_size(source: Source) -> tuple[int, int] | None:
@@ -98,15 +113,15 @@ def _file_size(source: Source) -> tuple[int, int] | None:
     return source_size(source)
 
 
-def tiles_planned(folder: Path) -> int | None:
-    """Number of tiles in the plan of a run's folder, None before there is one."""
-    tiles = _attributes(folder / "plan.zarr").get("tiles")
+def tiles_planned(run: RunFolder) -> int | None:
+    """Return the number of tiles in a run's plan, None before there is one."""
+    tiles = _attributes(run.plan).get("tiles")
     return None if tiles is None else int(tiles)
 
 
-def _attributes(store: Path) -> dict[str, Any]:
-    """The attributes of a store's group, empty where there is none."""
+def _attributes(store: Store) -> dict[str, Any]:
+    """Return the attributes of a store's group, empty where there is none."""
     try:
-        return dict(read_json(store / "zarr.json").get("attributes", {}))
+        return dict(read_json(store.metadata).get("attributes", {}))
     except InputError:
         return {}

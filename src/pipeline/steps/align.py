@@ -1,4 +1,4 @@
-"""Step `align`: two real images on nested grids, cut to their common footprint, and the shift between them.
+"""Step `align`: cut two real images to their common footprint on nested grids and estimate their shift.
 
 What the georeferences leave of the shift is estimated from the images. Whole HR pixels of it move the
 window that is cut from the MSI, and what remains goes into H: spectra are not resampled, except for
@@ -51,15 +51,21 @@ MSI_NOISE = 0.01  # of the RMS of each MSI band, until `estimate` knows better
 
 
 def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
-    """Write `observation.zarr` and its ledger `out`.
+    """Write `observation.zarr` and its ledger.
 
     Parameters
     ----------
     source : Path
-        `source.json`, which holds the files' digests.
+        `source.json`, which holds the digests of the pair's files.
     settings : SceneConfig
-        Of a scene with a pair.
+        The scene's entry in the experiment, which has a `pair`.
     out : Path
+        The ledger to write, `observation.json`.
+
+    Raises
+    ------
+    InputError
+        The scene has no pair, or its images cannot be read, do not overlap or lie too far apart.
     """
     timing = Timing("align")
     pair = settings.pair

@@ -1,8 +1,8 @@
-"""Step `degrade`: a pair one Wald level down, where its LR-HSI takes the place of the reference.
+"""Step `degrade`: degrade a pair to the next Wald level, where its LR-HSI is the reference.
 
 Both images are degraded by the LR-HSI's own response, which is assumed to hold one scale up (Wald et al.
-1997); the shift between the images is taken out with the HR-MSI. No noise is added: what the images had
-is averaged. Responses and noise are those that `estimate` told, so nothing is estimated again.
+1997); the shift between the images is removed with the HR-MSI. No noise is added: the images' own is
+averaged. Responses and noise levels follow from those of `estimate`, so nothing is estimated again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,22 @@ from pipeline.store.store import read_store
 
 
 def run(*, observation: Path, estimate: Path, out: Path) -> None:
-    """Write `observation.zarr` and its ledger `out` from the pair of two other ledgers."""
+    """Write `observation.zarr` and its ledger.
+
+    Parameters
+    ----------
+    observation : Path
+        Ledger of the pair's observation, as `align` wrote it.
+    estimate : Path
+        Ledger of the pair's estimated responses and noise levels.
+    out : Path
+        The ledger to write, `observation.json`.
+
+    Raises
+    ------
+    InputError
+        The LR-HSI is too small for another level.
+    """
     timing = Timing("degrade")
     with timing.measure("compute"), ProgressReport() as progress:
         scene = read_scene(observation, estimate)
@@ -49,6 +64,7 @@ class DegradedPair:
     Parameters
     ----------
     scene : ObservedScene
+        The pair, with its estimated responses and noise levels.
 
     Attributes
     ----------
@@ -63,7 +79,7 @@ class DegradedPair:
         self.response = response.shifted(-y, -x)
 
     def without_images(self) -> ObservedScene:
-        """What is known of the degraded pair, with noise as the averaging leaves it."""
+        """Return the degraded pair without its images, with the noise levels that the averaging leaves."""
         scene = self.scene
         gain = np.sqrt(self.response.noise_gain(*self.shape))
         rows, columns = (self.response.lr_size(side) for side in self.shape)
@@ -77,11 +93,11 @@ class DegradedPair:
         )
 
     def images(self, tile: Window) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The degraded images in one tile of whole LR pixels."""
-        operator, seen = self.response.window_operator(self.shape, tile.coarsened(self.response.ratio))
-        lr_hsi = operator.forward_with_nodata(_read(self.scene.lr_hsi, seen))
-        operator, seen = self.scene.spatial_response.window_operator(self.scene.hr_shape, tile)
-        return lr_hsi, operator.forward_with_nodata(_read(self.scene.hr_msi, seen))
+        """Return the degraded LR-HSI and HR-MSI in one tile of whole LR pixels."""
+        operator, window = self.response.window_operator(self.shape, tile.coarsened(self.response.ratio))
+        lr_hsi = operator.forward_with_nodata(_read(self.scene.lr_hsi, window))
+        operator, window = self.scene.spatial_response.window_operator(self.scene.hr_shape, tile)
+        return lr_hsi, operator.forward_with_nodata(_read(self.scene.hr_msi, window))
 
 
 def _read(image: Image, window: Window) -> Any:

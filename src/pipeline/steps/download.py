@@ -1,4 +1,4 @@
-"""Step `download`: make sure that a scene's source is there and record what it is.
+"""Step `download`: fetch a scene's source where it is missing, and record its size and digest.
 
 A file that is missing is fetched where the configuration has its `url`, or where the catalogue has it.
 The file itself stays in its folder; the recorded digest ties the results to it.
@@ -19,14 +19,27 @@ from pipeline.runs.timing import Timing
 from pipeline.store.files import write_json
 
 
-def run(*, scene: Scene, out: Path) -> None:
-    """Write `source.json`: parameters of a synthetic scene, or path, size and digest of each image."""
+def run(*, settings: Scene, out: Path) -> None:
+    """Write `source.json`: parameters of a synthetic scene, or path, size and digest of each image.
+
+    Parameters
+    ----------
+    settings : Scene
+        The scene's entry in the experiment, with a `source` or a `pair`.
+    out : Path
+        The record to write, `source.json`.
+
+    Raises
+    ------
+    InputError
+        A file is missing and cannot be fetched, or is not the expected one.
+    """
     timing = Timing("download")
     with timing.measure("io"), ProgressReport() as progress:
-        if scene.source:
-            content = describe(scene.source, progress)
-        elif scene.pair:
-            content = _describe_pair(scene.pair, progress)
+        if settings.source:
+            content = describe(settings.source, progress)
+        elif settings.pair:
+            content = _describe_pair(settings.pair, progress)
         else:
             raise InputError("download: a scene one Wald level down has no source of its own")
     write_json(out, content)
@@ -34,7 +47,15 @@ def run(*, scene: Scene, out: Path) -> None:
 
 
 def describe(source: Source, progress: ProgressReport) -> dict[str, Any]:
-    """What identifies a source's content; a file of the catalogue by its path among the data sets."""
+    """Return what identifies a source's content; a file of the catalogue by its path among the data sets.
+
+    Parameters
+    ----------
+    source : Source
+        The source as the experiment describes it.
+    progress : ProgressReport
+        Shows how much is fetched.
+    """
     if isinstance(source, SyntheticSource):
         return source.model_dump(mode="json")
     if isinstance(source, DatasetSource):
@@ -68,5 +89,5 @@ def describe(source: Source, progress: ProgressReport) -> dict[str, Any]:
 
 
 def _describe_pair(pair: Pair, progress: ProgressReport) -> dict[str, Any]:
-    """The record of each of a pair's files, by its role."""
+    """Return the record of each of a pair's files, by its role."""
     return {"kind": "pair"} | {role: describe(source, progress) for role, source in pair.files.items()}

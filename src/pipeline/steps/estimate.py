@@ -1,4 +1,4 @@
-"""Step `estimate`: what the methods are told of the responses and the noise.
+"""Step `estimate`: estimate the responses and noise levels that the methods use.
 
 Given values are passed on; estimated ones come from a sample of the observed pixels alone, read in
 blocks. The result is a store of its own, so that a method sees the estimate and nothing else.
@@ -47,7 +47,17 @@ class Told:
 
 
 def run(*, observation: Path, settings: Estimation, out: Path) -> None:
-    """Write `estimate.zarr` and its ledger `out`."""
+    """Write `estimate.zarr` and its ledger.
+
+    Parameters
+    ----------
+    observation : Path
+        Ledger of the observation.
+    settings : Estimation
+        What is estimated and what is taken from the observation.
+    out : Path
+        The ledger to write, `estimate.json`.
+    """
     timing = Timing("estimate")
     with timing.measure("io"):
         dataset = read_store(observation)

@@ -1,19 +1,23 @@
-"""Step `evaluate`: one run's scores, with a reference and without, its residuals, and what it cost.
+"""Step `evaluate`: score a fused cube against the observation and, where there is one, the reference.
 
-After `simulate`, only this step and the report's pictures open the reference. Scene, response and
-label are the folders in which the run lies: `<scene>/<response>/seed<k>/<label>/`. Residuals are those
-of the model that the methods were told, also where its H is not the true one. A pair is judged by what
-needs no reference as well, and keeps maps of its residuals. No cube is loaded whole.
+Metrics, residuals, time and memory of the run go into `metrics.json`. After `simulate`, only this step and
+the report's pictures open the reference. Residuals are those of the model that the method was given, also
+where its H is not the true one. A pair is scored by measures that need no reference as well, and keeps maps
+of its residuals. No cube is loaded whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from pydantic import PositiveInt
 
+from pipeline.core.quality.blockwise import Mapped
 from pipeline.core.quality.comparison import compare
 from pipeline.core.quality.metrics import measure, pixelwise_functions
 from pipeline.core.quality.no_reference import no_reference
@@ -23,6 +27,7 @@ from pipeline.core.sensing.observation import ObservedScene
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
 from pipeline.runs.observation import read_scene
+from pipeline.runs.paths import run_folder
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing
@@ -31,82 +36,68 @@ from pipeline.store.files import read_json, write_json
 from pipeline.store.schema import metadata_from, observed_scene, residual_dataset, variable_of
 from pipeline.store.store import read_store, write_store
 
+Named = Callable[..., Mapped]
+"""Takes the names of the phases that are shown, and gives a `map` over blocks that shows them."""
+
 
 def run(
     *,
     observation: Path,
     fused: Path,
     settings: MethodEntry,
-    seed: int,
     out: Path,
     reference: Path | None = None,
     estimate: Path | None = None,
     scheduler: str = "threads",
-    workers: int = 2,
+    workers: PositiveInt = 2,
 ) -> None:
     """Write `metrics.json`, and for a pair `residuals.zarr` beside it.
 
     Parameters
     ----------
-    observation, fused : Path
-        Ledgers of the two stores.
+    observation : Path
+        Ledger of the observation.
+    fused : Path
+        Ledger of the fused cube.
     settings : MethodEntry
         The method's entry in the experiment.
-    seed : int
-        Noise seed of the observation.
     out : Path
         The JSON to write, in the run's folder, where `train` and `fuse` left their timings.
     reference : Path, optional
         Ledger of the reference, where there is one.
     estimate : Path, optional
-        Ledger of what was estimated of a pair, of which nothing better is known.
-    scheduler, workers : str, int
-        Where the blocks are computed (see `pipeline.runs.workers`); the result is the same.
+        Ledger of the estimated responses and noise levels of a pair, whose true ones are not known.
+    scheduler : str
+        Where blocks are computed: threads, synchronous, or tcp://host:port of a running Dask scheduler.
+    workers : int
+        Number of threads that compute blocks.
     """
     timing = Timing("evaluate")
-    label, seed_folder, response, scene = out.resolve().parents[:4]
-    spent = costs(estimate=seed_folder, train=label, fuse=label)
-    inputs = [path for path in (reference, observation, fused, estimate) if path]
+    place = run_folder(out)
+    seconds = costs(estimate=place.images.path, train=place.path, fuse=place.path)
     with timing.measure("io"):
-        made = _open(fused)
-        cube = variable_of(made, "fused")
-        deviation = variable_of(made, "deviation") if "deviation" in made else None
-        seen = _seen(observation, estimate)
-        truth = variable_of(_open(reference), "reference") if reference else None
-        origin = provenance("evaluate", settings=settings, inputs=inputs, seed=seed)
+        run = OpenRun.open(fused, observation, estimate, reference)
+        inputs = [path for path in (reference, observation, fused, estimate) if path]
+        origin = provenance("evaluate", settings=settings, inputs=inputs, seed=int(place.images.seed))
     with timing.measure("compute"), ProgressReport() as progress, scheduled(scheduler, workers) as mapped:
         named = partial(reported, mapped, progress)
-        evidence: list[Any] = []
-        uncertainty: dict[str, Any] = {}
-        if truth is not None:
-            ratio, functions = seen.spatial_response.ratio, pixelwise_functions()
-            blocks = named("totals", "windows")
-            evidence.append(compare(truth, cube, ratio=ratio, pixelwise=functions, mapped=blocks))
-        if truth is not None and deviation is not None:
-            intervals = reliability(truth, cube, deviation, named("intervals"))
-            uncertainty = intervals.curves()
-            evidence.append(intervals)
-        remainder = residuals(cube, seen, maps=bool(estimate), mapped=named("residuals"))
+        evidence, uncertainty = against_reference(run, named)
+        remainder = residuals(run.cube, run.scene, maps=bool(estimate), mapped=named("residuals"))
         evidence.append(remainder)
         if estimate:
-            evidence.append(no_reference(cube, seen, mapped=named("quality")))
-            write_store(
-                out.with_name("residuals.zarr"),
-                residual_dataset(*remainder.maps, _open(observation)),
-                origin,
-            )
+            evidence.append(no_reference(run.cube, run.scene, mapped=named("quality")))
+            write_store(place.residuals.folder, residual_dataset(*remainder.maps, _open(observation)), origin)
         scores, per_band = measure(*evidence)
-    wavelength = metadata_from(made).wavelength
     content = {
-        "scene": scene.name,
-        "response": response.name,
-        "label": label.name,
+        "scene": place.scene.name,
+        "response": place.images.response,
+        "label": place.label,
         "method": settings.method,
-        "seed": seed,
+        "seed": place.images.seed,
         "metrics": scores,
-        "per_band": {"wavelength": None if wavelength is None else wavelength.tolist()} | per_band,
+        "per_band": {"wavelength": run.wavelength} | per_band,
         "uncertainty": uncertainty,
-        **spent,
+        **seconds,
         "settings": settings.deciding(),
         "provenance": origin,
     }
@@ -115,20 +106,84 @@ def run(
     timing.write(out.parent)
 
 
-def _seen(observation: Path, estimate: Path | None) -> ObservedScene:
-    """The scene as the methods were told of it, of a pair, or else as it truly is."""
-    if estimate:
-        return read_scene(observation.absolute(), estimate.absolute())
-    return observed_scene(_open(observation))
+@dataclass(frozen=True)
+class OpenRun:
+    """The opened stores of a run.
+
+    Attributes
+    ----------
+    cube : (C, H, W) array
+        The fused cube.
+    deviation : (C, H, W) array or None
+        Standard deviation of the truth about the cube, of the methods that give one.
+    scene : ObservedScene
+        The observation with its true responses, of a pair with the estimated ones.
+    truth : (C, H, W) array or None
+        The reference, where there is one.
+    wavelength : list of float or None
+        Band centres in nm.
+    """
+
+    cube: xr.DataArray
+    deviation: xr.DataArray | None
+    scene: ObservedScene
+    truth: xr.DataArray | None
+    wavelength: list[float] | None
+
+    @classmethod
+    def open(cls, fused: Path, observation: Path, estimate: Path | None, reference: Path | None) -> OpenRun:
+        """Open the stores of four ledgers, the last two if they are given."""
+        made = _open(fused)
+        wavelength = metadata_from(made).wavelength
+        scene = (
+            read_scene(observation.absolute(), estimate.absolute())
+            if estimate
+            else observed_scene(_open(observation))
+        )
+        return cls(
+            variable_of(made, "fused"),
+            variable_of(made, "deviation") if "deviation" in made else None,
+            scene,
+            variable_of(_open(reference), "reference") if reference else None,
+            None if wavelength is None else wavelength.tolist(),
+        )
+
+
+def against_reference(run: OpenRun, named: Named) -> tuple[list[Any], dict[str, Any]]:
+    """Compare a cube and its standard deviation with the reference, where there is one.
+
+    Parameters
+    ----------
+    run : OpenRun
+        The opened stores.
+    named : callable
+        Gives a `map` over blocks whose phases have the given names.
+
+    Returns
+    -------
+    evidence : list
+        What the metrics are computed from; empty without a reference.
+    uncertainty : dict
+        Curves of the standard deviation's reliability; empty without a deviation.
+    """
+    if run.truth is None:
+        return [], {}
+    ratio, functions = run.scene.spatial_response.ratio, pixelwise_functions()
+    blocks = named("totals", "windows")
+    evidence: list[Any] = [compare(run.truth, run.cube, ratio=ratio, pixelwise=functions, mapped=blocks)]
+    if run.deviation is None:
+        return evidence, {}
+    intervals = reliability(run.truth, run.cube, run.deviation, named("intervals"))
+    return [*evidence, intervals], intervals.curves()
 
 
 def _open(ledger: Path) -> xr.Dataset:
-    """A store by its absolute path, since a cluster's workers have their own folder."""
+    """Open a store by its absolute path, since a cluster's workers have their own folder."""
     return read_store(ledger.absolute())
 
 
 def costs(**folders: Path) -> dict[str, Any]:
-    """Seconds, peak memory and device of a run, from the timings that its steps left.
+    """Return seconds, peak memory and device of a run, from the timings that its steps left.
 
     Parameters
     ----------

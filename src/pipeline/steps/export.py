@@ -1,6 +1,5 @@
-"""Step `export`: a fused cube as the files that the configuration asks for, in a folder of its own.
+"""Step `export`: write a fused cube as COG or ENVI, with its quality layer and a STAC item.
 
-Scene, response and label are the folders in which the run lies: `<scene>/<response>/seed<k>/<label>/`.
 The cube and the observation are read block by block; the reference is not an input.
 """
 
@@ -22,6 +21,7 @@ from pipeline.export.layer import Layer, Tally, image_layer
 from pipeline.export.quality import quality_layer
 from pipeline.export.stac import Product, required_crs, stac_item
 from pipeline.runs.observation import read_scene
+from pipeline.runs.paths import run_folder
 from pipeline.runs.provenance import code_version, provenance
 from pipeline.store.files import write_json
 from pipeline.store.schema import metadata_from, msi_metadata_from, variable_of
@@ -34,24 +34,28 @@ log = logging.getLogger(__name__)
 
 
 def run(*, fused: Path, observation: Path, estimate: Path, settings: Products, out: Path) -> None:
-    """Write the folder `product/` and its ledger `out`.
+    """Write the folder `product/` and its ledger.
 
     Parameters
     ----------
-    fused, observation, estimate : Path
-        Ledgers of the three stores.
+    fused : Path
+        Ledger of the fused cube.
+    observation : Path
+        Ledger of the observation.
+    estimate : Path
+        Ledger of the estimated responses and noise levels.
     settings : Products
-        With one `datetime`, that of the scene.
+        Which files are written, with the `datetime` of this scene.
     out : Path
-        `product.json` in the run's folder.
+        The ledger to write, `product.json` in the run's folder.
 
     Raises
     ------
     InputError
-        A STAC item is asked for and there is no CRS, or int16 would hold next to nothing.
+        A STAC item is wanted and there is no CRS, or int16 would round the cube to a few levels.
     """
-    label, seed, response, scene = out.resolve().parents[:4]
-    name = "-".join((scene.name, response.name, seed.name, label.name))
+    place = run_folder(out)
+    name = "-".join(place.path.relative_to(place.experiment.path).parts)
     cube = read_store(fused)
     like = metadata_from(cube)
     if settings.stac:
@@ -70,7 +74,7 @@ def run(*, fused: Path, observation: Path, estimate: Path, settings: Products, o
         if settings.stac:
             assert isinstance(settings.datetime, str)
             shape = (cube.sizes["y"], cube.sizes["x"])
-            history = _processing(cube.attrs["provenance"], label.name)
+            history = _processing(cube.attrs["provenance"], place.label)
             item = stac_item(name, shape, like, settings.datetime, products, history)
             write_json(folder / "item.json", item)
         return {"clipped": clipped}

@@ -1,4 +1,4 @@
-"""Step `fuse`: the tiles of one batch of a fused cube.
+"""Step `fuse`: fuse the tiles of one batch of a plan.
 
 The method is restored from its safetensors file, the observation and the estimate; the reference
 is not an input. Finished tiles are kept; a batch that was killed goes on where it was.
@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from numpy.typing import NDArray
+from pydantic import NonNegativeInt, PositiveInt
 
 from pipeline.core.window import Window
 from pipeline.errors import InputError
@@ -34,24 +35,38 @@ def run(
     fitted: Path,
     plan: Path,
     settings: MethodEntry,
-    seed: int,
-    batch: int,
-    of: int,
+    seed: NonNegativeInt,
+    batch: PositiveInt,
+    of: PositiveInt,
     out: Path,
 ) -> None:
     """Write the shards of one batch into the product, and the batch's manifest.
 
     Parameters
     ----------
-    observation, estimate, plan : Path
-        Ledgers of the three stores.
+    observation : Path
+        Ledger of the observation.
+    estimate : Path
+        Ledger of the estimated responses and noise levels.
     fitted : Path
+        The fitted method, as `train` wrote it.
+    plan : Path
+        Ledger of the plan.
     settings : MethodEntry
+        The method's entry in the experiment.
     seed : int
-    batch, of : int
-        Number of the batch, counted from 1, and number of batches.
+        Seed of the method's random draws.
+    batch : int
+        Number of the batch in the plan, from 1.
+    of : int
+        Number of batches in the plan.
     out : Path
-        The manifest, `tiles/<batch>-of-<batches>.json` beside the product `fused.zarr`.
+        The manifest to write, `tiles/<batch>-of-<batches>.json` beside the cube `fused.zarr`.
+
+    Raises
+    ------
+    InputError
+        The plan has another number of batches, or the fitted method belongs to other inputs.
     """
     begin = perf_counter()
     inputs = Inputs(observation, estimate, fitted, plan, settings, seed)

@@ -1,4 +1,4 @@
-"""Step `mosaic`: check that all tiles of a fused cube are there and sound, and only then complete it.
+"""Step `mosaic`: check that all tiles of a fused cube are complete and undamaged, then finish the cube.
 
 Nothing is copied: the batches wrote into the product's place. Without its metadata and its ledger,
 which are written here, the product cannot be opened.
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import NonNegativeInt
+
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
 from pipeline.runs.provenance import provenance
@@ -20,17 +22,36 @@ from pipeline.store.shards import Shards
 
 
 def run(
+    manifests: Sequence[Path],
     *,
     observation: Path,
     estimate: Path,
     fitted: Path,
     plan: Path,
-    manifests: Sequence[Path],
     settings: MethodEntry,
-    seed: int,
+    seed: NonNegativeInt,
     out: Path,
 ) -> None:
-    """Write the metadata of `fused.zarr` and its ledger `out`.
+    """Write the metadata of `fused.zarr` and its ledger.
+
+    Parameters
+    ----------
+    manifests : sequence of Path
+        Manifests of all batches, in their order.
+    observation : Path
+        Ledger of the observation.
+    estimate : Path
+        Ledger of the estimated responses and noise levels.
+    fitted : Path
+        The fitted method, as `train` wrote it.
+    plan : Path
+        Ledger of the plan.
+    settings : MethodEntry
+        The method's entry in the experiment.
+    seed : int
+        Seed of the method's random draws.
+    out : Path
+        The ledger to write, `fused.json`.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from math import ceil
 from pathlib import Path
 
 import xarray as xr
+from pydantic import PositiveInt
 
 from pipeline.config.experiment import Tiling
 from pipeline.config.responses import SpatialConfig
@@ -27,14 +28,32 @@ from pipeline.store.store import read_store, write_store
 
 
 class Settings(Strict):
-    """What `plan` takes from an experiment."""
+    """The settings of `plan`.
+
+    Attributes
+    ----------
+    tiling : Tiling
+        How cubes are cut into tiles and the tiles divided among jobs.
+    method : MethodEntry
+        The method's entry, which gives the halo and the expected speed.
+    """
 
     tiling: Tiling
     method: MethodEntry
 
 
 class Size(Strict):
-    """A scene that is planned before it is there."""
+    """A scene that is planned before it exists.
+
+    Attributes
+    ----------
+    height, width : int
+        HR pixels.
+    bands : int
+        Bands of the fused cube.
+    spatial : SpatialConfig
+        The spatial response, with the ratio.
+    """
 
     height: int
     width: int
@@ -43,20 +62,32 @@ class Size(Strict):
 
 
 def run(
-    *, observation: Path | None, size: Size | None, settings: Settings, batches: int | None, out: Path
+    *,
+    settings: Settings,
+    out: Path,
+    observation: Path | None = None,
+    size: Size | None = None,
+    batches: PositiveInt | None = None,
 ) -> str:
-    """Write `plan.zarr` and its ledger `out`, and say in one line what is planned.
+    """Write `plan.zarr` and its ledger, and return what is planned in one line.
 
     Parameters
     ----------
-    observation : Path or None
-        Ledger of the scene; its masks tell which tiles hold data.
-    size : Size or None
-        Takes the observation's place.
     settings : Settings
+        The experiment's tiling and the method's entry.
+    out : Path
+        The ledger to write, `plan.json`.
+    observation : Path, optional
+        Ledger of the observation, whose masks give the tiles that hold data.
+    size : Size, optional
+        Instead of an observation: height, width, bands and spatial response of a scene that is still to come.
     batches : int, optional
         Number of jobs; default: from the method's speed and the length of a job.
-    out : Path
+
+    Raises
+    ------
+    InputError
+        Neither an observation nor a size is given, or the ratio does not divide the scene.
     """
     if observation is not None:
         dataset = read_store(observation)

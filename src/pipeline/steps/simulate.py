@@ -1,8 +1,8 @@
-"""Step `simulate`: the two images that the configured sensors would take of a reference.
+"""Step `simulate`: simulate the two images that the configured sensors would take of a reference.
 
-The observation store holds all that a method may see, among it H as the methods are told of it; the true
-H is in the store's provenance. The reference stays in its own store. Both are read and written tile by
-tile, and a killed run keeps the tiles that it has written.
+The observation store holds all that a method may see, among it the H that the configuration gives to the
+methods; the true H is in the store's provenance. The reference stays in its own store. Both are read and
+written tile by tile, and a killed run keeps the tiles that it has written.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import NonNegativeInt
 
 from pipeline.config.experiment import Noise
 from pipeline.config.responses import Response
@@ -30,14 +31,34 @@ from pipeline.store.store import read_store
 
 
 class Settings(Strict):
-    """What `simulate` takes from an experiment."""
+    """The settings of `simulate`.
+
+    Attributes
+    ----------
+    response : Response
+        Spatial and spectral response of the sensors.
+    noise : Noise
+        Signal-to-noise ratio of both images.
+    """
 
     response: Response
     noise: Noise
 
 
-def run(*, reference: Path, settings: Settings, seed: int, out: Path) -> None:
-    """Write `observation.zarr` and its ledger `out`."""
+def run(*, reference: Path, settings: Settings, seed: NonNegativeInt, out: Path) -> None:
+    """Write `observation.zarr` and its ledger.
+
+    Parameters
+    ----------
+    reference : Path
+        Ledger of the reference.
+    settings : Settings
+        The sensors' responses and the noise.
+    seed : int
+        Seed of the noise.
+    out : Path
+        The ledger to write, `observation.json`.
+    """
     timing = Timing("simulate")
     with timing.measure("io"):
         dataset = read_store(reference)

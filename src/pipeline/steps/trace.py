@@ -1,16 +1,16 @@
-"""Step `trace`: the coefficients that a diffusion method expects to end at, on its way there.
+"""Step `trace`: record the clean coefficients that a diffusion method predicts while it samples.
 
 A scene in one piece is sampled once more from its fitted method, just as `fuse` does it, and the
-estimate of the clean coefficients A_0 is kept at the asked times. The reference is not an input.
+estimate of the clean coefficients A_0 is kept at the given times. The reference is not an input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from pydantic import NonNegativeInt
 
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry, build, samplers
@@ -27,23 +27,34 @@ def run(
     observation: Path,
     estimate: Path,
     fitted: Path,
-    times: Sequence[int],
+    times: list[int],
     settings: MethodEntry,
-    seed: int,
+    seed: NonNegativeInt,
     out: Path,
 ) -> None:
-    """Write `trace.zarr`, with `coefficients` (time, factor, y, x) in [0, 1], and its ledger `out`.
+    """Write `trace.zarr`, with `coefficients` (time, factor, y, x) in [0, 1], and its ledger.
 
     Parameters
     ----------
-    observation, estimate : Path
-        Ledgers of the two stores.
+    observation : Path
+        Ledger of the observation.
+    estimate : Path
+        Ledger of the estimated responses and noise levels.
     fitted : Path
-    times : sequence of int
-        Sampling steps left: all of them at the start, 0 at the end.
+        The fitted method, as `train` wrote it.
+    times : list of int
+        Numbers of sampling steps that are left: all of them at the start, 0 at the end.
     settings : MethodEntry
+        The method's entry in the experiment.
     seed : int
+        Seed of the method's random draws.
     out : Path
+        The ledger to write, `trace.json`.
+
+    Raises
+    ------
+    InputError
+        The method does not sample step by step.
     """
     state = read_fitted(fitted, fingerprint(settings, seed, observation, estimate))
     method = build(settings).restore(read_scene(observation, estimate), state, seed)

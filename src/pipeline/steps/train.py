@@ -13,6 +13,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import NonNegativeInt
+
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry, build
 from pipeline.methods.base import SharesTraining
@@ -38,7 +40,7 @@ def run(
     observation: Path,
     estimate: Path,
     settings: MethodEntry,
-    seed: int,
+    seed: NonNegativeInt,
     out: Path,
     trained_by: Path | None = None,
 ) -> None:
@@ -46,13 +48,16 @@ def run(
 
     Parameters
     ----------
-    observation, estimate : Path
-        Ledgers of the two stores.
+    observation : Path
+        Ledger of the observation.
+    estimate : Path
+        Ledger of the estimated responses and noise levels.
     settings : MethodEntry
+        The method's entry in the experiment.
     seed : int
         Seed of the method's random draws.
     out : Path
-        The fitted method; checkpoints lie beside it until it is complete.
+        The file to write, `fitted.safetensors`; checkpoints lie beside it until it is complete.
     trained_by : Path, optional
         Another label's fitted method, whose training is taken over. Its seconds count here too: that is
         what this label would have cost alone. For a scene in patches they include the other label's own
