@@ -149,7 +149,7 @@ def test_steps_by_hand_lead_from_scene_to_metrics(tmp_path: Path) -> None:
     plan = json.dumps({"tiling": {"core": 16}, "method": json.loads(BICUBIC)})
     tiles = step("plan", observation=observation, settings=plan, batches=2, out=run / "plan.json")
     made = {**seen, "fitted": fitted, "plan": tiles, **method}
-    parts = [step("fuse", **made, batch=n, of=2, out=run / f"tiles/{n}-of-2.json") for n in (1, 2)]
+    parts = [step("fuse", **made, out=run / f"tiles/{n}-of-2.json") for n in (1, 2)]
     fused = step("mosaic", *parts, **made, out=run / "fused.json")
     metrics = step(
         "evaluate",

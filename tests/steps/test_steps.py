@@ -99,7 +99,7 @@ class Run:
             out=out.with_name("plan.json"),
         )
         manifest = out.parent / "tiles" / "1-of-1.json"
-        fuse.run(**inputs, batch=1, of=1, out=manifest)
+        fuse.run(**inputs, out=manifest)
         mosaic.run([manifest], **inputs, out=out)
         return out
 

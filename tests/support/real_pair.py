@@ -226,7 +226,7 @@ class Steps:
             "fitted": fitted, "plan": planned, "settings": settings, "seed": 0,
         }  # fmt: skip
         manifest = run / "tiles/1-of-1.json"
-        fuse.run(**common, batch=1, of=1, out=manifest)
+        fuse.run(**common, out=manifest)
         mosaic.run([manifest], **common, out=run / "fused.json")
         return self.cube(label)
 

@@ -26,5 +26,4 @@ rule fuse:
         settings=settings("fuse"),
     shell:
         "pipeline fuse --observation {input.observation} --estimate {input.estimate} --fitted {input.fitted}"
-        " --plan {input.plan} --batch {wildcards.batch} --of {wildcards.batches} --settings {params.settings:q} --seed {wildcards.seed}"
-        " --out {output.manifest} 2> {log}"
+        " --plan {input.plan} --settings {params.settings:q} --seed {wildcards.seed} --out {output.manifest} 2> {log}"

@@ -264,6 +264,27 @@ def batch_name(batch: int | str, batches: int | str) -> str:
     return f"{batch}-of-{batches}"
 
 
+def batch_of(manifest: Path) -> tuple[int, int]:
+    """Return number and count of batches from the name of a manifest.
+
+    Parameters
+    ----------
+    manifest : Path
+        Such as `tiles/3-of-20.json`.
+
+    Raises
+    ------
+    InputError
+        The name is not that of a batch.
+    """
+    batch, _, batches = manifest.stem.partition("-of-")
+    if not (batch.isdecimal() and batches.isdecimal()):
+        raise InputError(
+            f"{manifest}: expected the name of a batch, such as tiles/3-of-20.json; correct --out"
+        )
+    return int(batch), int(batches)
+
+
 def experiment_folder(experiment: str) -> ExperimentFolder:
     """Return the folder of an experiment, as seen from the folder in which Snakemake runs.
 

@@ -89,17 +89,11 @@ def run(
             write_store(place.residuals.folder, residual_dataset(*remainder.maps, _open(observation)), origin)
         scores, per_band = measure(*evidence)
     content = {
-        "scene": place.scene.name,
-        "response": place.images.response,
-        "label": place.label,
-        "method": settings.method,
-        "seed": place.images.seed,
-        "metrics": scores,
-        "per_band": {"wavelength": run.wavelength} | per_band,
-        "uncertainty": uncertainty,
+        **{"scene": place.scene.name, "response": place.images.response, "label": place.label},
+        **{"method": settings.method, "seed": place.images.seed, "settings": settings.deciding()},
+        **{"metrics": scores, "per_band": {"wavelength": run.wavelength} | per_band},
+        **{"uncertainty": uncertainty, "provenance": origin},
         **seconds,
-        "settings": settings.deciding(),
-        "provenance": origin,
     }
     with timing.measure("io"):
         write_json(out, content)

@@ -1,31 +1,27 @@
 """Step `fuse`: fuse the tiles of one batch of a plan.
 
-The method is restored from its safetensors file, the observation and the estimate; the reference
-is not an input. Finished tiles are kept; a batch that was killed goes on where it was.
+The method is restored from its safetensors file, the observation and the estimate; the reference is not an
+input. Finished tiles are kept, so that a batch that was killed continues where it stopped.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
-from numpy.typing import NDArray
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt
 
-from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry, build
-from pipeline.methods.base import Fused
+from pipeline.runs.batch_tiles import BatchTiles
 from pipeline.runs.fitted_store import read_fitted
 from pipeline.runs.observation import read_scene
+from pipeline.runs.paths import batch_of
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.tile_runner import fuse_tiles
-from pipeline.runs.tiles import Inputs, finished_tiles, tile_name
+from pipeline.runs.tiles import Inputs
 from pipeline.runs.timing import Timing
 from pipeline.store.files import write_json
-from pipeline.store.schema import valid_pixels
-from pipeline.store.shards import Journal, Shards
 
 
 def run(
@@ -36,8 +32,6 @@ def run(
     plan: Path,
     settings: MethodEntry,
     seed: NonNegativeInt,
-    batch: PositiveInt,
-    of: PositiveInt,
     out: Path,
 ) -> None:
     """Write the shards of one batch into the product, and the batch's manifest.
@@ -56,12 +50,9 @@ def run(
         The method's entry in the experiment.
     seed : int
         Seed of the method's random draws.
-    batch : int
-        Number of the batch in the plan, from 1.
-    of : int
-        Number of batches in the plan.
     out : Path
-        The manifest to write, `tiles/<batch>-of-<batches>.json` beside the cube `fused.zarr`.
+        The manifest to write, `tiles/<batch>-of-<batches>.json` beside the cube `fused.zarr`; its name says
+        which batch of the plan is fused, counted from 1.
 
     Raises
     ------
@@ -70,48 +61,20 @@ def run(
     """
     begin = perf_counter()
     inputs = Inputs(observation, estimate, fitted, plan, settings, seed)
-    if inputs.tiles.batches != of or batch > of:
+    batch, batches = batch_of(out)
+    if inputs.tiles.batches != batches or not 1 <= batch <= batches:
         raise InputError(
-            f"{plan}: has batches 1 to {inputs.tiles.batches}, but number {batch} of {of} was asked for; "
-            "delete it and run the workflow again"
+            f"{plan}: has batches 1 to {inputs.tiles.batches}, but {out.name} is batch {batch} of {batches}; "
+            "delete the plan and run the workflow again"
         )
     state = read_fitted(fitted, inputs.fingerprint)
     method = build(settings).restore(read_scene(observation, estimate), state, seed)
-    writer = inputs.writer(out.parent.parent / "fused.zarr", {})
-    journal = Journal(out.with_suffix(".journal"), inputs.token(writer))
-    finished = finished_tiles(out.parent, journal)
-    tiles = {tile_name(tile): tile for tile in inputs.tiles.windows(batch - 1)}
-    records = {
-        name: finished[name]
-        for name in tiles
-        if name in finished and not writer.damaged(finished[name]["shards"])
-    }
-    missing = [tile for name, tile in tiles.items() if name not in records]
     with ProgressReport() as progress:
-
-        def write(tile: Window, fused: Fused, spent: float) -> None:
-            layers: dict[str, NDArray[Any]] = {"fused": fused.cube, "mask": valid_pixels(fused.cube)}
-            if fused.deviation is not None:
-                layers["deviation"] = fused.deviation
-            shards: Shards = {}
-            for layer, raster in layers.items():
-                shards |= writer.write(layer, tile, raster)
-            name = tile_name(tile)
-            records[name] = journal.add(name, shards, seconds=round(spent, 3))
-            progress("tiles", len(records), len(tiles))
-
-        fuse_tiles(method, missing, write, progress)
-    content = {
-        "batch": batch,
-        "batches": of,
-        "token": journal.token,
-        "shards": {key: digest for record in records.values() for key, digest in record["shards"].items()},
-        "device": method.device,
-    }
+        tiles = BatchTiles(inputs, out, batch, progress)
+        fuse_tiles(method, tiles.missing, tiles.write, progress)
     timing = Timing("fuse")
-    timing.seconds["compute"] = sum(record["seconds"] for record in records.values())
-    computed = sum(records[tile_name(tile)]["seconds"] for tile in missing)
-    timing.seconds["io"] = max(0.0, perf_counter() - begin - computed)
+    timing.seconds["compute"] = tiles.seconds(tiles.tiles)
+    timing.seconds["io"] = max(0.0, perf_counter() - begin - tiles.seconds(tiles.missing))
     timing.write(
         out.parent,
         name=out.stem,
@@ -119,4 +82,4 @@ def run(
         precision=method.precision,
         parameters=method.parameters,
     )
-    write_json(out, content)
+    write_json(out, tiles.manifest() | {"batch": batch, "batches": batches, "device": method.device})

@@ -6,7 +6,7 @@ which are written here, the product cannot be opened.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipeline.runs.provenance import provenance
 from pipeline.runs.tiles import Inputs, shards_of
 from pipeline.runs.timing import write_total
 from pipeline.store.files import read_json
-from pipeline.store.shards import Shards
+from pipeline.store.shards import Shards, ShardWriter
 
 
 def run(
@@ -60,46 +60,47 @@ def run(
         damaged shard is removed, so that the next run fuses that tile again.
     """
     inputs = Inputs(observation, estimate, fitted, plan, settings, seed)
-    found = [read_json(path) for path in manifests]
-    origin = provenance(
-        "fuse",
-        settings=settings,
-        inputs=[observation, estimate, fitted],
-        seed=seed,
-        device=", ".join(sorted({str(manifest.get("device")) for manifest in found})),
-    )
+    records = {path: read_json(path) for path in manifests}
+    devices = sorted({str(record.get("device")) for record in records.values()})
+    files = [observation, estimate, fitted]
+    origin = provenance("fuse", settings=settings, inputs=files, seed=seed, device=", ".join(devices))
     writer = inputs.writer(out.with_suffix(".zarr"), origin)
-    token = inputs.token(writer)
-    shards: Shards = {}
-    owners: dict[str, Path] = {}
-    for path, manifest in zip(manifests, found, strict=True):
-        _check_manifest(path, manifest, token, owners)
-        shards |= manifest["shards"]
-        owners |= dict.fromkeys(manifest["shards"], path)
+    owners = _owners(records, inputs.token(writer))
+    shards = {key: digest for record in records.values() for key, digest in record["shards"].items()}
     _check_complete(out, inputs, shards, manifests)
-    faults = writer.damaged(shards)
-    if faults:
-        for key in faults:
-            owners[key].unlink(missing_ok=True)
-        key, fault = next(iter(faults.items()))
-        raise InputError(
-            f"{writer.store}: shard {key} {fault} since it was written, {len(faults)} in all; "
-            "run the workflow again to fuse these tiles anew"
-        )
+    _check_undamaged(writer, shards, owners)
     writer.seal(shards)
     write_total([path.with_suffix(".timing.json") for path in manifests], out.parent / "fuse.timing.json")
 
 
-def _check_manifest(path: Path, manifest: dict[str, Any], token: str, owners: dict[str, Path]) -> None:
-    """Refuse a manifest of another run, which is removed, and one that shares shards with another."""
-    if manifest.get("token") != token:
-        path.unlink()
-        raise InputError(
-            f"{path}: was of another run, or of other code, and is removed; run the workflow again"
-        )
-    twice = sorted(owners.keys() & manifest["shards"].keys())
-    if twice:
-        raise InputError(f"{path}: shard {twice[0]} is in {owners[twice[0]]} too; delete both")
+def _owners(records: Mapping[Path, dict[str, Any]], token: str) -> dict[str, Path]:
+    """Return the manifest of each shard; refuse, and remove, the manifest of another run."""
+    owners: dict[str, Path] = {}
+    for path, record in records.items():
+        if record.get("token") != token:
+            path.unlink()
+            raise InputError(
+                f"{path}: was of another run, or of other code, and is removed; run the workflow again"
+            )
+        twice = sorted(owners.keys() & record["shards"].keys())
+        if twice:
+            raise InputError(f"{path}: shard {twice[0]} is in {owners[twice[0]]} too; delete both")
+        owners |= dict.fromkeys(record["shards"], path)
+    return owners
+
+
+def _check_undamaged(writer: ShardWriter, shards: Shards, owners: Mapping[str, Path]) -> None:
+    """Refuse damaged shards; the manifests that list them are removed."""
+    faults = writer.damaged(shards)
+    if not faults:
+        return
+    for key in faults:
+        owners[key].unlink(missing_ok=True)
+    key, fault = next(iter(faults.items()))
+    raise InputError(
+        f"{writer.store}: shard {key} {fault} since it was written, {len(faults)} in all; "
+        "run the workflow again to fuse these tiles anew"
+    )
 
 
 def _check_complete(out: Path, inputs: Inputs, shards: Shards, manifests: Sequence[Path]) -> None:
