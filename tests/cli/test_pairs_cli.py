@@ -78,7 +78,7 @@ def test_inspect_names_what_a_file_holds(images: tuple[Path, Path]) -> None:
     assert found["CRS"] == "EPSG:32633, WGS 84 / UTM zone 33N"
     assert found["pixel"] == "10 x 10 metre"
     assert found["corner"].startswith("x 383000, y 5818000")
-    assert found["units"] == "not told"
+    assert found["units"] == "unknown"
     assert found["values"].endswith("reflectance x 10000?")
 
 
@@ -254,7 +254,7 @@ def test_pair_asks_in_one_line_and_writes_nothing(
 
 def test_pair_overwrites_nothing(images: tuple[Path, Path], written: Path) -> None:
     before = written.read_bytes()
-    assert "is there already" in refusal("pair", *images, "--out", written)
+    assert "exists already" in refusal("pair", *images, "--out", written)
     assert written.read_bytes() == before
     assert "ends in .yaml" in refusal("pair", *images, "--out", written.with_suffix(".json"))
 
@@ -264,4 +264,4 @@ def test_a_sensor_of_more_bands_asks_for_their_names(tmp_path: Path) -> None:
     hsi = write(tmp_path / "hsi.tif", values[:, :3, :3], 40.0, CENTRES.values())
     msi = write(tmp_path / "msi.tif", values, 10.0)
     line = refusal("pair", hsi, msi, "--out", tmp_path / "pair.yaml", "--sensor", "sentinel2b")
-    assert "which 4 bands of sentinel2b it holds is not told; name each in the file's order" in line
+    assert "which 4 bands of sentinel2b it holds is unknown; name each in the file's order" in line

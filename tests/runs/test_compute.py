@@ -185,7 +185,7 @@ def scores(folder: Path, scheduler: str) -> str:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.core.quality.metrics.block_side", lambda bands: 64)
+    monkeypatch.setattr("pipeline.core.quality.comparison.block_side", lambda bands: 64)
     monkeypatch.setattr("pipeline.core.quality.residuals.block_side", lambda bands: 64)
 
 

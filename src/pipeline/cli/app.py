@@ -102,8 +102,8 @@ def status(experiment: Annotated[str, typer.Argument(help="name or file of an ex
     from pipeline.runs.paths import experiment_folder
 
     is_file = experiment.endswith((".yaml", ".yml"))
-    found = load_experiment(experiment if is_file else Path("config", f"{experiment}.yaml"))
-    typer.echo(status.run(found, experiment_folder(found.experiment)))
+    configuration = load_experiment(experiment if is_file else Path("config", f"{experiment}.yaml"))
+    typer.echo(status.run(configuration, experiment_folder(configuration.experiment)))
 
 
 @app.command()

@@ -17,25 +17,25 @@ PATH = "file, folder of a product or pattern of tiles; file::variable where a fi
 
 
 def inspect(paths: Annotated[list[str], typer.Argument(metavar="PATH...", help=PATH)]) -> None:
-    """Say what files hold and, of two (first the HSI), how their grids nest."""
+    """Describe image files and, of two (first the HSI), how their grids nest."""
     from pipeline.commands import inspect as files
 
-    seen = []
+    inspected = []
     for path in paths:
         with _without_warnings("pipeline.inputs.file_scene"):  # the table names the bands that are left out
-            seen.append(files.inspect(files.source_of(path)))
-        _print(path, seen[-1].lines())
-    if len(seen) == 2:
-        _print("HSI on MSI", files.pair_lines(files.paired(seen[0], seen[1])))
+            inspected.append(files.inspect(files.source_of(path)))
+        _print(path, inspected[-1].lines())
+    if len(inspected) == 2:
+        _print("HSI on MSI", files.pair_lines(files.paired(inspected[0], inspected[1])))
 
 
 def pair(
     hsi: Annotated[str, typer.Argument(help=PATH)],
     msi: Annotated[str, typer.Argument(help="the same of the sharp image")],
     out: Annotated[Path, typer.Option(help="experiment to write, such as config/my_pair.yaml")],
-    name: Annotated[str | None, typer.Option(help="of the scene; default: the experiment's")] = None,
+    name: Annotated[str | None, typer.Option(help="name of the scene; default: the experiment's")] = None,
     scale_hsi: Annotated[
-        float | None, typer.Option(help="HSI's values are divided by it; 10000 for reflectance x 10000")
+        float | None, typer.Option(help="number that divides the HSI's values; 10000 for reflectance x 10000")
     ] = None,
     scale_msi: Annotated[float | None, typer.Option(help="the same of the MSI")] = None,
     sensor: Annotated[
@@ -45,7 +45,7 @@ def pair(
         str | None, typer.Option(help="its bands in the order of the file, such as B2,B3,B4,B8")
     ] = None,
     ratio: Annotated[
-        str | None, typer.Option(help="LR pixel size over HR pixel size, where the files do not tell")
+        str | None, typer.Option(help="LR pixel size over HR pixel size, where the files do not give it")
     ] = None,
     products: Annotated[
         bool, typer.Option("--products/--no-products", help="export fused cubes as COG with a quality layer")
@@ -72,7 +72,7 @@ def pair(
 
 @contextmanager
 def _without_warnings(name: str) -> Iterator[None]:
-    """Keep a module's warnings to itself."""
+    """Silence the warnings of a module."""
     log = logging.getLogger(name)
     level = log.level
     log.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""`pipeline compare`: whether two summaries hold the same results, times and memory aside.
+"""`pipeline compare`: compare two summaries, times and memory aside.
 
 Numbers are compared as they are written, digit for digit; no tolerance.
 """
@@ -15,7 +15,7 @@ SAME = [column for column in SUMMARY_COLUMNS if not may_differ(column)]
 
 
 def run(first: Path, second: Path) -> list[str]:
-    """The differences between two summaries, one line each; none if their results are the same.
+    """Return the differences between two summaries, one line each; none if their results are the same.
 
     Parameters
     ----------

@@ -1,7 +1,4 @@
-"""What files hold and how the grids of two nest, in lines for people.
-
-Not a step of the workflow: `pipeline inspect` and `pipeline pair` ask before an experiment is written.
-"""
+"""`pipeline inspect`: describe image files, and how the grids of two of them nest."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from pipeline.inputs.pairs.grids import Nesting
 from pipeline.inputs.pairs.pair import OpenPair, on_nested_grids
 from pipeline.inputs.source import locate
 
-SAMPLE = 128  # pixels, side of the window in the middle of which values are told
+SAMPLE = 128  # pixels, side of the window in the middle of the scene, whose values are described
 LARGEST_REFLECTANCE = 10.0  # values beyond it are in other units, or scaled
 LARGEST_SCALED = 20_000.0  # of reflectance times 10000
 ARRAYS = {".mat": "MATLAB", ".npz": "NumPy", ".npy": "NumPy"}
@@ -30,19 +27,27 @@ Line = tuple[str, str]
 
 
 def source_of(text: str) -> FileSource:
-    """A source as people write it: a path, or `path::variable` for a file of several arrays."""
+    """Return the source of a path, or of `path::variable` for a file of several arrays.
+
+    Parameters
+    ----------
+    text : str
+        The argument as people write it.
+    """
     path, _, variable = text.partition("::")
     return FileSource(kind="file", path=path, variable=variable or None)
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """A file and what a look into it tells.
+    """A file and a description of its content.
 
     Attributes
     ----------
     source : FileSource
+        The file as an experiment would name it.
     scene : FileScene
+        The opened file.
     values : (float, float) or None
         2 % and 98 % of the values in the middle of the scene; None where it holds none.
     """
@@ -53,7 +58,7 @@ class Inspected:
 
     @property
     def unit_unknown(self) -> bool:
-        """Whether values are too large for reflectance and the file does not say what they are."""
+        """Whether values are too large for reflectance and the file does not give their unit."""
         return (
             self.scene.metadata.units is None
             and self.values is not None
@@ -62,33 +67,33 @@ class Inspected:
 
     @property
     def guess(self) -> str:
-        """What values of an unknown unit may be."""
+        """A guess at values of an unknown unit."""
         assert self.values is not None
         return "reflectance x 10000" if self.values[1] <= LARGEST_SCALED else "scaled by some number"
 
     def lines(self) -> list[Line]:
-        """Label and text of what is known of the file."""
+        """Return label and text of each property of the file."""
         scene, place = self.scene, self.scene.metadata
         bands, height, width = scene.shape
-        found = [
+        lines = [
             ("format", format_of(self.source)),
             ("size", f"{height} rows x {width} columns"),
             ("bands", f"{bands} of {scene.report['file_bands']}{_names(scene)}"),
             ("wavelengths", _spectral(place)),
             ("detectors", _detectors(place)),
             *_place(place),
-            ("units", place.units or "not told"),
+            ("units", place.units or "unknown"),
             ("values", self._values()),
             ("no data", f"{100 * scene.report['nodata_share']:.2g} % of the values"),
         ]
         left_out = [
-            ("left out", f"bands {_ranges(one['bands'])} (0-based): {one['reason']}")
-            for one in scene.report["left_out"]
+            ("left out", f"bands {_ranges(entry['bands'])} (0-based): {entry['reason']}")
+            for entry in scene.report["left_out"]
         ]
-        return found + (left_out or [("left out", "no band")])
+        return lines + (left_out or [("left out", "no band")])
 
     def summary(self) -> str:
-        """Bands, wavelengths and pixels in one line."""
+        """Return bands, wavelengths and pixels in one line."""
         place, (bands, height, width) = self.scene.metadata, self.scene.shape
         size = _pixel(place) if place.transform else "without a place"
         return f"{bands} bands, {_spectral(place)}, {height} x {width} pixels, {size}"
@@ -103,7 +108,12 @@ class Inspected:
 
 
 def inspect(source: FileSource) -> Inspected:
-    """Open a file and look at it.
+    """Open a file and describe it.
+
+    Parameters
+    ----------
+    source : FileSource
+        The file.
 
     Raises
     ------
@@ -115,13 +125,20 @@ def inspect(source: FileSource) -> Inspected:
         (max(0, (side - SAMPLE) // 2), min(side, (side + SAMPLE) // 2)) for side in scene.shape[1:]
     )
     sample = scene.read(Window(y0, y1, x0, x1))
-    seen = sample[np.isfinite(sample)]
-    values = None if seen.size == 0 else np.percentile(seen, (2, 98)).tolist()
+    valid = sample[np.isfinite(sample)]
+    values = None if valid.size == 0 else np.percentile(valid, (2, 98)).tolist()
     return Inspected(source, scene, values and (values[0], values[1]))
 
 
 def paired(hsi: Inspected, msi: Inspected, pair: Pair | None = None) -> OpenPair:
-    """Two files as the images of a pair.
+    """Open two files as the images of a pair.
+
+    Parameters
+    ----------
+    hsi, msi : Inspected
+        The two files.
+    pair : Pair, optional
+        The pair as an experiment describes it; default: the two files alone.
 
     Raises
     ------
@@ -132,7 +149,12 @@ def paired(hsi: Inspected, msi: Inspected, pair: Pair | None = None) -> OpenPair
 
 
 def pair_lines(images: OpenPair) -> list[Line]:
-    """Label and text of how the grids of two images lie on each other.
+    """Return label and text of how the grids of two images lie on each other.
+
+    Parameters
+    ----------
+    images : OpenPair
+        The two images.
 
     Raises
     ------
@@ -151,13 +173,13 @@ def pair_lines(images: OpenPair) -> list[Line]:
 
 
 def common(nesting: Nesting) -> str:
-    """The footprint that two images have in common."""
+    """Return the size of the footprint that two images have in common, in LR and HR pixels."""
     (rows, columns), (height, width) = nesting.lr.shape, nesting.hr.shape
     return f"{rows} x {columns} LR pixels = {height} x {width} HR pixels"
 
 
 def format_of(source: FileSource) -> str:
-    """Name of a source's product or file format."""
+    """Return the name of a source's product or file format."""
     files = locate(source)
     paths, path = files.paths, files.paths[0]
     tiles = f"{len(paths)} tiles of " if len(paths) > 1 else ""
@@ -183,7 +205,7 @@ def _spectral(place: Metadata) -> str:
 
 def _detectors(place: Metadata) -> str:
     if place.detector is None:
-        return "one, or not told"
+        return "one, or unknown"
     names = list(dict.fromkeys(place.detector.tolist()))
     counts = [f"{name} {np.count_nonzero(place.detector == name)} bands" for name in names]
     if place.wavelength is None:
@@ -222,7 +244,7 @@ def _range(values: np.ndarray) -> str:
 
 
 def _ranges(bands: list[int]) -> str:
-    """Band numbers with those in a row as first-last.
+    """Return band numbers as text, consecutive numbers as first-last.
 
     >>> _ranges([3, 4, 5, 9])
     '3-5, 9'
@@ -237,7 +259,7 @@ def _ranges(bands: list[int]) -> str:
 
 
 def _share(nesting: Nesting, images: OpenPair) -> float:
-    """Percentage of the HSI's pixels that both images have."""
+    """Return the percentage of the HSI's pixels that both images cover."""
     rows, columns = nesting.lr.shape
     height, width = images.hsi.shape[1:]
     return 100 * rows * columns / (height * width)

@@ -1,7 +1,6 @@
-"""The experiment file of a pair: two files in, a commented YAML out, after a look into both.
+"""`pipeline pair`: write the experiment of a real pair as commented YAML, from what its two files hold.
 
-Not a step of the workflow: `pipeline pair` writes what people then edit. What the files do not tell is
-asked for in one line instead of guessed.
+The YAML is a draft that people edit. What the files do not say is asked for in one line instead of guessed.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ LEAST_LEVELS = 1000  # that values must have to be rounded
 
 @dataclass(frozen=True)
 class Request:
-    """What people say of a pair.
+    """The arguments of `pipeline pair`.
 
     Attributes
     ----------
@@ -75,13 +74,18 @@ class Request:
 
 
 def run(request: Request) -> str:
-    """Write the experiment's file; what was found of the pair, for people.
+    """Write the experiment's file, and return a description of the pair for people.
+
+    Parameters
+    ----------
+    request : Request
+        The two files, and what they do not say themselves.
 
     Raises
     ------
     InputError
-        A file cannot be used, the two do not belong together, something has to be told, or the file
-        is there already. Nothing is written then.
+        A file cannot be used, the two do not belong together, an option is missing, or the experiment's
+        file exists already. Nothing is written then.
     """
     experiment, scene = _names(request)
     hsi = _scaled(request.hsi, request.scale_hsi, "hsi")
@@ -89,21 +93,23 @@ def run(request: Request) -> str:
     spectral = _sensor(request, msi)
     pair = Pair(hsi=hsi.source, msi=msi.source, spectral=spectral, ratio=request.ratio)
     images = paired(hsi, msi, pair)
-    found = pair_lines(images)
+    description = pair_lines(images)
     known = msi_bands(pair, images).known
-    text = _text(experiment, scene, pair, hsi, msi, images, known, request.products)
+    text = _text(Draft(experiment, scene, pair, hsi, msi, images, known, request.products))
     parse_experiment(yaml.safe_load(text), str(request.out))
     write_text(request.out, text)
-    return "\n".join([f"{request.out}: scene {scene}", *(f"  {label:10} {value}" for label, value in found)])
+    return "\n".join(
+        [f"{request.out}: scene {scene}", *(f"  {label:10} {value}" for label, value in description)]
+    )
 
 
 def _names(request: Request) -> tuple[str, str]:
-    """Names of the experiment and the scene."""
+    """Return the names of the experiment and of the scene."""
     out = request.out
     if out.suffix not in (".yaml", ".yml"):
         raise InputError(f"{out}: an experiment's file ends in .yaml; correct --out")
     if out.exists():
-        raise InputError(f"{out}: is there already and is left as it is; give another --out, or delete it")
+        raise InputError(f"{out}: exists already and is not changed; give another --out, or delete it")
     scene = request.scene or out.stem
     for option, name in (("--out", out.stem), ("--name", scene)):
         if not re.fullmatch(NAME, name):
@@ -115,21 +121,22 @@ def _names(request: Request) -> tuple[str, str]:
 
 
 def _scaled(text: str, scale: float | None, role: str) -> Inspected:
-    """An image with its scale, which must be told where values are too large for reflectance."""
+    """Inspect an image with its scale, which is required where values are too large for reflectance."""
     if scale is not None and not 0 < scale < float("inf"):
         raise InputError(f"--scale-{role}: {scale:g} cannot divide values; give a positive number")
     source = source_of(text)
-    seen = inspect(source if scale is None else source.model_copy(update={"scale": scale}))
-    if scale is None and seen.unit_unknown and seen.values is not None:
-        low, high = seen.values
+    image = inspect(source if scale is None else source.model_copy(update={"scale": scale}))
+    if scale is None and image.unit_unknown and image.values is not None:
+        low, high = image.values
         raise InputError(
-            f"{seen.source.path}: its values, {low:.4g} to {high:.4g}, have no unit; say whether they are "
-            f"{seen.guess} by --scale-{role} 10000, or are to be taken as they are by --scale-{role} 1"
+            f"{image.source.path}: its values, {low:.4g} to {high:.4g}, have no unit; say whether they are "
+            f"{image.guess} by --scale-{role} 10000, or are to be taken as they are by --scale-{role} 1"
         )
-    return seen
+    return image
 
 
 def _sensor(request: Request, msi: Inspected) -> SensorResponse | None:
+    """Return the bands of the requested sensor that the MSI holds."""
     if request.sensor is None:
         if request.bands:
             raise InputError("--bands: names the bands of a sensor; give it by --sensor")
@@ -142,7 +149,7 @@ def _sensor(request: Request, msi: Inspected) -> SensorResponse | None:
 
 
 def _bands_of(sensor: str, msi: Inspected) -> list[str]:
-    """The sensor's bands that a file holds: by its wavelengths, or all where it has as many."""
+    """Return the sensor's bands that a file holds: by its wavelengths, or all where it has as many."""
     centres = {name: centre for name, (centre, _) in multispectral_bands(sensor).items()}
     wavelength, count = msi.scene.metadata.wavelength, msi.scene.shape[0]
     if wavelength is not None:
@@ -154,54 +161,75 @@ def _bands_of(sensor: str, msi: Inspected) -> list[str]:
     elif len(centres) == count:
         return list(centres)
     raise InputError(
-        f"{msi.source.path}: which {count} bands of {sensor} it holds is not told; name each in the file's "
+        f"{msi.source.path}: which {count} bands of {sensor} it holds is unknown; name each in the file's "
         f"order by --bands, from {', '.join(centres)}"
     )
 
 
-def _text(
-    experiment: str,
-    scene: str,
-    pair: Pair,
-    hsi: Inspected,
-    msi: Inspected,
-    images: OpenPair,
-    known: bool,
-    products: bool,
-) -> str:
-    """The experiment as commented YAML."""
-    nesting = images.nesting()
+@dataclass(frozen=True)
+class Draft:
+    """Everything that the experiment's file is written from.
+
+    Attributes
+    ----------
+    experiment, scene : str
+        Their names.
+    pair : Pair
+        The pair as the experiment will describe it.
+    hsi, msi : Inspected
+        The two files.
+    images : OpenPair
+        The two images on nested grids.
+    known : bool
+        Whether R is known.
+    products : bool
+        Whether fused cubes are exported.
+    """
+
+    experiment: str
+    scene: str
+    pair: Pair
+    hsi: Inspected
+    msi: Inspected
+    images: OpenPair
+    known: bool
+    products: bool
+
+
+def _text(draft: Draft) -> str:
+    """Return the experiment as commented YAML."""
+    nesting, pair, known = draft.images.nesting(), draft.pair, draft.known
     lines = [
         "# Written by `pipeline pair`, to be edited. docs/real_pairs.md says what to look at; every key",
         "# with its default is in config/schema.json. Paths are seen from the folder where snakemake runs.",
-        f"experiment: {experiment}",
+        f"experiment: {draft.experiment}",
         "scenes:",
-        f"  {scene}:",
+        f"  {draft.scene}:",
         "    pair:",
-        *_image("hsi", hsi),
-        *_image("msi", msi),
+        *_image("hsi", draft.hsi),
+        *_image("msi", draft.msi),
         *_spectral(pair, known),
         "      # spatial: {kind: gaussian, ratio: ..., fwhm: ...}   the HSI's PSF, where it is known",
         *_ratio(pair, nesting),
         *_crop(nesting),
         "    estimation:",
-        *_estimation(hsi, msi, known),
-        *_wald(scene, nesting),
+        *_estimation(draft.hsi, draft.msi, known),
+        *_wald(draft.scene, nesting),
         "methods:   # docs/methods/index.md",
         *_methods(),
     ]
-    if products:
+    if draft.products:
         lines.append(
-            f"products: {{formats: [cog], dtype: {_dtype(hsi)}, quality: true}}   # docs/products.md"
+            f"products: {{formats: [cog], dtype: {_dtype(draft.hsi)}, quality: true}}   # docs/products.md"
         )
     return "\n".join(lines) + "\n"
 
 
-def _image(role: str, seen: Inspected) -> list[str]:
-    """The lines of one image."""
-    source: FileSource = seen.source
+def _image(role: str, image: Inspected) -> list[str]:
+    """Return the lines of an image."""
+    source: FileSource = image.source
     lines = [
-        f"      # {' '.join(seen.summary().split())}",
+        f"      # {' '.join(image.summary().split())}",
         f"      {role}:",
         "        kind: file",
         f"        path: {json.dumps(source.path, ensure_ascii=False)}",
@@ -209,7 +237,7 @@ def _image(role: str, seen: Inspected) -> list[str]:
     if source.variable is not None:
         lines.append(f"        variable: {json.dumps(source.variable, ensure_ascii=False)}")
     lines.append(f"        scale: {source.scale:.17g}   # divides values; products have the file's again")
-    if seen.scene.metadata.wavelength is None:
+    if image.scene.metadata.wavelength is None:
         lines.append(
             "        # wavelengths: ...   in nm, where they are known: a list, first:last:count, a sensor"
         )
@@ -217,11 +245,11 @@ def _image(role: str, seen: Inspected) -> list[str]:
 
 
 def _spectral(pair: Pair, known: bool) -> list[str]:
-    """The lines of R."""
+    """Return the lines of R."""
     if isinstance(pair.spectral, SensorResponse):
         bands = json.dumps(pair.spectral.bands)
         return [f"      spectral: {{kind: sensor, sensor: {pair.spectral.sensor}, bands: {bands}}}"]
-    origin = "comes from the MSI's own band centres and widths" if known else "is not told and is estimated"
+    origin = "comes from the MSI's own band centres and widths" if known else "is unknown and is estimated"
     return [f"      # spectral: {{kind: table, path: ...}}   here R {origin}"]
 
 
@@ -240,8 +268,8 @@ def _crop(nesting: Nesting) -> list[str]:
 
 
 def _estimation(hsi: Inspected, msi: Inspected, known: bool) -> list[str]:
-    """The lines of what is estimated."""
-    units = [one.scene.metadata.units for one in (hsi, msi)]
+    """Return the lines of the estimation."""
+    units = [image.scene.metadata.units for image in (hsi, msi)]
     offset = "true" if units[0] != units[1] and None not in units else "false"
     spectral = (
         "calibrated   # R as above, times a gain of each band" if known else "estimated   # from both images"
@@ -255,7 +283,7 @@ def _estimation(hsi: Inspected, msi: Inspected, known: bool) -> list[str]:
 
 
 def _methods() -> list[str]:
-    """The lines of the methods, from the fastest to the slowest; those that train are commented out."""
+    """Return the lines of the methods, from fast to slow; those that train are commented out."""
     proposed = [(name, settings_of(name)) for name in methods()]
     return [
         f"  {'# ' * settings.trains}{name}: {settings.proposal.settings}   # {settings.proposal.remark}"
@@ -265,16 +293,16 @@ def _methods() -> list[str]:
 
 
 def _dtype(hsi: Inspected) -> str:
-    """int16 for cubes whose values are whole numbers of reflectance x 10000, for half the size."""
+    """Return int16, of half the size, for cubes of reflectance x 10000 in whole numbers; else float32."""
     most = hsi.values[1] * hsi.source.scale if hsi.values else 0.0
     return "int16" if LEAST_LEVELS <= most <= LARGEST_SCALED else "float32"
 
 
 def _wald(scene: str, nesting: Nesting) -> list[str]:
-    """The scene one Wald level down, where the images are large enough for it."""
+    """Return the line of the scene one Wald level down, where the images are large enough for it."""
     least = nesting.ratio.numerator + nesting.ratio.denominator  # the shift may cost pixels
     if nesting.ratio == 1:
         return []
     if min(nesting.lr.shape) < least:
         return [f"  # {scene}_wald: {{wald: {scene}}}   too small for another level of this ratio"]
-    return [f"  {scene}_wald: {{wald: {scene}}}   # judged one level down, with the HSI as reference"]
+    return [f"  {scene}_wald: {{wald: {scene}}}   # evaluated one Wald level down, with the HSI as reference"]

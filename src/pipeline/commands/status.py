@@ -1,4 +1,4 @@
-"""`pipeline status`: what of an experiment is done, running or missing, and how long is left.
+"""`pipeline status`: say which runs of an experiment are done, running or missing, and how long is left.
 
 Reads ledgers, manifests and journals, and no pixel. A batch counts as running if its log or its
 journal changed a short while ago.
@@ -20,17 +20,22 @@ RECENT = 180.0  # seconds since the last sign of life of a running batch
 
 @dataclass(frozen=True)
 class TileProgress:
-    """How far the fused cube of one run is.
+    """Progress of the tiles of one run.
 
     Attributes
     ----------
     tiles : int or None
-        Number in the plan; None before there is one.
+        Number of tiles in the plan; None before there is a plan.
     done : int
-        Finished tiles.
-    batches, finished, running : int
+        Number of finished tiles.
+    batches : int
+        Number of batches.
+    finished : int
+        Number of finished batches.
+    running : int
+        Number of batches that seem to be running.
     seconds : float
-        What the finished tiles took.
+        Seconds that the finished tiles took.
     """
 
     tiles: int | None
@@ -42,7 +47,7 @@ class TileProgress:
 
     @property
     def left(self) -> float | None:
-        """Seconds until all tiles are fused, at the present number of jobs; None if nothing tells."""
+        """Seconds until all tiles are fused, at the present number of jobs; None before the first tile."""
         if self.tiles is None or not self.done:
             return None
         return (self.tiles - self.done) * self.seconds / self.done / max(1, self.running)
@@ -122,7 +127,7 @@ def _recent(path: Path) -> bool:
 
 
 def _in_words(seconds: float) -> str:
-    """A duration for people.
+    """Return a duration in rounded units.
 
     >>> _in_words(42), _in_words(600), _in_words(9000)
     ('42 s', '10 min', '2.5 h')

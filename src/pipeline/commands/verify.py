@@ -1,7 +1,7 @@
-"""`pipeline verify`: read stores, fitted methods and products again in full, and name every damaged part.
+"""`pipeline verify`: read stores, fitted methods and products in full, and name every damaged part.
 
-A damaged store is not what its ledger says, so its ledger is withdrawn, and with it the manifests
-of the batches whose tiles are damaged: the next run of the workflow makes just these parts anew.
+The ledger of a damaged store is removed, and with it the manifests of the batches whose tiles are damaged:
+the next run of the workflow makes just these parts again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def run(paths: Sequence[Path], *, withdraw: bool) -> tuple[int, list[str]]:
     paths : sequence of Path
         `X.zarr` or its ledger `X.json`, `*.safetensors`, or folders that hold such.
     withdraw : bool
-        Whether what vouches for a damaged part is removed.
+        Whether the ledgers and manifests of damaged parts are removed.
 
     Returns
     -------
@@ -38,10 +38,10 @@ def run(paths: Sequence[Path], *, withdraw: bool) -> tuple[int, list[str]]:
     """
     checked, faults = 0, []
     for path in _expanded(paths):
-        count, found = _verifier(path)(path)
+        count, damaged = _verifier(path)(path)
         checked += count
-        faults += found
-        if found and withdraw:
+        faults += damaged
+        if damaged and withdraw:
             _withdraw(path)
     return checked, faults
 
@@ -53,26 +53,28 @@ def _verifier(path: Path) -> Callable[[Path], tuple[int, list[str]]]:
 
 
 def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
-    """The ledgers of stores (there or not) and of products, and fitted methods; those in folders included."""
+    """Yield ledgers of stores (existing or not) and of products, and fitted methods, in folders too."""
     for path in paths:
         if path.suffix == ".zarr":
             yield ledger_of(path)
         elif path.is_dir():
-            found = sorted({*map(ledger_of, path.rglob("*.zarr")), *_fitted_in(path), *path.rglob(PRODUCTS)})
-            if not found:
+            contents = sorted(
+                {*map(ledger_of, path.rglob("*.zarr")), *_fitted_in(path), *path.rglob(PRODUCTS)}
+            )
+            if not contents:
                 raise InputError(f"{path}: holds no store; run the workflow first")
-            yield from found
+            yield from contents
         else:
             yield path
 
 
 def _fitted_in(folder: Path) -> Iterator[Path]:
-    """Fitted methods in a folder; copies that `train` keeps for itself do not count."""
+    """Return the fitted methods in a folder, without the copies that `train` keeps for itself."""
     return (path for path in folder.rglob("fitted.safetensors") if not path.parent.name.startswith("."))
 
 
 def _verify(ledger: Path) -> tuple[int, list[str]]:
-    """Faults of a store and of its ledger."""
+    """Return the number of files of a store, and the faults of the store and of its ledger."""
     if not ledger.exists():
         return 0, [f"{ledger}: no such file; the store is not finished, or its ledger was lost"]
     try:
@@ -93,7 +95,7 @@ def _verify_fitted(path: Path) -> tuple[int, list[str]]:
 
 
 def _withdraw(path: Path) -> None:
-    """Remove what vouches for a damaged store: its ledger, and the manifests of damaged tiles.
+    """Remove the ledger of a damaged store, and the manifests of damaged tiles.
 
     Maps of residuals are made with the metrics beside them, which are the output that a rule knows.
     """

@@ -1,1 +1,1 @@
-"""A scene in tiles: which tiles there are, in which jobs they are fused, and how a job runs them."""
+"""Files of a run and how they are made: the results tree, the stores of the steps, tiles and batches."""

@@ -1,4 +1,4 @@
-"""How many jobs a fused cube takes: known while the workflow is laid out, before any of them runs.
+"""The number of jobs of a fused cube, known when the workflow is planned, before any job runs.
 
 The number follows from the scene's size and the method's speed. It decides when a cube is ready and
 never what is in it; once a plan exists, its own number holds.
@@ -18,7 +18,18 @@ from pipeline.store.files import read_json
 
 
 def batch_count(shape: tuple[int, int], core: int, seconds_per_megapixel: float, tiling: Tiling) -> int:
-    """Number of batches such that a job takes about `job_minutes`, within the bound on jobs.
+    """Return the number of batches such that a job takes about `job_minutes`, within the bound on jobs.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the scene in HR pixels.
+    core : int
+        Side of a tile in HR pixels.
+    seconds_per_megapixel : float
+        Speed of the method.
+    tiling : Tiling
+        Length of a job to aim at, and the most jobs.
 
     >>> batch_count((100_000, 100_000), 512, 1.5, Tiling(job_minutes=30, max_jobs=200))
     9
@@ -82,7 +93,15 @@ def scene_shape(experiment: Experiment, scene: str) -> tuple[int, int] | None:
 
 
 def speed_of(experiment: Experiment, run: RunFolder) -> float:
-    """Return the seconds per megapixel of a run's method: as configured, as measured, or a rough guess."""
+    """Return the seconds per megapixel of a run's method: as configured, as measured, or a rough guess.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        May hold a configured speed.
+    run : RunFolder
+        A run of the method; finished runs beside it give the measured speed.
+    """
     configured = experiment.tiling.seconds_per_megapixel.get(run.label)
     measured = measured_speed(run.experiment, run.label)
     return configured or measured or experiment.methods[run.label].expected_speed

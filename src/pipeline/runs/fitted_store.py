@@ -1,4 +1,4 @@
-"""Fitted methods as safetensors files, tied to the inputs and settings that made them.
+"""Fitted methods as safetensors files, tied to the inputs and settings that they were fitted with.
 
 The file's fingerprint covers seed, observation, estimate and the settings that decide the state; with
 another fingerprint it is refused. A second one covers the training alone, which several labels of an
@@ -25,13 +25,33 @@ from pipeline.store.store import read_store
 
 
 def fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: Path) -> str:
-    """SHA-256 of all that a fitted method depends on; the two paths are ledgers."""
+    """Return the SHA-256 of all that a fitted method depends on.
+
+    Parameters
+    ----------
+    settings : MethodEntry
+        The method's settings, of which those count that decide the fitted state.
+    seed : int
+        Seed of the method's random draws.
+    observation, estimate : Path
+        Ledgers of the two stores.
+    """
     size = read_store(observation).sizes
     return _digest_of(settings, settings.fitting((size["y"], size["x"])), seed, observation, estimate)
 
 
 def training_fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: Path) -> str | None:
-    """SHA-256 of all that a training depends on; None where the method has none to share."""
+    """Return the SHA-256 of all that a training depends on; None where the method has none to share.
+
+    Parameters
+    ----------
+    settings : MethodEntry
+        The method's settings, of which those of the training count.
+    seed : int
+        Seed of the method's random draws.
+    observation, estimate : Path
+        Ledgers of the two stores.
+    """
     part = settings.training_part()
     return None if part is None else _digest_of(settings, part, seed, observation, estimate)
 
@@ -50,7 +70,17 @@ def _digest_of(
 
 
 def write_fitted(path: Path, state: State, metadata: dict[str, Any]) -> None:
-    """Write a fitted method's state atomically; the metadata hold its `fingerprint` and its `training`."""
+    """Write a fitted method's state atomically.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    state : State
+        Arrays by name.
+    metadata : dict
+        JSON-ready; holds the `fingerprint` and the `training` of the method.
+    """
     tensors = {name: torch.from_numpy(np.asarray(array, order="C")) for name, array in state.items()}
     write_tensors(
         path, tensors, {"pipeline": canonical_json(metadata | {"digest": _digest(tensors, metadata)})}
@@ -58,7 +88,14 @@ def write_fitted(path: Path, state: State, metadata: dict[str, Any]) -> None:
 
 
 def read_fitted(path: Path, expected: str) -> State:
-    """State of the fitted method whose fingerprint is `expected`.
+    """Read the state of a fitted method.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    expected : str
+        Fingerprint that the file must have.
 
     Raises
     ------
@@ -66,17 +103,24 @@ def read_fitted(path: Path, expected: str) -> State:
         The file is missing, damaged, or belongs to other settings or inputs.
     """
     tensors, record = check_fitted(path)
-    found = str(record["fingerprint"])
-    if found != expected:
+    stored = str(record["fingerprint"])
+    if stored != expected:
         raise InputError(
-            f"{path}: was fitted with other code, settings or another observation (fingerprint {found[:12]}, "
-            f"expected {expected[:12]}); delete it and run `train` again"
+            f"{path}: was fitted with other code, settings or another observation (fingerprint "
+            f"{stored[:12]}, expected {expected[:12]}); delete it and run `train` again"
         )
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def read_trained(path: Path, training: str) -> State | None:
-    """State of a fitted method whatever its settings are; None if its training is not the one asked for.
+    """Read the state of a fitted method of any settings; None if it has another training.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    training : str
+        Fingerprint of the wanted training.
 
     Raises
     ------
@@ -90,7 +134,18 @@ def read_trained(path: Path, training: str) -> State | None:
 
 
 def check_fitted(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and metadata of a fitted method that nobody has changed."""
+    """Return tensors and metadata of a fitted method, after a check that the file is unchanged.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged or changed.
+    """
     tensors, metadata = read_tensors(path)
     try:
         record = json.loads(metadata["pipeline"])
@@ -103,7 +158,7 @@ def check_fitted(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 
 def _digest(tensors: dict[str, torch.Tensor], metadata: dict[str, Any]) -> str:
-    """SHA-256 over the metadata and over names, types, shapes and values."""
+    """Return the SHA-256 over the metadata and over names, types, shapes and values."""
     digest = sha256(canonical_json(metadata).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode() + tensor.numpy().tobytes())

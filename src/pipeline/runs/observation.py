@@ -34,14 +34,36 @@ Images = Callable[[Window], tuple[NDArray[Any], NDArray[Any]]]
 
 
 def observation_tiles(bands: int, hr_shape: tuple[int, int], ratio: Fraction) -> list[Window]:
-    """The tiles, a shard of each raster, in which an observation is made."""
+    """Return the tiles, a shard of each raster, in which an observation is made.
+
+    Parameters
+    ----------
+    bands : int
+        Bands of the LR-HSI.
+    hr_shape : (int, int)
+        Height and width of the HR-MSI.
+    ratio : Fraction
+        LR pixel size over HR pixel size.
+    """
     return list(Window(0, hr_shape[0], 0, hr_shape[1]).split(shard_side(bands, ratio.numerator)))
 
 
 def observation_template(
     scene: ObservedScene, like: Metadata, msi: Metadata | None = None, **attributes: Any
 ) -> xr.Dataset:
-    """The dataset of a scene whose images are still to be made; see `observation_dataset`."""
+    """Return the dataset of a scene whose images are still to be made; see `observation_dataset`.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene; of its images only the shapes count.
+    like : Metadata
+        Bands of the LR-HSI, place of the HR-MSI.
+    msi : Metadata, optional
+        Bands of the HR-MSI.
+    **attributes
+        Attributes of the dataset.
+    """
     lr_hsi, hr_msi = (placeholder(*image.shape) for image in (scene.lr_hsi, scene.hr_msi))
     dataset = observation_dataset(replace(scene, lr_hsi=lr_hsi, hr_msi=hr_msi), like, msi)
     return dataset.assign_attrs(attributes)
@@ -55,18 +77,22 @@ def write_observation(
     images: Images,
     progress: Progress,
 ) -> None:
-    """Write `observation.zarr` and its ledger `out`.
+    """Write `observation.zarr` and its ledger.
 
     Parameters
     ----------
     out : Path
+        The ledger to write, `observation.json`.
     template : xr.Dataset
-        Of `observation_template`.
+        The dataset without its images, from `observation_template`.
     ratio : Fraction
+        LR pixel size over HR pixel size.
     origin : dict
-        Provenance; tiles that a run of the same origin has written are kept.
+        Provenance; tiles that a killed run of the same provenance has written are kept.
     images : callable
+        Returns LR-HSI and HR-MSI of a tile.
     progress : callable
+        Called after each tile.
     """
     bands, hr_shape = template.sizes["band"], (template.sizes["y"], template.sizes["x"])
     side = shard_side(bands, ratio.numerator)
@@ -81,7 +107,7 @@ def write_observation(
 
 
 def _parts(images: Images, tile: Window, lr: Window) -> Iterator[Part]:
-    """The shards of one tile of all rasters."""
+    """Yield the values of all rasters in one tile."""
     lr_hsi, hr_msi = images(tile)
     yield "lr_hsi", lr, lr_hsi.astype(np.float32, copy=False)
     yield "mask_lr", lr, valid_pixels(lr_hsi)

@@ -143,15 +143,15 @@ class RunFolder(Folder):
         return self.path / "metrics.json"
 
     def manifest(self, batch: int | str, batches: int | str) -> Path:
-        """Return the manifest of a batch of tiles, which lists its finished shards."""
+        """Return the manifest of batch number `batch` of `batches`, which lists its finished shards."""
         return self.path / TILES / f"{batch_name(batch, batches)}.json"
 
     def batch_timing(self, batch: int | str, batches: int | str) -> Path:
-        """Return the file of seconds and peak memory of a batch."""
+        """Return the file of seconds and peak memory of batch number `batch` of `batches`."""
         return self.path / TILES / f"{batch_name(batch, batches)}.timing.json"
 
     def journal(self, batch: int | str, batches: int | str) -> Path:
-        """Return the journal of a batch, to which each finished tile adds a line."""
+        """Return the journal of batch number `batch` of `batches`, with a line for each finished tile."""
         return self.manifest(batch, batches).with_suffix(JOURNAL)
 
     def journals(self) -> list[Path]:

@@ -13,7 +13,15 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class ProgressReport:
-    """Called as ``report(phase, done, total, loss)`` by long computations; use as a context."""
+    """Display of the progress of long computations, which call it as ``report(phase, done, total, loss)``.
+
+    Use as a context.
+
+    Parameters
+    ----------
+    console : Console, optional
+        Where to print; default: stderr.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
@@ -41,7 +49,19 @@ class ProgressReport:
         self._bars.stop()
 
     def __call__(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
-        """Show that `done` of `total` steps of a phase are finished, the loss if any, and the rate."""
+        """Show how many steps of a phase are finished, the loss and the rate.
+
+        Parameters
+        ----------
+        phase : str
+            Name of the phase.
+        done : int
+            Number of finished steps.
+        total : int
+            Number of all steps.
+        loss : float, optional
+            Present loss of a training.
+        """
         now = monotonic()
         start, first = self._started.setdefault(phase, (now, done))
         rate = (done - first) / max(now - start, 1e-9)

@@ -1,7 +1,7 @@
 """Where a result comes from: code, packages, configuration and inputs.
 
-Everything here is the same for equal runs: no time, no host, no absolute path. What a run measured
-(seconds, memory) is elsewhere.
+Everything here is the same for equal runs: no time, no host, no absolute path. Measured seconds and memory
+are in `runs.timing`.
 """
 
 from __future__ import annotations
@@ -30,18 +30,20 @@ def provenance(
     seed: int | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Provenance of one step's result.
+    """Return the provenance of a step's result.
 
     Parameters
     ----------
     step : str
+        Name of the step.
     settings : BaseModel
         The part of the configuration that the step uses.
     inputs : sequence of Path
         Files that were read; ledgers stand for their stores.
     seed : int, optional
+        Seed of the step's random draws.
     device : str, optional
-        Where it was computed.
+        Device on which it was computed.
     """
     content: dict[str, Any] = {
         "step": step,
@@ -55,13 +57,13 @@ def provenance(
 
 
 def configuration_hash(settings: BaseModel) -> str:
-    """SHA-256 of a configuration with its defaults filled in."""
+    """Return the SHA-256 of a configuration with its defaults filled in."""
     return sha256(settings.model_dump_json().encode()).hexdigest()
 
 
 @cache
 def code_version() -> str:
-    """The package's version and a digest of its source files."""
+    """Return the package's version and a digest of its source files."""
     digest = sha256()
     for path in sorted(SOURCES.rglob("*.py")):
         digest.update(path.relative_to(SOURCES).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -70,5 +72,5 @@ def code_version() -> str:
 
 @cache
 def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that compute or store."""
+    """Return the versions of Python and of the packages that compute or store."""
     return {"python": python_version()} | {name: version(name) for name in PACKAGES}

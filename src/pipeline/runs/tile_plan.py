@@ -1,7 +1,7 @@
-"""How a scene is cut: tiles that own whole shards of the product, grouped in batches.
+"""The division of a scene into tiles that own whole shards of the fused cube, grouped in batches.
 
-Pure integer arithmetic, without I/O. A batch is one job; how many there are decides when the
-product is ready and never what is in it.
+Integer arithmetic without I/O. A batch is one job; the number of batches decides when the cube is finished
+and never its values.
 
 >>> plan = plan_tiles((1000, 1500), core=512, halo=32, batches=2)
 >>> len(plan), plan.window(5)
@@ -54,11 +54,11 @@ class TilePlan:
         return len(self.batch)
 
     def window(self, tile: int) -> Window:
-        """The pixels that a tile owns."""
+        """Return the pixels that tile number `tile` owns."""
         return Window(*map(int, self.bounds[tile]))
 
     def windows(self, batch: int) -> Iterator[Window]:
-        """The tiles of a batch."""
+        """Return the tiles of a batch, counted from 0."""
         return (self.window(int(tile)) for tile in np.flatnonzero(self.batch == batch))
 
 
@@ -70,14 +70,14 @@ def plan_tiles(
     batches: int,
     has_data: Callable[[Window], bool] | None = None,
 ) -> TilePlan:
-    """Cut a scene.
+    """Cut a scene into tiles and divide them among batches.
 
     Parameters
     ----------
     shape : (int, int)
         Height and width.
     core : int
-        Side of a shard of the product.
+        Side of a shard of the fused cube.
     halo : int
         HR pixels around a tile that are read. A tile at the border that is thinner than this joins
         its neighbour, so that no window is much thinner than the halo around it.
@@ -103,13 +103,13 @@ def plan_tiles(
 
 
 def _cuts(size: int, core: int, least: int) -> NDArray[np.int64]:
-    """Positions at which an axis is cut, its ends included."""
+    """Return the positions at which an axis is cut, its ends included."""
     cuts = np.append(np.arange(0, size, core), size)
     return np.delete(cuts, -2) if len(cuts) > 2 and size - cuts[-2] < least else cuts
 
 
 def _divided(bounds: Indices, halo: int, batches: int) -> Indices:
-    """The batch of each tile, such that all read about as many pixels."""
+    """Return the batch of each tile, such that all batches read about as many pixels."""
     y0, y1, x0, x1 = bounds.T.astype(np.float64)
     load = (y1 - y0 + 2 * halo) * (x1 - x0 + 2 * halo)
     if len(load) <= batches:

@@ -1,7 +1,7 @@
-"""The tiles of one job, one after another: the next one is read and the last one written meanwhile.
+"""The tiles of one job in turn: while one is fused, the next is read and the last is written.
 
-What a tile's values are is up to the method, and where they go to the caller. Order and overlap
-never change a result.
+The method computes the values of a tile and the caller stores them. Order and overlap never change a
+result.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, Fused
 
 Write = Callable[[Window, Fused, float], None]
-"""Takes a tile, what was made of it and the seconds that its fusion took."""
+"""Takes a tile, its fused values and the seconds that its fusion took."""
 
 
 def fuse_tiles(
@@ -24,6 +24,17 @@ def fuse_tiles(
     """Fuse tiles and hand each to `write`, which runs in a thread of its own, one tile at a time.
 
     At most three tiles are in memory: one being read, one fused, one written.
+
+    Parameters
+    ----------
+    fitted : FittedMethod
+        The method, fitted to the observation.
+    tiles : sequence of Window
+        Tiles to fuse, in this order.
+    write : callable
+        Stores a fused tile.
+    progress : callable
+        Called by methods that take long for a tile.
     """
     if not tiles:
         return
@@ -36,7 +47,7 @@ def fuse_tiles(
             if after is not None:
                 ahead = reader.submit(fitted.read, after)
             if behind is not None and behind.done():
-                behind.result()  # a full disk is said now, not a tile later
+                behind.result()  # a full disk is reported now, not a tile later
             start = perf_counter()
             fused = fitted.fuse_part_with_deviation(part, tile, progress)
             seconds = perf_counter() - start

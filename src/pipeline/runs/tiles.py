@@ -1,8 +1,8 @@
-"""The tiles of a fused cube between `fuse` and `mosaic`: where they lie and which are finished.
+"""The tiles of a fused cube between `fuse` and `mosaic`: their shards, and which of them are finished.
 
 Batches fill one store; what each has finished is in its journal and, when it is done, in its
 manifest, both in the folder `tiles` beside the store. A tile is known by its corner and by a token
-of all that its bytes depend on, so that it is kept when the tiles are divided among jobs anew.
+of all that its bytes depend on, so that it is kept when the tiles are divided among jobs again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,19 @@ COLUMNS = ("y0", "y1", "x0", "x1")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What decides a fused cube: four ledgers or files, the method's settings and the seed."""
+    """Everything that decides a fused cube.
+
+    Attributes
+    ----------
+    observation, estimate, plan : Path
+        Ledgers of three stores.
+    fitted : Path
+        The fitted method.
+    settings : MethodEntry
+        The method's settings.
+    seed : int
+        Seed of the method's random draws.
+    """
 
     observation: Path
     estimate: Path
@@ -50,11 +62,19 @@ class Inputs:
 
     @cached_property
     def fingerprint(self) -> str:
-        """That of the fitted method."""
+        """The fingerprint that the fitted method must have."""
         return fingerprint(self.settings, self.seed, self.observation, self.estimate)
 
     def writer(self, store: Path, provenance: Mapping[str, Any]) -> ShardWriter:
-        """The writer of the product's shards."""
+        """Return the writer of the cube's shards.
+
+        Parameters
+        ----------
+        store : Path
+            The store `fused.zarr`.
+        provenance : mapping
+            Provenance that the finished store carries.
+        """
         dataset, core = read_store(self.observation), self.tiles.core
         cube = placeholder(dataset.sizes["band"], *self.tiles.shape)
         template = cube_dataset(
@@ -63,7 +83,7 @@ class Inputs:
         return ShardWriter(store, template, provenance, {"y": core, "x": core})
 
     def token(self, writer: ShardWriter) -> str:
-        """Digest of all that a tile's bytes depend on; the division among batches is not part of it."""
+        """Return the digest of all that a tile's bytes depend on; batches do not count."""
         return json_digest(
             {
                 "fingerprint": self.fingerprint,
@@ -78,12 +98,22 @@ class Inputs:
 
 
 def tile_name(tile: Window) -> str:
-    """A tile by its first row and column."""
+    """Return the name of a tile: its first row and column."""
     return f"{tile.y0},{tile.x0}"
 
 
 def shards_of(tile: Window, core: int, uncertain: bool = False) -> set[str]:
-    """Paths in the product of the shards that a tile owns."""
+    """Return the paths in the store of the shards that a tile owns.
+
+    Parameters
+    ----------
+    tile : Window
+        The tile.
+    core : int
+        Side of a shard in HR pixels.
+    uncertain : bool
+        Whether the method gives a standard deviation.
+    """
     rows, columns = (
         range(low // core, ceil(high / core)) for low, high in ((tile.y0, tile.y1), (tile.x0, tile.x1))
     )
@@ -93,14 +123,22 @@ def shards_of(tile: Window, core: int, uncertain: bool = False) -> set[str]:
 
 
 def finished_tiles(folder: Path, journal: Journal) -> dict[str, dict[str, Any]]:
-    """Records of all tiles that any batch has finished, by name."""
+    """Return the records of all tiles that any batch has finished, by the tile's name.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder `tiles` with the journals of all batches.
+    journal : Journal
+        The journal of the present batch, whose token the records must have.
+    """
     journal.resume()
     records = [line for path in sorted(folder.glob("*.journal")) for line in journal_lines(path)]
     return {line["unit"]: line for line in records if line["token"] == journal.token}
 
 
 def plan_dataset(plan: TilePlan) -> xr.Dataset:
-    """Dataset with the columns y0, y1, x0, x1 and batch (tile)."""
+    """Return the dataset of a plan, with the columns y0, y1, x0, x1 and batch (tile)."""
     columns = {name: ("tile", plan.bounds[:, i]) for i, name in enumerate(COLUMNS)}
     attrs = {
         "shape": list(plan.shape),
@@ -113,7 +151,7 @@ def plan_dataset(plan: TilePlan) -> xr.Dataset:
 
 
 def read_plan(path: Path) -> TilePlan:
-    """The plan that a ledger stands for."""
+    """Read the plan that a ledger stands for."""
     dataset = read_store(path)
     if not {*COLUMNS, "batch"} <= set(dataset.data_vars):
         raise InputError(f"{path}: not a plan of tiles; delete it and run `plan` again")

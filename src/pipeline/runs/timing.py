@@ -1,4 +1,4 @@
-"""Wall time and peak memory of a step, kept beside its output.
+"""Wall time and peak memory of a step, stored beside its output.
 
 These numbers differ between equal runs, so they never enter a ledger or a store; `evaluate`
 gathers them. GPU memory is not counted.
@@ -18,7 +18,7 @@ from pipeline.store.files import read_json, write_json
 
 
 class Timing:
-    """A step's stopwatch with two hands.
+    """Stopwatch of a step, for computing and for reading and writing.
 
     >>> timing = Timing("crop")
     >>> with timing.measure("io"):
@@ -34,13 +34,13 @@ class Timing:
 
     @contextmanager
     def measure(self, part: Literal["compute", "io"]) -> Iterator[None]:
-        """Add the time inside the block to `part`."""
+        """Add the time inside the block to `part`, `compute` or `io`."""
         start = perf_counter()
         yield
         self.seconds[part] += perf_counter() - start
 
     def include(self, other: Mapping[str, Any]) -> None:
-        """Count the computing of another step, whose result was taken over, as this one's own."""
+        """Add the computing time of another step, whose result is reused, from its timing `other`."""
         self.seconds["compute"] += other["seconds"]["compute"]
         self.least_memory_mb = other["peak_mem_mb"]
 
@@ -78,7 +78,15 @@ class Timing:
 
 
 def write_total(parts: Sequence[Path], out: Path) -> None:
-    """Write the timing of a step that several jobs shared: sums of seconds, the largest memory."""
+    """Write the timing of a step that several jobs shared: sums of seconds, the largest memory.
+
+    Parameters
+    ----------
+    parts : sequence of Path
+        The timings of the jobs.
+    out : Path
+        The file to write.
+    """
     timings = [read_json(path) for path in parts]
     total = timings[0] | {
         "seconds": {
@@ -91,6 +99,6 @@ def write_total(parts: Sequence[Path], out: Path) -> None:
 
 
 def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MB (10^6 bytes)."""
+    """Return the largest resident memory of this process so far, in MB (10^6 bytes)."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -1,4 +1,4 @@
-"""Who computes the blocks of a scene: this process, its threads, or a running Dask cluster.
+"""The computing of a scene's blocks: in this process, in its threads, or on a running Dask cluster.
 
 Results come in the blocks' order and few are under way at a time, so that neither what is computed
 nor the memory it takes depends on the choice. A lost worker's blocks are computed again by Dask.
@@ -30,7 +30,7 @@ SECONDS_TO_CONNECT = 10
 
 @contextmanager
 def scheduled(scheduler: str, workers: int = 2) -> Iterator[Mapped]:
-    """A `map` that computes blocks where the scheduler says.
+    """Provide a `map` that computes blocks where the scheduler says.
 
     Parameters
     ----------
@@ -61,7 +61,17 @@ def scheduled(scheduler: str, workers: int = 2) -> Iterator[Mapped]:
 
 
 def reported(mapped: Mapped, report: Callable[[str, int, int], None], *phases: str) -> Mapped:
-    """`mapped`, reporting its start and each result; its first call is the first phase, and so on."""
+    """Return a `map` that reports its start and each result.
+
+    Parameters
+    ----------
+    mapped : callable
+        The `map` that computes.
+    report : callable
+        Takes the name of the phase, and how many of its blocks are finished.
+    *phases : str
+        Names of the phases: of the first call of the `map`, of the second, and so on.
+    """
     names = iter(phases)
 
     def reporting(function: Callable[[Window], T], items: Sequence[Window], /) -> Iterable[T]:

@@ -1,7 +1,7 @@
 """Step `estimate`: estimate the responses and noise levels that the methods use.
 
-Given values are passed on; estimated ones come from a sample of the observed pixels alone, read in
-blocks. The result is a store of its own, so that a method sees the estimate and nothing else.
+Given values are passed on; estimates come from a sample of the observed pixels alone, read in blocks. The
+result is a store of its own, from which a method learns the responses and noise levels, and nothing else.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the methods are told.
+class Settled:
+    """A scene as the methods see it.
 
     Attributes
     ----------
     scene : ObservedScene
-        Its HR-MSI in the units of its LR-HSI.
+        The observation with the settled responses and noise levels, its HR-MSI in the LR-HSI's units.
     responses : Responses or None
-        How its responses were found, where they were estimated.
+        Details of the estimated responses; None where both were given.
     """
 
     scene: ObservedScene
@@ -61,73 +61,107 @@ def run(*, observation: Path, settings: Estimation, out: Path) -> None:
     timing = Timing("estimate")
     with timing.measure("io"):
         dataset = read_store(observation)
-        seen = observed_scene(dataset)
-        aligned = dataset.attrs.get("alignment", {})
-        settings = possible(settings, aligned)
+        scene = observed_scene(dataset)
+        alignment = dataset.attrs.get("alignment", {})
+        settings = possible(settings, alignment)
     with timing.measure("compute"), torch_threads(1), ProgressReport() as progress:
-        told = told_to_methods(seen, settings, aligned, progress)
+        settled = settle(scene, settings, alignment, progress)
     with timing.measure("io"):
         origin = provenance("estimate", settings=settings, inputs=[observation])
-        described = estimate_dataset(told, settings, aligned.get("msi_bands"))
+        described = estimate_dataset(settled, settings, alignment.get("msi_bands"))
         write_store(out.with_suffix(".zarr"), described, origin)
     timing.write(out.parent)
 
 
-def possible(settings: Estimation, aligned: Mapping[str, Any]) -> Estimation:
-    """The settings, with R estimated where the alignment of a pair knew none to calibrate."""
-    if aligned.get("spectral_known", True) or settings.spectral_response == "estimated":
+def possible(settings: Estimation, alignment: Mapping[str, Any]) -> Estimation:
+    """Return the settings, with R estimated where the pair has no R that could be calibrated.
+
+    Parameters
+    ----------
+    settings : Estimation
+        The configured settings.
+    alignment : mapping
+        Record of `align`; empty for a simulated scene.
+    """
+    if alignment.get("spectral_known", True) or settings.spectral_response == "estimated":
         return settings
     return settings.model_copy(update={"spectral_response": "estimated", "support": "all"})
 
 
-def told_to_methods(
-    scene: ObservedScene, settings: Estimation, aligned: Mapping[str, Any], progress: Progress
-) -> Told:
-    """The scene with the estimates that `settings` asks for in place of the truth.
+def settle(
+    scene: ObservedScene, settings: Estimation, alignment: Mapping[str, Any], progress: Progress
+) -> Settled:
+    """Replace responses and noise levels of a scene by estimates, where the settings ask for them.
 
-    `aligned` is what `align` found of a pair, empty for a simulated scene.
+    Parameters
+    ----------
+    scene : ObservedScene
+        The observation.
+    settings : Estimation
+        What is estimated.
+    alignment : mapping
+        Record of `align`; empty for a simulated scene.
+    progress : callable
+        Called after each block of pixels and each iteration.
     """
-    coverage = aligned.get("coverage")
-    found = None
+    coverage = alignment.get("coverage")
+    responses = None
     if settings.spectral_response != "given" or settings.spatial_response != "given":
-        found = estimate_responses(
+        responses = estimate_responses(
             scene,
             spectral=settings.spectral_response,
             spatial=settings.spatial_response,
             support=scene.spectral_response > 0 if settings.support == "given" else None,
             offset=settings.offset,
             coverage=None if coverage is None else np.array(coverage),
-            names=aligned.get("msi_bands"),
+            names=alignment.get("msi_bands"),
             progress=progress,
         )
-        for warning in found.warnings:
+        for warning in responses.warnings:
             log.warning("%s", warning)
-        scene = with_responses(scene, found)
+        scene = with_responses(scene, responses)
     if settings.noise == "estimated":
         sigma_hsi, sigma_msi = estimate_noise(scene, progress=progress)
         scene = replace(scene, sigma_hsi=sigma_hsi, sigma_msi=sigma_msi)
-    return Told(scene, found)
+    return Settled(scene, responses)
 
 
-def with_responses(scene: ObservedScene, found: Responses) -> ObservedScene:
-    """The scene with estimated responses, its HR-MSI and that image's noise in the LR-HSI's units."""
+def with_responses(scene: ObservedScene, responses: Responses) -> ObservedScene:
+    """Return the scene with estimated responses, its HR-MSI and that image's noise in the LR-HSI's units.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The observation.
+    responses : Responses
+        Estimated responses, with gain and offset of each MSI band.
+    """
     return replace(
         scene,
-        hr_msi=CalibratedImage(scene.hr_msi, found.gain, found.offset),
-        spectral_response=found.spectral_response,
-        spatial_response=found.spatial_response,
-        sigma_msi=scene.sigma_msi / found.gain,
+        hr_msi=CalibratedImage(scene.hr_msi, responses.gain, responses.offset),
+        spectral_response=responses.spectral_response,
+        spatial_response=responses.spatial_response,
+        sigma_msi=scene.sigma_msi / responses.gain,
     )
 
 
-def estimate_dataset(told: Told, settings: Estimation, names: list[str] | None = None) -> xr.Dataset:
-    """Dataset of what was told.
+def estimate_dataset(settled: Settled, settings: Estimation, names: list[str] | None = None) -> xr.Dataset:
+    """Return the dataset of settled responses and noise levels.
 
     Variables `spectral_response` (msi_band, band), `sigma_hsi` (band) and `sigma_msi` (msi_band), the
     spatial response as an attribute; where responses were estimated, `gain` and `offset` (msi_band) and
     the attribute `responses`, which says how well they fit.
+
+    Parameters
+    ----------
+    settled : Settled
+        The scene as the methods see it.
+    settings : Estimation
+        What was estimated.
+    names : list of str, optional
+        Names of the MSI bands; default: their numbers.
     """
-    scene, found = told.scene, told.responses
+    scene, responses = settled.scene, settled.responses
     dataset = xr.Dataset(
         {
             "spectral_response": (("msi_band", "band"), scene.spectral_response),
@@ -136,40 +170,39 @@ def estimate_dataset(told: Told, settings: Estimation, names: list[str] | None =
         },
         attrs={"spatial_response": scene.spatial_response.to_dict()},
     )
-    if found is None:
+    if responses is None:
         return dataset
-    return dataset.assign(gain=("msi_band", found.gain), offset=("msi_band", found.offset)).assign_attrs(
-        responses=_report(found, settings, names)
-    )
+    calibration = {"gain": ("msi_band", responses.gain), "offset": ("msi_band", responses.offset)}
+    return dataset.assign(calibration).assign_attrs(responses=_report(responses, settings, names))
 
 
-def _report(found: Responses, settings: Estimation, names: list[str] | None) -> dict[str, Any]:
-    """How the responses were found and how well they fit, JSON-ready."""
-    coverage = found.coverage if found.coverage is not None else np.full(len(found.gain), np.nan)
+def _report(responses: Responses, settings: Estimation, names: list[str] | None) -> dict[str, Any]:
+    """Return the estimated responses and how well they fit, JSON-ready."""
+    coverage = responses.coverage if responses.coverage is not None else np.full(len(responses.gain), np.nan)
     columns = {
-        "gain": found.gain,
-        "gain_error": found.gain_error,
-        "offset": found.offset + 0.0,  # not -0
-        "correlation": found.correlation,
-        "residual": found.excess,
+        "gain": responses.gain,
+        "gain_error": responses.gain_error,
+        "offset": responses.offset + 0.0,  # not -0
+        "correlation": responses.correlation,
+        "residual": responses.excess,
         "coverage": coverage,
     }
     return {
         "spectral": settings.spectral_response,
         "spatial": settings.spatial_response,
-        "fwhm": found.fwhm.tolist(),
-        "fwhm_error": found.fwhm_error.tolist(),
-        "shift": found.centre.tolist(),
-        "shift_error": found.centre_error.tolist(),
+        "fwhm": responses.fwhm.tolist(),
+        "fwhm_error": responses.fwhm_error.tolist(),
+        "shift": responses.centre.tolist(),
+        "shift_error": responses.centre_error.tolist(),
         "bands": [
             {"name": names[i] if names else f"{i + 1}"}
             | {key: _number(values[i]) for key, values in columns.items()}
-            for i in range(len(found.gain))
+            for i in range(len(responses.gain))
         ],
-        "warnings": list(found.warnings),
+        "warnings": list(responses.warnings),
     }
 
 
 def _number(value: float) -> float | None:
-    """A number that JSON can hold."""
+    """Return a number that JSON can hold."""
     return float(value) if np.isfinite(value) else None

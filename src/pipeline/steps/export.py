@@ -28,7 +28,7 @@ from pipeline.store.schema import metadata_from, msi_metadata_from, variable_of
 from pipeline.store.store import read_store
 
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
-FEWEST_LEVELS = 100  # of an int16 product; with fewer, rounding is a loss that nobody wants
+FEWEST_LEVELS = 100  # of an int16 product; with fewer, rounding would hide differences between spectra
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def run(*, fused: Path, observation: Path, estimate: Path, settings: Products, o
 
 
 def _write_cube(folder: Path, layer: Layer, settings: Products) -> tuple[list[Product], int]:
-    """The cube in every wanted format, and how many of its values were clipped."""
+    """Write the cube in every wanted format, and return the products with the number of clipped values."""
     products, tally = [], Tally()
     if "cog" in settings.formats:
         tally = write_cog(folder / "cube.tif", layer)
@@ -104,9 +104,9 @@ def _write_cube(folder: Path, layer: Layer, settings: Products) -> tuple[list[Pr
 
 
 def _write_quality(folder: Path, cube: xr.Dataset, observation: Path, estimate: Path) -> Product:
-    seen = read_scene(observation, estimate)
-    hsi_map, msi_map = residuals(variable_of(cube, "fused"), seen, maps=True).maps
-    layer = quality_layer(msi_map, hsi_map, variable_of(cube, "mask"), seen, metadata_from(cube))
+    scene = read_scene(observation, estimate)
+    hsi_map, msi_map = residuals(variable_of(cube, "fused"), scene, maps=True).maps
+    layer = quality_layer(msi_map, hsi_map, variable_of(cube, "mask"), scene, metadata_from(cube))
     write_cog(folder / "quality.tif", layer, categories=True)
     return Product(folder / "quality.tif", "residuals and mask", COG, ["metadata"], layer)
 
@@ -125,7 +125,7 @@ def _write_msi(folder: Path, observation: Path) -> Product:
 
 
 def _processing(history: dict[str, Any], label: str) -> dict[str, Any]:
-    """How the cube was made, as properties of a STAC item."""
+    """Return how the cube was made, as properties of a STAC item."""
     return {
         "processing:lineage": f"hyperspectral-multispectral fusion by the method {label!r} of the experiment",
         "processing:software": {"pipeline": code_version()},

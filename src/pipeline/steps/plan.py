@@ -114,25 +114,53 @@ def run(
 
 
 def core_of(tiling: Tiling, bands: int, response: SpatialResponse) -> int:
-    """Side of a tile in HR pixels."""
+    """Return the side of a tile in HR pixels.
+
+    Parameters
+    ----------
+    tiling : Tiling
+        The configured tiling, which may hold a side.
+    bands : int
+        Bands of the fused cube.
+    response : SpatialResponse
+        H, whose ratio the side must fit.
+    """
     return tiling.core or shard_side(bands, response.ratio.numerator)
 
 
 class DataMask:
-    """Whether a window of a scene holds a pixel that both images see."""
+    """Whether both images hold a valid pixel in a window of a scene.
+
+    Parameters
+    ----------
+    dataset : xr.Dataset
+        The observation, with its masks.
+    response : SpatialResponse
+        H, which says which LR pixels a window meets.
+    """
 
     def __init__(self, dataset: xr.Dataset, response: SpatialResponse) -> None:
         self.hr, self.lr, self.response = dataset["mask"], dataset["mask_lr"], response
 
     def __call__(self, window: Window) -> bool:
-        """Look at the masks of the window."""
+        """Return whether both masks hold a valid pixel in the window."""
         whole = Window(0, self.lr.shape[0], 0, self.lr.shape[1])
         lr = window.coarsened(self.response.ratio).grown(self.response.shift_lr, whole)
         return bool(self.lr[*lr.slices].values.any() and self.hr[*window.slices].values.any())
 
 
 def summary(plan: TilePlan, bands: int, cubes: int) -> str:
-    """A plan, whose tiles hold so many cubes (one, or a standard deviation as well), in one line."""
+    """Return a plan in one line.
+
+    Parameters
+    ----------
+    plan : TilePlan
+        The plan.
+    bands : int
+        Bands of a cube.
+    cubes : int
+        Cubes that are written: 1, or 2 with a standard deviation.
+    """
     height, width = plan.shape
     values = f"{height} x {width} x {bands}" + (f" x {cubes}" if cubes > 1 else "")
     gigabytes = cubes * bands * height * width * 4 / 1e9

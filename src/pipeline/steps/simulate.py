@@ -67,7 +67,7 @@ def run(*, reference: Path, settings: Settings, seed: NonNegativeInt, out: Path)
         table = getattr(settings.response.spectral, "path", None)
         inputs = [reference, Path(table)] if table else [reference]
         origin = provenance("simulate", settings=settings, inputs=inputs, seed=seed)
-        told = (settings.response.told or settings.response.spatial).build()
+        assumed = (settings.response.told or settings.response.spatial).build()
     sensors = Sensors(variable_of(dataset, "reference"), response, settings.response.spatial.build())
     origin["simulated_with"] = sensors.spatial_response.to_dict()
     ratio = sensors.spatial_response.ratio
@@ -80,25 +80,25 @@ def run(*, reference: Path, settings: Settings, seed: NonNegativeInt, out: Path)
             seed=seed,
             progress=progress,
         )
-        template = observation_template(_without_images(simulation, told), metadata)
+        template = observation_template(_without_images(simulation, assumed), metadata)
         write_observation(out, template, ratio, origin, partial(_images, simulation), progress)
     timing.write(out.parent)
 
 
-def _without_images(simulation: Simulation, told: SpatialResponse) -> ObservedScene:
-    """What is known of the scene before its images are made, with H as the methods are told of it."""
+def _without_images(simulation: Simulation, assumed: SpatialResponse) -> ObservedScene:
+    """Return the scene before its images are made, with the H that the methods assume."""
     sensors = simulation.sensors
     return ObservedScene(
         placeholder(len(simulation.sigma_hsi), *sensors.lr_shape),
         placeholder(len(simulation.sigma_msi), *sensors.hr_shape),
         sensors.spectral_response,
-        told,
+        assumed,
         simulation.sigma_hsi,
         simulation.sigma_msi,
     )
 
 
 def _images(simulation: Simulation, tile: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What the sensors see in one tile."""
-    seen = simulation.observe(tile)
-    return seen.lr_hsi, seen.hr_msi
+    """Return the LR-HSI and the HR-MSI of one tile."""
+    part = simulation.observe(tile)
+    return part.lr_hsi, part.hr_msi

@@ -1,9 +1,9 @@
 """Step `train`: fit a method to an observation.
 
-A killed training resumes from its checkpoints, and a finished one is found again when the step is
-asked for once more (a repaired input, another setting of the sampling): both lie in a folder whose name
-carries the fingerprint of code, settings and inputs, so that those of another configuration are never
-picked up. What another label of the experiment has trained with equal settings is not trained again.
+A killed training resumes from its checkpoints, and a finished training is reused when the step runs again
+(for a repaired input, or another setting of the sampling). Both lie in a folder whose name holds the
+fingerprint of code, settings and inputs, so that nothing of another configuration is reused. A training
+that another label of the experiment has done with equal settings is not repeated.
 """
 
 from __future__ import annotations
@@ -59,31 +59,29 @@ def run(
     out : Path
         The file to write, `fitted.safetensors`; checkpoints lie beside it until it is complete.
     trained_by : Path, optional
-        Another label's fitted method, whose training is taken over. Its seconds count here too: that is
-        what this label would have cost alone. For a scene in patches they include the other label's own
-        anchor. One of another training, such as a file that was touched, is left alone.
+        Another label's `fitted.safetensors`, whose training is reused. Its seconds count here too, as this
+        label would have cost them alone; for a scene in patches they include the other label's own anchor.
+        A file of another training is ignored with a warning.
     """
     timing = Timing("train")
     with timing.measure("io"):
         key = fingerprint(settings, seed, observation, estimate)
         training = training_fingerprint(settings, seed, observation, estimate)
     folder = out.with_name(f".train-{key[:12]}")
-    if _found_again(folder, out, key, _link) or (
-        trained_by and _found_again(trained_by.parent, out, key, _copy)
-    ):
+    if _reused(folder, out, key, _link) or (trained_by and _reused(trained_by.parent, out, key, _copy)):
         _keep(folder, out)
         return
     with timing.measure("io"):
         scene, method = read_scene(observation, estimate), build(settings)
-        given = read_trained(trained_by, training) if trained_by and training else None
-        if trained_by and given is None:
+        trained = read_trained(trained_by, training) if trained_by and training else None
+        if trained_by and trained is None:
             log.warning("%s: is of another training; training this label by itself", trained_by)
     with timing.measure("compute"), ProgressReport() as progress:
-        if given is not None and isinstance(method, SharesTraining):
-            fitted = method.fit_trained(scene, given, seed, progress)
+        if trained is not None and isinstance(method, SharesTraining):
+            fitted = method.fit_trained(scene, trained, seed, progress)
         else:
             fitted = method.fit(scene, seed, folder / CHECKPOINTS, progress)
-    if given is not None and trained_by:
+    if trained is not None and trained_by:
         timing.include(read_json(trained_by.with_name(TIMING)))
     metadata = {
         "fingerprint": key,
@@ -98,7 +96,7 @@ def run(
 
 
 def _keep(folder: Path, out: Path) -> None:
-    """Remember a finished training and forget all that came before it."""
+    """Keep a finished training for later runs, and remove all earlier ones with their checkpoints."""
     folder.mkdir(exist_ok=True)
     for path in (out, out.with_name(TIMING)):
         _link(path, folder / path.name)
@@ -106,8 +104,8 @@ def _keep(folder: Path, out: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _found_again(folder: Path, out: Path, key: str, place: Callable[[Path, Path], None]) -> bool:
-    """Put what a finished training left in a folder in place, if it is there and is the one asked for."""
+def _reused(folder: Path, out: Path, key: str, place: Callable[[Path, Path], None]) -> bool:
+    """Put the files of a finished training in place; return whether the folder holds the training `key`."""
     try:
         read_fitted(folder / out.name, key)
     except InputError:
@@ -118,7 +116,7 @@ def _found_again(folder: Path, out: Path, key: str, place: Callable[[Path, Path]
 
 
 def _link(source: Path, target: Path) -> None:
-    """A second name for a file of this label, or a copy where the file system has no links."""
+    """Give a file of this label a second name, or copy it where the file system has no links."""
     if target.exists() and target.samefile(source):
         return
     target.unlink(missing_ok=True)
@@ -129,7 +127,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A copy of another label's file; a link would share its time, by which Snakemake knows what is new."""
+    """Copy another label's file; a link would share its time, by which Snakemake recognises what is new."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     shutil.copy(source, target)
