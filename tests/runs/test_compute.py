@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from pipeline.core.quality.metrics import evaluate
+from pipeline.core.quality.metrics import evaluate, measure
 from pipeline.core.quality.residuals import residuals
 from pipeline.core.scene import Scene
 from pipeline.core.sensing.observation import ObservedScene
@@ -179,8 +179,8 @@ def scores(folder: Path, scheduler: str) -> str:
     scene = observed_scene(read_store(folder / "observation.json"))
     assert type(scene) is ObservedScene
     with scheduled(scheduler) as mapped:
-        found = evaluate(reference, cube, ratio=4, mapped=mapped) | residuals(cube, scene, mapped)
-    return canonical_json(found)
+        against_images, per_band = measure(residuals(cube, scene, mapped=mapped))
+        return canonical_json([evaluate(reference, cube, ratio=4, mapped=mapped), against_images, per_band])
 
 
 @pytest.fixture
