@@ -174,7 +174,7 @@ def test_sentinel2(tmp_path: Path, driver: str) -> None:
     np.testing.assert_allclose(coarse.data, expected(numbers, 1e-4, -0.1), rtol=1e-6)
     check_windows(path)
     message = refused(path, bands=["B08", "B11"])
-    assert "are not stored at one pixel size" in message
+    assert "are not stored at a common pixel size" in message
     assert "(10 m: B02, B03, B04, B08; 20 m: B02, B03, B04, B11, B8A)" in message
     assert "has no file of band B09" in refused(path, bands=["B09"])
 

@@ -76,7 +76,7 @@ def test_a_crop_keeps_the_shift_and_cuts_whole_pixels():
 def test_images_without_crs_nest_by_their_sizes():
     assert nested_ratio(raster("a", (72, 58), None), raster("b", (216, 174), None)) == 3
     assert nested_ratio(raster("a", (72, 58), None), raster("b", (216, 170), None), 3) == 3
-    with pytest.raises(InputError, match="do not tell one ratio; give `ratio`"):
+    with pytest.raises(InputError, match="do not determine the ratio; give `ratio`"):
         nested_ratio(raster("a", (72, 58), None), raster("b", (216, 170), None))
 
 

@@ -18,22 +18,24 @@ import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
-from pipeline.core.scene import Metadata, Scene, Transform, coarsened
+from pipeline.core.scene import Metadata, Scene, coarsened
 from pipeline.core.sensing.observation import Image, Observation, ObservedScene
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
+from pipeline.store.cf import (
+    band_coords,
+    coordinate_of,
+    dataset_attributes,
+    detector_of,
+    located,
+    parsed_crs,
+    raster_variable,
+    spectral_coords,
+    value_attributes,
+)
 from pipeline.store.geozarr import geozarr_attributes
 
-WAVELENGTH = {
-    "standard_name": "sensor_band_central_radiation_wavelength",
-    "long_name": "band centre",
-    "units": "nm",
-}
-FWHM = {"long_name": "full width at half maximum of the band", "units": "nm"}
-DETECTOR = {"long_name": "detector that saw the band"}
-DIMENSIONLESS = (None, "1", "reflectance", "counts", "DN")  # words that are not CF units
 MASK = {"long_name": "validity", "flag_values": [0, 1], "flag_meanings": "no_data valid"}
 
 
@@ -104,12 +106,12 @@ def cube_dataset(cube: Image, like: Metadata, deviation: Image | None = None) ->
     """
     dataset = _cube(cube, "fused", like, "fused HR-HSI")
     if deviation is not None:
-        dataset["deviation"] = _raster(
+        dataset["deviation"] = raster_variable(
             deviation, ("band", "y", "x"), "standard deviation of the fused HR-HSI", like
         )
         dataset["deviation"].encoding = dict(dataset["fused"].encoding)
         dataset["fused"].attrs["ancillary_variables"] = "deviation"
-    crs = None if like.crs is None else _crs(like.crs)
+    crs = None if like.crs is None else parsed_crs(like.crs)
     return dataset.assign_attrs(geozarr_attributes(cube.shape[1:], crs, like.transform))  # type: ignore[arg-type]
 
 
@@ -131,8 +133,10 @@ def observation_dataset(
     msi : Metadata, optional
         Bands, scale and units of an HR-MSI that has its own.
     """
-    hr_msi = _raster(observation.hr_msi, ("msi_band", "y", "x"), "HR-MSI", like if msi is None else msi)
-    lr_hsi = _raster(observation.lr_hsi, ("band", "y_lr", "x_lr"), "LR-HSI", like)
+    hr_msi = raster_variable(
+        observation.hr_msi, ("msi_band", "y", "x"), "HR-MSI", like if msi is None else msi
+    )
+    lr_hsi = raster_variable(observation.lr_hsi, ("band", "y_lr", "x_lr"), "LR-HSI", like)
     dataset = xr.Dataset(
         {
             "lr_hsi": lr_hsi,
@@ -144,19 +148,19 @@ def observation_dataset(
             "sigma_msi": ("msi_band", observation.sigma_msi),
         },
         coords={"msi_band": np.arange(1, observation.hr_msi.shape[0] + 1)}
-        | _band_coords(observation.bands, like)
-        | ({} if msi is None else _spectral_coords("msi_", msi)),
-        attrs=_attributes(like)
-        | ({} if msi is None else _values_attributes("msi_", msi))
+        | band_coords(observation.bands, like)
+        | ({} if msi is None else spectral_coords("msi_", msi)),
+        attrs=dataset_attributes(like)
+        | ({} if msi is None else value_attributes("msi_", msi))
         | {
             "spatial_response": observation.spatial_response.to_dict(),
             "origin": list(observation.origin),
         },
     )
     ratio = float(observation.spatial_response.ratio)
-    dataset = _locate(dataset, ("y", "x"), "spatial_ref", like.crs, like.transform)
+    dataset = located(dataset, ("y", "x"), "spatial_ref", like.crs, like.transform)
     identity = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-    return _locate(
+    return located(
         dataset, ("y_lr", "x_lr"), "spatial_ref_lr", like.crs, coarsened(like.transform or identity, ratio)
     )
 
@@ -208,13 +212,13 @@ def metadata_from(dataset: xr.Dataset) -> Metadata:
         a = Affine.from_gdal(*map(float, place["GeoTransform"].split()))
         transform = (a.a, a.b, a.c, a.d, a.e, a.f)
     return Metadata(
-        wavelength=_values_of(dataset, "wavelength"),
-        fwhm=_values_of(dataset, "fwhm"),
+        wavelength=coordinate_of(dataset, "wavelength"),
+        fwhm=coordinate_of(dataset, "fwhm"),
         scale=float(dataset.attrs["scale"]),
         crs=CRS.from_wkt(place["crs_wkt"]).to_string() if "crs_wkt" in place else None,
         transform=transform,
         units=dataset.attrs.get("units"),
-        detector=_detector_of(dataset),
+        detector=detector_of(dataset),
     )
 
 
@@ -230,126 +234,28 @@ def msi_metadata_from(dataset: xr.Dataset) -> Metadata:
     """
     return replace(
         metadata_from(dataset),
-        wavelength=_values_of(dataset, "msi_wavelength"),
-        fwhm=_values_of(dataset, "msi_fwhm"),
+        wavelength=coordinate_of(dataset, "msi_wavelength"),
+        fwhm=coordinate_of(dataset, "msi_fwhm"),
         scale=float(dataset.attrs.get("msi_scale", dataset.attrs["scale"])),
         units=dataset.attrs.get("msi_units", dataset.attrs.get("units")),
         detector=None,
     )
 
 
-def _values_of(dataset: xr.Dataset, name: str) -> NDArray[np.float64] | None:
-    return np.asarray(dataset[name], np.float64) if name in dataset.coords else None
-
-
-def _detector_of(dataset: xr.Dataset) -> NDArray[np.str_] | None:
-    """Return the name of each band's detector, from a coordinate of CF flags."""
-    if "detector" not in dataset.coords:
-        return None
-    names = np.array(dataset["detector"].attrs["flag_meanings"].split())
-    return names[np.asarray(dataset["detector"])]
-
-
 def _cube(cube: Image, name: str, like: Metadata, long_name: str) -> xr.Dataset:
-    raster = _raster(cube, ("band", "y", "x"), long_name, like)
+    raster = raster_variable(cube, ("band", "y", "x"), long_name, like)
     dataset = xr.Dataset(
         {name: raster, "mask": _mask(raster)},
-        coords=_band_coords(cube.shape[0], like),
-        attrs=_attributes(like),
+        coords=band_coords(cube.shape[0], like),
+        attrs=dataset_attributes(like),
     )
-    return _locate(dataset, ("y", "x"), "spatial_ref", like.crs, like.transform)
-
-
-def _attributes(like: Metadata) -> dict[str, Any]:
-    """Return attributes of any dataset; `units` are those of physical values, before division by `scale`."""
-    return {"Conventions": "CF-1.11"} | _values_attributes("", like)
-
-
-def _values_attributes(prefix: str, like: Metadata) -> dict[str, Any]:
-    units = {} if like.units is None else {f"{prefix}units": like.units}
-    return {f"{prefix}scale": float(like.scale)} | units
-
-
-def _raster(values: Image, dims: tuple[str, str, str], long_name: str, like: Metadata) -> xr.Variable:
-    if isinstance(values, np.ndarray):
-        values = values.astype(np.float32, copy=False)
-    return xr.Variable(dims, values, {"long_name": long_name, "units": _cf_units(like)})
-
-
-def _cf_units(like: Metadata) -> str:
-    """Return units of stored values as CF writes them: a factor, where they are scaled, and the unit."""
-    if like.units in DIMENSIONLESS:
-        return "1"
-    return str(like.units) if like.scale == 1 else f"{like.scale:.12g} {like.units}"
+    return located(dataset, ("y", "x"), "spatial_ref", like.crs, like.transform)
 
 
 def _mask(raster: xr.Variable) -> xr.Variable:
     if raster.chunks is None:
         return xr.Variable(raster.dims[1:], valid_pixels(raster.values), MASK)
     return xr.Variable(raster.dims[1:], placeholder(*raster.shape[1:]).astype(np.uint8), MASK)
-
-
-def _band_coords(bands: int, like: Metadata) -> dict[str, xr.Variable]:
-    coords = {"band": xr.Variable("band", np.arange(1, bands + 1))} | _spectral_coords("", like)
-    if like.detector is not None:
-        coords["detector"] = _flags(like.detector)
-    return coords
-
-
-def _spectral_coords(prefix: str, like: Metadata) -> dict[str, xr.Variable]:
-    """Return coordinates of the bands in nm; `prefix` is that of the dimension `band` too."""
-    described = (("wavelength", like.wavelength, WAVELENGTH), ("fwhm", like.fwhm, FWHM))
-    return {
-        f"{prefix}{name}": xr.Variable(f"{prefix}band", np.asarray(values, np.float64), attrs)
-        for name, values, attrs in described
-        if values is not None
-    }
-
-
-def _flags(detector: NDArray[np.str_]) -> xr.Variable:
-    """Return the detectors as numbers with the names as CF flags, in which blanks become underscores."""
-    words = ["_".join(name.split()) for name in detector.tolist()]
-    names = list(dict.fromkeys(words))
-    flags = {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
-    return xr.Variable("band", np.array([names.index(word) for word in words], np.uint8), DETECTOR | flags)
-
-
-def _locate(
-    dataset: xr.Dataset, dims: tuple[str, str], mapping: str, crs: str | None, transform: Transform | None
-) -> xr.Dataset:
-    """Add cell centres and the grid mapping to the rasters on `dims`.
-
-    Cell centres of a rotated grid cannot be two 1-D coordinates: they are pixels then, and the
-    mapping's affine alone says where the grid lies.
-    """
-    upright = transform is not None and max(abs(transform[1]), abs(transform[3])) < 1e-9 * abs(transform[0])
-    affine = Affine(*transform) if transform is not None and upright else Affine.identity()
-    y, x = dims
-    dataset = dataset.assign_coords(
-        {
-            y: (y, affine.f + affine.e * (np.arange(dataset.sizes[y]) + 0.5), {"axis": "Y"}),
-            x: (x, affine.c + affine.a * (np.arange(dataset.sizes[x]) + 0.5), {"axis": "X"}),
-        }
-    )
-    placed = xr.Dataset(coords={y: dataset[y], x: dataset[x]}).rio.set_spatial_dims(x_dim=x, y_dim=y)
-    if crs is not None:
-        placed = placed.rio.write_crs(_crs(crs), grid_mapping_name=mapping)
-        placed = placed.rio.write_coordinate_system() if upright else placed
-    if transform is not None:
-        placed = placed.rio.write_transform(Affine(*transform), grid_mapping_name=mapping)
-    dataset = dataset.assign_coords(placed.coords)
-    if mapping in dataset.coords:
-        for variable in dataset.data_vars.values():
-            if set(dims) <= set(variable.dims):
-                variable.encoding["grid_mapping"] = mapping
-    return dataset
-
-
-def _crs(text: str) -> CRS:
-    try:
-        return CRS.from_user_input(text)
-    except CRSError as error:
-        raise InputError(f"crs: {text!r} is not a coordinate reference system ({error})") from None
 
 
 def variable_of(dataset: xr.Dataset, name: str) -> xr.DataArray:

@@ -91,7 +91,7 @@ def metadata_file(folder: Path, names: Iterable[str]) -> Path:
         if name.lower() in present:
             return present[name.lower()]
     raise InputError(
-        f"{folder}: has no {' or '.join(candidates)}, without which its numbers mean nothing; "
+        f"{folder}: has no {' or '.join(candidates)}, without which its numbers have no unit; "
         "fetch the product's metadata too"
     )
 

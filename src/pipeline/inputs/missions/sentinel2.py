@@ -94,8 +94,8 @@ def _chosen(path: Path, names: Bands) -> dict[str, Path]:
     chosen(path, wanted, {name: file for bands in grids.values() for name, file in bands.items()})
     listing = "; ".join(f"{gsd} m: {', '.join(bands)}" for gsd, bands in sorted(grids.items()))
     raise InputError(
-        f"{path}: bands {', '.join(wanted)} are not stored at one pixel size; choose `bands` of one "
-        f"({listing})"
+        f"{path}: bands {', '.join(wanted)} are not stored at a common pixel size; choose `bands` of one "
+        f"size ({listing})"
     )
 
 
@@ -108,7 +108,8 @@ def _grids(path: Path) -> Grids:
     tiles = sorted({match["scene"] for match, _ in matches})
     if len(tiles) > 1:
         raise InputError(
-            f"{path}: holds bands of {len(tiles)} tiles, {', '.join(tiles[:2])} among them; give one by one"
+            f"{path}: holds bands of {len(tiles)} tiles, {', '.join(tiles[:2])} among them; "
+            "give one tile at a time"
         )
     grids: Grids = {}
     for match, file in matches:

@@ -231,8 +231,8 @@ def _ratio_of_sizes(hsi: Raster, msi: Raster, ratio: int | float | str | None) -
         return as_ratio(ratio)
     if len(ratios) != 1 or min(ratios) < 1:
         raise InputError(
-            f"{hsi.name} and {msi.name}: have no CRS, and their {_size(hsi)} and {_size(msi)} pixels do not "
-            "tell one ratio; give `ratio`, or georeference both"
+            f"{hsi.name} and {msi.name}: have no CRS, and their {_size(hsi)} and {_size(msi)} pixels do "
+            "not determine the ratio; give `ratio`, or georeference both"
         )
     return ratios.pop()
 
