@@ -432,7 +432,7 @@ def test_synthetic_source_is_its_parameters(tmp_path: Path) -> None:
 def test_folder_is_not_a_source(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a known product nor GeoTIFF tiles"):
         download.run(
-            scene=SceneConfig(source=FileSource(kind="file", path=str(tmp_path))),
+            settings=SceneConfig(source=FileSource(kind="file", path=str(tmp_path))),
             out=tmp_path / "source.json",
         )
 
