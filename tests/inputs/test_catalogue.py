@@ -169,7 +169,7 @@ def test_an_image_of_cave_is_read(mirror: np.ndarray, tmp_path: Path) -> None:
 def test_a_real_scene_is_what_its_entry_says(name: str, data_sets: Path, tmp_path: Path) -> None:
     """Fetched from a mirror, verified and read; Paris, Berlin and others are read in tests of their pairs."""
     source = DatasetSource(kind="dataset", name=name, folder=str(data_sets))
-    download.run(scene=Scene(source=source), out=tmp_path / "source.json")
+    download.run(settings=Scene(source=source), out=tmp_path / "source.json")
     scene = open_file(source)
     assert scene.shape[1:] == image(name).size == source_size(source)
     assert scene.report["file_bands"] == image(name).bands
