@@ -22,12 +22,14 @@ from pipeline.core.sensing.observation import ObservedScene, no_progress
 from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.report import pair, residuals
+from pipeline.report.comparison import compare
 from pipeline.report.description import introduction, what_was_done
 from pipeline.report.drawing import figures, pair_figures, pictures, places, residual_figures
 from pipeline.report.numbers import tables
 from pipeline.report.numbers.columns import HEADLINE, QUALITY
 from pipeline.report.numbers.standing import standings
 from pipeline.report.overview import lr_pixel_around, overview
+from pipeline.report.results import FusedImages, SceneResults
 from pipeline.steps import report
 from pipeline.store.files import write_json
 from pipeline.store.schema import cube_dataset, observation_dataset, observed_scene, reference_dataset
@@ -261,9 +263,7 @@ def test_alignment_by_detector_in_pixels_and_metres(made: tuple[Experiment, Path
     )
     assert lost is not None
     assert [len(row) for row in lost.table.rows] == [7]
-    assert lost.warnings == [
-        "The images are 5.00 LR pixels apart, beyond the limit of 3: check the georeferences."
-    ]
+    assert lost.warnings == ["The images are 5.00 LR pixels apart; the limit is 3. Check both georeferences."]
     assert pair.alignment(pair.Records()) is None
 
 
@@ -299,15 +299,15 @@ def test_sentences_on_residuals(made: tuple[Experiment, Path, str, str]) -> None
     text = text_of(made[2])
     smooth, sharp = (text.split(f"<dt>{label}</dt><dd>")[1].split("</dd>")[0] for label in LEVELS)
     assert smooth == (
-        "LR-HSI at the noise level (1.02), though not in 1 of 10 bands: 860 nm (2.04); HR-MSI above the "
-        "noise level (6.50 times it), in all bands, most in B2 (6.50), B3 (6.50), B4 (6.50), with 100% of "
+        "LR-HSI at the noise level (1.02), except in 1 of 10 bands: 860 nm (2.04); HR-MSI above the "
+        "noise level (6.50 times), in all bands, highest in B2 (6.50), B3 (6.50), B4 (6.50), with 100% of "
         "the pixels beyond 2 noise levels and 100% beyond 3, evenly over the image."
     )
     assert sharp == (  # the power is 8 + 4, that of the bias 9 * 0.81
-        "LR-HSI above the noise level (3.10 times it), in 9 of 10 bands, most in 440 nm (3.10), 500 nm "
+        "LR-HSI above the noise level (3.10 times), in 9 of 10 bands, highest in 440 nm (3.10), 500 nm "
         "(3.10), 860 nm (6.20), 61% of its power in offsets of whole bands, with 100% of the pixels beyond 2 "
         "noise levels and 100% beyond 3, strongest in the upper third; "
-        "HR-MSI below the noise level (0.50 of it): the cube fits noise, or there is less of it."
+        "HR-MSI below the noise level (0.50 times): the cube fits noise, or the noise is overestimated."
     )
 
 
@@ -336,7 +336,7 @@ def test_map_is_counted_and_reduced_window_by_window() -> None:
     values[:50, :60] = np.nan
     found = residuals.read_map(values)
     known = values[np.isfinite(values)]
-    assert found.shares == pytest.approx(((known > 2).mean(), (known > 3).mean()))
+    assert found.fractions == pytest.approx(((known > 2).mean(), (known > 3).mean()))
     np.testing.assert_allclose(found.values, pictures.shrink(values, 3), rtol=1e-5)
 
 
@@ -471,15 +471,15 @@ def test_scenes_of_all_kinds_in_one_report(tmp_path: Path) -> None:
 
 def test_head_of_a_page_without_simulated_scenes() -> None:
     said = what_was_done(experiment_of("town"))
-    assert list(said) == ["Scenes", "Pairs", "Noise", "Told of pairs", "Methods"]
-    assert said["Noise"] == "that of the images; seeds 0 for methods that draw at random"
-    assert said["Told of pairs"] == (
+    assert list(said) == ["Scenes", "Pairs", "Noise", "Given for pairs", "Methods"]
+    assert said["Noise"] == "that of the images; seeds 0 for methods with random draws"
+    assert said["Given for pairs"] == (
         "town: spectral response given, with estimated gains of the MSI's bands, spatial response an "
         "estimated Gaussian, noise levels estimated"
     )
     assert introduction(experiment_of("town")) == (
-        "An HR-HSI is fused from an LR-HSI and an HR-MSI. Of a pair of real images alone, it is judged by "
-        "whether it explains them."
+        "An HR-HSI is fused from an LR-HSI and an HR-MSI. Where a pair of real images has no "
+        "reference, residuals show whether the HR-HSI explains them."
     )
     assert introduction(experiment_of("field")) == (
         "An HR-HSI is fused from an LR-HSI and an HR-MSI, both simulated from a reference, and compared with "
@@ -512,9 +512,10 @@ def test_a_single_msi_band_is_shown_in_grey() -> None:
         scene.data, spectral_response=np.ones((1, 10)), spatial_response=SpatialResponse.box(ratio=4)
     )
     runs = [metrics("town", "measured", "smooth", False)]
-    compared = report.compare("town", None, WAVELENGTH, pan, {"smooth": scene.data}, runs, ["smooth"])
-    shown = compared.galleries[0].pictures[1]
-    assert shown.caption == "HR-MSI, its only band on a stretch of its own"
+    fused = {"smooth": FusedImages(scene.data)}
+    compared = compare(SceneResults("town", ["smooth"], runs, pan, WAVELENGTH, fused))
+    shown = compared.views.composites[0].pictures[1]
+    assert shown.caption == "HR-MSI, its only band, with its own stretch"
     assert shown.uri
     assert compared.residuals is not None
     assert compared.residuals.galleries == []

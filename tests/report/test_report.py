@@ -25,7 +25,7 @@ from pipeline.core.sensing.observation import no_progress
 from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
-from pipeline.report.comparison import common_seed, compare
+from pipeline.report.comparison import Numbers, compare
 from pipeline.report.drawing import figures, pictures
 from pipeline.report.galleries import error_galleries
 from pipeline.report.numbers import published, significance, tables
@@ -33,6 +33,7 @@ from pipeline.report.numbers.columns import HEADLINE, QUALITY
 from pipeline.report.numbers.standing import standing
 from pipeline.report.overview import overview
 from pipeline.report.page import provenance, render
+from pipeline.report.results import FusedImages, SceneResults, common_seed
 from pipeline.steps import report
 from pipeline.store.files import write_json
 from pipeline.store.schema import (
@@ -196,6 +197,17 @@ def test_best_of_three(key: str, best: int) -> None:
     assert not tables.make_table({"0": groups["0"]}, [column]).rows[0].cells[0].best
 
 
+def test_a_table_too_wide_for_the_page_is_split() -> None:
+    values = {0: {column.key: 0.5 for column in QUALITY}}
+    wide = tables.make_table({"a": values, "b": values}, QUALITY)
+    narrow = tables.make_table({"a": values, "b": values}, QUALITY[:11])
+    first, second = Numbers(wide, wide, [], {}, []).quality_parts
+    assert [column.key for column in first.columns + second.columns] == [column.key for column in QUALITY]
+    assert [column.key for column in second.columns][:2] == ["residual_hsi", "residual_msi"]
+    assert [row.cells for row in second.rows] == [row.cells[len(first.columns) :] for row in wide.rows]
+    assert Numbers(narrow, wide, [], {}, []).quality_parts == [narrow]
+
+
 def test_summary_has_the_exact_columns_order_and_numbers(made: tuple[Experiment, Path, str, str]) -> None:
     _, folder, _, text = made
     assert text.splitlines()[0] == COLUMNS
@@ -235,8 +247,10 @@ def test_values_of_a_page_are_escaped(made: tuple[Experiment, Path, str, str]) -
     seen = observed_scene(read_store(here))
     runs = [metrics("field", "sensor", label, 1) | {"label": f"<i>{label}"} for label in METHODS]
     labels = [run["label"] for run in runs]
-    cubes = {f"<i>{label}": cube_of(scene.data, label) for label in METHODS}
-    compared = compare("<u>field", scene.data, scene.wavelength, seen, cubes, runs, labels)
+    fused = {f"<i>{label}": FusedImages(cube_of(scene.data, label)) for label in METHODS}
+    compared = compare(
+        SceneResults("<u>field", labels, runs, seen, scene.wavelength, fused, reference=scene.data)
+    )
     text = render(experiment, [compared], provenance(experiment, runs, {"<s>": "0"}))
     assert not re.search("<[ius]>", text)
     Page(text)
@@ -277,7 +291,7 @@ def test_a_deviation_is_drawn_beside_the_error_it_foretells(known: bool) -> None
     galleries = {gallery.title: gallery for gallery in error_galleries("field", kept, (20, 24))}
     maps = {}
     for label, values in deviations.items():
-        maps[f"{label}: deviation", f"Standard deviation of {label} for field"] = values[0]
+        maps[f"{label}: standard deviation", f"Standard deviation of {label} for field"] = values[0]
         if known:
             alt = f"RMS error of {label} for field, on the scale of the deviations"
             maps[f"{label}: error", alt] = pictures.rms_error_map(scene, cubes[label])
@@ -361,10 +375,11 @@ def test_captions_say_how_far_a_picture_is_reduced(made: tuple[Experiment, Path,
     matrix = np.exp(-(((WAVELENGTH - np.array([[450], [550], [650]])) / 40) ** 2))
     seen = simulate(cube, spectral_response=matrix, spatial_response=SpatialResponse.box(ratio=2))
     runs = [metrics("field", "sensor", "smooth", 1)]
-    compared = compare("field", cube, WAVELENGTH, seen, {"smooth": cube_of(cube, "smooth")}, runs, ["smooth"])
+    fused = {"smooth": FusedImages(cube_of(cube, "smooth"))}
+    compared = compare(SceneResults("field", ["smooth"], runs, seen, WAVELENGTH, fused, reference=cube))
     hr, lr = (f"1 picture pixel = {step} × {step} pixels" for step in (3, 2))  # noqa: RUF001
-    assert [picture.reduction for picture in compared.galleries[0].pictures] == [lr, hr, hr, hr]
-    assert [gallery.pictures[0].reduction for gallery in compared.maps] == [hr, hr]
+    assert [picture.reduction for picture in compared.views.composites[0].pictures] == [lr, hr, hr, hr]
+    assert [gallery.pictures[0].reduction for gallery in compared.views.maps] == [hr, hr]
     text = render(made[0], [compared], provenance(made[0], runs, {}))
     page = Page(text)
     # true colour, colour infrared (in which the MSI has no band), two error maps, the located pixels
@@ -373,8 +388,8 @@ def test_captions_say_how_far_a_picture_is_reduced(made: tuple[Experiment, Path,
     assert page.images["True colour picture of field: Reference"].shape == (344, 30, 4)
 
     # 344 picture pixels are 1032 rows, two more than the image has
-    row = int(re.findall(r"Pixel 1: row (\d+)", compared.spectra)[0])
-    assert compared.markers[0].top == pytest.approx(100 * (row + 0.5) / 1032, abs=0.005)
+    row = int(re.findall(r"Pixel 1: row (\d+)", compared.views.spectra)[0])
+    assert compared.views.markers[0].top == pytest.approx(100 * (row + 0.5) / 1032, abs=0.005)
 
 
 def test_curves_are_broken_at_missing_bands_and_sorted() -> None:
@@ -409,7 +424,7 @@ def test_scene_without_wavelengths_or_common_seed(tmp_path: Path) -> None:
     assert "False colour" in page
     assert "Band number" in page
     assert "Wavelength [nm]" not in page
-    assert "with which these methods did not run: twin" in page
+    assert "These methods did not run with it: twin" in page
 
 
 def test_terminal_table_and_summary_command(made: tuple[Experiment, Path, str, str], tmp_path: Path) -> None:

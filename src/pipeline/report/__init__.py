@@ -1,5 +1,4 @@
-"""Figures and pages: what an experiment's results look like on paper.
+"""The report: tables, figures and pictures of an experiment's results on one self-contained page.
 
-Images, in memory or on disk, and metrics come in, a self-contained page goes out; no store is opened in
-this room.
+Callers open the stores and pass images, in memory or on disk, and metrics.
 """

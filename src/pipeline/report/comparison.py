@@ -1,22 +1,22 @@
 """One scene under one response: all methods' pictures, maps, charts and tables, ready for the page.
 
-Images may lie on disk and have any size: what `overview` keeps of them is all that is shown. A scene of
-two real images may have no reference. No number of the tables is computed here; they come from the runs.
+Images may lie on disk and have any size; the page shows what `overview` keeps of them. The numbers of the
+tables come from the runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.core.sensing.observation import Image, ObservedScene, Progress, no_progress
+from pipeline.core.sensing.observation import Progress, no_progress
 from pipeline.report import pair
 from pipeline.report.drawing import figures, pictures
-from pipeline.report.drawing.charts import charts
-from pipeline.report.drawing.pictures import Wavelengths
+from pipeline.report.drawing.charts import Charts, charts
+from pipeline.report.drawing.pictures import Composite
 from pipeline.report.galleries import (
     Gallery,
     Marker,
@@ -27,166 +27,196 @@ from pipeline.report.galleries import (
     markers,
 )
 from pipeline.report.numbers import significance, tables
-from pipeline.report.numbers.columns import COST, HEADLINE, QUALITY
+from pipeline.report.numbers.columns import AGAINST_REFERENCE, COST, HEADLINE, QUALITY
 from pipeline.report.numbers.published import Line, side_by_side
 from pipeline.report.overview import Overview, overview
-from pipeline.report.residuals import Plane, Residuals, residuals
+from pipeline.report.residuals import Residuals, residuals
+from pipeline.report.results import SceneResults
+
+WIDEST = 11  # columns of metrics that fit beside the methods and seeds
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The tables of a scene.
+
+    Attributes
+    ----------
+    quality, cost : Table
+        Metrics, and time, memory and parameters.
+    differences : list of Contrast
+        Differences from the best method.
+    devices : dict of str
+        Device of each method.
+    published : list of Line
+        Published results beside own ones; empty for other data sets.
+    """
+
+    quality: tables.Table
+    cost: tables.Table
+    differences: list[significance.Contrast]
+    devices: dict[str, str]
+    published: list[Line]
+
+    @property
+    def quality_parts(self) -> list[tables.Table]:
+        """Metrics in one table, or where that is too wide for the page, in two."""
+        columns = self.quality.columns
+        if len(columns) <= WIDEST:
+            return [self.quality]
+        return list(self.quality.split(sum(column.key in AGAINST_REFERENCE for column in columns)))
+
+
+@dataclass(frozen=True)
+class Views:
+    """The pictures and spectra of a scene.
+
+    Attributes
+    ----------
+    composites, maps : list of Gallery
+        Inputs, fused cubes and reference in three bands; maps of errors and deviations.
+    locations : Picture
+        Where the pixels of the spectra lie.
+    markers : list of Marker
+        Their numbers on that picture.
+    spectra, spectra_note : Markup, str
+        Chart of the spectra, and a further sentence of its caption.
+    """
+
+    composites: list[Gallery]
+    maps: list[Gallery]
+    locations: Picture
+    markers: list[Marker]
+    spectra: Markup
+    spectra_note: str
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the page shows of one scene and response."""
+    """A scene under one response on the page.
+
+    Attributes
+    ----------
+    title, anchor, facts : str
+        Heading, identifier in the page, and sizes of the images.
+    seed : int
+        Seed whose images are shown.
+    has_reference : bool
+        Whether the scene has a reference.
+    missing, tables_only : list of str
+        Methods without pictures, since they did not run with that seed, or as the study wants it.
+    numbers : Numbers
+        Tables.
+    alignment, responses : Alignment, Responses or None
+        How two real images were aligned, and which responses were estimated.
+    views : Views
+        Pictures.
+    residuals : Residuals or None
+        Residuals by band and pixel.
+    charts : list of (Markup, str)
+        SVG and caption.
+    """
 
     title: str
     anchor: str
     facts: str
     seed: int
     has_reference: bool
-    without: list[str]
-    unseen: list[str]
-    quality: tables.Table
-    differences: list[significance.Contrast]
-    cost: tables.Table
-    devices: dict[str, str]
-    published: list[Line]
+    missing: list[str]
+    tables_only: list[str]
+    numbers: Numbers
     alignment: pair.Alignment | None
     responses: pair.Responses | None
-    galleries: list[Gallery]
-    maps: list[Gallery]
-    locations: Picture
-    markers: list[Marker]
-    spectra: Markup
-    spectra_note: str
+    views: Views
     residuals: Residuals | None
-    charts: list[tuple[Markup, str]]
+    charts: Charts
 
 
-def common_seed(runs: Sequence[tables.Run]) -> int:
-    """The lowest of the seeds that most methods ran with; all of them, as a rule."""
-    seeds: list[int] = [run["seed"] for run in runs]
-    return max(sorted(set(seeds)), key=seeds.count)
-
-
-def compare(
-    title: str,
-    reference: Image | None,
-    wavelength: Wavelengths,
-    observation: ObservedScene,
-    cubes: Mapping[str, Image],
-    runs: Sequence[tables.Run],
-    labels: Sequence[str],
-    dataset: str | None = None,
-    progress: Progress = no_progress,
-    unseen: Sequence[str] = (),
-    records: pair.Records | None = None,
-    residual_maps: Mapping[str, tuple[Plane, Plane]] | None = None,
-    deviations: Mapping[str, Image] | None = None,
-) -> Comparison:
+def compare(scene: SceneResults, progress: Progress = no_progress) -> Comparison:
     """Put all methods side by side.
 
     Parameters
     ----------
-    title : str
-        Scene, or scene and response.
-    reference : (C, H, W) or None
-        In memory, or anything whose slices NumPy can read; so are all other images.
-    wavelength : (C,) or None
-        In nm.
-    observation : ObservedScene
-        Of the seed that `common_seed` names; of two real images as the methods were told of it, with the
-        HR-MSI in the LR-HSI's units.
-    cubes : dict of (C, H, W)
-        Fused from that observation, by label.
-    runs : sequence of dict
-        All runs' `metrics.json`.
-    labels : sequence of str
-        Methods in the order of the experiment.
-    dataset : str, optional
-        Data set whose published results are shown beside these.
+    scene : SceneResults
+        Runs and images.
     progress : callable
-    unseen : sequence of str
-        Methods that are in the tables alone, although they ran.
-    records : Records, optional
-        What `align` and `estimate` found.
-    residual_maps : dict of (h, w) and (H, W), optional
-        Residuals of LR-HSI and HR-MSI of each fused cube in noise levels, by label.
-    deviations : dict of (C, H, W), optional
-        Standard deviations of those fused cubes that have one, by label.
+        Is called with the parts of the images that are read.
     """
-    look = figures.looks([label for label in labels if label not in unseen])
-    shown = pictures.composites(wavelength, observation.bands)
-    kept = overview(reference, observation, cubes, shown, progress, deviations)
-    seed, found = common_seed(runs), records or pair.Records()
-    names = {
-        "hsi": pictures.band_names(wavelength, observation.bands),
-        "msi": found.msi_names(observation.hr_msi.shape[0]),
+    composites = pictures.composites(scene.wavelength, scene.observation.bands)
+    cubes = {label: images.cube for label, images in scene.fused.items()}
+    deviations = {
+        label: images.deviation for label, images in scene.fused.items() if images.deviation is not None
     }
+    kept = overview(scene.reference, scene.observation, cubes, composites, progress, deviations)
+    sam_shares = {label: errors.sam_shares for label, errors in kept.errors.items()}
     return Comparison(
-        title=title,
-        anchor="scene-" + "-".join(title.split("/")),
-        facts=_facts(wavelength, observation),
-        seed=seed,
-        has_reference=reference is not None,
-        without=[label for label in labels if label not in cubes and label not in unseen],
-        unseen=list(unseen),
-        quality=tables.table(runs, labels, tables.filled(runs, QUALITY)),
-        differences=significance.contrasts(runs, labels, HEADLINE),
-        cost=tables.table(runs, labels, COST),
-        devices=tables.devices(runs, labels),
-        published=side_by_side(dataset, runs, labels) if dataset else [],
-        alignment=pair.alignment(found),
-        responses=pair.responses(found, observation, wavelength),
-        galleries=[
-            composite_gallery(title, composite, index, wavelength, observation, kept)
-            for index, composite in enumerate(shown)
-        ],
-        maps=error_galleries(title, kept, observation.hr_shape),
-        locations=location_picture(title, kept, observation.hr_shape),
-        markers=markers(kept.pixels, observation.hr_shape),
-        spectra=_spectra(kept, wavelength, observation, look),
-        spectra_note=_spectra_note(kept),
-        residuals=residuals(
-            title,
-            {run["label"]: run for run in runs if run["seed"] == seed and run["label"] in look},
-            residual_maps or {},
-            wavelength,
-            names,
-            kept,
-            look,
-        ),
-        charts=charts(
-            runs,
-            list(look),
-            {label: errors.sam_shares for label, errors in kept.errors.items()},
-            wavelength,
-            look,
-        ),
+        title=scene.title,
+        anchor="scene-" + "-".join(scene.title.split("/")),
+        facts=_facts(scene),
+        seed=scene.seed,
+        has_reference=scene.reference is not None,
+        missing=scene.missing,
+        tables_only=list(scene.tables_only),
+        numbers=_numbers(scene),
+        alignment=pair.alignment(scene.records),
+        responses=pair.responses(scene.records, scene.observation, scene.wavelength),
+        views=_views(scene, composites, kept),
+        residuals=residuals(scene, kept),
+        charts=charts(scene.runs, scene.drawn, sam_shares, scene.wavelength, scene.look),
     )
 
 
-def _facts(wavelength: Wavelengths, observation: ObservedScene) -> str:
-    (height, width), (lr_height, lr_width) = observation.hr_shape, observation.lr_shape
-    span = "" if wavelength is None else f" ({np.min(wavelength):.0f}–{np.max(wavelength):.0f} nm)"  # noqa: RUF001
+def _facts(scene: SceneResults) -> str:
+    (height, width), (lr_height, lr_width) = scene.observation.hr_shape, scene.observation.lr_shape
+    span = ""
+    if scene.wavelength is not None:
+        span = f" ({np.min(scene.wavelength):.0f}–{np.max(scene.wavelength):.0f} nm)"  # noqa: RUF001
     return (
         f"HR-HSI and HR-MSI {height} × {width} pixels, LR-HSI {lr_height} × {lr_width} "  # noqa: RUF001
-        f"(ratio {observation.spatial_response.ratio}); {observation.bands} HSI bands{span}, "
-        f"{observation.hr_msi.shape[0]} MSI bands"
+        f"(ratio {scene.observation.spatial_response.ratio}); {scene.observation.bands} HSI bands{span}, "
+        f"{scene.observation.hr_msi.shape[0]} MSI bands"
     )
 
 
-def _spectra(
-    kept: Overview, wavelength: Wavelengths, observation: ObservedScene, look: figures.Look
-) -> Markup:
-    """The fused spectra upon the reference's, or else upon what the two images saw there."""
+def _numbers(scene: SceneResults) -> Numbers:
+    runs, labels = scene.runs, scene.labels
+    return Numbers(
+        quality=tables.table(runs, labels, tables.filled(runs, QUALITY)),
+        cost=tables.table(runs, labels, COST),
+        differences=significance.contrasts(runs, labels, HEADLINE),
+        devices=tables.devices(runs, labels),
+        published=side_by_side(scene.dataset, runs, labels) if scene.dataset else [],
+    )
+
+
+def _views(scene: SceneResults, composites: Sequence[Composite], kept: Overview) -> Views:
+    shape = scene.observation.hr_shape
+    return Views(
+        composites=[
+            composite_gallery(scene.title, composite, index, scene.wavelength, scene.observation, kept)
+            for index, composite in enumerate(composites)
+        ],
+        maps=error_galleries(scene.title, kept, shape),
+        locations=location_picture(scene.title, kept, shape),
+        markers=markers(kept.pixels, shape),
+        spectra=_spectra(scene, kept),
+        spectra_note=_spectra_note(kept),
+    )
+
+
+def _spectra(scene: SceneResults, kept: Overview) -> Markup:
+    """Draw the fused spectra upon the reference's, or else upon those of the two images."""
     if not kept.pixels:
         return Markup()
     titles = [f"Pixel {n}: row {y}, column {x}" for n, (y, x) in enumerate(kept.pixels, 1)]
     fused = {label: view.spectra for label, view in kept.views.items()}
-    if kept.reference is not None:
-        return Markup(figures.spectra(kept.spectra, fused, wavelength, titles, look))
-    response = observation.spectral_response
-    seen = pictures.msi_centres(response, wavelength), kept.msi_values / response.sum(axis=1)
-    return Markup(figures.spectra(kept.spectra, fused, wavelength, titles, look, "LR-HSI", seen))
+    content = figures.Spectra(kept.spectra, fused, scene.wavelength, titles)
+    if kept.reference is None:
+        response = scene.observation.spectral_response
+        centres = pictures.msi_centres(response, scene.wavelength)
+        points = centres, kept.msi_values / response.sum(axis=1)
+        content = figures.Spectra(kept.spectra, fused, scene.wavelength, titles, "LR-HSI", points)
+    return Markup(figures.spectra(content, scene.look))
 
 
 def _spectra_note(kept: Overview) -> str:
@@ -194,7 +224,7 @@ def _spectra_note(kept: Overview) -> str:
         return ""
     return (
         f"The pixels were chosen on the cube of {next(iter(kept.views))}. Grey: the LR-HSI's spectrum of the "
-        "LR pixel around each; diamonds: the HR-MSI at the pixel itself, in the HSI's units at its bands' "
-        "centres. The LR pixel holds other materials as well, so shapes should agree rather than levels; "
-        "fused spectra should pass the diamonds."
+        "LR pixel around each. Diamonds: the HR-MSI at the pixel itself, in the HSI's units, at the centres "
+        "of its bands. The LR pixel holds other materials as well, so its spectrum should agree with the "
+        "fused spectra in shape rather than in level; fused spectra should pass through the diamonds."
     )

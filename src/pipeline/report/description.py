@@ -1,7 +1,4 @@
-"""What an experiment did, in a few lines for the head of the page.
-
-Words alone, from the configuration; no result is looked at.
-"""
+"""Description of an experiment in a few lines for the head of the page, from its configuration."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from pipeline.config.responses import (
 )
 from pipeline.config.scenes import BandsOf, DatasetSource, FileSource, Pair
 
-TOLD = {
+GIVEN = {
     "given": "given",
     "calibrated": "given, with estimated gains of the MSI's bands",
     "gaussian": "an estimated Gaussian",
@@ -29,28 +26,30 @@ TOLD = {
 
 
 def introduction(experiment: Experiment) -> str:
-    """What is fused, and what it is compared with."""
+    """Say what is fused, and what it is compared with."""
     scenes = experiment.scenes.values()
     fused = "An HR-HSI is fused from an LR-HSI and an HR-MSI"
     if all(scene.source for scene in scenes):
         return f"{fused}, both simulated from a reference, and compared with that reference."
-    said = [f"{fused}."]
+    sentences = [f"{fused}."]
     if any(scene.source for scene in scenes):
-        said.append("Where these are simulated from a reference, it is compared with that.")
+        sentences.append("Where these are simulated from a reference, the HR-HSI is compared with it.")
     if any(scene.pair and scene.pair.reference for scene in scenes):
-        said.append("Where a pair of real images comes with a reference, it is compared with that.")
+        sentences.append("Where a pair of real images has a reference, the HR-HSI is compared with it.")
     if any(scene.pair and not scene.pair.reference for scene in scenes):
-        said.append("Of a pair of real images alone, it is judged by whether it explains them.")
-    if any(scene.wald for scene in scenes):
-        said.append(
-            "One Wald level down, both images of a pair are degraded and its LR-HSI is the reference."
+        sentences.append(
+            "Where a pair of real images has no reference, residuals show whether the HR-HSI explains them."
         )
-    return " ".join(said)
+    if any(scene.wald for scene in scenes):
+        sentences.append(
+            "One Wald level down, both images of a pair are degraded, and its LR-HSI is the reference."
+        )
+    return " ".join(sentences)
 
 
 def what_was_done(experiment: Experiment) -> dict[str, str]:
-    """The experiment in a few lines."""
-    noise, told = experiment.noise, experiment.estimation
+    """Describe the experiment in a few lines, by heading."""
+    noise = experiment.noise
     lines = {"Scenes": ", ".join(_scene(experiment, name) for name in experiment.scenes)}
     pairs = {name: scene.pair for name, scene in experiment.scenes.items() if scene.pair}
     if pairs:
@@ -63,14 +62,14 @@ def what_was_done(experiment: Experiment) -> dict[str, str]:
         level = "each band" if noise.per_band else "one level for each image"
         lines["Responses"] = "; ".join(f"{name}: {_response(r)}" for name, r in experiment.responses.items())
         own = [response.snr_db is not None for response in experiment.responses.values()]
-        snr = "SNR as the responses say" if own and all(own) else f"SNR {noise.snr_db:g} dB"
+        snr = "SNR of each response" if own and all(own) else f"SNR {noise.snr_db:g} dB"
         lines["Noise"] = f"white, {snr} ({level}), {seeds}"
-        lines["Told to the methods"] = _told(told)
+        lines["Given to the methods"] = _given(experiment.estimation)
     else:
-        lines["Noise"] = f"that of the images; {seeds} for methods that draw at random"
+        lines["Noise"] = f"that of the images; {seeds} for methods with random draws"
     if pairs:
-        lines["Told of pairs"] = "; ".join(
-            f"{name}: {_told(experiment.estimation_of(name))}" for name in pairs
+        lines["Given for pairs"] = "; ".join(
+            f"{name}: {_given(experiment.estimation_of(name))}" for name in pairs
         )
     lines["Methods"] = ", ".join(
         label if label == entry.method else f"{label} ({entry.method})"
@@ -86,8 +85,8 @@ def _scene(experiment: Experiment, name: str) -> str:
     if scene.wald:
         return f"{name} ({scene.wald} one Wald level down)"
     own = [f"{label} with {_settings(changes)}" for label, changes in scene.methods.items()]
-    said = [*(scene.responses or []), *own]
-    return f"{name} ({', '.join(said)})" if said else name
+    details = [*(scene.responses or []), *own]
+    return f"{name} ({', '.join(details)})" if details else name
 
 
 def _settings(own: dict[str, Any]) -> str:
@@ -98,42 +97,42 @@ def _settings(own: dict[str, Any]) -> str:
 
 
 def _pair(pair: Pair) -> str:
-    """Files, bands and grid of two real images."""
+    """Describe files, bands and grid of two real images."""
     files = {role: _file(source) for role, source in pair.files.items()}
     if isinstance(pair.msi, BandsOf):
         files["msi"] = f"{_bands(pair.msi.spectral)} of {files['msi']}"
     roles = {"hsi": "LR-HSI", "msi": "HR-MSI", "reference": "reference"}
-    said = [f"{roles[role]} {file}" for role, file in files.items()]
+    facts = [f"{roles[role]} {file}" for role, file in files.items()]
     if pair.ratio is not None:
-        said.append(f"ratio {pair.ratio}")
+        facts.append(f"ratio {pair.ratio}")
     if pair.spectral is not None:
-        said.append(_bands(pair.spectral))
+        facts.append(_bands(pair.spectral))
     if pair.spatial is not None:
-        said.append(_blur(pair.spatial))
+        facts.append(_blur(pair.spatial))
     shift = pair.alignment.shift
-    said.append("shift estimated" if shift == "estimated" else f"shift {shift[0]:g}, {shift[1]:g} LR pixels")
-    return ", ".join(said)
+    facts.append("shift estimated" if shift == "estimated" else f"shift {shift[0]:g}, {shift[1]:g} LR pixels")
+    return ", ".join(facts)
 
 
 def _file(source: FileSource | DatasetSource) -> str:
-    """What a source is known by; folders are left out."""
+    """Return the name of a source, without folders."""
     if isinstance(source, DatasetSource):
         return " ".join(filter(None, (source.name, source.image)))
     return PurePath(source.path).name
 
 
-def _told(told: Estimation) -> str:
-    spatial = TOLD.get(told.spatial_response, told.spatial_response)
-    spectral = TOLD.get(told.spectral_response, told.spectral_response)
-    blur = "" if told.spatial_response == "given" else f", spatial response {spatial}"
-    return f"spectral response {spectral}{blur}, noise levels {told.noise}"
+def _given(estimation: Estimation) -> str:
+    spatial = GIVEN.get(estimation.spatial_response, estimation.spatial_response)
+    spectral = GIVEN.get(estimation.spectral_response, estimation.spectral_response)
+    blur = "" if estimation.spatial_response == "given" else f", spatial response {spatial}"
+    return f"spectral response {spectral}{blur}, noise levels {estimation.noise}"
 
 
 def _response(response: Response) -> str:
     spatial = response.spatial
     level = "" if response.snr_db is None else f", SNR {response.snr_db:g} dB"
-    told = f" (told to the methods: {_blur(response.told)})" if response.told else ""
-    return f"{_blur(spatial)}{told}, ratio {spatial.ratio}, {_bands(response.spectral)}{level}"
+    given = f" (given to the methods: {_blur(response.told)})" if response.told else ""
+    return f"{_blur(spatial)}{given}, ratio {spatial.ratio}, {_bands(response.spectral)}{level}"
 
 
 def _bands(spectral: SpectralConfig) -> str:

@@ -1,6 +1,6 @@
 """Rows of pictures that share one stretch or one colour scale: composites, error maps.
 
-Turns what `overview` kept into pictures with captions; nothing is read from images here.
+The pictures are made from the images that `overview` reduced.
 """
 
 from __future__ import annotations
@@ -19,7 +19,19 @@ from pipeline.report.overview import Overview
 
 @dataclass(frozen=True)
 class Picture:
-    """An image with its caption and reduction, or the reason why there is none."""
+    """An image with its caption, or the reason why there is none.
+
+    Attributes
+    ----------
+    caption, alt : str
+        Text below the image, and in its place for those who cannot see it.
+    uri : str
+        The image as a `data:` address; empty if there is none.
+    note : str
+        The reason why there is none.
+    reduction : str
+        How many pixels a picture pixel stands for, if it is more than one.
+    """
 
     caption: str
     alt: str = ""
@@ -30,7 +42,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures that share one stretch or one colour scale."""
+    """Pictures that share one stretch or one colour scale.
+
+    Attributes
+    ----------
+    title, note : str
+        Heading and explanation.
+    pictures : list of Picture
+        In their order on the page.
+    scale : Markup
+        Colour scale, if there is one.
+    """
 
     title: str
     note: str
@@ -40,7 +62,15 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Marker:
-    """A numbered pixel on a picture, in percent of its width and height."""
+    """A numbered pixel on a picture.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    left, top : float
+        Position in percent of the picture's width and height.
+    """
 
     number: int
     left: float
@@ -48,7 +78,17 @@ class Marker:
 
 
 def picture(pixels: Pixels, caption: str, alt: str, shape: tuple[int, int]) -> Picture:
-    """A picture of an image of that shape."""
+    """Make a picture.
+
+    Parameters
+    ----------
+    pixels : (h, w, 4)
+        8-bit RGBA.
+    caption, alt : str
+        Texts of the picture.
+    shape : (int, int)
+        Height and width of the image that it shows.
+    """
     return Picture(caption, alt, pictures.png_uri(pixels), reduction=pictures.reduction_in_words(*shape))
 
 
@@ -60,9 +100,24 @@ def composite_gallery(
     observation: ObservedScene,
     kept: Overview,
 ) -> Gallery:
-    """Both inputs, all fused cubes and the reference, if there is one, in three bands.
+    """Show both inputs, all fused cubes and the reference, if there is one, in three bands.
 
     The stretch is that of the reference, or else of the LR-HSI.
+
+    Parameters
+    ----------
+    title : str
+        Of the scene.
+    composite : Composite
+        The three bands.
+    index : int
+        Its index in `kept`.
+    wavelength : (C,) or None
+        Band centres in nm.
+    observation : ObservedScene
+        Sizes of the images, and R.
+    kept : Overview
+        Reduced images.
     """
     stretched = kept.lr_hsi if kept.reference is None else kept.reference
     limits = pictures.stretch(stretched[index])
@@ -85,13 +140,13 @@ def composite_gallery(
 
 
 def _msi_instead(title: str, composite: Composite, observation: ObservedScene, hr_msi: Floats) -> Picture:
-    """A single band in grey; of several that do not fit the composite, nothing."""
+    """Show a single band in grey, or say that no band of several fits the composite."""
     if len(hr_msi) > 1:
-        return Picture("HR-MSI", note="has no band near one of the three wavelengths")
+        return Picture("HR-MSI", note="The HR-MSI has no band near one of the three wavelengths.")
     grey = np.repeat(hr_msi, 3, axis=0)
     alt = f"{composite.name} picture of {title}: HR-MSI"
     shown = pictures.colour_picture(grey, pictures.stretch(grey))
-    return picture(shown, "HR-MSI, its only band on a stretch of its own", alt, observation.hr_shape)
+    return picture(shown, "HR-MSI, its only band, with its own stretch", alt, observation.hr_shape)
 
 
 def _bands_in_words(composite: Composite, wavelength: Wavelengths) -> str:
@@ -102,34 +157,45 @@ def _bands_in_words(composite: Composite, wavelength: Wavelengths) -> str:
     return f"Red, green and blue are the HSI's bands at {used} nm and the MSI's nearest ones."
 
 
-SCALE = "One colour scale, linear in the square root, for all methods."
-FORETOLD = (
-    "One colour scale, linear in the square root, for these pictures. A method that knows how far off it is "
-    "has a deviation as bright as its error from place to place."
+SCALE = "All methods share one colour scale, which is linear in the square root."
+BESIDE_ERROR = (
+    "All these pictures share one colour scale, which is linear in the square root. Where a standard "
+    "deviation is reliable, it is as bright as the error at the same place."
 )
 
 
 def error_galleries(title: str, kept: Overview, shape: tuple[int, int]) -> list[Gallery]:
-    """Maps of the RMS error, of the standard deviation beside the error it foretells, and of the angle."""
+    """Map the RMS error, the standard deviation beside the error that it predicts, and the angle.
+
+    Parameters
+    ----------
+    title : str
+        Of the scene.
+    kept : Overview
+        Reduced images.
+    shape : (int, int)
+        Height and width of the scene.
+    """
     errors, angles = [], []
-    for label, found in kept.errors.items():
-        errors.append((label, f"RMS error over bands of {label} for {title}", found.rms))
-        angles.append((label, f"Spectral angle (SAM) of {label} for {title}", found.sam))
-    foretold = []
+    for label, own in kept.errors.items():
+        errors.append((label, f"RMS error over bands of {label} for {title}", own.rms))
+        angles.append((label, f"Spectral angle (SAM) of {label} for {title}", own.sam))
+    deviations = []
     for label, view in kept.views.items():
         if view.deviation is not None:
-            foretold.append(
-                (f"{label}: deviation", f"Standard deviation of {label} for {title}", view.deviation)
-            )
+            alt = f"Standard deviation of {label} for {title}"
+            deviations.append((f"{label}: standard deviation", alt, view.deviation))
             if label in kept.errors:
                 alt = f"RMS error of {label} for {title}, on the scale of the deviations"
-                foretold.append((f"{label}: error", alt, kept.errors[label].rms))
-    quantity, note = ("Standard deviation and error", FORETOLD) if errors else ("Standard deviation", SCALE)
+                deviations.append((f"{label}: error", alt, kept.errors[label].rms))
+    quantity, note = (
+        ("Standard deviation and error", BESIDE_ERROR) if errors else ("Standard deviation", SCALE)
+    )
     return [
         _map_gallery(name, note, unit, maps, shape)
         for name, note, unit, maps in (
             ("RMS error over bands", SCALE, "RMS error [scene values]", errors),
-            (f"{quantity}, RMS over bands", note, f"{quantity} [scene values]", foretold),
+            (f"{quantity}, RMS over bands", note, f"{quantity} [scene values]", deviations),
             ("Spectral angle (SAM)", SCALE, "SAM [°]", angles),
         )
         if maps
@@ -143,26 +209,44 @@ def _map_gallery(
     maps: Sequence[tuple[str, str, Floats]],
     shape: tuple[int, int],
 ) -> Gallery:
-    """Maps, each with its caption and what stands for it, on one colour scale."""
+    """Show maps, each with its caption and alternative text, on one colour scale."""
     upper = pictures.common_upper([plane for _, _, plane in maps])
     shown = [picture(pictures.map_picture(plane, upper), caption, alt, shape) for caption, alt, plane in maps]
     return Gallery(name, note, shown, Markup(figures.colour_bar(upper, unit)))
 
 
 def location_picture(title: str, kept: Overview, shape: tuple[int, int]) -> Picture:
-    """Where the typical pixels lie: on the reference, or else on the first fused cube."""
+    """Show the reference, or else the first fused cube, on which the typical pixels are marked.
+
+    Parameters
+    ----------
+    title : str
+        Of the scene.
+    kept : Overview
+        Reduced images.
+    shape : (int, int)
+        Height and width of the scene.
+    """
     where, planes = "Reference", kept.reference
     if planes is None and kept.views:
         where, view = next(iter(kept.views.items()))
         planes = view.planes
     if planes is None:
-        return Picture("", note="no picture")
+        return Picture("", note="There is no picture.")
     shown = pictures.colour_picture(planes[0], pictures.stretch(planes[0]))
     return picture(shown, "Location of the pixels", f"{where} of {title} with numbered pixels", shape)
 
 
 def markers(pixels: Sequence[tuple[int, int]], shape: tuple[int, int]) -> list[Marker]:
-    """Markers on a picture of an image of that shape, whose last picture pixels may reach beyond it."""
+    """Place markers on a picture, whose last picture pixels may reach beyond the image.
+
+    Parameters
+    ----------
+    pixels : sequence of (int, int)
+        Row and column in the image.
+    shape : (int, int)
+        Height and width of the image.
+    """
     step = pictures.reduction(*shape)
     height, width = (-(-side // step) * step for side in shape)
     return [

@@ -1,7 +1,7 @@
-"""What the page keeps of a scene's images: thumbnails, error maps, spectral angles, a few spectra.
+"""Reduction of a scene's images to thumbnails, error maps, spectral angles and a few spectra.
 
 One pass over fixed windows reads the reference, if there is one, and all fused cubes side by side, so that
-memory holds a window of the reference and one of a cube, whatever the scene's size. Nothing is drawn here.
+memory holds a window of the reference and a window of one cube, whatever the scene's size.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ from pipeline.report.drawing.pixels import Candidates
 from pipeline.report.drawing.thumbnails import Thumbnail, read, thumbnail, windows
 
 SHARES = 401
-"""Points of the distribution of spectral angles."""
+"""Number of quantiles of the spectral angle."""
 SAMPLE = 2**20
-"""Pixels that stand for the distribution, about; a scene that has no more is represented by all."""
+"""Approximate number of pixels whose angles are kept; of smaller scenes all are."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """What is kept of a fused cube.
+    """Pictures and spectra of a fused cube.
 
     Attributes
     ----------
     planes : (composite, 3, h, w)
+        Bands of the composites.
     spectra : (pixel, C)
+        At the typical pixels.
     deviation : (h, w), optional
         RMS standard deviation over the bands, averaged over a picture pixel.
     """
@@ -45,7 +47,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Errors:
-    """What is kept of a fused cube's differences from the reference.
+    """Differences of a fused cube from the reference.
 
     Attributes
     ----------
@@ -64,23 +66,26 @@ class Errors:
 
 @dataclass(frozen=True)
 class Overview:
-    """What is kept of a scene under one response.
+    """Reduced images of a scene under one response.
 
     Attributes
     ----------
     lr_hsi : (composite, 3, h, w)
+        Bands of the composites.
     hr_msi : (c, h, w)
+        All bands.
     reference : (composite, 3, h, w) or None
+        Bands of the composites.
     pixels : list of (int, int)
-        Row and column of the typical pixels: of the reference, or else of the first fused cube.
+        Row and column of the typical pixels, chosen on the reference or else on the first fused cube.
     spectra : (pixel, C)
-        The reference's, or else those of the LR pixels around them.
+        Spectra of the reference at these pixels, or else of the LR pixels around them.
     msi_values : (pixel, c)
-        The HR-MSI's.
-    views : dict
-        Of each fused cube, by label.
-    errors : dict
-        Of each fused cube, by label; empty without a reference.
+        Values of the HR-MSI at these pixels.
+    views : dict of Views
+        Fused cubes, by label.
+    errors : dict of Errors
+        Their differences from the reference, by label; empty without a reference.
     """
 
     lr_hsi: Floats
@@ -97,7 +102,7 @@ def overview(
     reference: Image | None,
     observation: ObservedScene,
     cubes: Mapping[str, Image],
-    shown: Sequence[Composite],
+    composites: Sequence[Composite],
     progress: Progress,
     deviations: Mapping[str, Image] | None = None,
 ) -> Overview:
@@ -108,42 +113,35 @@ def overview(
     reference : (C, H, W) or None
         In memory, or anything whose slices NumPy can read; so are all other images.
     observation : ObservedScene
+        LR-HSI and HR-MSI with their responses.
     cubes : dict of (C, H, W)
-    shown : sequence of Composite
+        Fused cubes by label.
+    composites : sequence of Composite
+        Bands that are shown.
     progress : callable
+        Is called with the number of windows that are read.
     deviations : dict of (C, H, W), optional
         Standard deviations of some of the cubes.
     """
     deviations = deviations or {}
     shape = (observation.bands, *observation.hr_shape)
-    named = {f"fused cube of {label}": cube for label, cube in cubes.items()}
-    for name, image in (named if reference is None else {"reference": reference} | named).items():
-        if tuple(image.shape) != shape:
-            raise InputError(
-                f"{name}: shape {tuple(image.shape)} does not match the observation's {shape}; "
-                "run the workflow again"
-            )
-    bands = np.array([composite.bands for composite in shown])
-    candidates = Candidates(*shape)
-    truth = Thumbnail(*bands.shape, *shape[1:])
-    planes = {label: Thumbnail(*bands.shape, *shape[1:]) for label in cubes}
-    spreads = {label: Thumbnail(*shape[1:]) for label in deviations}
-    errors = {} if reference is None else {label: _Differences(*shape[1:]) for label in cubes}
+    _check_shapes(reference, cubes, shape)
+    bands = np.array([composite.bands for composite in composites])
+    candidates, truth = Candidates(*shape), Thumbnail(*bands.shape, *shape[1:])
+    reduced = {
+        label: _ReducedCube(cube, deviations.get(label), bands, known=reference is not None)
+        for label, cube in cubes.items()
+    }
+    stand_in = next(iter(cubes), None) if reference is None else None
     parts = list(windows(*shape[1:]))
     for done, window in enumerate(parts, start=1):
         block = None if reference is None else read(reference, window)
         if block is not None:
             candidates.add(window, block)
             truth.add(window, block[bands])
-        for index, (label, cube) in enumerate(cubes.items()):
-            own = read(cube, window)
-            planes[label].add(window, own[bands])
-            if label in deviations:
-                spread = read(deviations[label], window)
-                spreads[label].add(window, rms_error_map(np.zeros_like(spread), spread))
-            if block is not None:
-                errors[label].add(window, block, own)
-            elif index == 0:
+        for label, cube in reduced.items():
+            own = cube.add(window, block)
+            if label == stand_in:
                 candidates.add(window, own)
         progress("pictures", done, len(parts))
     pixels = candidates.typical()
@@ -155,20 +153,36 @@ def overview(
         pixels=pixels,
         spectra=_spectra(observation.lr_hsi, around) if reference is None else _spectra(reference, pixels),
         msi_values=_spectra(observation.hr_msi, pixels),
-        views={
-            label: Views(
-                planes[label].values,
-                _spectra(cube, pixels),
-                spreads[label].values if label in spreads else None,
-            )
-            for label, cube in cubes.items()
+        views={label: cube.views(pixels) for label, cube in reduced.items()},
+        errors={
+            label: cube.differences.errors()
+            for label, cube in reduced.items()
+            if cube.differences is not None
         },
-        errors={label: found.errors() for label, found in errors.items()},
     )
 
 
+def _check_shapes(reference: Image | None, cubes: Mapping[str, Image], shape: tuple[int, ...]) -> None:
+    """Refuse images whose shape is not that of the observation's HR-HSI."""
+    named = {f"fused cube of {label}": cube for label, cube in cubes.items()}
+    for name, image in (named if reference is None else {"reference": reference} | named).items():
+        if tuple(image.shape) != shape:
+            raise InputError(
+                f"{name}: shape {tuple(image.shape)} does not match the observation's {shape}; "
+                "run the workflow again"
+            )
+
+
 def lr_pixel_around(observation: ObservedScene, pixel: tuple[int, int]) -> tuple[int, int]:
-    """Row and column of the LR pixel in which an HR pixel's centre lies, by the grids and H's shift."""
+    """Return row and column of the LR pixel that holds an HR pixel's centre, by the grids and H's shift.
+
+    Parameters
+    ----------
+    observation : ObservedScene
+        Sizes of the grids, and H.
+    pixel : (int, int)
+        Row and column of the HR pixel.
+    """
     response = observation.spatial_response
     places = zip(pixel, response.shift, observation.lr_shape, strict=True)
     row, column = (
@@ -177,37 +191,76 @@ def lr_pixel_around(observation: ObservedScene, pixel: tuple[int, int]) -> tuple
     return row, column
 
 
+class _ReducedCube:
+    """A fused cube that is reduced window by window.
+
+    Parameters
+    ----------
+    cube : (C, H, W)
+        The fused cube.
+    deviation : (C, H, W) or None
+        Its standard deviation.
+    bands : (composite, 3) of int
+        Bands that are shown.
+    known : bool
+        Whether there is a reference.
+    """
+
+    def __init__(self, cube: Image, deviation: Image | None, bands: NDArray[np.intp], known: bool) -> None:
+        height, width = cube.shape[1:]
+        self.cube, self.deviation, self.bands = cube, deviation, bands
+        self.planes = Thumbnail(*bands.shape, height, width)
+        self.spread = Thumbnail(height, width)
+        self.differences = _Differences(height, width) if known else None
+
+    def add(self, window: Window, reference: Floats | None) -> Floats:
+        """Read a window, compare it with that of the reference, and return it."""
+        block = read(self.cube, window)
+        self.planes.add(window, block[self.bands])
+        if self.deviation is not None:
+            spread = read(self.deviation, window)
+            self.spread.add(window, rms_error_map(np.zeros_like(spread), spread))
+        if self.differences is not None and reference is not None:
+            self.differences.add(window, reference, block)
+        return block
+
+    def views(self, pixels: Sequence[tuple[int, int]]) -> Views:
+        """Return pictures, and the spectra of a few pixels."""
+        spread = None if self.deviation is None else self.spread.values
+        return Views(self.planes.values, _spectra(self.cube, pixels), spread)
+
+
 class _Differences:
-    """The differences of one fused cube from the reference in the making."""
+    """The differences of one fused cube from the reference, gathered window by window."""
 
     def __init__(self, height: int, width: int) -> None:
         self.rms, self.sam = Thumbnail(height, width), Thumbnail(height, width)
         self.angles = Sample(height * width)
 
     def add(self, window: Window, reference: Floats, cube: Floats) -> None:
-        """Take a window of the reference and of the cube."""
+        """Compare a window of the reference with that of the cube."""
         angles = sam_map(reference, cube)
         self.rms.add(window, rms_error_map(reference, cube))
         self.sam.add(window, angles)
         self.angles.add(angles)
 
     def errors(self) -> Errors:
-        """What came together."""
+        """Return the differences after all windows."""
         return Errors(self.rms.values, self.sam.values, self.angles.quantiles(SHARES))
 
 
 class Sample:
-    """An even sample of a scene's values, or all of them if they are few.
+    """A random sample of a scene's values, or all of them if they are few.
 
-    Pixels are drawn at random, since a regular grid could fall into step with the LR pixels. Equal
-    windows in equal order draw equal pixels.
+    Pixels are drawn at random, since a regular grid could coincide with the LR pixels. Equal windows in
+    equal order draw equal pixels.
 
     Parameters
     ----------
     pixels : int
-        Of the scene.
+        Number of pixels of the scene.
     size : int
-        Pixels to draw, about.
+        Approximate number of pixels to draw.
     """
 
     def __init__(self, pixels: int, size: int = SAMPLE) -> None:
@@ -216,16 +269,16 @@ class Sample:
         self._drawn: list[Floats] = []
 
     def add(self, values: Floats) -> None:
-        """Draw from a window; values that are not finite do not count."""
+        """Draw from a window; values that are not finite are left out."""
         drawn = values[self._generator.random(values.shape) < self._share]
         self._drawn.append(drawn[np.isfinite(drawn)])
 
     def quantiles(self, count: int) -> Floats:
-        """Quantiles at `count` equal steps from 0 to 1; none without values."""
+        """Return quantiles at `count` equal steps from 0 to 1; none without values."""
         values = np.concatenate(self._drawn)
         return np.quantile(values, np.linspace(0, 1, count)) if values.size else np.empty(0)
 
 
 def _spectra(image: Image, pixels: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-    """Spectra of a few pixels, ``(pixel, C)``."""
+    """Read the spectra of a few pixels, ``(pixel, C)``."""
     return np.array([image[:, y : y + 1, x : x + 1][:, 0, 0] for y, x in pixels], np.float32)

@@ -1,6 +1,6 @@
 """The page: one self-contained HTML file that opens offline, on a screen and on paper.
 
-Everything shown is escaped by the template; only the charts' SVG passes as it is.
+The template escapes all text; only the SVG of the charts is inserted as it is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,23 @@ from pipeline.report.studies import Section
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the numbers come from."""
+    """Origin of the numbers.
+
+    Attributes
+    ----------
+    common : dict of str
+        Provenance that all runs share.
+    varying : list of str
+        Keys of what differs between runs.
+    runs : list of (str, list of str)
+        Each run, and its values of these keys.
+    settings : dict of str
+        Settings of each method, as JSON.
+    stores : mapping of str
+        Digest of each store or source, by its path under the results folder.
+    configuration : str
+        The experiment's configuration, as YAML.
+    """
 
     common: dict[str, str]
     varying: list[str]
@@ -35,11 +51,12 @@ class Provenance:
 
 
 def provenance(experiment: Experiment, runs: Sequence[Run], stores: Mapping[str, str]) -> Provenance:
-    """What all runs share, what differs, and the digests of the stores.
+    """Collect what all runs share, what differs between them, and the digests of the stores.
 
     Parameters
     ----------
     experiment : Experiment
+        Its configuration.
     runs : sequence of dict
         All runs' `metrics.json`.
     stores : mapping
@@ -70,7 +87,7 @@ def provenance(experiment: Experiment, runs: Sequence[Run], stores: Mapping[str,
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested values under dotted keys, as text."""
+    """Flatten nested values to text under dotted keys."""
     result: dict[str, str] = {}
     for key, value in content.items():
         if isinstance(value, Mapping):
@@ -87,7 +104,21 @@ def render(
     overview: Sequence[Standing] = (),
     studies: Sequence[Section] = (),
 ) -> str:
-    """The report as HTML text; `overview` of all scenes, a metric each, where there are several."""
+    """Write the report as HTML.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Its configuration.
+    comparisons : sequence of Comparison
+        One for each scene and response.
+    origin : Provenance
+        Origin of the numbers.
+    overview : sequence of Standing
+        Ranking over all scenes, one for each metric; empty for a single scene.
+    studies : sequence of Section
+        Studies of the experiment.
+    """
     environment = Environment(
         loader=PackageLoader("pipeline.report", "."),
         autoescape=True,
@@ -110,6 +141,6 @@ def render(
 
 
 def _published(experiment: Experiment) -> list[tuple[str, list[Line]]]:
-    """All printed results by data set, for an experiment with several of the methods they are of."""
+    """List all published results by data set, for an experiment with several of the published methods."""
     peers = has_peers([entry.method for entry in experiment.methods.values()])
     return [(title, published(dataset)) for dataset, title in TITLES.items()] if peers else []

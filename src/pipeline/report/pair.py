@@ -1,7 +1,6 @@
-"""What is said of two real images: how they were aligned, and which responses the methods were told.
+"""The page's parts on two real images: their alignment, and the responses that the methods were given.
 
-Follows the records that the steps `align` and `estimate` leave in their stores. Nothing is estimated or
-judged here beyond what they hold.
+They show the records that the steps `align` and `estimate` leave in their stores.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from pipeline.report.numbers.tables import NO_VALUE
 
 KINDS = {
     "given": "as given",
-    "calibrated": "as given, with a gain of each MSI band from the two images",
+    "calibrated": "as given, with a gain of each MSI band estimated from the two images",
     "estimated": "estimated from the two images",
     "gaussian": "a Gaussian, its width and shift estimated from the two images",
     "separable": "a separable kernel, estimated from the two images",
@@ -32,27 +31,43 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Records:
-    """What `align` and `estimate` recorded, as JSON holds it; None where a step did not run."""
+    """The records of `align` and `estimate` as JSON holds them.
+
+    Attributes
+    ----------
+    alignment : mapping or None
+        Shift and width of the PSF; None where `align` did not run.
+    responses : mapping or None
+        Estimated responses; None where `estimate` did not run.
+    """
 
     alignment: Mapping[str, Any] | None = None
     responses: Mapping[str, Any] | None = None
 
     def msi_names(self, count: int) -> list[str]:
-        """Names of the MSI's bands; their numbers where nothing is known."""
+        """Return the names of `count` MSI bands; their numbers where names are not known."""
         bands = (self.responses or {}).get("bands") or []
         names = [_name(band) for band in bands]
         return names if len(names) == count else [f"band {n}" for n in range(1, count + 1)]
 
 
 def _name(band: Mapping[str, Any]) -> str:
-    """What an MSI band is called; some have a number alone."""
+    """Return the name of an MSI band; some have only a number."""
     name = str(band["name"])
     return f"band {name}" if name.isdigit() else name
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """Headings with their units, and lines of text."""
+    """A table of text.
+
+    Attributes
+    ----------
+    columns : list of (str, str)
+        Headings and units.
+    rows : list of list of str
+        Lines.
+    """
 
     columns: list[tuple[str, str]]
     rows: list[list[str]]
@@ -60,7 +75,15 @@ class TextTable:
 
 @dataclass(frozen=True)
 class Alignment:
-    """The page's part on the shift between the two images."""
+    """The page's part on the shift between the two images.
+
+    Attributes
+    ----------
+    table : TextTable
+        Shift, width and correlation, overall and by detector.
+    warnings, notes : list of str
+        Remarks of the step.
+    """
 
     table: TextTable
     warnings: list[str]
@@ -69,7 +92,19 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Responses:
-    """The page's part on the told responses."""
+    """The page's part on the responses that the methods were given.
+
+    Attributes
+    ----------
+    facts : str
+        Origin of R and H, and H in numbers.
+    warnings : list of str
+        Remarks of the step.
+    table : TextTable
+        How well R and H predict each MSI band.
+    figures : list of (Markup, str)
+        SVG and caption.
+    """
 
     facts: str
     warnings: list[str]
@@ -78,62 +113,70 @@ class Responses:
 
 
 def alignment(records: Records) -> Alignment | None:
-    """Shift and width of the PSF, overall and by detector."""
-    found = records.alignment
-    if found is None:
+    """Tabulate shift and width of the PSF, overall and by detector; None without a record."""
+    record = records.alignment
+    if record is None:
         return None
-    metres = _metres_per_pixel(found)
+    metres = _metres_per_pixel(record)
     columns = [("Bands", ""), ("Shift, rows", "LR pixels"), ("Shift, columns", "LR pixels")]
     if metres is not None:
         columns += [("Shift, rows", "m"), ("Shift, columns", "m")]
     columns += [("FWHM", "LR pixels"), ("Correlation", ""), ("Matched by", ""), ("Resampled", "")]
-    rows = [[*_aligned("all", found, metres), NO_VALUE, NO_VALUE]]
-    for name, own in (found.get("detectors") or {}).items():
+    rows = [[*_aligned("all", record, metres), NO_VALUE, NO_VALUE]]
+    for name, own in (record.get("detectors") or {}).items():
         way, resampled = own.get("matched_by", NO_VALUE), "yes" if own.get("resampled") else "no"
         rows.append([*_aligned(name, own, metres), way, resampled])
-    return Alignment(TextTable(columns, rows), _too_far(found), list(found.get("notes") or []))
+    return Alignment(TextTable(columns, rows), _too_far(record), list(record.get("notes") or []))
 
 
-def _metres_per_pixel(found: Mapping[str, Any]) -> float | None:
-    """Size of an LR pixel, as the shift in both units tells; unknown without a CRS or a shift."""
-    shift, metres = found["shift"], found.get("shift_metres")
+def _metres_per_pixel(record: Mapping[str, Any]) -> float | None:
+    """Derive the size of an LR pixel from the shift in both units; None without a CRS or a shift."""
+    shift, metres = record["shift"], record.get("shift_metres")
     return hypot(*metres) / hypot(*shift) if metres is not None and any(shift) else None
 
 
-def _aligned(name: str, found: Mapping[str, Any], metres: float | None) -> list[str]:
-    """A line: the shift of some bands, their width and how well they fit the MSI's."""
-    shifts = list(zip(_numbers(found["shift"], 2), _numbers(found.get("shift_error"), 2), strict=True))
+def _aligned(name: str, record: Mapping[str, Any], metres: float | None) -> list[str]:
+    """Write a line: the shift of some bands, their width and their correlation with the MSI."""
+    shifts = list(zip(_numbers(record["shift"], 2), _numbers(record.get("shift_error"), 2), strict=True))
     cells = [with_error(value, error, 3) for value, error in shifts]
     if metres is not None:
         cells += [with_error(metres * value, metres * error, 2) for value, error in shifts]
-    width = with_error(found.get("fwhm"), found.get("fwhm_error"), 2)
-    return [name, *cells, width, _span(found.get("correlation"))]
+    width = with_error(record.get("fwhm"), record.get("fwhm_error"), 2)
+    return [name, *cells, width, _span(record.get("correlation"))]
 
 
 def _span(values: Any) -> str:
-    """The least and the largest of several numbers."""
-    found = _numbers(values)
-    found = np.sort(found[np.isfinite(found)])
-    return " to ".join(dict.fromkeys(f"{end:.3f}" for end in (*found[:1], *found[-1:]))) or NO_VALUE
+    """Format the smallest and the largest of several numbers."""
+    known = _numbers(values)
+    known = np.sort(known[np.isfinite(known)])
+    return " to ".join(dict.fromkeys(f"{end:.3f}" for end in (*known[:1], *known[-1:]))) or NO_VALUE
 
 
 def _numbers(values: Any, count: int = 1) -> NDArray[np.float64]:
-    """One number or several as `count` or more; what is None in JSON is NaN."""
-    found = np.atleast_1d(np.asarray(values, np.float64))
-    return np.broadcast_to(found, max(count, len(found)))
+    """Return numbers as an array of at least `count`; None becomes NaN."""
+    numbers = np.atleast_1d(np.asarray(values, np.float64))
+    return np.broadcast_to(numbers, max(count, len(numbers)))
 
 
-def _too_far(found: Mapping[str, Any]) -> list[str]:
-    """A warning where the images are further apart than the limit."""
-    limit, largest = found.get("limit"), hypot(*found["shift"])
+def _too_far(record: Mapping[str, Any]) -> list[str]:
+    """Warn where the images are further apart than the limit."""
+    limit, largest = record.get("limit"), hypot(*record["shift"])
     if limit is None or largest <= limit:
         return []
-    far = f"{largest:.2f} LR pixels apart, beyond the limit of {limit:g}"
-    return [f"The images are {far}: check the georeferences."]
+    return [
+        f"The images are {largest:.2f} LR pixels apart; the limit is {limit:g}. Check both georeferences."
+    ]
 
 
 def with_error(value: Any, error: Any, digits: int) -> str:
-    """A number, or several, with the standard error.
+    """Format a number, or several, with the standard error.
+
+    Parameters
+    ----------
+    value, error : float, sequence of float or None
+        Numbers and their errors; None or NaN where not known.
+    digits : int
+        Decimals.
 
     >>> with_error(0.5, 0.012, 2), with_error([1.0, 1.25], None, 2)
     ('0.50 ± 0.01', '1.00 and 1.25')
@@ -148,42 +191,61 @@ def with_error(value: Any, error: Any, digits: int) -> str:
 
 
 def _digits(value: float | None, error: float | None = None) -> str:
-    """A number of any size to four digits, its error to two."""
+    """Format a number to four significant digits, and its error to two."""
     return NO_VALUE if value is None else f"{value:.4g}" + ("" if error is None else f" ± {error:.2g}")
 
 
 def responses(records: Records, observation: ObservedScene, wavelength: Wavelengths) -> Responses | None:
-    """What the methods were told of R and H, with the fit of each MSI band."""
-    found = records.responses
-    if found is None or (found.get("spectral") == found.get("spatial") == "given" and not found.get("bands")):
+    """Show R and H as the methods were given them, with the fit of each MSI band.
+
+    Parameters
+    ----------
+    records : Records
+        What `estimate` recorded.
+    observation : ObservedScene
+        R and H.
+    wavelength : (C,) or None
+        Band centres in nm.
+
+    Returns
+    -------
+    Responses or None
+        None where nothing was estimated.
+    """
+    record = records.responses
+    if record is None:
+        return None
+    if record.get("spectral") == record.get("spatial") == "given" and not record.get("bands"):
         return None
     names = records.msi_names(observation.hr_msi.shape[0])
     spectral = pair_figures.spectral_response(observation.spectral_response, wavelength, names)
     spatial = pair_figures.spatial_response(observation.spatial_response)
     return Responses(
-        _told(found, observation),
-        list(found.get("warnings") or []),
-        _fit_table(found.get("bands") or []),
+        _responses_in_words(record, observation),
+        list(record.get("warnings") or []),
+        _fit_table(record.get("bands") or []),
         [(Markup(spectral), pair_figures.SPECTRAL), (Markup(spatial), pair_figures.SPATIAL)],
     )
 
 
-def _told(found: Mapping[str, Any], observation: ObservedScene) -> str:
-    """Where R and H come from, and H in numbers."""
+def _responses_in_words(record: Mapping[str, Any], observation: ObservedScene) -> str:
+    """Describe the origin of R and H, and H in numbers."""
     spectral, spatial = (
-        KINDS.get(str(found.get(key)), str(found.get(key))) for key in ("spectral", "spatial")
+        KINDS.get(str(record.get(key)), str(record.get(key))) for key in ("spectral", "spatial")
     )
-    width = found.get("fwhm", observation.spatial_response.fwhm)
-    width = with_error(width, found.get("fwhm_error"), 2)
-    told = "" if width == NO_VALUE else f", FWHM {width} LR pixels"
-    shift = _numbers(found.get("shift", observation.spatial_response.shift), 2)
-    rows, columns = map(with_error, shift, _numbers(found.get("shift_error"), 2), (3, 3))
-    told += f", shifted by {rows} rows and {columns} columns (LR pixels, down and right)"
-    return f"Spectral response: {spectral}. Spatial response: {spatial}{told}."
+    fwhm = record.get("fwhm", observation.spatial_response.fwhm)
+    fwhm = with_error(fwhm, record.get("fwhm_error"), 2)
+    width = "" if fwhm == NO_VALUE else f", FWHM {fwhm} LR pixels"
+    shift = _numbers(record.get("shift", observation.spatial_response.shift), 2)
+    rows, columns = map(with_error, shift, _numbers(record.get("shift_error"), 2), (3, 3))
+    return (
+        f"Spectral response: {spectral}. Spatial response: {spatial}{width}, "
+        f"shifted by {rows} rows and {columns} columns (LR pixels, down and right)."
+    )
 
 
 def _fit_table(bands: Sequence[Mapping[str, Any]]) -> TextTable:
-    """How well R and H of the HSI predict each MSI band."""
+    """Tabulate how well R and H predict each MSI band from the HSI."""
     columns = [
         ("MSI band", ""),
         ("Gain", ""),

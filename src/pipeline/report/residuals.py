@@ -1,14 +1,12 @@
-"""Whether fused cubes explain the two images down to their noise, and if not, in which bands and where.
+"""Residuals on the page: whether fused cubes explain the two images, and if not, in which bands and where.
 
-Takes the residuals that `evaluate` left, per band and per pixel and in units of the noise level, and says
-in words what they show. Needs no reference; nothing is fused or projected here.
+The residuals are those that `evaluate` left, by band and by pixel, in units of the noise level.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from markupsafe import Markup
@@ -22,39 +20,42 @@ from pipeline.report.drawing.thumbnails import Thumbnail, windows
 from pipeline.report.galleries import Gallery, picture
 from pipeline.report.numbers.tables import Run, number
 from pipeline.report.overview import Overview
+from pipeline.report.results import Plane, SceneResults
 
 LOW, HIGH = 0.8, 1.25
 """Residuals between these are at the noise level."""
 BEYOND = (2, 3)
 """Noise levels beyond which pixels are counted."""
 WORST = 3
-"""Bands that are named."""
+"""Number of bands that are named."""
 IMAGES = {"hsi": "LR-HSI", "msi": "HR-MSI"}
 CAPTIONS = {
     "residual_hsi": "LR-HSI: RMS residual of each band, on a logarithmic axis. At 1 (dashed) the fused cube "
     "explains the band down to its noise.",
-    "bias_hsi": "LR-HSI: mean residual of each band; above 0 (dashed) the cube is too dark.",
-    "residual_msi": "HR-MSI: RMS residual of each band, on a logarithmic axis; dashed: the noise level.",
-    "bias_msi": "HR-MSI: mean residual of each band; above 0 (dashed) the cube is too dark.",
+    "bias_hsi": "LR-HSI: mean residual of each band. Above 0 (dashed) the fused cube is too dark.",
+    "residual_msi": "HR-MSI: RMS residual of each band, on a logarithmic axis. At 1 (dashed) the fused cube "
+    "explains the band down to its noise.",
+    "bias_msi": "HR-MSI: mean residual of each band. Above 0 (dashed) the fused cube is too dark.",
 }
-
-
-class Plane(Protocol):
-    """A map ``(y, x)``, in memory or not, whose slices NumPy can read."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Height and width."""
-
-    def __getitem__(self, key: Any) -> Any:
-        """The values of a window."""
 
 
 @dataclass(frozen=True)
 class Residuals:
-    """The page's part on residuals: a sentence for each method, maps and curves."""
+    """The page's part on residuals.
 
-    findings: list[tuple[str, str]]
+    Attributes
+    ----------
+    sentences : list of (str, str)
+        Label and description of each method's residuals.
+    galleries : list of Gallery
+        Maps.
+    scale : Markup
+        Colour scale of the maps.
+    charts : list of (Markup, str)
+        Curves over the bands, with their captions.
+    """
+
+    sentences: list[tuple[str, str]]
     galleries: list[Gallery]
     scale: Markup
     charts: list[tuple[Markup, str]]
@@ -62,67 +63,59 @@ class Residuals:
 
 @dataclass(frozen=True)
 class Map:
-    """What is kept of a map of residuals.
+    """A map of residuals, reduced to a picture.
 
     Attributes
     ----------
     values : (h, w)
         Averaged down to a picture.
     shape : (int, int)
-        Of the whole map.
-    shares : (float, float)
-        Of its pixels with data, those above the two levels of `BEYOND`.
+        Height and width of the whole map.
+    fractions : (float, float)
+        Fractions of the pixels with data that lie above the two levels of `BEYOND`.
     """
 
     values: Floats
     shape: tuple[int, int]
-    shares: tuple[float, float]
+    fractions: tuple[float, float]
 
 
-def residuals(
-    title: str,
-    runs: Mapping[str, Run],
-    maps: Mapping[str, tuple[Plane, Plane]],
-    wavelength: Wavelengths,
-    names: Mapping[str, Sequence[str]],
-    kept: Overview,
-    look: Look,
-) -> Residuals | None:
-    """Sentences, maps and curves of the residuals; None where no run has any by band or pixel.
+def residuals(scene: SceneResults, kept: Overview) -> Residuals | None:
+    """Describe and draw the residuals; None where no run has any by band or pixel.
 
     Parameters
     ----------
-    title : str
-    runs : dict
-        Each method's run with the seed that is shown.
-    maps : dict of (h, w) and (H, W)
-        RMS over bands of the residuals of LR-HSI and HR-MSI, by label.
-    wavelength : (C,) or None
-    names : dict of sequence of str
-        Of the bands of both images, `hsi` and `msi`.
+    scene : SceneResults
+        Runs and residual maps.
     kept : Overview
-        Whose pictures tell where the scene has contours.
-    look : dict
+        Pictures of the scene, on which its contours are located.
     """
-    kept_maps = {
-        label: dict(zip(IMAGES, map(read_map, planes), strict=True)) for label, planes in maps.items()
+    runs = {
+        run["label"]: run for run in scene.runs if run["seed"] == scene.seed and run["label"] in scene.drawn
     }
-    if not kept_maps and not any("residual_hsi" in run["per_band"] for run in runs.values()):
+    maps = {
+        label: dict(zip(IMAGES, map(read_map, images.residual_maps), strict=True))
+        for label, images in scene.fused.items()
+        if images.residual_maps is not None
+    }
+    if not maps and not any("residual_hsi" in run["per_band"] for run in runs.values()):
         return None
+    names = {"hsi": scene.hsi_names, "msi": scene.msi_names}
     edges = {"hsi": contours(kept.lr_hsi.reshape(-1, *kept.lr_hsi.shape[-2:])), "msi": contours(kept.hr_msi)}
-    upper = residual_figures.common_upper([m.values for own in kept_maps.values() for m in own.values()])
-    return Residuals(
-        [(label, sentence(run, names, kept_maps.get(label, {}), edges)) for label, run in runs.items()],
-        [_gallery(title, image, {k: own[image] for k, own in kept_maps.items()}, upper) for image in IMAGES]
-        if kept_maps
-        else [],
-        Markup(residual_figures.colour_bar(upper) if kept_maps else ""),
-        _charts(runs, wavelength, names["msi"], look),
-    )
+    sentences = [(label, sentence(run, names, maps.get(label, {}), edges)) for label, run in runs.items()]
+    curves = _charts(runs, scene.wavelength, scene.msi_names, scene.look)
+    if not maps:
+        return Residuals(sentences, [], Markup(), curves)
+    upper = residual_figures.common_upper([image.values for own in maps.values() for image in own.values()])
+    galleries = [
+        _gallery(scene.title, image, {label: own[image] for label, own in maps.items()}, upper)
+        for image in IMAGES
+    ]
+    return Residuals(sentences, galleries, Markup(residual_figures.colour_bar(upper)), curves)
 
 
 def read_map(plane: Plane) -> Map:
-    """Go through a map window by window."""
+    """Reduce a map, window by window."""
     height, width = plane.shape
     small, valid, beyond = Thumbnail(height, width), 0, np.zeros(2, np.int64)
     for window in windows(height, width):
@@ -140,8 +133,20 @@ def sentence(
     maps: Mapping[str, Map],
     edges: Mapping[str, Contours | None],
 ) -> str:
-    """Whether a run's residuals of both images are at the noise level, and if not, where they are not."""
-    said = []
+    """Describe whether a run's residuals of both images are at the noise level, and where they are not.
+
+    Parameters
+    ----------
+    run : dict
+        Its `metrics.json`.
+    names : dict of sequence of str
+        Names of the bands of both images, `hsi` and `msi`.
+    maps : dict of Map
+        Residual maps of both images, if there are any.
+    edges : dict of (h, w) or None
+        Contours of both images.
+    """
+    clauses = []
     for image, title in IMAGES.items():
         level = number(run["metrics"].get(f"residual_{image}"))
         bands, bias = (
@@ -152,22 +157,24 @@ def sentence(
         if level > HIGH:
             parts += _bias_in_words(bands, bias)
             parts += _places_in_words(maps[image], edges[image]) if image in maps else []
-        said.append(", ".join(parts))
-    return "; ".join(said) + "."
+        clauses.append(", ".join(parts))
+    return "; ".join(clauses) + "."
 
 
 def _level_in_words(level: float) -> str:
     if np.isnan(level):
         return "without a residual"
     if level > HIGH:
-        return f"above the noise level ({level:#.3g} times it)"
+        return f"above the noise level ({level:#.3g} times)"
     if level < LOW:
-        return f"below the noise level ({level:.2f} of it): the cube fits noise, or there is less of it"
+        return (
+            f"below the noise level ({level:.2f} times): the cube fits noise, or the noise is overestimated"
+        )
     return f"at the noise level ({level:.2f})"
 
 
 def _bands_in_words(level: float, bands: Floats, names: Sequence[str]) -> list[str]:
-    """The worst bands of an image that is above the noise, and how many are as bad; else what sticks out."""
+    """Name the worst bands above the noise level, and how many bands are above it."""
     above = int((bands > HIGH).sum())
     if above == 0 or len(bands) != len(names):
         return []
@@ -175,34 +182,34 @@ def _bands_in_words(level: float, bands: Floats, names: Sequence[str]) -> list[s
     listed = ", ".join(f"{names[band]} ({bands[band]:#.3g})" for band in sorted(worst.tolist()))
     if level > HIGH:
         most = "in all bands" if above == len(bands) else f"in {above} of {len(bands)} bands"
-        return [f"{most}, most in {listed}"]
-    return [f"though not in {above} of {len(bands)} bands: {listed}{' …' if above > WORST else ''}"]
+        return [f"{most}, highest in {listed}"]
+    return [f"except in {above} of {len(bands)} bands: {listed}{' …' if above > WORST else ''}"]
 
 
 def _bias_in_words(bands: Floats, bias: Floats) -> list[str]:
-    """Whether offsets of whole bands make up most of the residual's power."""
+    """State the share of whole-band offsets in the residual's power, if it is more than half."""
     if bias.shape != bands.shape or not np.nansum(bands**2) > 0:
         return []
     share = float(np.nansum(bias**2) / np.nansum(bands**2))
     return [f"{share:.0%} of its power in offsets of whole bands"] if share > 0.5 else []
 
 
-def _places_in_words(found: Map, edges: Contours | None) -> list[str]:
-    (low, high), (few, many) = found.shares, BEYOND
-    shares = f"with {low:.0%} of the pixels beyond {few} noise levels and {high:.0%} beyond {many}"
-    return [shares, places(found.values, edges)]
+def _places_in_words(residual: Map, edges: Contours | None) -> list[str]:
+    (low, high), (few, many) = residual.fractions, BEYOND
+    fractions = f"with {low:.0%} of the pixels beyond {few} noise levels and {high:.0%} beyond {many}"
+    return [fractions, places(residual.values, edges)]
 
 
 def _gallery(title: str, image: str, maps: Mapping[str, Map], upper: float) -> Gallery:
     name = f"Residual of the {IMAGES[image]}"
     shown = [
         picture(
-            residual_figures.map_picture(found.values, upper),
+            residual_figures.map_picture(residual.values, upper),
             label,
             f"{name} of {label} for {title}",
-            found.shape,
+            residual.shape,
         )
-        for label, found in maps.items()
+        for label, residual in maps.items()
     ]
     return Gallery(name, "RMS over bands, in noise levels.", shown)
 

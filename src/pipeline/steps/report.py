@@ -11,12 +11,12 @@ import xarray as xr
 
 from pipeline.config.experiment import Experiment
 from pipeline.core.sensing.observation import ObservedScene
-from pipeline.report.comparison import Comparison, common_seed, compare
+from pipeline.report.comparison import Comparison, compare
 from pipeline.report.numbers.standing import standings
 from pipeline.report.numbers.tables import Run, summary_csv, summary_row
 from pipeline.report.page import provenance, render
 from pipeline.report.pair import Records
-from pipeline.report.residuals import Plane
+from pipeline.report.results import FusedImages, SceneResults, common_seed
 from pipeline.report.studies import Planes, pictured, sections
 from pipeline.runs.observation import read_scene
 from pipeline.runs.paths import ExperimentFolder, ImagesFolder, RunFolder, SceneFolder, experiment_at
@@ -73,31 +73,32 @@ def _compare(experiment: Experiment, images: ImagesFolder, runs: list[Run]) -> C
     name, shown = images.scene.name, pictured(experiment.studies, list(experiment.methods))
     observed = read_store(images.observation.folder)
     truth = _reference(experiment, images.scene)
-    stores = {
-        label: read_store(images.run(label).fused.folder)
-        for label in shown
-        if images.seed in experiment.seeds_of(label)
-    }
+    labels = [label for label in shown if images.seed in experiment.seeds_of(label)]
+    content = SceneResults(
+        title=experiment.title(name, images.response),
+        labels=list(experiment.methods),
+        runs=runs,
+        observation=_scene(experiment, images, observed),
+        wavelength=metadata_from(observed if truth is None else truth).wavelength,
+        fused={label: _fused(images.run(label)) for label in labels},
+        reference=None if truth is None else variable_of(truth, "reference"),
+        records=_records(images, observed),
+        dataset=experiment.scenes[name].dataset,
+        tables_only=[label for label in experiment.methods if label not in shown],
+    )
     with ProgressReport() as progress:
-        return compare(
-            experiment.title(name, images.response),
-            None if truth is None else variable_of(truth, "reference"),
-            metadata_from(observed if truth is None else truth).wavelength,
-            _scene(experiment, images, observed),
-            {label: variable_of(store, "fused") for label, store in stores.items()},
-            runs,
-            list(experiment.methods),
-            experiment.scenes[name].dataset,
-            progress,
-            unseen=[label for label in experiment.methods if label not in shown],
-            records=_records(images, observed),
-            residual_maps=_residual_maps([images.run(label) for label in stores]),
-            deviations={
-                label: variable_of(store, "deviation")
-                for label, store in stores.items()
-                if "deviation" in store
-            },
-        )
+        return compare(content, progress)
+
+
+def _fused(run: RunFolder) -> FusedImages:
+    """Open a method's images; residual maps exist where `evaluate` wrote them."""
+    store = read_store(run.fused.folder)
+    maps = read_store(run.residuals.ledger) if run.residuals.ledger.exists() else None
+    return FusedImages(
+        variable_of(store, "fused"),
+        variable_of(store, "deviation") if "deviation" in store else None,
+        None if maps is None else (variable_of(maps, "hsi"), variable_of(maps, "msi")),
+    )
 
 
 def _reference(experiment: Experiment, scene: SceneFolder) -> xr.Dataset | None:
@@ -118,12 +119,6 @@ def _records(images: ImagesFolder, observed: xr.Dataset) -> Records:
     ledger = images.estimate.ledger
     settled = read_store(ledger).attrs if ledger.exists() else {}
     return Records(observed.attrs.get("alignment"), settled.get("responses"))
-
-
-def _residual_maps(runs: list[RunFolder]) -> dict[str, tuple[Plane, Plane]]:
-    """Open the residual maps of both images by label, where `evaluate` wrote them."""
-    stores = {run.label: read_store(run.residuals.ledger) for run in runs if run.residuals.ledger.exists()}
-    return {label: (variable_of(maps, "hsi"), variable_of(maps, "msi")) for label, maps in stores.items()}
 
 
 def _traces(experiment: Experiment, folder: ExperimentFolder) -> dict[tuple[str, str, str], Planes]:

@@ -10,6 +10,7 @@ import html
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -27,9 +28,9 @@ from pipeline.report.drawing.pictures import COLOUR_MAP, GAMMA, Floats, Waveleng
 PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 DASHES = ["-", "--", "-.", ":"]
 INK = "#010203"
-"""Stands for the page's text colour until the SVG is written."""
+"""Placeholder of the page's text colour until the SVG is written."""
 FAINT = "#040506"
-"""Stands for the page's grid colour."""
+"""Placeholder of the page's grid colour."""
 STYLE: Any = {
     "svg.hashsalt": "report",
     "svg.fonttype": "none",
@@ -58,13 +59,18 @@ Look = Mapping[str, tuple[str, str]]
 
 
 def looks(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """A colour and a dash pattern for every method; colours repeat with other dashes after six."""
+    """Give every method a colour and a dash pattern; colours repeat with other dashes after six."""
     size = len(PALETTE)
     return {label: (PALETTE[i % size], DASHES[i // size % len(DASHES)]) for i, label in enumerate(labels)}
 
 
 def with_gaps(x: Floats, y: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A curve in ascending `x`, broken where neighbours are over three times the usual step apart.
+    """Sort a curve by `x`, and break it where neighbours are over three times the usual step apart.
+
+    Parameters
+    ----------
+    x, y : (n,)
+        Points of the curve.
 
     >>> with_gaps(np.array([1.0, 2, 3, 10, 11]), np.array([5.0, 5, 5, 6, 6]))[1]
     array([ 5.,  5.,  5., nan,  6.,  6.])
@@ -78,53 +84,73 @@ def with_gaps(x: Floats, y: Floats) -> tuple[NDArray[np.float64], NDArray[np.flo
     return np.insert(x, breaks, (x[breaks - 1] + x[breaks]) / 2), np.insert(y, breaks, np.nan)
 
 
-def spectra(
-    base: Floats,
-    fused: Mapping[str, Floats],
-    wavelength: Wavelengths,
-    titles: Sequence[str],
-    look: Look,
-    name: str = "reference",
-    points: tuple[Floats, Floats] | None = None,
-) -> str:
-    """Spectra of a few pixels, each method's upon a broad grey one.
+@dataclass(frozen=True)
+class Spectra:
+    """Spectra of a few pixels.
 
-    Parameters
+    Attributes
     ----------
     base : (pixels, C)
+        Spectra upon which the others are drawn.
     fused : dict of (pixels, C)
+        Spectra of each method.
     wavelength : (C,) or None
+        Band centres in nm.
     titles : sequence of str
-        Of the pixels.
-    look : dict
+        Names of the pixels.
     name : str
-        Of `base`.
+        Name of `base` in the legend.
     points : (c,) and (pixels, c), optional
         Centres and values of the HR-MSI's bands.
     """
+
+    base: Floats
+    fused: Mapping[str, Floats]
+    wavelength: Wavelengths
+    titles: Sequence[str]
+    name: str = "reference"
+    points: tuple[Floats, Floats] | None = None
+
+
+def spectra(content: Spectra, look: Look) -> str:
+    """Draw spectra of a few pixels, each method's upon a broad grey curve.
+
+    Parameters
+    ----------
+    content : Spectra
+        What to draw.
+    look : dict
+        Colour and dashes of each method.
+    """
+    count = len(content.base)
     with matplotlib.rc_context(STYLE):
-        columns = min(3, len(base))
-        rows = -(-len(base) // columns)
+        columns = min(3, count)
+        rows = -(-count // columns)
         figure = Figure(figsize=(10, 2.45 * rows + 0.45), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
-        for index, axes in enumerate(panels):
-            if index >= len(base):
-                axes.set_visible(False)
-                continue
-            axes.plot(*_curve(wavelength, base[index]), color=INK, lw=3.4, alpha=0.3, label=name)
-            for label, values in fused.items():
-                axes.plot(*_curve(wavelength, values[index]), **_line(look, label), lw=1.1)
-            if points is not None:
-                axes.plot(points[0], points[1][index], "D", color=INK, ms=4.5, mfc="none", label="HR-MSI")
-            axes.set_title(titles[index], loc="left")
-            axes.xaxis.set_major_locator(MaxNLocator(6))
-            if index + columns >= len(base):
-                axes.set_xlabel(band_axis_name(wavelength))
+        for axes in panels[count:]:
+            axes.set_visible(False)
+        for index, axes in enumerate(panels[:count]):
+            _spectra_of_pixel(axes, content, index, look)
+            if index + columns >= count:
+                axes.set_xlabel(band_axis_name(content.wavelength))
                 axes.tick_params(labelbottom=True)
             if index % columns == 0:
                 axes.set_ylabel("Scene value")
         legend(figure, panels[0])
-        return svg(figure, f"Spectra of the numbered pixels, {name} and fused cubes")
+        return svg(figure, f"Spectra of the numbered pixels, {content.name} and fused cubes")
+
+
+def _spectra_of_pixel(axes: Axes, content: Spectra, index: int, look: Look) -> None:
+    base = _curve(content.wavelength, content.base[index])
+    axes.plot(*base, color=INK, lw=3.4, alpha=0.3, label=content.name)
+    for label, values in content.fused.items():
+        axes.plot(*_curve(content.wavelength, values[index]), **_line(look, label), lw=1.1)
+    if content.points is not None:
+        centres, values = content.points
+        axes.plot(centres, values[index], "D", color=INK, ms=4.5, mfc="none", label="HR-MSI")
+    axes.set_title(content.titles[index], loc="left")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
 
 
 def band_curves(
@@ -135,7 +161,23 @@ def band_curves(
     log: bool = False,
     level: float | None = None,
 ) -> str:
-    """A measure of each band, one curve per method, and a dashed line at `level`."""
+    """Draw a measure of each band, one curve per method.
+
+    Parameters
+    ----------
+    curves : dict of (C,)
+        Values by method.
+    wavelength : (C,) or None
+        Band centres in nm.
+    name : str
+        Label of the y axis.
+    look : dict
+        Colour and dashes of each method.
+    log : bool
+        Whether the y axis is logarithmic.
+    level : float, optional
+        Where to draw a dashed line.
+    """
     with matplotlib.rc_context(STYLE):
         figure, axes = _single()
         for label, values in curves.items():
@@ -150,7 +192,15 @@ def band_curves(
 
 
 def sam_distribution(quantiles: Mapping[str, Floats], look: Look) -> str:
-    """Share of pixels whose spectral angle is below a value; quantiles at equal steps of the share."""
+    """Draw the percentage of pixels whose spectral angle is below a value.
+
+    Parameters
+    ----------
+    quantiles : dict of (n,)
+        Quantiles of the angle at equal steps, by method.
+    look : dict
+        Colour and dashes of each method.
+    """
     with matplotlib.rc_context(STYLE):
         figure, axes = _single()
         for label, values in quantiles.items():
@@ -164,25 +214,41 @@ def sam_distribution(quantiles: Mapping[str, Floats], look: Look) -> str:
         return svg(figure, "Cumulative distribution of the spectral angle over pixels, per method")
 
 
-def coverage(nominal: Mapping[str, Floats], found: Mapping[str, Floats], look: Look) -> str:
-    """Share of values in intervals of a nominal coverage, per method."""
+def coverage(nominal: Mapping[str, Floats], actual: Mapping[str, Floats], look: Look) -> str:
+    """Draw the percentage of values inside intervals of a nominal coverage.
+
+    Parameters
+    ----------
+    nominal, actual : dict of (levels,)
+        Fractions by method.
+    look : dict
+        Colour and dashes of each method.
+    """
     with matplotlib.rc_context(STYLE):
         figure, axes = _single()
         axes.plot([0, 100], [0, 100], color=INK, lw=1.2, dashes=(4, 3))
-        for label, values in found.items():
+        for label, values in actual.items():
             axes.plot(100 * nominal[label], 100 * values, marker="o", ms=4, **_line(look, label))
         axes.set(xlabel="Nominal coverage [%]", ylabel="Values inside [%]", xlim=(0, 100.5), ylim=(0, 100.5))
         legend(figure, axes)
         return svg(figure, "Coverage of the intervals against their nominal coverage, per method")
 
 
-def spreads(predicted: Mapping[str, Floats], found: Mapping[str, Floats], look: Look) -> str:
-    """RMS error against RMS standard deviation of groups of squares, per method."""
+def spreads(predicted: Mapping[str, Floats], actual: Mapping[str, Floats], look: Look) -> str:
+    """Draw RMS error against RMS standard deviation of groups of squares.
+
+    Parameters
+    ----------
+    predicted, actual : dict of (groups,)
+        RMS standard deviation and RMS error by method.
+    look : dict
+        Colour and dashes of each method.
+    """
     with matplotlib.rc_context(STYLE):
         figure, axes = _single()
-        for label, values in found.items():
+        for label, values in actual.items():
             axes.plot(predicted[label], values, marker="o", ms=4, **_line(look, label))
-        every = np.concatenate([*predicted.values(), *found.values()])
+        every = np.concatenate([*predicted.values(), *actual.values()])
         ends = [every.min(), every.max()]
         axes.plot(ends, ends, color=INK, lw=1.2, dashes=(4, 3))
         if (every > 0).all():
@@ -194,7 +260,15 @@ def spreads(predicted: Mapping[str, Floats], found: Mapping[str, Floats], look: 
 
 
 def residuals(values: Mapping[str, tuple[Sequence[float], Sequence[float]]], look: Look) -> str:
-    """Residuals of LR-HSI and HR-MSI in noise levels, a point for each seed."""
+    """Draw residuals of LR-HSI and HR-MSI, a point for each seed.
+
+    Parameters
+    ----------
+    values : dict of two sequences of float
+        Residuals of both images in noise levels, by method.
+    look : dict
+        Colour and dashes of each method.
+    """
     with matplotlib.rc_context(STYLE):
         figure, axes = _rows(len(values))
         every = [v for pair in values.values() for part in pair for v in part if np.isfinite(v) and v > 0]
@@ -215,7 +289,15 @@ def residuals(values: Mapping[str, tuple[Sequence[float], Sequence[float]]], loo
 
 
 def times(seconds: Mapping[str, Mapping[str, float]], look: Look) -> str:
-    """Mean seconds of each phase and method; phases that take no time are left out."""
+    """Draw the seconds of each phase; phases that take no time are left out.
+
+    Parameters
+    ----------
+    seconds : dict of dict of float
+        Mean over seeds, by method and phase.
+    look : dict
+        Colour and dashes of each method.
+    """
     phases = (("estimate", "v"), ("train", "D"), ("fuse", "o"), ("io", "s"))
     names = {"estimate": "estimate", "train": "train", "fuse": "fuse", "io": "I/O"}
     with matplotlib.rc_context(STYLE):
@@ -236,7 +318,15 @@ def times(seconds: Mapping[str, Mapping[str, float]], look: Look) -> str:
 
 
 def colour_bar(upper: float, name: str) -> str:
-    """The scale of the error maps, from 0 to `upper`; larger values share the last colour."""
+    """Draw the scale of the error maps.
+
+    Parameters
+    ----------
+    upper : float
+        Its upper end; larger values share the last colour.
+    name : str
+        Quantity and unit.
+    """
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(4.6, 0.72), layout="constrained")
         axes = figure.subplots()
@@ -260,7 +350,7 @@ def _single() -> tuple[Figure, Axes]:
 
 
 def _rows(count: int) -> tuple[Figure, Axes]:
-    """A chart with a line for each method, the first on top."""
+    """Make a chart with a line for each method, the first on top."""
     figure = Figure(figsize=(5.4, 1.35 + 0.42 * count), layout="constrained")
     return figure, figure.subplots()
 
@@ -271,7 +361,7 @@ def _label_rows(axes: Axes, labels: list[str]) -> None:
 
 
 def log_axis(axes: Axes, which: str) -> None:
-    """A logarithmic axis with plain numbers, and enough of them where it spans little."""
+    """Make the axis `which`, x or y, logarithmic with plain numbers, and enough of them on a short span."""
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axes.dataLim.intervalx if which == "x" else axes.dataLim.intervaly
@@ -282,7 +372,7 @@ def log_axis(axes: Axes, which: str) -> None:
 
 
 def level_line(axes: Axes, level: float) -> None:
-    """A dashed line where a measure should be."""
+    """Draw a dashed line where a measure should be."""
     axes.axhline(level, color=INK, lw=1.2, dashes=(4, 3))
 
 
@@ -291,7 +381,7 @@ def _curve(wavelength: Wavelengths, values: Floats) -> tuple[NDArray[np.float64]
 
 
 def band_axis_name(wavelength: Wavelengths) -> str:
-    """What an axis of HSI bands is called."""
+    """Return the label of an axis of HSI bands."""
     return "Band number" if wavelength is None else "Wavelength [nm]"
 
 
@@ -301,7 +391,7 @@ def _line(look: Look, label: str) -> dict[str, Any]:
 
 
 def legend(figure: Figure, axes: Axes) -> None:
-    """A legend above the figure, in as many columns as fit."""
+    """Draw a legend above the figure, in as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
     letters = 12.5 * figure.get_figwidth()
     columns = max(1, int(letters / (max(map(len, labels), default=0) + 5)))
@@ -311,7 +401,7 @@ def legend(figure: Figure, axes: Axes) -> None:
 
 
 def svg(figure: Figure, description: str) -> str:
-    """The figure as an SVG element that names nothing outside the page."""
+    """Return the figure as an SVG element that refers to nothing outside the page."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", transparent=True, dpi=150, metadata=nothing)

@@ -1,7 +1,4 @@
-"""The told responses as inline SVG: rows of R over wavelength, profiles of the PSF.
-
-In the style of `figures`; shapes are drawn as the methods were told them, not as they were estimated.
-"""
+"""The responses given to the methods, as inline SVG: rows of R over wavelength, profiles of the PSF."""
 
 from __future__ import annotations
 
@@ -27,17 +24,27 @@ from pipeline.report.drawing.figures import (
 from pipeline.report.drawing.pictures import Floats, Wavelengths, band_axis
 
 SPECTRAL = (
-    "Rows of R as told to the methods, each over its largest value: which HSI bands an MSI band sees. "
-    "Ragged parts of an estimated R lie where the scene's spectra do not tell it."
+    "Rows of R as given to the methods, each divided by its largest value: the weights of the HSI's bands in "
+    "each MSI band. Where an estimated R is ragged, the scene's spectra do not determine it."
 )
 SPATIAL = (
-    "Profiles of the PSF as told to the methods, summed over the other axis: the weight of HR pixels in an "
-    "LR pixel, per LR pixel of distance. Dotted: the LR pixel's edges. The centre lies off 0 by the shift."
+    "Profiles of the PSF as given to the methods, summed over the other axis: the weight of HR pixels in an "
+    "LR pixel, per LR pixel of distance. Dotted: the LR pixel's edges. A shift moves the centre away from 0."
 )
 
 
 def spectral_response(response: Floats, wavelength: Wavelengths, names: Sequence[str]) -> str:
-    """Rows of R ``(c, C)`` over the HSI's bands, each over its largest value."""
+    """Draw the rows of R over the HSI's bands, each divided by its largest value.
+
+    Parameters
+    ----------
+    response : (c, C)
+        R.
+    wavelength : (C,) or None
+        Band centres in nm.
+    names : sequence of str
+        Names of the MSI's bands.
+    """
     look = looks([f"{i}" for i in range(len(names))])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 3.5), layout="constrained")
@@ -51,17 +58,17 @@ def spectral_response(response: Floats, wavelength: Wavelengths, names: Sequence
 
 
 def spatial_response(response: SpatialResponse) -> str:
-    """Profiles of the PSF along rows and columns, in LR pixels from an LR pixel's centre."""
+    """Draw profiles of the PSF along rows and columns, in LR pixels from an LR pixel's centre."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 3.5), layout="constrained")
         axes = figure.subplots()
         for index, (name, (x, weight)) in enumerate(
             zip(("rows", "columns"), profiles(response), strict=True)
         ):
-            seen = np.abs(weight) > 1e-4 * np.abs(weight).max()
+            relevant = np.abs(weight) > 1e-4 * np.abs(weight).max()
             axes.plot(
-                x[seen],
-                weight[seen],
+                x[relevant],
+                weight[relevant],
                 color=PALETTE[index],
                 ls=DASHES[index],
                 marker="os"[index],
@@ -76,7 +83,7 @@ def spatial_response(response: SpatialResponse) -> str:
 
 
 def profiles(response: SpatialResponse) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Distance in LR pixels and weight per LR pixel of distance, along rows and columns.
+    """Return distance in LR pixels and weight per LR pixel of distance, along rows and columns.
 
     At a ratio p/q, LR pixels sample the PSF in q different phases, which are put together.
     """
@@ -84,12 +91,12 @@ def profiles(response: SpatialResponse) -> list[tuple[NDArray[np.float64], NDArr
     reach = response.support_lr + 1
     size = -(-(2 * reach + ratio.denominator) // ratio.denominator) * ratio.denominator
     operator = response.operator(int(size * ratio), int(size * ratio))
-    found = []
+    curves = []
     for own, other in ((operator.rows, operator.cols), (operator.cols, operator.rows)):
         x, weight = [], []
         for lr in range(reach, reach + ratio.denominator):
             x.append((np.arange(int(size * ratio)) + 0.5) / float(ratio) - (lr + 0.5))
             weight.append(sum(a[lr] * b[lr].sum() for a, b in zip(own, other, strict=True)) * float(ratio))
         order = np.argsort(np.concatenate(x), kind="stable")
-        found.append((np.concatenate(x)[order], np.concatenate(weight)[order]))
-    return found
+        curves.append((np.concatenate(x)[order], np.concatenate(weight)[order]))
+    return curves

@@ -1,6 +1,6 @@
 """Cubes as pictures: composites on a common stretch, error maps on a common scale.
 
-Arrays in, 8-bit RGBA or float maps out; no-data (NaN) becomes transparent. Nothing is plotted here.
+Functions turn arrays into 8-bit RGBA or float maps; no-data (NaN) becomes transparent.
 """
 
 from __future__ import annotations
@@ -23,16 +23,26 @@ MAX_SIDE = 512
 """Longest side of a picture; larger images are averaged down."""
 COLOUR_MAP = "inferno"
 GAMMA = 0.5
-"""Error maps show the square root, so that small errors can be told apart beside large ones."""
+"""Error maps show the square root, so that small errors can be distinguished beside large ones."""
 TOLERANCE = 60.0
-"""A band stands for a wavelength if it lies no further away, in nm."""
+"""Largest distance in nm between a band and the wavelength that it represents."""
 ROWS = 64
-"""Image rows handled at once, so that a large cube is never copied whole."""
+"""Image rows processed at once, so that a large cube is never copied whole."""
 
 
 @dataclass(frozen=True)
 class Composite:
-    """Three bands shown as red, green and blue."""
+    """Three bands shown as red, green and blue.
+
+    Attributes
+    ----------
+    name : str
+        Such as true colour.
+    wavelengths : (float, float, float) or None
+        Wanted wavelengths in nm; None where those of the bands are not known.
+    bands : (int, int, int)
+        Indices of the HSI's bands.
+    """
 
     name: str
     wavelengths: tuple[float, float, float] | None
@@ -40,49 +50,59 @@ class Composite:
 
 
 def composites(wavelength: Wavelengths, bands: int) -> list[Composite]:
-    """The composites that a cube allows: true colour and colour infrared, else false colour.
+    """Choose the composites that a cube allows: true colour and colour infrared, else false colour.
 
     >>> [c.name for c in composites(np.arange(400.0, 1000, 10), 60)]
     ['True colour', 'Colour infrared']
     >>> composites(None, 9)[0].bands
     (7, 4, 1)
     """
-    found = []
+    chosen = []
     if wavelength is not None:
         for name, wanted in (
             ("True colour", (650.0, 550.0, 450.0)),
             ("Colour infrared", (860.0, 650.0, 550.0)),
         ):
-            chosen = nearest_bands(wavelength, wanted)
-            if chosen is not None:
-                found.append(Composite(name, wanted, chosen))
+            nearest = nearest_bands(wavelength, wanted)
+            if nearest is not None:
+                chosen.append(Composite(name, wanted, nearest))
     spread = (bands * 5 // 6, bands // 2, bands // 6)
-    return found or [Composite("False colour", None, spread)]
+    return chosen or [Composite("False colour", None, spread)]
 
 
 def nearest_bands(
     centres: Floats, wanted: tuple[float, float, float], tolerance: float = TOLERANCE
 ) -> tuple[int, int, int] | None:
-    """The bands nearest to three wavelengths in nm, or nothing if one is further than `tolerance` away."""
+    """Return the bands nearest to three wavelengths, or None if one is further away than `tolerance`.
+
+    Parameters
+    ----------
+    centres : (n,)
+        Band centres in nm.
+    wanted : (float, float, float)
+        Wavelengths in nm.
+    tolerance : float
+        In nm.
+    """
     red, green, blue = (int(np.argmin(np.abs(centres - target))) for target in wanted)
     gap = max(abs(centres[band] - target) for band, target in zip((red, green, blue), wanted, strict=True))
     return (red, green, blue) if gap <= tolerance else None
 
 
 def band_axis(wavelength: Wavelengths, bands: int) -> NDArray[np.float64]:
-    """Where the HSI's bands stand on an axis: at their wavelengths, else at their numbers."""
+    """Return the positions of the HSI's bands on an axis: their wavelengths, else their numbers."""
     return np.arange(1.0, bands + 1) if wavelength is None else wavelength
 
 
 def band_names(wavelength: Wavelengths, bands: int) -> list[str]:
-    """What the HSI's bands are called in a sentence."""
+    """Return the names of the HSI's bands in a sentence."""
     if wavelength is None:
         return [f"band {n}" for n in range(1, bands + 1)]
     return [f"{value:.0f} nm" for value in wavelength]
 
 
 def msi_centres(response: Floats, wavelength: Wavelengths) -> NDArray[np.float64]:
-    """Where the MSI's bands stand on the HSI's axis: the means of R's rows ``(c, C)``."""
+    """Return the MSI's band centres on the HSI's axis: the centroids of the rows of R ``(c, C)``."""
     weight = np.abs(response)
     centres: NDArray[np.float64] = weight @ band_axis(wavelength, response.shape[1]) / weight.sum(axis=1)
     return centres
@@ -91,18 +111,20 @@ def msi_centres(response: Floats, wavelength: Wavelengths) -> NDArray[np.float64
 def msi_planes(
     hr_msi: Floats, response: Floats, wavelength: Wavelengths, composite: Composite
 ) -> Floats | None:
-    """The HR-MSI's bands that correspond to a composite of the HSI, on the HSI's scale.
+    """Return the HR-MSI's bands that correspond to a composite of the HSI, on the HSI's scale.
 
     Each MSI band is divided by the sum of its row of R, which turns it into a weighted mean of HSI bands.
 
     Parameters
     ----------
     hr_msi : (c, H, W)
+        All bands.
     response : (c, C)
         R.
     wavelength : (C,) or None
-        In nm; without it, band numbers take its place.
+        Band centres in nm; band numbers are used in place of unknown ones.
     composite : Composite
+        Bands of the HSI.
 
     Returns
     -------
@@ -124,7 +146,7 @@ def msi_planes(
 
 
 def stretch(planes: Floats) -> NDArray[np.float64]:
-    """2nd and 98th percentile of each of three planes: ``(3, 2)``, black and white."""
+    """Return the 2nd and 98th percentile of each of three planes: ``(3, 2)``, black and white."""
     flat = planes.reshape(3, -1)
     valid = np.isfinite(flat).all(axis=0)
     if not valid.any():
@@ -134,21 +156,37 @@ def stretch(planes: Floats) -> NDArray[np.float64]:
 
 
 def colour_picture(planes: Floats, limits: Floats) -> Pixels:
-    """Three planes as ``(H, W, 4)`` on a given stretch; pixels with no-data are transparent."""
+    """Colour three planes on a given stretch; pixels with no-data are transparent.
+
+    Parameters
+    ----------
+    planes : (3, H, W)
+        Red, green and blue.
+    limits : (3, 2)
+        Values shown as black and white, as `stretch` returns them.
+    """
     low, high = limits[:, 0, None, None], limits[:, 1, None, None]
     scaled = np.moveaxis(np.clip((planes - low) / (high - low), 0, 1), 0, -1)
     return with_alpha(scaled, np.asarray(np.isfinite(planes).all(axis=0)))
 
 
 def map_picture(values: Floats, upper: float) -> Pixels:
-    """A map as ``(H, W, 4)`` in the report's colour map, from 0 to `upper`; no-data is transparent."""
+    """Colour a map from 0 to `upper`; no-data is transparent.
+
+    Parameters
+    ----------
+    values : (H, W)
+        The map.
+    upper : float
+        Upper end of the scale; larger values share the last colour.
+    """
     valid = np.isfinite(values)
     scaled = np.clip(np.where(valid, values, 0) / upper, 0, 1) ** GAMMA
     return with_alpha(matplotlib.colormaps[COLOUR_MAP](scaled)[..., :3], valid)
 
 
 def with_alpha(colours: Floats, valid: NDArray[np.bool_]) -> Pixels:
-    """Colours ``(H, W, 3)`` from 0 to 1 as 8-bit RGBA, transparent where not valid."""
+    """Convert colours ``(H, W, 3)`` from 0 to 1 to 8-bit RGBA, transparent where not valid."""
     picture = np.zeros((*valid.shape, 4), np.uint8)
     picture[..., :3] = np.rint(255 * np.where(valid[..., None], colours, 0)).astype(np.uint8)
     picture[..., 3] = np.where(valid, 255, 0)
@@ -156,13 +194,13 @@ def with_alpha(colours: Floats, valid: NDArray[np.bool_]) -> Pixels:
 
 
 def common_upper(maps: list[Floats]) -> float:
-    """Upper end of one colour scale for several maps: the 98th percentile of the one that needs most."""
+    """Return the upper end of one colour scale for several maps: the largest of their 98th percentiles."""
     ends = [np.nanpercentile(values, 98) for values in maps if np.isfinite(values).any()]
     return max((float(end) for end in ends if end > 0), default=1.0)
 
 
 def rms_error_map(reference: Floats, cube: Floats) -> NDArray[np.float32]:
-    """Root mean square error over the bands of each pixel: ``(H, W)`` in the scene's values."""
+    """Compute the RMS error over the bands at each pixel: ``(H, W)`` in the scene's values."""
     result = np.empty(reference.shape[1:], np.float32)
     for rows in _row_blocks(reference):
         result[rows] = np.sqrt(((cube[:, rows].astype(np.float64) - reference[:, rows]) ** 2).mean(axis=0))
@@ -170,7 +208,7 @@ def rms_error_map(reference: Floats, cube: Floats) -> NDArray[np.float32]:
 
 
 def sam_map(reference: Floats, cube: Floats) -> NDArray[np.float32]:
-    """Spectral angle of each pixel: ``(H, W)`` in degrees, NaN where a spectrum has no direction."""
+    """Compute the spectral angle at each pixel: ``(H, W)`` in degrees, NaN where a spectrum is zero."""
     result = np.empty(reference.shape[1:], np.float32)
     for rows in _row_blocks(reference):
         a, b = reference[:, rows].astype(np.float64), cube[:, rows].astype(np.float64)
@@ -185,7 +223,7 @@ def _row_blocks(cube: Floats) -> list[slice]:
 
 
 def reduction(height: int, width: int, max_side: int = MAX_SIDE) -> int:
-    """Side of the square of pixels that one picture pixel stands for; 1 unless a side is too long.
+    """Return the side of the square of pixels that a picture pixel stands for; 1 unless a side is too long.
 
     >>> reduction(512, 300), reduction(4096, 700)
     (1, 8)
@@ -194,13 +232,13 @@ def reduction(height: int, width: int, max_side: int = MAX_SIDE) -> int:
 
 
 def reduction_in_words(height: int, width: int) -> str:
-    """What a picture pixel stands for, where the picture is smaller than the image."""
+    """Say how many pixels a picture pixel stands for, where the picture is smaller than the image."""
     step = reduction(height, width)
     return f"1 picture pixel = {step} × {step} pixels" if step > 1 else ""  # noqa: RUF001
 
 
 def shrink(planes: Floats, step: int) -> Floats:
-    """Planes ``(..., H, W)`` averaged over squares of `step` pixels; those at the far borders may be smaller.
+    """Average planes ``(..., H, W)`` over squares of `step` pixels, which may be smaller at the far borders.
 
     Squares that hold no valid pixel stay NaN.
     """
@@ -219,7 +257,7 @@ def shrink(planes: Floats, step: int) -> Floats:
 
 
 def png_uri(picture: Pixels) -> str:
-    """An RGBA picture as a `data:` address."""
+    """Encode an RGBA picture as a `data:` address."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,7 +1,7 @@
-"""Typical pixels: one for each of the main kinds of spectra among a coarse grid of a scene's pixels.
+"""Typical pixels: one for each of the main kinds of spectra on a coarse grid of a scene's pixels.
 
 The grid's spectra are gathered window by window; farthest points among them start a k-means
-clustering. An aid for the eye, not a classification.
+clustering. The clusters serve to choose pixels for charts; they are no classification.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipeline.core.window import Window
 from pipeline.report.drawing.pictures import Floats
 
 CANDIDATES = 4096
-"""Pixels on the grid, at most."""
+"""Largest number of pixels on the grid."""
 PIXELS = 6
 
 
@@ -24,8 +24,9 @@ class Candidates:
     Parameters
     ----------
     bands, height, width : int
+        Size of the scene.
     most : int
-        The grid has no more pixels than this.
+        Largest number of pixels on the grid.
     """
 
     def __init__(self, bands: int, height: int, width: int, most: int = CANDIDATES) -> None:
@@ -36,17 +37,17 @@ class Candidates:
         self.spectra = np.full((self.rows.size, self.columns.size, bands), np.nan)
 
     def add(self, window: Window, cube: Floats) -> None:
-        """Take the grid's pixels from a window of the scene, ``(C, height, width)``."""
+        """Take the grid's pixels from `cube` ``(C, height, width)``, a window of the scene."""
         y = slice(*np.searchsorted(self.rows, (window.y0, window.y1)))
         x = slice(*np.searchsorted(self.columns, (window.x0, window.x1)))
-        found = cube[:, self.rows[y, None] - window.y0, self.columns[None, x] - window.x0]
-        self.spectra[y, x] = np.moveaxis(found, 0, -1)
+        values = cube[:, self.rows[y, None] - window.y0, self.columns[None, x] - window.x0]
+        self.spectra[y, x] = np.moveaxis(values, 0, -1)
 
     def typical(self, count: int = PIXELS) -> list[tuple[int, int]]:
-        """Row and column of one typical pixel for each kind: the nearest to its cluster's centre.
+        """Return row and column of a typical pixel for each kind: the nearest to its cluster's centre.
 
-        The same scene always gives the same pixels, none of them with no-data; fewer than `count`
-        where spectra coincide.
+        The same scene always gives the same pixels, all of them with data; fewer than `count` where
+        spectra coincide.
         """
         grid = np.stack(np.meshgrid(self.rows, self.columns, indexing="ij"), axis=-1)
         valid = np.isfinite(self.spectra).all(axis=-1)

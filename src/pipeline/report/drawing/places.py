@@ -1,6 +1,6 @@
-"""Where on an image a map is high: at its borders, on one side, along the scene's contours, or evenly.
+"""The parts of an image in which a map is high: its borders, one side, the scene's contours, or none.
 
-Compares the RMS of parts of the map. An aid for finding a cause, not a test.
+The RMS of parts of the map is compared. This helps to find causes; it is no statistical test.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.report.drawing.pictures import Floats
 
 MARKED = 1.25
-"""RMS of a part over that of its counterpart from which on it is named."""
+"""Ratio of a part's RMS to that of its counterpart above which the part is named."""
 BORDER = 20
 """The border is the outermost of this many parts of a side."""
 STEEP = 0.9
@@ -20,12 +20,12 @@ Contours = NDArray[np.bool_]
 
 
 def contours(planes: Floats) -> Contours | None:
-    """The tenth of an image's pixels with the steepest gradients ``(h, w)``; None without gradients.
+    """Mark the tenth of an image's pixels with the steepest gradients ``(h, w)``; None without gradients.
 
     Parameters
     ----------
     planes : (k, h, w)
-        Bands, each of which counts by its gradients over its standard deviation.
+        Bands, whose gradients are divided by their standard deviations.
     """
     spread = [float(np.nanstd(plane)) if np.isfinite(plane).any() else 0.0 for plane in planes]
     chosen = [plane / s for plane, s in zip(planes, spread, strict=True) if s > 0]
@@ -39,26 +39,33 @@ def contours(planes: Floats) -> Contours | None:
 
 
 def places(values: Floats, steep: Contours | None) -> str:
-    """Where a map ``(h, w)`` is high, in words.
+    """Say where a map is high.
+
+    Parameters
+    ----------
+    values : (h, w)
+        The map.
+    steep : (h, w) of bool, or None
+        Contours of the scene.
 
     >>> values = np.ones((30, 30))
     >>> values[:10] = 3
     >>> places(values, None), places(np.ones((30, 30)), None)
     ('strongest in the upper third', 'evenly over the image')
     """
-    found = [f"in the {side} third" for side in _strong_side(values)]
+    parts = [f"in the {side} third" for side in _strong_side(values)]
     inside = np.zeros(values.shape, bool)
     y, x = (max(1, side // BORDER) for side in values.shape)
     inside[y:-y, x:-x] = True
-    if not found and _ratio(values[~inside], values[inside]) > MARKED:
-        found.append("at the borders")
+    if not parts and _ratio(values[~inside], values[inside]) > MARKED:
+        parts.append("at the borders")
     if steep is not None and _ratio(values[steep], values[~steep]) > MARKED:
-        found.append("along contours of the scene")
-    return f"strongest {' and '.join(found)}" if found else "evenly over the image"
+        parts.append("along contours of the scene")
+    return f"strongest {' and '.join(parts)}" if parts else "evenly over the image"
 
 
 def _strong_side(values: Floats) -> list[str]:
-    """The third of the image that stands out most against the opposite one."""
+    """Return the third of the image that stands out most against the opposite third."""
     height, width = (side // 3 for side in values.shape)
     if not height or not width:
         return []
@@ -74,6 +81,6 @@ def _strong_side(values: Floats) -> list[str]:
 
 
 def _ratio(part: Floats, other: Floats) -> float:
-    """RMS of a part over that of another; 0 where one holds no data."""
+    """Divide the RMS of a part by that of another; 0 where either holds no data."""
     rms = [float(np.sqrt(np.nanmean(np.square(p)))) if np.isfinite(p).any() else 0.0 for p in (part, other)]
     return rms[0] / rms[1] if rms[1] > 0 else 0.0

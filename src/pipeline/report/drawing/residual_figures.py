@@ -1,4 +1,4 @@
-"""Maps and curves of residuals in noise levels; 1, what noise alone leaves, is the middle of the scale.
+"""Maps and curves of residuals in noise levels, on a scale whose middle is 1: what noise alone leaves.
 
 The scale is logarithmic on both sides of 1, and the same for both images and all methods.
 """
@@ -21,29 +21,42 @@ from pipeline.report.drawing.pictures import Floats, Pixels
 COLOUR_MAP = "RdBu_r"
 LOWER = 0.25
 UPPERS = 4.0, 16.0
-"""The scale ends between these: further up, what is twice the noise could not be told from it."""
+"""Limits of the scale's upper end: on a longer scale, 2 would look like 1."""
 
 
 def common_upper(maps: Sequence[Floats]) -> float:
-    """Upper end of one scale for several maps, a power of two."""
+    """Choose the upper end of one scale for several maps, a power of two."""
     least, most = UPPERS
     return float(np.clip(2 ** np.ceil(np.log2(pictures.common_upper(list(maps)))), least, most))
 
 
 def _norm(upper: float) -> TwoSlopeNorm:
-    """From logarithms to base 2 to the colour map, 1 in its middle."""
+    """Map logarithms to base 2 to the colour map, with 1 in its middle."""
     return TwoSlopeNorm(0, np.log2(LOWER), np.log2(upper))
 
 
 def map_picture(values: Floats, upper: float) -> Pixels:
-    """A map as ``(H, W, 4)``: white at 1, red above and blue below; no-data is transparent."""
+    """Colour a map: white at 1, red above and blue below; no-data is transparent.
+
+    Parameters
+    ----------
+    values : (H, W)
+        Residuals in noise levels.
+    upper : float
+        Upper end of the scale.
+
+    Returns
+    -------
+    (H, W, 4)
+        8-bit RGBA.
+    """
     valid = np.isfinite(values)
     scaled = _norm(upper)(np.log2(np.clip(np.where(valid, values, 1), LOWER, upper)))
     return pictures.with_alpha(matplotlib.colormaps[COLOUR_MAP](scaled)[..., :3], valid)
 
 
 def colour_bar(upper: float) -> str:
-    """The scale of the maps; values beyond its ends share the last colours."""
+    """Draw the scale of the maps up to `upper`; values beyond its ends share the last colours."""
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(4.6, 0.72), layout="constrained")
         bar = Colorbar(
@@ -64,7 +77,23 @@ def colour_bar(upper: float) -> str:
 def named_bands(
     curves: Mapping[str, Floats], names: Sequence[str], name: str, look: Look, log: bool, level: float
 ) -> str:
-    """A measure of each of a few named bands, a row of points per method, and a dashed line at `level`."""
+    """Draw a measure of each of a few named bands, connected points for each method.
+
+    Parameters
+    ----------
+    curves : dict of (c,)
+        Values by method.
+    names : sequence of str
+        Names of the bands.
+    name : str
+        Label of the y axis.
+    look : dict
+        Colour and dashes of each method.
+    log : bool
+        Whether the y axis is logarithmic.
+    level : float
+        Where to draw a dashed line.
+    """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 3.5), layout="constrained")
         axes = figure.subplots()

@@ -1,7 +1,7 @@
 """Images of any size averaged down to pictures while they are read, window by window.
 
-The average is that of `pictures.shrink`; windows hold whole picture pixels, so that none is averaged
-in two parts. No more than one window of an image is in memory.
+The average is that of `pictures.shrink`. Windows hold whole picture pixels, so that each is averaged at
+once. Only one window of an image is in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.report.drawing.pictures import Floats, reduction, shrink
 
 
 def windows(height: int, width: int) -> Iterator[Window]:
-    """Windows of some `BLOCK` pixels, made of whole picture pixels, that cover an image row by row.
+    """Cover an image row by row with windows of about `BLOCK` pixels, made of whole picture pixels.
 
     >>> [window.shape for window in windows(1100, 500)]  # one picture pixel is 3 x 3 pixels
     [(510, 500), (510, 500), (80, 500)]
@@ -27,12 +27,17 @@ def windows(height: int, width: int) -> Iterator[Window]:
 
 
 def read(image: Image, window: Window) -> NDArray[np.float32]:
-    """All bands of a window of an image, which may lie on disk."""
+    """Read all bands of a window of an image, which may lie on disk."""
     return np.asarray(image[:, *window.slices], np.float32)
 
 
 class Thumbnail:
-    """Planes ``(..., H, W)``, averaged down as their windows come.
+    """Planes ``(..., H, W)`` that are averaged down window by window.
+
+    Parameters
+    ----------
+    *shape : int
+        Shape of the planes.
 
     Attributes
     ----------
@@ -46,24 +51,26 @@ class Thumbnail:
         self.values = np.full((*planes, -(-height // self.step), -(-width // self.step)), np.nan, np.float32)
 
     def add(self, window: Window, planes: Floats) -> None:
-        """Take the planes of a window."""
+        """Average the planes of a window."""
         small = shrink(planes, self.step)
         y, x = window.y0 // self.step, window.x0 // self.step
         self.values[..., y : y + small.shape[-2], x : x + small.shape[-1]] = small
 
 
 def thumbnail(image: Image, bands: ArrayLike) -> NDArray[np.float32]:
-    """Some bands of an image, averaged down.
+    """Average down some bands of an image.
 
     Parameters
     ----------
     image : (C, H, W)
         In memory, or anything whose slices NumPy can read.
     bands : (...) of int
+        Indices of the bands.
 
     Returns
     -------
     (..., h, w)
+        At most `MAX_SIDE` pixels high and wide.
     """
     chosen = np.asarray(bands)
     result = Thumbnail(*chosen.shape, *image.shape[1:])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.core.quality.comparison import Comparison
 from pipeline.core.quality.metric import Direction, Metric
 from pipeline.core.quality.metrics import METRICS
 
@@ -98,6 +99,8 @@ class Column:
 
 QUALITY = [Column.of(metric) for metric in METRICS if metric.listed]
 """Metrics in the order of the tables."""
+AGAINST_REFERENCE = {metric.name for metric in METRICS if metric.of is Comparison}
+"""Metrics that compare the cube with the reference."""
 BY_KEY = {column.key: column for column in QUALITY}
 HEADLINE = [BY_KEY["psnr"], BY_KEY["sam"]]
 """Scenes with a reference are ranked by these, and studies show them."""

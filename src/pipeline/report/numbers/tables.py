@@ -10,7 +10,7 @@ import io
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,15 @@ class Table:
 
     columns: list[Column]
     rows: list[TableRow]
+
+    def split(self, index: int) -> tuple[Table, Table]:
+        """Return the columns before `index` and the others as two tables."""
+        first, second = slice(index), slice(index, None)
+        parts = (
+            Table(self.columns[part], [replace(row, cells=row.cells[part]) for row in self.rows])
+            for part in (first, second)
+        )
+        return next(parts), next(parts)
 
     @property
     def basis(self) -> str:
@@ -288,7 +297,13 @@ def _text_block(scene: str, content: Table) -> str:
 
 
 def read_summary(path: Path) -> list[Row]:
-    """The rows of a `summary.csv`, or of the one in a folder."""
+    """Read the rows of a `summary.csv`.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the folder that holds it.
+    """
     path = path / "summary.csv" if path.is_dir() else path
     try:
         with path.open(newline="") as stream:
