@@ -30,10 +30,11 @@ from pipeline.report.numbers.columns import HEADLINE, QUALITY
 from pipeline.report.numbers.standing import standings
 from pipeline.report.overview import lr_pixel_around, overview
 from pipeline.report.results import FusedImages, SceneResults
+from pipeline.runs.observation import read_scene
 from pipeline.steps import report
 from pipeline.store.files import write_json
 from pipeline.store.schema import cube_dataset, observation_dataset, observed_scene, reference_dataset
-from pipeline.store.store import read_store, write_store
+from pipeline.store.store import write_store
 
 WAVELENGTH = np.array([440.0, 500, 550, 600, 650, 700, 750, 800, 860, 900])
 MATRIX = np.exp(-(((WAVELENGTH - np.array([[450], [550], [650]])) / 40) ** 2))
@@ -342,9 +343,9 @@ def test_map_is_counted_and_reduced_window_by_window() -> None:
 
 def test_spectra_stand_on_what_both_images_saw(made: tuple[Experiment, Path, str, str]) -> None:
     """Without noise in the way: the told MSI is in the HSI's units, whatever its own are."""
-    experiment, folder, page, _ = made
+    _, folder, page, _ = made
     here = folder / "town" / "measured" / "seed0"
-    seen = report._scene(experiment, "town", here, read_store(here / "observation.zarr"))
+    seen = read_scene(here / "observation.json", here / "estimate.json")
     scene = town()
     kept = overview(None, seen, {"a": scene.data}, pictures.composites(WAVELENGTH, 10), no_progress)
     assert kept.reference is None
