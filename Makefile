@@ -8,7 +8,7 @@
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo $$python && break; done)
-CORES ?= all
+CORES ?=
 EXPERIMENT ?= demo
 CORETYPE ?= Sandybridge
 
@@ -22,12 +22,11 @@ LOWERED := PIPELINE_BFLOAT16=0 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_
 	ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 \
 	OPENBLAS_CORETYPE=$(CORETYPE) NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
 
-.PHONY: demo test test-lowered test-slow test-faults test-cluster check docs clean
+.PHONY: demo test test-lowered test-slow test-faults test-cluster check docs wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(BIN)/.run-$(KEY)
-	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host reason rules
-	@pipeline summary results/$(EXPERIMENT)
+	@pipeline run $(EXPERIMENT) $(if $(CORES),--cores $(CORES))
 
 test: $(BIN)/.test-$(KEY)
 	python -m pytest -n logical --dist loadfile -m "not slow and not faults and not cluster" --cov=pipeline --cov-report=term
@@ -53,11 +52,16 @@ check: $(BIN)/.dev-$(KEY)
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
+wheel: $(BIN)/python
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@rm -rf build
+
 docs: $(BIN)/.docs-$(KEY)
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 clean:
-	rm -rf .venv results logs site .snakemake
+	rm -rf .venv results logs site dist .snakemake
 
 $(BIN)/.run-$(KEY): EXTRAS :=
 $(BIN)/.test-$(KEY): EXTRAS := [test]

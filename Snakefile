@@ -2,12 +2,14 @@
 
 from snakemake.utils import min_version
 
+from pipeline.runs.workflow_files import configuration_file
+
 min_version("9.0")
 
 
 if config.keys() <= {"experiment"}:
 
-    configfile: f"config/{config.get('experiment', 'demo')}.yaml"
+    configfile: str(configuration_file(config.get("experiment", "demo")))
 
 
 report: "workflow/report/workflow.rst"

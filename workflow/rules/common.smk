@@ -15,6 +15,7 @@ from pipeline.runs.batches import batch_minutes, planned_batches
 from pipeline.runs.code_digest import code_digest
 from pipeline.runs.paths import batch_name, experiment_folder
 from pipeline.runs.step_settings import step_settings
+from pipeline.runs.workflow_files import package_file
 
 try:
     EXPERIMENT = parse_experiment(config, "configuration")
@@ -110,7 +111,7 @@ def source_files(wildcards):
 def files_of(source):
     """The files of a source; of a scene in the catalogue, its entry."""
     if source.kind == "dataset":
-        return [f"src/pipeline/inputs/datasets/entries/{source.name}.yaml"]
+        return [package_file(f"inputs/datasets/entries/{source.name}.yaml")]
     if source.kind != "file" or source.url:
         return []
     from pipeline.inputs.source import locate  # only here: it loads the libraries of all formats

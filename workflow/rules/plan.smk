@@ -19,4 +19,4 @@ rule plan:
         batches=batch_number,
     shell:
         "pipeline plan --observation {input.observation} --settings {params.settings:q}"
-        " --batches {params.batches} --out {output.ledger} 2> {log}"
+        " --batches {params.batches} --out {output.ledger} > {log} 2>&1"

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from pipeline.store.files import sha256_of
 
+DISTRIBUTION = "hsi-fusion-pipeline"
 SOURCES = Path(__file__).parents[1]
 PACKAGES = ("numpy", "scipy", "torch", "zarr", "xarray", "rasterio", "pydantic")
 
@@ -67,7 +68,7 @@ def code_version() -> str:
     digest = sha256()
     for path in sorted(SOURCES.rglob("*.py")):
         digest.update(path.relative_to(SOURCES).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return f"{version('pipeline')}+{digest.hexdigest()[:12]}"
+    return f"{version(DISTRIBUTION)}+{digest.hexdigest()[:12]}"
 
 
 @cache
