@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from pipeline.cli.datasets import datasets
 from pipeline.cli.pairs import inspect, pair
+from pipeline.cli.run import run
 from pipeline.cli.steps import step_commands
 from pipeline.errors import InputError
 
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.add_typer(datasets, name="datasets")
 app.command()(inspect)
 app.command()(pair)
+app.command()(run)
 
 
 @app.command()
@@ -100,9 +102,9 @@ def status(experiment: Annotated[str, typer.Argument(help="name or file of an ex
     from pipeline.commands import status
     from pipeline.config.experiment import load_experiment
     from pipeline.runs.paths import experiment_folder
+    from pipeline.runs.workflow_files import configuration_file
 
-    is_file = experiment.endswith((".yaml", ".yml"))
-    configuration = load_experiment(experiment if is_file else Path("config", f"{experiment}.yaml"))
+    configuration = load_experiment(configuration_file(experiment))
     typer.echo(status.run(configuration, experiment_folder(configuration.experiment)))
 
 

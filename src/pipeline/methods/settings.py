@@ -64,6 +64,11 @@ class MethodSettings(Strict):
         return self.seconds_per_megapixel
 
     @property
+    def expected_training(self) -> float:
+        """Rough seconds of a training on one or two cores, from which the time left is told."""
+        return 0.0
+
+    @property
     def sampling_steps(self) -> int | None:
         """T of a method that samples step by step, which a trajectory follows; else None."""
         return None

@@ -54,6 +54,11 @@ class CucanetSettings(TrainedSettings):
         return self.training
 
     @property
+    def expected_training(self) -> float:
+        """Rough seconds of the training."""
+        return 0.06 * (self.training.constant + self.training.falling)
+
+    @property
     def training(self) -> CucanetBudget:
         """The budget with its preset looked up."""
         return CUCANET_BUDGETS[self.budget] if isinstance(self.budget, str) else self.budget

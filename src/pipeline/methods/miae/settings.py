@@ -49,6 +49,11 @@ class MiaeSettings(TrainedSettings):
         return self.training
 
     @property
+    def expected_training(self) -> float:
+        """Rough seconds of the training."""
+        return 0.03 * (self.training.constant_iterations + self.training.falling_iterations)
+
+    @property
     def training(self) -> MiaeBudget:
         """The budget with its preset looked up."""
         return MIAE_BUDGETS[self.budget] if isinstance(self.budget, str) else self.budget
