@@ -28,7 +28,7 @@ def test_check_accepts_the_configurations(path: Path) -> None:
 
 
 def test_check_counts_runs() -> None:
-    assert call("check", ROOT / "config/demo.yaml").stdout.endswith("experiment demo, 10 runs\n")
+    assert call("check", ROOT / "config/demo.yaml").stdout.endswith("experiment demo, 4 runs\n")
 
 
 def test_check_names_the_key(tmp_path: Path) -> None:
