@@ -32,6 +32,7 @@ from pipeline.core.window import Window
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods.bicubic.settings import BicubicSettings
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
+from pipeline.runs.paths import SceneFolder, experiment_at
 from pipeline.steps import align, download, estimate, evaluate, export, fuse, mosaic, plan, train
 from pipeline.store.files import read_json
 from pipeline.store.store import read_store
@@ -182,13 +183,18 @@ class Steps:
         return SceneConfig.model_validate({"pair": self.pair, "crop": self.crop})
 
     @property
+    def scene(self) -> SceneFolder:
+        """The scene's folder."""
+        return experiment_at(self.folder).scene("town")
+
+    @property
     def source(self) -> Path:
         """What `download` records."""
-        return self.folder / "town/source.json"
+        return self.scene.source
 
     def path(self, name: str) -> Path:
         """A file beside the observation."""
-        return self.folder / "town" / MEASURED / "seed0" / name
+        return self.scene.images(MEASURED, 0).path / name
 
     def align(self) -> dict[str, Any]:
         """Run `download` and `align`; what was found."""

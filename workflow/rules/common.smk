@@ -33,7 +33,7 @@ BATCH = f"fuse.{batch_name('{batch}', '{batches}')}"
 
 
 def names(scenes):
-    """A pattern of some scenes' names, which matches nothing where there is none."""
+    """Return a pattern that matches the given names, and nothing where there are none."""
     return "|".join(map(re.escape, scenes)) or "(?!)"
 
 
@@ -56,28 +56,28 @@ wildcard_constraints:
 
 
 def paths_of(pattern, chosen):
-    """A path of each of the chosen runs; several runs may share one."""
+    """Return a path of each of the chosen runs; several runs may share a path."""
     paths = [str(pattern).format(experiment=EXPERIMENT.experiment, **run._asdict()) for run in chosen]
     return list(dict.fromkeys(paths))
 
 
 def runs(pattern):
-    """A path of every run of the experiment."""
+    """Return a path of every run of the experiment."""
     return paths_of(pattern, EXPERIMENT.runs())
 
 
 def traces(pattern):
-    """A path of every run whose sampling a study of the report follows."""
+    """Return a path of every run whose sampling a study of the report follows."""
     return paths_of(pattern, EXPERIMENT.traced())
 
 
 def exported(pattern):
-    """A path of every run, if the experiment asks for products."""
+    """Return a path of every run, if the experiment exports products."""
     return paths_of(pattern, EXPERIMENT.runs() if EXPERIMENT.products else [])
 
 
 def references(pattern):
-    """A path of every scene that has a reference."""
+    """Return a path of every scene that has a reference."""
     return paths_of(pattern, (run for run in EXPERIMENT.runs() if has_reference(run.scene)))
 
 
@@ -102,14 +102,14 @@ def run_folder(wildcards):
 
 
 def source_files(wildcards):
-    """The scene's local files, and ENVI headers; one that is fetched, or missing, is up to the step."""
+    """List the scene's local files with their ENVI headers; the step fetches, or misses, all others."""
     scene = EXPERIMENT.scenes[wildcards.scene]
     sources = scene.pair.files.values() if scene.pair else [scene.source]
     return [file for source in sources for file in files_of(source)]
 
 
 def files_of(source):
-    """The files of a source; of a scene in the catalogue, its entry."""
+    """List the files of a source; of a scene in the catalogue, its entry."""
     if source.kind == "dataset":
         return [package_file(f"inputs/datasets/entries/{source.name}.yaml")]
     if source.kind != "file" or source.url:
@@ -125,12 +125,12 @@ def files_of(source):
 
 
 def response_table(wildcards):
-    """The file behind the spectral response; a missing one is up to the step."""
+    """List the table of the spectral response; the step reports a missing file."""
     return table_of(EXPERIMENT.responses[wildcards.response].spectral)
 
 
 def pair_response_table(wildcards):
-    """The same of a pair."""
+    """List the table of the spectral response of a pair."""
     return table_of(EXPERIMENT.scenes[wildcards.scene].pair.configured_response)
 
 
@@ -140,43 +140,43 @@ def table_of(spectral):
 
 
 def pair_images(wildcards):
-    """The images of the pair from which a scene one Wald level down is made."""
+    """Return the folder of the pair from which a scene one Wald level down is made."""
     pair = EXPERIMENT.scenes[wildcards.scene].wald
     seed = getattr(wildcards, "seed", FIRST_SEED)
     return experiment_folder(wildcards.experiment).scene(pair).images(MEASURED, seed)
 
 
 def reference(wildcards):
-    """The ledger of a scene's reference, where it has one."""
+    """List the ledger of a scene's reference, where it has one."""
     return [scene_folder(wildcards).reference.ledger] if has_reference(wildcards.scene) else []
 
 
 def reference_store(wildcards):
-    """The store of a scene's reference, where it has one."""
+    """List the store of a scene's reference, where it has one."""
     return [scene_folder(wildcards).reference.metadata] if has_reference(wildcards.scene) else []
 
 
 def estimate_of_pair(wildcards):
-    """The ledger of the estimate, of a scene whose true responses are not known."""
+    """List the ledger of the estimate, of a scene whose true responses are not known."""
     simulated = EXPERIMENT.scenes[wildcards.scene].source is not None
     return [] if simulated else [images_folder(wildcards).estimate.ledger]
 
 
 def trained_by(wildcards):
-    """The fitted method of the label whose training this one shares, if there is one."""
+    """List the fitted method of the label whose training the job shares, if there is one."""
     label = EXPERIMENT.trained_by(wildcards.scene, wildcards.label, int(wildcards.seed))
     return [images_folder(wildcards).run(label).fitted] if label else []
 
 
 def manifests(wildcards):
-    """The manifests of all batches of a fused cube."""
+    """List the manifests of all batches of a fused cube."""
     batches = batch_number(wildcards)
     return [run_folder(wildcards).manifest(batch, batches) for batch in range(1, batches + 1)]
 
 
 @cache
 def batches_of(run):
-    """Number of batches of a fused cube, which stays the same while the workflow runs."""
+    """Count the batches of a fused cube once, so that the number stays while the workflow runs."""
     return planned_batches(EXPERIMENT, run)
 
 
@@ -184,12 +184,12 @@ def batches_of(run):
 
 
 def code(module):
-    """A digest of all the code on which a module's results depend; a change reruns the step."""
+    """Return the digest of all code on which a module's results depend; a change reruns the step."""
     return code_digest(f"pipeline.{module}")
 
 
 def settings(step):
-    """The part of the configuration that a step takes."""
+    """Return the function that gives a job its part of the configuration, as JSON."""
 
     def text(wildcards):
         keys = ("scene", "response", "label")
@@ -203,7 +203,7 @@ def batch_number(wildcards):
 
 
 def trace_times(wildcards):
-    """The sampling steps left at which the coefficients are kept, for all studies of a label, as JSON."""
+    """Return the numbers of remaining sampling steps at which coefficients are recorded, as JSON."""
     studies = (study for study in EXPERIMENT.studies.values() if isinstance(study, Trajectory))
     times = {time for study in studies if wildcards.label in study.methods for time in study.times}
     return json.dumps(sorted(times, reverse=True))
@@ -214,7 +214,7 @@ def method_code(wildcards):
 
 
 def method_threads(wildcards):
-    """The cores that a method is set to use, so that its timing is its own."""
+    """Return the cores that a method is set to use, so that no other job disturbs its timing."""
     return getattr(EXPERIMENT.method_of(wildcards.scene, wildcards.label), "threads", 1)
 
 
@@ -224,6 +224,6 @@ def method_gpus(wildcards):
 
 
 def batch_runtime(wildcards, attempt):
-    """Minutes that a batch may take: more than it is thought to, since that is an estimate."""
+    """Return the minutes that a batch may take: twice the estimate and ten more, a retry still longer."""
     minutes = batch_minutes(EXPERIMENT, run_folder(wildcards), int(wildcards.batches))
     return ceil(attempt * (10 + 2 * minutes))

@@ -12,11 +12,10 @@ from pathlib import Path
 from pipeline.errors import InputError
 from pipeline.export.folder import folder_faults
 from pipeline.runs.fitted_store import check_fitted
+from pipeline.runs.paths import FITTED, PRODUCT, TILES
 from pipeline.store.files import canonical_json, read_json
 from pipeline.store.store import ledger_of, verify_store
 from pipeline.store.verified import file_fault
-
-PRODUCTS = "product.json"  # the ledger of a run's products
 
 
 def run(paths: Sequence[Path], *, withdraw: bool) -> tuple[int, list[str]]:
@@ -49,7 +48,7 @@ def run(paths: Sequence[Path], *, withdraw: bool) -> tuple[int, list[str]]:
 def _verifier(path: Path) -> Callable[[Path], tuple[int, list[str]]]:
     if path.suffix == ".safetensors":
         return _verify_fitted
-    return folder_faults if path.name == PRODUCTS else _verify
+    return folder_faults if path.name == PRODUCT else _verify
 
 
 def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
@@ -59,7 +58,7 @@ def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
             yield ledger_of(path)
         elif path.is_dir():
             contents = sorted(
-                {*map(ledger_of, path.rglob("*.zarr")), *_fitted_in(path), *path.rglob(PRODUCTS)}
+                {*map(ledger_of, path.rglob("*.zarr")), *_fitted_in(path), *path.rglob(PRODUCT)}
             )
             if not contents:
                 raise InputError(f"{path}: holds no store; run the workflow first")
@@ -70,7 +69,7 @@ def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
 
 def _fitted_in(folder: Path) -> Iterator[Path]:
     """Return the fitted methods in a folder, without the copies that `train` keeps for itself."""
-    return (path for path in folder.rglob("fitted.safetensors") if not path.parent.name.startswith("."))
+    return (path for path in folder.rglob(FITTED) if not path.parent.name.startswith("."))
 
 
 def _verify(ledger: Path) -> tuple[int, list[str]]:
@@ -102,7 +101,7 @@ def _withdraw(path: Path) -> None:
     if path.stem == "residuals":
         path.with_name("metrics.json").unlink(missing_ok=True)
     if path.stem == "fused":
-        for manifest in path.parent.glob("tiles/*-of-*[0-9].json"):  # not *.timing.json
+        for manifest in path.parent.glob(f"{TILES}/*-of-*[0-9].json"):  # not *.timing.json
             if _owns_damage(manifest, path.with_suffix(".zarr")):
                 manifest.unlink()
     path.unlink(missing_ok=True)

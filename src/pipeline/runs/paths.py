@@ -27,6 +27,8 @@ from pipeline.errors import InputError
 
 RESULTS, LOGS = Path("results"), Path("logs")
 SEED = "seed"
+FITTED = "fitted.safetensors"
+PRODUCT = "product.json"
 TILES = "tiles"
 JOURNAL = ".journal"
 
@@ -110,7 +112,7 @@ class RunFolder(Folder):
     @property
     def fitted(self) -> Path:
         """The fitted method."""
-        return self.path / "fitted.safetensors"
+        return self.path / FITTED
 
     @property
     def plan(self) -> Store:
@@ -135,7 +137,7 @@ class RunFolder(Folder):
     @property
     def product(self) -> Path:
         """The ledger of the exported files."""
-        return self.path / "product.json"
+        return self.path / PRODUCT
 
     @property
     def metrics(self) -> Path:
