@@ -20,7 +20,7 @@ from pipeline.core.window import Window
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import build, pool
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
-from pipeline.methods.graph_subspace.deviation import learn_spread
+from pipeline.methods.graph_subspace.deviation import Calibration, learn_spread
 from pipeline.methods.graph_subspace.level_below import one_level_down, prior_below
 from pipeline.methods.graph_subspace.method import FittedGraphSubspace
 from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
@@ -187,7 +187,7 @@ def test_preconditioner_is_the_inverse_of_the_gaussian_problem(kind):
 
     def apply(image: np.ndarray) -> np.ndarray:
         measured = np.tensordot(terms.by_hsi, terms.operator.forward(image), axes=1)
-        own = terms.by_msi @ terms.seen.T + precision
+        own = terms.by_msi @ terms.basis_msi.T + precision
         return terms.operator.adjoint(measured) + np.tensordot(own, image, axes=1)
 
     shape = (3, 8, 4)
@@ -209,7 +209,7 @@ def objective(fusion: GraphFusion, coefficients: np.ndarray) -> float:
     """What `GraphFusion` minimises."""
     terms, d = fusion.terms, len(coefficients)
     hsi = terms.operator.forward(coefficients) - terms.coefficients
-    msi = terms.hr_msi - np.tensordot(terms.seen.T, coefficients, axes=1)
+    msi = terms.hr_msi - np.tensordot(terms.basis_msi.T, coefficients, axes=1)
     size = fusion.strengths / fusion.weights(coefficients)
     return float(
         np.einsum("dyx,de,eyx->", hsi, terms.by_hsi, hsi) / 2
@@ -410,7 +410,7 @@ def test_one_level_down_is_as_noisy_and_half_as_sharp(observation_of_landscape):
 def test_a_part_too_small_to_degrade_leaves_the_posterior_as_it_is(observation_of_landscape):
     method = fitted(observation_of_landscape, draws=0)
     corner = observation_of_landscape.crop(Window(0, 8, 0, 8))
-    spread = learn_spread([corner], method.method.fusion, method.prior, classes=2, draws=2, seed=0, share=1.0)
+    spread = learn_spread(Calibration([corner], 1.0, 2, 2, 0), method.method.fusion, method.prior)
     assert (spread.factor == 1).all()
 
 

@@ -1,10 +1,11 @@
 """Exact fusion with a Gaussian prior in a spectral subspace.
 
 Minimises ``sum_b ||X - H(A) E||^2 / sh_b^2 + sum_i ||Y - (A E) R^T||^2 / sm_i^2 + <A - V, (A - V) W>``
-over A. A generalised eigenproblem decouples the d coefficients; in each of them the LR-HSI corrects
-what the HR-MSI and the prior say, by ``H^T (H H^T + 1/g)^-1`` of what H leaves unexplained: a system
-on the LR grid, diagonal in the eigenvectors of the row and column matrices where H is separable. (For
-circulant H the same problem is solved by FFT in R-FUSE, Wei, Dobigeon and Tourneret 2015.)
+over the coefficients A. A generalised eigenproblem decouples the d coefficients. For each of them, the
+solution is the estimate from the HR-MSI and the prior plus a correction by the LR-HSI,
+``H^T (H H^T + 1/g)^-1`` applied to the difference between the LR-HSI and H of that estimate. The system is
+on the LR grid, and it is diagonal in the eigenvectors of the row and column matrices if H is separable. (For
+circulant H, R-FUSE solves the same problem by FFT: Wei, Dobigeon and Tourneret 2015.)
 """
 
 from __future__ import annotations
@@ -18,21 +19,22 @@ from scipy.linalg import eigh
 
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.spatial import SpatialOperator
+from pipeline.core.solvers.conjugate_gradients import conjugate_gradients
 from pipeline.core.subspace.basis import Subspace, coefficient_precision
 
 ITERATIONS = 200  # at most, for responses that are not separable
-TOLERANCE = 1e-9  # relative residual at which they are solved
+TOLERANCE = 1e-9  # relative residual: rounding of float32 products stays well above it
 
 
 class LowResolutionSystem:
-    """``(H H^T + 1/g_k) U_k = rhs_k`` on the LR grid, for each of d gains.
+    """The systems ``(H H^T + 1/g_k) U_k = rhs_k`` on the LR grid, one for each of d gains.
 
     Parameters
     ----------
     operator : SpatialOperator
         H.
     gains : (d,)
-        g, positive: what the LR-HSI knows over what is known without it.
+        g, positive: precision that the LR-HSI adds to each coefficient, in units of the precision without it.
     """
 
     def __init__(self, operator: SpatialOperator, gains: NDArray[np.float64]) -> None:
@@ -40,32 +42,21 @@ class LowResolutionSystem:
         self.ridge = 1 / gains[:, None, None]
         power_y, self.rows = np.linalg.eigh(operator.rows[0] @ operator.rows[0].T)
         power_x, self.cols = np.linalg.eigh(operator.cols[0] @ operator.cols[0].T)
+        # the eigenvalues of H H^T are not negative; rounding may make them so
         self.power = np.outer(power_y, power_x).clip(min=0) + self.ridge
 
     def apply(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The left-hand side for images ``(d, h, w)``."""
+        """Multiply the systems with images ``(d, h, w)``."""
         return self.operator.forward(self.operator.adjoint(image)) + self.ridge * image
 
     def solve(self, rhs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Images ``(d, h, w)``: exact, or to `TOLERANCE` by conjugate gradients."""
+        """Solve for images ``(d, h, w)``: exactly if H is separable, else to `TOLERANCE`."""
         solution = self._solve_first_term(rhs)
         if self.operator.separable:
             return solution
-        residual = rhs - self.apply(solution)
-        direction = preconditioned = self._solve_first_term(residual)
-        power = np.vdot(residual, preconditioned)
-        goal = TOLERANCE * np.linalg.norm(rhs)
-        for _ in range(ITERATIONS):
-            if np.linalg.norm(residual) <= goal:
-                break
-            image = self.apply(direction)
-            step = power / np.vdot(direction, image)
-            solution = solution + step * direction
-            residual = residual - step * image
-            preconditioned = self._solve_first_term(residual)
-            power, previous = np.vdot(residual, preconditioned), power
-            direction = preconditioned + power / previous * direction
-        return solution
+        return conjugate_gradients(
+            self.apply, self._solve_first_term, rhs, solution, ITERATIONS, tolerance=TOLERANCE
+        )
 
     def _solve_first_term(self, rhs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Rotate, divide and rotate back, as if H had its first separable term only."""
@@ -82,78 +73,89 @@ class DataTerms:
     operator : SpatialOperator
         H.
     coefficients : (d, h, w)
-        Of the LR-HSI, by least squares.
+        Least-squares coefficients of the LR-HSI.
     by_hsi : (d, d)
         Precision that each LR pixel gives to H(A): ``E Sh^-1 E^T``.
     hr_msi : (c, H, W)
-    seen : (d, c)
-        ``E R^T``.
+        Y.
+    basis_msi : (d, c)
+        ``E R^T``: basis projected onto the MSI bands.
     by_msi : (d, c)
-        ``E R^T Sm^-1``.
+        ``E R^T Sm^-1``: basis projected onto the MSI bands, divided by their noise variances.
     """
 
     operator: SpatialOperator
     coefficients: NDArray[np.float64]
     by_hsi: NDArray[np.float64]
     hr_msi: NDArray[np.float32]
-    seen: NDArray[np.float64]
+    basis_msi: NDArray[np.float64]
     by_msi: NDArray[np.float64]
 
 
 def data_terms(observation: Observation, basis: NDArray[np.float64]) -> DataTerms:
-    """The data terms of an observation without no-data, in a basis ``(d, C)`` of full rank."""
-    seen = basis @ observation.spectral_response.T
+    """Form the data terms of an observation in a basis.
+
+    Parameters
+    ----------
+    observation : Observation
+        The images, without no-data.
+    basis : (d, C)
+        E, of full rank.
+    """
+    basis_msi = basis @ observation.spectral_response.T
     return DataTerms(
         observation.operator,
         coefficients_of(observation, basis),
         coefficient_precision(basis, observation.sigma_hsi),
         observation.hr_msi,
-        seen,
-        seen / observation.sigma_msi**2,
+        basis_msi,
+        basis_msi / observation.sigma_msi**2,
     )
 
 
 class GaussianFusion:
-    """The fusion problem of the module's docstring for one precision and any number of means.
+    """The fusion problem of the module's docstring for one prior precision W and any number of means V.
 
     Parameters
     ----------
     terms : DataTerms
+        The data terms.
     precision : (d, d)
         W, symmetric positive definite.
     """
 
     def __init__(self, terms: DataTerms, precision: NDArray[np.float64]) -> None:
-        # in the eigenvectors B of the pencil, what is known without the LR-HSI has unit precision
-        gains, vectors = eigh(terms.by_hsi, terms.by_msi @ terms.seen.T + precision)
+        # the eigenvectors B of the pencil make the precision without the LR-HSI the identity and the
+        # LR-HSI's diagonal, so that the coefficients are independent of each other
+        gains, vectors = eigh(terms.by_hsi, terms.by_msi @ terms.basis_msi.T + precision)
         self.terms, self.operator, self.vectors = terms, terms.operator, vectors
         self.system = LowResolutionSystem(terms.operator, gains)
         self.prior = vectors.T @ precision
 
     @cached_property
-    def seen(self) -> NDArray[np.float64]:
-        """What the HR-MSI says ``(d, H, W)``."""
+    def from_msi(self) -> NDArray[np.float64]:
+        """Contribution of the HR-MSI ``(d, H, W)`` to the estimate without the LR-HSI."""
         return np.tensordot(self.vectors.T @ self.terms.by_msi, self.terms.hr_msi, axes=1)
 
     @cached_property
-    def measured(self) -> NDArray[np.float64]:
-        """What the LR-HSI says ``(d, h, w)``."""
+    def from_hsi(self) -> NDArray[np.float64]:
+        """Coefficients of the LR-HSI ``(d, h, w)`` in the rotated coordinates."""
         coefficients = self.terms.coefficients
         flat = coefficients.reshape(len(coefficients), -1)
         return np.linalg.solve(self.vectors, flat).reshape(coefficients.shape)
 
     def solve(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The minimiser A ``(d, H, W)`` for a mean V of the same shape."""
-        known = self.seen + np.tensordot(self.prior, mean, axes=1)
-        unexplained = self.measured - self.operator.forward(known)
-        known += self.operator.adjoint(self.system.solve(unexplained))
-        return np.tensordot(self.vectors, known, axes=1)
+        """Return the minimiser A ``(d, H, W)`` for a mean V of the same shape."""
+        estimate = self.from_msi + np.tensordot(self.prior, mean, axes=1)
+        unexplained = self.from_hsi - self.operator.forward(estimate)
+        estimate += self.operator.adjoint(self.system.solve(unexplained))
+        return np.tensordot(self.vectors, estimate, axes=1)
 
     def invert(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The inverse of the problem's precision, ``H^T Sh H + Sm + W``, times an image ``(d, H, W)``."""
-        known = np.tensordot(self.vectors.T, image, axes=1)
-        known -= self.operator.adjoint(self.system.solve(self.operator.forward(known)))
-        return np.tensordot(self.vectors, known, axes=1)
+        """Multiply an image ``(d, H, W)`` with the inverse of the precision ``H^T Sh H + Sm + W``."""
+        estimate = np.tensordot(self.vectors.T, image, axes=1)
+        estimate -= self.operator.adjoint(self.system.solve(self.operator.forward(estimate)))
+        return np.tensordot(self.vectors, estimate, axes=1)
 
 
 def fuse_gaussian(
@@ -162,12 +164,12 @@ def fuse_gaussian(
     mean: NDArray[np.float64],
     precision: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """The minimiser A of the fusion problem (see the module's docstring).
+    """Return the minimiser A of the fusion problem (see the module's docstring).
 
     Parameters
     ----------
     observation : Observation
-        Without no-data; gives X, Y, H, R and the noise levels.
+        X, Y, H, R and the noise levels, without no-data.
     basis : (d, C)
         E, of full rank.
     mean : (d, H, W)
@@ -183,5 +185,13 @@ def fuse_gaussian(
 
 
 def coefficients_of(observation: Observation, basis: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least-squares coefficients ``(d, h, w)`` of the LR-HSI on a basis, weighted by its noise."""
+    """Return the noise-weighted least-squares coefficients ``(d, h, w)`` of the LR-HSI.
+
+    Parameters
+    ----------
+    observation : Observation
+        The LR-HSI and its noise levels.
+    basis : (d, C)
+        E, of full rank.
+    """
     return np.tensordot(Subspace.of(basis, observation.sigma_hsi).projection, observation.lr_hsi, axes=1)

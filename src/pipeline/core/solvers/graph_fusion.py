@@ -1,18 +1,18 @@
-"""Fusion with a heavy-tailed prior on the graph of the image's pixels, and how sure it is.
+"""Fusion with a heavy-tailed prior on the graph of the image's pixels, and the posterior around it.
 
-Minimises, over A,
+Minimises, over the coefficients A,
 
     1/2 ||X - H(A) E||^2 + 1/2 ||Y - (A E) R^T||^2 + sum_e l_e d / 2 log(eps^2 + delta_e^T W_e delta_e / d)
 
-with the data terms weighted by the noise, ``delta_e`` the difference of A along edge e of the pixels'
-graph and ``W_e`` the precision of the edge's class. Each round replaces the last term by the quadratic
-that touches it from above, with weights ``w_e = l_e / (eps^2 + delta_e^T W_e delta_e / d)`` (iteratively
-reweighted least squares: the objective never rises), and takes some steps of conjugate gradients towards
-its minimum, preconditioned by the exact solution for a prior that does not tie pixels (module
-`gaussian`). The number of steps is fixed: a stopping rule would look at the whole window.
+where the noise weights the data terms, ``delta_e`` is the difference of A along edge e of the pixels' graph,
+``W_e`` the precision of the edge's class and ``l_e`` the edge's strength. Each round replaces the last term
+by the quadratic that touches it from above, with weights ``w_e = l_e / (eps^2 + delta_e^T W_e delta_e / d)``
+(iteratively reweighted least squares: the objective never rises). It then takes a fixed number of steps of
+conjugate gradients towards the minimum of that quadratic. The preconditioner is the exact solution for a
+prior without ties between pixels (module `gaussian`).
 
-At the last weights the posterior is Gaussian. Its draws are solutions for perturbed data (perturb and
-MAP, Papandreou and Yuille 2010).
+At the last weights the posterior is Gaussian. Its draws are solutions for perturbed data (perturb and MAP,
+Papandreou and Yuille 2010).
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ from scipy.sparse import csr_array
 from pipeline.core.sensing.noise import standard_normal
 from pipeline.core.sensing.observation import Observation, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse, upsample
+from pipeline.core.solvers.conjugate_gradients import conjugate_gradients
 from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion, data_terms
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.solvers.pixel_graph import pixel_graph, quieted
 
 Array = NDArray[np.float64]
 
-SOFTENING = 0.2  # eps: root mean square of a coefficient's difference, below which differences are alike
+SOFTENING = 0.2  # eps: root mean square of a coefficient's difference, below which differences cost alike
 NEIGHBOUR_STRENGTH = 0.1  # l_e of neighbours; well below 1, since each pixel has many edges
-SIMILAR_STRENGTH = 0.05
-STEPS = 8  # of conjugate gradients in each round
-DRAW_STEPS = 15
+SIMILAR_STRENGTH = 0.05  # l_e of similar pixels
+STEPS = 8  # of conjugate gradients in each round; the next round changes the weights anyway
+DRAW_STEPS = 15  # more than in a round: a draw starts from zero
 
 
 class GraphFusion:
@@ -47,12 +48,13 @@ class GraphFusion:
     Parameters
     ----------
     observation : Observation
-        Without no-data.
+        The images, without no-data.
     prior : GraphPrior
+        Basis, classes of spectra and the shape of their differences.
     similar : int
-        Pixels to which each is tied for its likeness.
+        Largest number of similar pixels to which each pixel is tied.
     rounds : int
-        Times that the edges are weighed.
+        Number of rounds, each with new weights.
     """
 
     def __init__(
@@ -69,7 +71,13 @@ class GraphFusion:
         self.strengths[:neighbours] = NEIGHBOUR_STRENGTH
 
     def solve(self, progress: Progress = no_progress) -> Solution:
-        """A after the fixed number of steps, and the posterior at the weights that led there."""
+        """Return A after the last round, with the posterior at the weights of that round.
+
+        Parameters
+        ----------
+        progress : callable
+            Receives the number of finished rounds.
+        """
         shift = self.observation.spatial_response.shift
         coefficients = upsample(self.terms.coefficients, self.observation.hr_shape, shift)
         coefficients = GaussianFusion(self.terms, np.eye(len(coefficients))).solve(coefficients)
@@ -81,15 +89,16 @@ class GraphFusion:
 
     @cached_property
     def rhs(self) -> Array:
-        """What the data say, ``(d, H, W)``."""
+        """Right-hand side ``(d, H, W)`` of the normal equations, which the weights do not change."""
         terms = self.terms
-        measured = np.tensordot(terms.by_hsi, terms.coefficients, axes=1)
-        return terms.operator.adjoint(measured) + np.tensordot(terms.by_msi, terms.hr_msi, axes=1)
+        from_hsi = np.tensordot(terms.by_hsi, terms.coefficients, axes=1)
+        return terms.operator.adjoint(from_hsi) + np.tensordot(terms.by_msi, terms.hr_msi, axes=1)
 
     def weights(self, coefficients: Array) -> Array:
-        """``w_e`` ``(m,)`` at given coefficients ``(d, H, W)``."""
+        """Return the edges' weights ``w_e`` ``(m,)`` at coefficients ``(d, H, W)``."""
         pixels = coefficients.reshape(len(coefficients), -1).T
         size = np.empty(len(self.classes))
+        # slot by slot and class by class, so that the differences of all edges never exist at once
         for slot in self.graph.slots:
             for number, precision in enumerate(self.prior.precisions):
                 edges = slot.start + np.flatnonzero(self.classes[slot] == number)
@@ -104,13 +113,14 @@ class Quadratic:
     Parameters
     ----------
     fusion : GraphFusion
+        Data terms, graph and classes of the edges.
     weights : (m,)
         ``w_e``.
     """
 
     def __init__(self, fusion: GraphFusion, weights: Array) -> None:
         self.fusion, self.terms, self.edge_weights = fusion, fusion.terms, weights
-        self.by_msi = self.terms.by_msi @ self.terms.seen.T
+        self.precision_msi = self.terms.by_msi @ self.terms.basis_msi.T
         precisions = fusion.prior.precisions
         self.parts: list[tuple[csr_array, Array]] = [
             (fusion.graph.laplacian(weights, fusion.classes == number), precision)
@@ -119,44 +129,51 @@ class Quadratic:
         self.preconditioner = self._untied()
 
     def _untied(self) -> GaussianFusion:
-        """The exact solution for pixels that are not tied, and H's first separable term.
-
-        Each pixel is held by half of what holds it in the mean: smooth images are held by less.
-        """
+        """Solve exactly, with H's first separable term and a prior that acts on each pixel by itself."""
+        # half the mean diagonal of the Laplacians: of smooth images, which cost most steps, the graph's
+        # precision is well below its diagonal
         held = sum(part.diagonal().mean() / 2 * precision for part, precision in self.parts)
         operator = self.terms.operator
         first = SpatialOperator(operator.rows[:1], operator.cols[:1])
         return GaussianFusion(replace(self.terms, operator=first), np.asarray(held))
 
     def apply(self, image: Array) -> Array:
-        """The posterior's precision times an image ``(d, H, W)``."""
+        """Multiply the posterior's precision with an image ``(d, H, W)``."""
         operator = self.terms.operator
         pixels = np.ascontiguousarray(image.reshape(len(image), -1).T)  # as the sparse products want them
         tied = sum((part @ pixels) @ precision for part, precision in self.parts)
-        measured = operator.adjoint(np.tensordot(self.terms.by_hsi, operator.forward(image), axes=1))
-        seen = np.tensordot(self.by_msi, image, axes=1)
-        return measured + seen + np.asarray(tied).T.reshape(image.shape)
+        from_hsi = operator.adjoint(np.tensordot(self.terms.by_hsi, operator.forward(image), axes=1))
+        from_msi = np.tensordot(self.precision_msi, image, axes=1)
+        return from_hsi + from_msi + np.asarray(tied).T.reshape(image.shape)
 
     def minimise(self, rhs: Array, start: Array, steps: int) -> Array:
-        """So many steps of preconditioned conjugate gradients towards ``apply(A) = rhs``."""
-        solution = start
-        residual = rhs - self.apply(start)
-        direction = preconditioned = self.preconditioner.invert(residual)
-        power = np.vdot(residual, preconditioned)
-        for _ in range(steps):
-            image = self.apply(direction)
-            step = power / max(np.vdot(direction, image), np.finfo(np.float64).tiny)
-            solution = solution + step * direction
-            residual = residual - step * image
-            preconditioned = self.preconditioner.invert(residual)
-            power, previous = np.vdot(residual, preconditioned), power
-            direction = preconditioned + power / max(previous, np.finfo(np.float64).tiny) * direction
-        return solution
+        """Take steps of preconditioned conjugate gradients towards ``apply(A) = rhs``.
+
+        Parameters
+        ----------
+        rhs : (d, H, W)
+            Right-hand side.
+        start : (d, H, W)
+            First estimate of A.
+        steps : int
+            Number of steps, all of which are taken.
+        """
+        return conjugate_gradients(self.apply, self.preconditioner.invert, rhs, start, steps)
 
     def draws(self, count: int, seed: int, steps: int = DRAW_STEPS) -> Iterator[Array]:
-        """Draws ``(d, H, W)`` from the posterior around its mean.
+        """Yield draws ``(d, H, W)`` from the posterior, about a mean of zero.
 
-        A function of the seed and of the absolute position, up to the steps not taken.
+        The right-hand side of each is noise whose covariance is the posterior's precision. Random numbers
+        depend on the seed and on the absolute position, so that tiles draw as the whole image does.
+
+        Parameters
+        ----------
+        count : int
+            Number of draws.
+        seed : int
+            Seed of the random numbers.
+        steps : int
+            Steps of conjugate gradients for each draw.
         """
         terms, observation = self.terms, self.fusion.observation
         origin = observation.origin
@@ -173,13 +190,21 @@ class Quadratic:
             yield self.minimise(noise, np.zeros_like(noise), steps)
 
     def _noise_of_edges(self, roots: list[NDArray[np.floating]], seed: int, purpose: str) -> Array:
-        """``(d, H, W)`` with the covariance of the prior's precision, one slot of edges after another.
+        """Draw noise ``(d, H, W)`` whose covariance is the prior's precision.
 
-        `roots` are those of the classes' precisions.
+        Parameters
+        ----------
+        roots : list of (d, d)
+            Cholesky factors of the classes' precisions.
+        seed : int
+            Seed of the random numbers.
+        purpose : str
+            Name of the draw.
         """
         graph, classes, origin = self.fusion.graph, self.fusion.classes, self.fusion.observation.origin
         shape = len(roots[0]), *graph.shape
         total = np.zeros((graph.shape[0] * graph.shape[1], shape[0]))
+        # an edge's noise is drawn at the pixel that owns it: that pixel owns one edge of each slot
         for name, slot in enumerate(graph.slots):
             field = standard_normal(seed, f"{purpose}/edges {name}", shape, origin)
             noise = field.reshape(len(field), -1).T[graph.first[slot]].astype(np.float64)
@@ -192,20 +217,44 @@ class Quadratic:
 
 
 def lr_origin(origin: tuple[int, int], response: SpatialResponse) -> tuple[int, int]:
-    """Absolute row and column of the upper left LR pixel, of an image whose corner lies on LR pixels."""
+    """Return the absolute row and column of an image's upper left LR pixel.
+
+    Parameters
+    ----------
+    origin : (int, int)
+        Absolute HR row and column of the image's corner, which is the corner of an LR pixel.
+    response : SpatialResponse
+        H, whose ratio counts.
+    """
     return int(origin[0] / response.ratio), int(origin[1] / response.ratio)
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Coefficients ``(d, H, W)`` and the Gaussian posterior at their weights."""
+    """Result of a fusion.
+
+    Attributes
+    ----------
+    coefficients : (d, H, W)
+        A.
+    posterior : Quadratic
+        The Gaussian posterior at the weights of the last round.
+    """
 
     coefficients: Array
     posterior: Quadratic
 
 
 def misfit_terms(observation: Observation, prior: GraphPrior) -> DataTerms:
-    """The data terms, the model's errors counted as noise of the LR-HSI."""
+    """Form the data terms, with the model's errors counted as noise of the LR-HSI.
+
+    Parameters
+    ----------
+    observation : Observation
+        The images, without no-data.
+    prior : GraphPrior
+        Basis, and the variance of the model's errors in it.
+    """
     terms = data_terms(observation, prior.basis)
     noise = np.linalg.inv(terms.by_hsi) + prior.misfit * np.eye(len(prior.basis))
     return replace(terms, by_hsi=np.asarray(np.linalg.inv(noise)))
