@@ -13,7 +13,7 @@ from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.subspace.basis import fit_subspace
 from pipeline.methods import build
 from pipeline.methods.graph_subspace.contrasts import fine_power, white_share
-from pipeline.methods.graph_subspace.deviation import learn_spread
+from pipeline.methods.graph_subspace.deviation import Calibration, learn_spread
 from pipeline.methods.graph_subspace.left_out import left_out, noise_in_subspace
 from pipeline.methods.graph_subspace.nugget import _near, _regression, nugget, semivariance_gain
 from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
@@ -127,7 +127,7 @@ def test_what_the_prior_takes_for_model_errors_is_not_counted_again():
     pair = observed(scene_of(160))
     fitted = build(GraphSubspaceSettings(draws=0)).fit(pair)
     once, again = (
-        learn_spread([pair], fitted.method.fusion, prior, classes=2, draws=2, seed=0, share=1.0)
+        learn_spread(Calibration([pair], 1.0, 2, 2, 0), fitted.method.fusion, prior)
         for prior in (fitted.prior, replace(fitted.prior, misfit=1.0))
     )
     assert (once.added[:GRAINY] > 0.7 * GRAIN).all()
@@ -139,7 +139,7 @@ def test_what_is_left_out_and_the_nugget_are_added():
     pair = observed(scene_of(128, contrast=0.1) + own.astype(np.float32))
     fitted = build(GraphSubspaceSettings(draws=0, d=4)).fit(pair)
     prior, white = fitted.prior, share_of(pair)
-    spread = learn_spread([pair], fitted.method.fusion, prior, classes=2, draws=2, seed=0, share=0.5)
+    spread = learn_spread(Calibration([pair], 0.5, 2, 2, 0), fitted.method.fusion, prior)
     noise = noise_in_subspace(prior.basis, pair.sigma_hsi) + prior.misfit * np.square(prior.basis).sum(axis=0)
     outside = left_out([pair], prior.basis, 0.5) * fine_power([pair], white)
     inside = nugget([pair], prior.basis, noise, white)

@@ -1,18 +1,17 @@
-"""How far the fused cube may be from the truth: a standard deviation for each pixel and band.
+"""Standard deviation of the truth about the fused cube, for each pixel and band.
 
-Its base is the spread of draws from the posterior. A posterior is as good as its model, so it is put to
-the test one level down, where the truth is known without a reference: both images are degraded once more,
-fused with a prior that is learned there, and compared with the LR-HSI. A factor per band then makes the
-intervals there cover what they should. Two parts are added of which one level down shows too little: what
-the subspace leaves out (`left_out`), and what is white on the fine grid within it
-(`nugget`). How much H averages away of both is seen in the HR-MSI (`contrasts`).
+It starts from the spread of draws from the posterior. Since a posterior is only as good as its model, the
+spread is calibrated one level down, where the LR-HSI is the truth and no reference is needed: both images are
+degraded once more and fused with a prior that is learned there, and a factor for each band makes the
+intervals cover what they should. Two parts are added that one level down underestimates, because H averages
+them away: what lies outside of the subspace (`left_out`), and what is white on the fine grid within it
+(`nugget`). The bands of the HR-MSI show how much H averages away (`contrasts`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -33,26 +32,67 @@ Array = NDArray[np.float64]
 
 COVERAGE = 0.9
 HALF_WIDTH = NormalDist().inv_cdf((1 + COVERAGE) / 2)
-"""Of the interval that holds 90 % of a normal distribution, in standard deviations."""
-FEWEST = 16  # LR pixels below which nothing is said of a band
+"""Half width, in standard deviations, of the interval that holds 90 % of a normal distribution."""
+FEWEST = 16  # LR pixels: of fewer errors the 90 % quantile is hardly better known than not at all
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Parts of a scene on which its standard deviation is calibrated.
+
+    Attributes
+    ----------
+    parts : sequence of Observation
+        The parts.
+    fraction : float
+        Fraction of the scene's pixels covered by `parts`.
+    classes : int
+        Largest number of classes of spectra in the prior that is learned one level down.
+    draws : int
+        Number of draws from the posterior.
+    seed : int
+        Seed of the draws, of the classes and of the noise added one level down.
+    """
+
+    parts: Sequence[Observation]
+    fraction: float
+    classes: int
+    draws: int
+    seed: int
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What turns the spread of the draws into a standard deviation.
+    """Numbers that turn the spread of the draws into a standard deviation.
 
     Attributes
     ----------
     factor : (C,)
+        Factor on the draws' standard deviation.
     added : (C,)
-        Standard deviation of what the draws do not spread: outside of the subspace, and white within.
+        Standard deviation of the parts that the draws do not contain: outside of the subspace, and white
+        within it.
     """
 
     factor: Array
     added: Array
 
     def deviation(self, solution: Solution, basis: Array, draws: int, seed: int, inner: Window) -> Array:
-        """Standard deviation ``(C, height, width)`` around a window of a solution, from so many draws."""
+        """Return the standard deviation ``(C, height, width)`` in a window of a solution.
+
+        Parameters
+        ----------
+        solution : Solution
+            Solution with its posterior.
+        basis : (d, C)
+            E.
+        draws : int
+            Number of draws.
+        seed : int
+            Seed of the draws.
+        inner : Window
+            The window, relative to the solution.
+        """
         variance = posterior_variance(solution, basis, draws, seed, inner)
         variance *= self.factor[:, None, None] ** 2
         variance += self.added[:, None, None] ** 2
@@ -60,7 +100,21 @@ class Spread:
 
 
 def posterior_variance(solution: Solution, basis: Array, draws: int, seed: int, inner: Window) -> Array:
-    """Mean square ``(C, height, width)`` of the draws' spectra about the solution's, in a window."""
+    """Return the variance ``(C, height, width)`` of the posterior's spectra in a window, from draws.
+
+    Parameters
+    ----------
+    solution : Solution
+        Solution with its posterior.
+    basis : (d, C)
+        E.
+    draws : int
+        Number of draws.
+    seed : int
+        Seed of the draws.
+    inner : Window
+        The window, relative to the solution.
+    """
     total = np.zeros((basis.shape[1], *inner.shape))
     for draw in solution.posterior.draws(draws, seed):
         total += np.square(np.tensordot(basis.T, draw[:, *inner.slices], axes=1))
@@ -68,48 +122,83 @@ def posterior_variance(solution: Solution, basis: Array, draws: int, seed: int, 
 
 
 def learn_spread(
-    parts: Sequence[Observation],
-    fusion: Callable[[GraphPrior, Observation], GraphFusion],
-    prior: GraphPrior,
-    classes: int,
-    draws: int,
-    seed: int,
-    share: float,
+    calibration: Calibration, fusion: Callable[[GraphPrior, Observation], GraphFusion], prior: GraphPrior
 ) -> Spread:
-    """The spread of a scene, from some of its parts.
-
-    Parts without a whole LR pixel of the level below are passed over; with fewer than `FEWEST` LR pixels
-    tested in all, the factors are 1.
+    """Calibrate the standard deviation of a scene.
 
     Parameters
     ----------
-    parts : sequence of Observation
+    calibration : Calibration
+        Parts of the scene. Those without a whole LR pixel one level down are left out of the test.
     fusion : callable
-        The problem of a prior and an observation without no-data.
+        From a prior and an observation without no-data to the fusion problem.
     prior : GraphPrior
-        Of the scene.
-    classes : int
-        At most, of the prior that is learned one level down.
-    draws, seed : int
-    share : float
-        Of the scene's pixels, that the parts have.
+        Prior of the scene.
     """
-    below, basis = partial(fusion, prior_below(parts, prior, classes, seed)), prior.basis
-    found = np.concatenate([tested(part, below, basis, draws, seed) for part in parts], axis=1)
-    factor = np.ones(basis.shape[1])
-    if found.shape[1] >= FEWEST:
-        factor = np.quantile(found, COVERAGE, axis=1) / HALF_WIDTH
+    parts, basis = calibration.parts, prior.basis
     images = [(part.hr_msi.astype(np.float64), ~missing_pixels(part.hr_msi)) for part in parts]
     white = white_share(images, parts[0].sigma_msi)
+    # the model's errors count as noise of the LR-HSI: the fusion does not follow either
     noise = noise_in_subspace(basis, parts[0].sigma_hsi) + prior.misfit * np.square(basis).sum(axis=0)
-    added = left_out(parts, basis, share) * fine_power(parts, white) + nugget(parts, basis, noise, white)
-    return Spread(factor, np.sqrt(added))
+    outside = left_out(parts, basis, calibration.fraction) * fine_power(parts, white)
+    return Spread(
+        calibrated_factor(calibration, fusion, prior),
+        np.sqrt(outside + nugget(parts, basis, noise, white)),
+    )
 
 
-def tested(
+def calibrated_factor(
+    calibration: Calibration, fusion: Callable[[GraphPrior, Observation], GraphFusion], prior: GraphPrior
+) -> Array:
+    """Return the factor ``(C,)`` that makes 90 % intervals cover 90 % of the LR pixels one level down.
+
+    It is 1 if fewer than `FEWEST` LR pixels can be tested.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Parts of the scene.
+    fusion : callable
+        From a prior and an observation without no-data to the fusion problem.
+    prior : GraphPrior
+        Prior of the scene.
+    """
+    below = prior_below(calibration.parts, prior, calibration.classes, calibration.seed)
+
+    def problem(observation: Observation) -> GraphFusion:
+        return fusion(below, observation)
+
+    errors = [
+        standardised_errors(part, problem, prior.basis, calibration.draws, calibration.seed)
+        for part in calibration.parts
+    ]
+    size = np.concatenate(errors, axis=1)
+    if size.shape[1] < FEWEST:
+        return np.ones(prior.basis.shape[1])
+    return np.asarray(np.quantile(size, COVERAGE, axis=1) / HALF_WIDTH)
+
+
+def standardised_errors(
     part: Observation, fusion: Callable[[Observation], GraphFusion], basis: Array, draws: int, seed: int
 ) -> Array:
-    """Errors one level down in units of the posterior's standard deviation ``(C, n)``, of n LR pixels."""
+    """Return the absolute errors ``(C, n)`` one level down over the posterior's standard deviation.
+
+    The truth is the LR-HSI's projection onto the basis. Its own noise is added to the posterior's variance,
+    since the error contains it.
+
+    Parameters
+    ----------
+    part : Observation
+        Part of a scene; n is the number of its LR pixels with data that lie in the level below.
+    fusion : callable
+        From an observation without no-data to the fusion problem.
+    basis : (d, C)
+        E.
+    draws : int
+        Number of draws from the posterior.
+    seed : int
+        Seed of the draws and of the noise added one level down.
+    """
     filled = filled_observation(part)
     below = one_level_down(filled, seed)
     if below is None:
@@ -121,5 +210,6 @@ def tested(
     error = np.tensordot(problem.prior.basis.T, solution.coefficients, axes=1) - truth
     variance = posterior_variance(solution, problem.prior.basis, draws, seed, observation.whole)
     variance += noise_in_subspace(basis, part.sigma_hsi)[:, None, None]
-    tiny = np.finfo(np.float64).tiny  # of a band that the basis leaves out
+    # a band that the basis leaves out has no variance, and no error either
+    tiny = np.finfo(np.float64).tiny
     return np.asarray((np.abs(error) / np.sqrt(variance + tiny))[:, coupled_pixels(part)[window.slices]])

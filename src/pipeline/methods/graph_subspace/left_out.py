@@ -1,8 +1,9 @@
-"""What a spectral subspace leaves out of the LR-HSI: its power, band by band.
+"""Power of the LR-HSI outside of a spectral subspace, band by band.
 
-The residual of a projection holds noise and what the subspace leaves out. A subspace follows the noise of the
-pixels it is fitted to, whose residuals therefore hold less noise than is thought. How much less is seen where
-it is fitted without some of the pixels and these are projected (cross-validation, Stone 1974).
+The residual of a projection onto the subspace contains noise and the signal outside of the subspace. A
+subspace follows the noise of the pixels to which it was fitted, so that their residuals contain less noise
+than independent pixels would have. Cross-validation (Stone 1974) measures how much less: the subspace is
+fitted without some of the pixels, and these are projected.
 """
 
 from __future__ import annotations
@@ -21,38 +22,59 @@ Array = NDArray[np.float64]
 FOLDS = 8
 
 
-def left_out(parts: Sequence[Observation], basis: Array, share: float) -> Array:
-    """Power ``(C,)`` that the LR-HSI has outside of a basis.
-
-    Zero where there are fewer pixels than folds.
+def left_out(parts: Sequence[Observation], basis: Array, fraction: float) -> Array:
+    """Return the power ``(C,)`` of the LR-HSI outside of a basis; zero if there are fewer pixels than folds.
 
     Parameters
     ----------
     parts : sequence of Observation
+        Parts of a scene.
     basis : (d, C)
-        Fitted to the scene of which these are parts.
-    share : float
-        Of the scene, that the parts are: the more pixels, the less a subspace follows the noise of each.
+        E, fitted to the whole scene.
+    fraction : float
+        Fraction of the scene's pixels covered by `parts`.
     """
     sigma = parts[0].sigma_hsi
     pixels = np.concatenate([part.lr_hsi[:, ~missing_pixels(part.lr_hsi)] for part in parts], axis=1)
     count = pixels.shape[1]
     if count < FOLDS:
         return np.zeros(len(sigma))
-    found = unexplained(pixels, Subspace.of(basis, sigma), sigma)
-    found += share * optimism(pixels, sigma, len(basis))
-    left = 1 - noise_in_subspace(basis, sigma) / sigma**2
-    return sigma**2 * shrunk(found / sigma**2, 2 * left**2 / count)
+    power = unexplained(pixels, Subspace.of(basis, sigma), sigma)
+    # the optimism falls with the number of pixels, and the basis was fitted to the whole scene's
+    power += fraction * optimism(pixels, sigma, len(basis))
+    outside = 1 - noise_in_subspace(basis, sigma) / sigma**2
+    # in units of the noise variance, in which the bands' errors (2 / count of a variance) compare
+    return sigma**2 * shrunk(power / sigma**2, 2 * outside**2 / count)
 
 
 def unexplained(pixels: NDArray[np.floating], subspace: Subspace, sigma: Array) -> Array:
-    """Mean square ``(C,)`` of what a subspace leaves of pixels ``(C, n)``, beyond independent noise's."""
+    """Return the mean square ``(C,)`` of the residuals of a projection, beyond that of noise alone.
+
+    Parameters
+    ----------
+    pixels : (C, n)
+        Spectra of the LR-HSI.
+    subspace : Subspace
+        The subspace, taken as independent of the pixels' noise.
+    sigma : (C,)
+        Noise standard deviations.
+    """
     residual = pixels - subspace.basis.T @ (subspace.projection @ pixels)
     return np.square(residual).mean(axis=1) - (sigma**2 - noise_in_subspace(subspace.basis, sigma))
 
 
 def optimism(pixels: NDArray[np.floating], sigma: Array, d: int) -> Array:
-    """How much less ``(C,)`` a subspace of d dimensions leaves of the pixels ``(C, n)`` it is fitted to."""
+    """Return how much smaller the residuals' power ``(C,)`` is for pixels to which the subspace was fitted.
+
+    Parameters
+    ----------
+    pixels : (C, n)
+        Spectra of the LR-HSI.
+    sigma : (C,)
+        Noise standard deviations.
+    d : int
+        Dimension of the subspace.
+    """
     fold = np.arange(pixels.shape[1]) % FOLDS
 
     def fitted(chosen: NDArray[np.bool_]) -> Subspace:
@@ -65,10 +87,17 @@ def optimism(pixels: NDArray[np.floating], sigma: Array, d: int) -> Array:
 
 
 def shrunk(power: Array, error: Array) -> Array:
-    """Powers of bands ``(C,)`` that are known with errors of given variances.
+    """Shrink the powers of bands towards their mean, as far as errors explain their differences.
 
-    What bands differ by is drawn towards their mean as far as the errors explain it (James and Stein 1961),
-    and none is credited with less than the mean.
+    The shrinkage is that of James and Stein (1961). No band gets less than the mean: a power that is too
+    small would make intervals too narrow.
+
+    Parameters
+    ----------
+    power : (C,)
+        Estimated powers.
+    error : (C,)
+        Variances of these estimates.
     """
     mean = max(0.0, float(power.mean()))
     own = max(0.0, float(power.var() - error.mean()))
@@ -77,5 +106,13 @@ def shrunk(power: Array, error: Array) -> Array:
 
 
 def noise_in_subspace(basis: Array, sigma: Array) -> Array:
-    """Variance ``(C,)`` of the LR-HSI's noise after projection onto the subspace."""
+    """Return the variance ``(C,)`` of the LR-HSI's noise after projection onto a subspace.
+
+    Parameters
+    ----------
+    basis : (d, C)
+        E.
+    sigma : (C,)
+        Noise standard deviations.
+    """
     return np.einsum("db,de,eb->b", basis, coefficient_noise(basis, sigma), basis)

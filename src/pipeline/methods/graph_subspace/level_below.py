@@ -1,7 +1,7 @@
-"""One level down: both images degraded by H once more, so that the LR-HSI is their truth.
+"""One level down: both images degraded by H once more, with the LR-HSI as their truth.
 
-And the prior that is learned there, from what that level holds alone. With the scene's own prior, which is
-learned on the very image that is sought there, the test would be easier than the task.
+The prior of that level is learned from its images alone. With the scene's own prior, which is learned from
+the LR-HSI, the fusion one level down would know its truth, and the test would be easier than the task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.core.window import Window
 
 Array = NDArray[np.float64]
 
-MOST_OFFSETS = 4  # of the coarse grid in each direction, at which LR pixels are drawn together
+MOST_OFFSETS = 4  # of the coarse grid in each direction; more offsets repeat nearly the same pixels
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +32,23 @@ log = logging.getLogger(__name__)
 def one_level_down(
     part: Observation, seed: int, offset: tuple[int, int] = (0, 0)
 ) -> tuple[Window, Observation] | None:
-    """Both images degraded by H, with noise added up to their own levels, and the LR pixels they cover.
+    """Degrade both images by H, and add noise up to their own levels.
 
-    H's shift is left out, since both images are on the LR-HSI's grid. None where a part is too small.
+    H's shift is left out: both degraded images are on the LR-HSI's grid.
 
     Parameters
     ----------
     part : Observation
-        Without no-data.
+        Part of a scene, without no-data.
     seed : int
+        Seed of the noise.
     offset : (int, int)
-        LR pixels at the top and at the left that are left out.
+        Number of LR pixels left out at the top and at the left.
+
+    Returns
+    -------
+    (Window, Observation) or None
+        The LR pixels covered, and the observation one level down; None if the part is too small.
     """
     response = replace(part.spatial_response, shift=(0.0, 0.0))
     step = response.ratio.numerator
@@ -71,20 +77,31 @@ def one_level_down(
 
 
 def _noisy(image: Array, sigma: Array, gain: float, noise: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The image with as much noise as the degradation by a gain has taken away."""
+    """Add as much noise as a degradation with some gain for white noise has taken away."""
     return (image + np.sqrt(max(0.0, 1 - gain)) * sigma[:, None, None] * noise).astype(np.float32)
 
 
 def prior_below(parts: Sequence[Observation], prior: GraphPrior, classes: int, seed: int) -> GraphPrior:
-    """The prior one level down, in the subspace of the scene's; that itself where the parts are too small.
+    """Learn the prior one level down, in the subspace of the scene's prior.
 
-    LR pixels of the level below are few, so they are taken at several offsets of their grid; those that
-    hold no-data are left out. Parts are too small if there are fewer differences than coefficients at one
-    offset. How much of the model is in error is the scene's.
+    LR pixels of the level below are few, so they are taken at several offsets of their grid, those with
+    no-data left out. If there are fewer differences than coefficients at one offset, the parts are too small
+    and the scene's own prior is returned. The variance of the model's errors is the scene's in either case.
+
+    Parameters
+    ----------
+    parts : sequence of Observation
+        Parts of the scene.
+    prior : GraphPrior
+        Prior of the scene.
+    classes : int
+        Largest number of classes of spectra.
+    seed : int
+        Seed of the added noise and of the classes.
     """
     subspace = Subspace.of(prior.basis, parts[0].sigma_hsi)
-    found = [below for part in parts for below in _offset_levels(part, seed)]
-    samples = [sample_of(below, subspace) for below in found]
+    levels = [below for part in parts for below in _offset_levels(part, seed)]
+    samples = [sample_of(below, subspace) for below in levels]
     differences = sum(sample.edges.shape[1] for sample in samples) / max(1, len(samples)) * len(parts)
     if differences < len(prior.basis):
         log.info("the level below is too small to learn a prior there; the scene's own is tested")
@@ -94,7 +111,7 @@ def prior_below(parts: Sequence[Observation], prior: GraphPrior, classes: int, s
         prior.basis,
         parts[0].spectral_response,
         parts[0].sigma_hsi,
-        found[0].spatial_response.noise_gain(*found[0].hr_shape) * parts[0].sigma_msi ** 2,
+        levels[0].spatial_response.noise_gain(*levels[0].hr_shape) * parts[0].sigma_msi ** 2,
         classes,
         np.random.Generator(np.random.Philox(key=philox_key(seed, "one level down/classes"))),
     )
@@ -102,12 +119,12 @@ def prior_below(parts: Sequence[Observation], prior: GraphPrior, classes: int, s
 
 
 def _offset_levels(part: Observation, seed: int) -> Iterator[Observation]:
-    """The levels below a part at evenly spaced offsets of their grid; LR pixels with no-data are NaN."""
+    """Yield the levels below a part at evenly spaced offsets of their grid; no-data is NaN."""
     filled, missing = filled_observation(part), ~coupled_pixels(part)
     step = part.spatial_response.ratio.numerator
     count = min(MOST_OFFSETS, step)
     for y, x in product([number * step // count for number in range(count)], repeat=2):
-        if found := one_level_down(filled, seed, (y, x)):
-            window, below = found
-            seen = below.operator.touches(missing[window.slices])
-            yield replace(below, lr_hsi=np.where(seen, np.float32("nan"), below.lr_hsi))
+        if level := one_level_down(filled, seed, (y, x)):
+            window, below = level
+            incomplete = below.operator.touches(missing[window.slices])
+            yield replace(below, lr_hsi=np.where(incomplete, np.float32("nan"), below.lr_hsi))

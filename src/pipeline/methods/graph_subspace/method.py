@@ -1,8 +1,9 @@
-"""Fusion with a heavy-tailed prior on the graph of the HR-MSI's pixels, in a spectral subspace.
+"""Fusion with a heavy-tailed prior on a graph of similar HR-MSI pixels, in a spectral subspace.
 
-What the HR-MSI shows says which pixels belong together; the LR-HSI says how spectra change where they do
-change. Both are learned on the pair itself in seconds (`core.solvers.graph_prior`), nothing is trained by
-gradient descent. `core.solvers.graph_fusion` solves, `deviation` says how sure the result is.
+Pixels with similar HR-MSI spectra are assumed to hold the same materials. The LR-HSI shows how spectra change
+from one material to the next. Both are learned from the pair itself in seconds (`core.solvers.graph_prior`),
+without gradient descent. `core.solvers.graph_fusion` solves for the cube; `deviation` computes its standard
+deviation.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.solvers.pixel_graph import QUIETED_REACH, REACH
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, Fused, State
-from pipeline.methods.graph_subspace.deviation import Spread, learn_spread
+from pipeline.methods.graph_subspace.deviation import Calibration, Spread, learn_spread
 from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
 from pipeline.methods.pair_prior import prior_of
 from pipeline.methods.pool import drawn_windows, training_pool
 
 log = logging.getLogger(__name__)
 
-TESTED_SIDE = 256  # HR pixels, side of the windows on which the standard deviation is put to the test
-TESTED_WINDOWS = 4
+TESTED_SIDE = 256  # HR pixels: side of the windows on which the standard deviation is calibrated
+TESTED_WINDOWS = 4  # a fusion one level down costs little, its draws a lot
 
 
 class GraphSubspace:
@@ -41,10 +42,15 @@ class GraphSubspace:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """Where the solution's dependence on the images has died away.
+        """Return the distance in LR pixels beyond which the images hardly influence the solution.
 
-        As far as with a total variation prior (see `pipeline.methods.hysure`), and as far again as pixels
-        are tied for their likeness and quieted.
+        It is that of a total variation prior (see `pipeline.methods.hysure`), plus the distance over which
+        similar pixels are tied and the HR-MSI is denoised.
+
+        Parameters
+        ----------
+        response : SpatialResponse
+            H.
         """
         return 2 * response.support_lr + 6 + ceil((REACH + QUIETED_REACH) / response.ratio)
 
@@ -55,39 +61,65 @@ class GraphSubspace:
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedGraphSubspace:
-        """Learn the prior from neighbouring LR pixels, and how far to trust the posterior."""
+        """Learn the prior from neighbouring LR pixels, and calibrate the standard deviation."""
         settings = self.settings
         pool = training_pool(scene, seed, "graph_subspace", scene.spatial_response.ratio.numerator)
         prior = prior_of(scene, pool, settings.d, settings.classes, seed)
         if not settings.misfit:
             prior = replace(prior, misfit=0.0)
-        spread = None
-        if settings.draws:
-            ratio = scene.spatial_response.ratio
-            side = max(TESTED_SIDE, ratio.numerator * ceil(ratio))  # a whole LR pixel of the level below
-            tested = drawn_windows(pool, seed, "graph_subspace/tested", side, TESTED_WINDOWS)
-            parts = tested or pool[:1]
-            share = sum(prod(part.hr_shape) for part in parts) / prod(scene.hr_shape)
-            spread = learn_spread(parts, self.fusion, prior, settings.classes, settings.draws, seed, share)
-            if (spread.factor == 1).all():
-                log.warning(
-                    "graph_subspace: the images are too small to test the standard deviation one level down; "
-                    "it is mostly too small"
-                )
+        spread = self._spread(scene, pool, prior, seed) if settings.draws else None
         return FittedGraphSubspace(scene, self, prior, spread, seed)
 
+    def _spread(self, scene: ObservedScene, pool: list[Observation], prior: GraphPrior, seed: int) -> Spread:
+        """Calibrate the standard deviation on windows of the pool."""
+        ratio = scene.spatial_response.ratio
+        side = max(TESTED_SIDE, ratio.numerator * ceil(ratio))  # a whole LR pixel of the level below
+        drawn = drawn_windows(pool, seed, "graph_subspace/tested", side, TESTED_WINDOWS)
+        parts = drawn or pool[:1]
+        fraction = sum(prod(part.hr_shape) for part in parts) / prod(scene.hr_shape)
+        classes, draws = self.settings.classes, self.settings.draws
+        spread = learn_spread(Calibration(parts, fraction, classes, draws, seed), self.fusion, prior)
+        if (spread.factor == 1).all():
+            log.warning(
+                "graph_subspace: the images are too small to test the standard deviation one level down; "
+                "it is mostly too small"
+            )
+        return spread
+
     def fusion(self, prior: GraphPrior, observation: Observation) -> GraphFusion:
-        """The problem of an observation without no-data."""
+        """Set up the fusion problem of an observation.
+
+        Parameters
+        ----------
+        prior : GraphPrior
+            Basis and prior.
+        observation : Observation
+            The images, without no-data.
+        """
         return GraphFusion(observation, prior, self.settings.similar, self.settings.rounds)
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedGraphSubspace:
-        """Take prior and spread from a stored state."""
+        """Take the prior and the calibration from a stored state."""
         spread = Spread(state["factor"], state["added"]) if "factor" in state else None
         return FittedGraphSubspace(scene, self, GraphPrior.of(state), spread, seed)
 
 
 class FittedGraphSubspace(FittedMethod):
-    """A scene's prior, and what turns the spread of draws into a standard deviation, if that is wanted."""
+    """A scene's prior and the calibration of its standard deviation.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    method : GraphSubspace
+        The method with its settings.
+    prior : GraphPrior
+        Prior of the scene.
+    spread : Spread or None
+        Calibration of the standard deviation; None if the settings leave it out.
+    seed : int
+        Seed of the draws.
+    """
 
     def __init__(
         self, scene: ObservedScene, method: GraphSubspace, prior: GraphPrior, spread: Spread | None, seed: int
@@ -96,7 +128,7 @@ class FittedGraphSubspace(FittedMethod):
         self.method, self.prior, self.spread, self.seed = method, prior, spread, seed
 
     def state(self) -> State:
-        """All arrays of prior and spread."""
+        """Return all arrays of the prior and of the calibration."""
         return self.prior.state() | ({} if self.spread is None else asdict(self.spread))
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:

@@ -1,13 +1,14 @@
-"""What differs from one HR pixel to the next without a trace in the HR-MSI: the nugget of geostatistics.
+"""Differences from one HR pixel to the next that leave no trace in the HR-MSI: the nugget of geostatistics.
 
-Glint, an edge that some bands show more sharply than others, noise that the scene's own recording had:
-no method can tell where it is. H averages nearly all of it away, so that LR pixels differ by little of it,
-and what they differ by for other reasons mostly grows with their distance. The LR-HSI's variogram (Matheron
-1963) tells the two apart: what remains of it at a distance of zero is divided by what H leaves of white
-noise.
+Examples are glint, an edge that some bands show more sharply than others, and noise of the scene's own
+recording; no method can place them. H averages nearly all of it away, so it contributes little to the
+differences of LR pixels, and that contribution does not depend on their distance. Other differences mostly
+grow with distance. The variogram of the LR-HSI (Matheron 1963) separates the two: its intercept at distance
+zero, divided by the fraction of white noise's power that H leaves, is the variance of the nugget.
 
-Structure finer than an LR pixel looks the same there, although H leaves more of it. How much of what the
-bands do not share is white at all is seen in the HR-MSI, where its bands differ from each other.
+Structure that is finer than an LR pixel but not white contributes to the intercept as well, although H leaves
+more of it. The intercept is therefore multiplied by the white share of the differences between the bands of
+the HR-MSI (`contrasts`).
 """
 
 from __future__ import annotations
@@ -26,59 +27,69 @@ from pipeline.methods.graph_subspace.contrasts import Image, semivariances
 
 Array = NDArray[np.float64]
 
-FEWEST_PAIRS = 64
-LEAST_SEEN = 2.0  # power of the differences of H(Y) in units of its noise's
-LARGEST_OVERLAP = 0.25  # of what LR pixels see in common, as the correlation of H of white noise
-LEAST_GAIN = 0.0265  # of white variance, to the intercept of the variogram: bicubic, ratio 4
-WIDE = 256  # LR pixels, of an image whose borders hardly count
+FEWEST_PAIRS = 64  # pairs of LR pixels, below which the variogram is too uncertain to be extrapolated
+LEAST_POWER = 2.0  # of the differences of H(Y), in units of its noise: below it, noise decides the regression
+LARGEST_OVERLAP = 0.25  # correlation of H of white noise between LR pixels that count as independent
+LEAST_GAIN = 0.0265  # from white variance to the variogram's intercept: bicubic, ratio 4
+WIDE = 256  # LR pixels: side of an image whose borders hardly count
 
 
 def nugget(parts: Sequence[Observation], basis: Array, noise: Array, white: float) -> Array:
-    """Variance ``(C,)`` on the HR grid, of what is white there and not linear in the HR-MSI.
+    """Return the variance ``(C,)`` on the HR grid of detail that is white and not linear in the HR-MSI.
 
-    The variogram of what is left of X after a regression on H(Y), at two distances: the nearest at which LR
-    pixels hardly overlap, and twice that::
+    The variogram is that of the residuals of X after a regression on H(Y). It is evaluated at two distances,
+    the smallest at which LR pixels hardly overlap and twice that, for the model ::
 
         gamma(h) = noise + nugget * gain(h) + slope * h
 
-    The nugget times `white` is returned. The gain is taken to be no less than a bicubic kernel's of ratio 4:
-    with that of wider PSFs and larger ratios, little that is not white would be taken for much that is. Zero
-    where there are few pairs of LR pixels.
+    The nugget times `white` is returned. The gain is taken to be no less than that of a bicubic kernel of
+    ratio 4: with the gain of wider PSFs and larger ratios, a little detail that is not white would pass for
+    a lot of white detail. The variance is zero if there are few pairs of LR pixels.
 
     Parameters
     ----------
     parts : sequence of Observation
+        Parts of the scene.
     basis : (d, C)
-        E, to which X is projected.
+        E, onto which X is projected.
     noise : (C,)
         Variance, within the subspace, of the LR-HSI's noise and of the model's errors.
     white : float
-        Share of what the HR-MSI's bands differ by that is white (`contrasts.white_share`).
+        White share of the differences between the bands of the HR-MSI (`contrasts.white_share`).
     """
     response, sigma_msi = parts[0].spatial_response, parts[0].sigma_msi
     near = _near(response)
     gains = [semivariance_gain(response, lag) for lag in (near, 2 * near)]
     images = [_images(part, basis) for part in parts]
-    found = [semivariances(images, lag) for lag in (near, 2 * near)]
-    if min(pairs for _, pairs in found) < FEWEST_PAIRS:
+    variogram = [semivariances(images, lag) for lag in (near, 2 * near)]
+    if min(pairs for _, pairs in variogram) < FEWEST_PAIRS:
         return np.zeros(basis.shape[1])
-    one, two = (
+    at_near, at_twice = (
         _left_by_regression(matrix, basis, gain * sigma_msi**2) - noise
-        for (matrix, _), gain in zip(found, gains, strict=True)
+        for (matrix, _), gain in zip(variogram, gains, strict=True)
     )
-    intercept = (2 * one - two) / max(2 * gains[0] - gains[1], LEAST_GAIN)
+    # a straight line through both distances; noise was subtracted, so only the nugget is left at zero
+    intercept = (2 * at_near - at_twice) / max(2 * gains[0] - gains[1], LEAST_GAIN)
     return np.asarray(white * np.maximum(intercept, 0))
 
 
 def semivariance_gain(response: SpatialResponse, lag: int) -> float:
-    """The semivariance of H of unit white noise, so many LR pixels apart, far from borders."""
+    """Return the semivariance of H of unit white noise at a distance, far from borders.
+
+    Parameters
+    ----------
+    response : SpatialResponse
+        H.
+    lag : int
+        Distance along an axis in LR pixels.
+    """
     side = response.ratio.numerator * ceil(WIDE / response.ratio.denominator)
     covariance = response.noise_gain(side, side, (lag, 0)) + response.noise_gain(side, side, (0, lag))
     return response.noise_gain(side, side) - covariance / 2
 
 
 def _near(response: SpatialResponse) -> int:
-    """Distance at which LR pixels hardly overlap."""
+    """Return the smallest distance at which LR pixels hardly overlap."""
     lag, enough = 1, (1 - LARGEST_OVERLAP) * semivariance_gain(response, WIDE)
     while semivariance_gain(response, lag) < enough:
         lag += 1
@@ -86,9 +97,9 @@ def _near(response: SpatialResponse) -> int:
 
 
 def _images(part: Observation, basis: Array) -> Image:
-    """H(Y) and the coefficients of X; LR pixels count that see data of the part alone.
+    """Return H(Y) and the coefficients of X, with the LR pixels that depend only on data of the part.
 
-    Its border need not be the scene's.
+    A margin is left out, since the part's border need not be the scene's.
     """
     margin = part.spatial_response.support_lr
     inner = np.zeros(part.lr_shape, bool)
@@ -97,13 +108,14 @@ def _images(part: Observation, basis: Array) -> Image:
 
 
 def _left_by_regression(matrix: Array, basis: Array, of_msi: Array) -> Array:
-    """Semivariances ``(C,)`` of what a regression on H(Y) leaves of X, the noise of H(Y) aside.
+    """Return the semivariances ``(C,)`` of the residuals of X after a regression on H(Y), without its noise.
 
     Parameters
     ----------
     matrix : (c + d, c + d)
         Semivariances of H(Y) and of X's coefficients.
     basis : (d, C)
+        E.
     of_msi : (c,)
         Semivariances of the noise of H(Y).
     """
@@ -116,8 +128,12 @@ def _left_by_regression(matrix: Array, basis: Array, of_msi: Array) -> Array:
 
 
 def _regression(known: Array, cross: Array, of_msi: Array) -> Array:
-    """Coefficients ``(c, C)`` on H(Y) without its noise (Fuller 1987), where it stands out of that."""
+    """Return the coefficients ``(c, C)`` of a regression on H(Y), corrected for its noise (Fuller 1987).
+
+    Directions of H(Y) whose power hardly exceeds the noise are left out: there the correction diverges.
+    """
     scale = np.sqrt(of_msi)
     power, directions = np.linalg.eigh(known / np.outer(scale, scale))
-    seen = directions[:, power > LEAST_SEEN] / scale[:, None]
-    return np.asarray(seen / (power[power > LEAST_SEEN] - 1) @ seen.T @ cross)
+    kept = power > LEAST_POWER
+    chosen = directions[:, kept] / scale[:, None]
+    return np.asarray(chosen / (power[kept] - 1) @ chosen.T @ cross)

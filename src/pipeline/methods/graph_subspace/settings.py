@@ -10,7 +10,7 @@ from pipeline.methods.settings import MethodSettings, Proposal
 
 
 class GraphSubspaceSettings(MethodSettings):
-    """A heavy-tailed prior on the graph of the HR-MSI's pixels, in a spectral subspace."""
+    """A heavy-tailed prior on a graph of similar HR-MSI pixels, in a spectral subspace."""
 
     seconds_per_megapixel = 400.0
     proposal = Proposal("seconds to minutes; mostly the most accurate, with a standard deviation")
@@ -22,20 +22,20 @@ class GraphSubspaceSettings(MethodSettings):
         description="subspace dimension; default: the LR-HSI's directions above its noise, at most 30",
     )
     similar: int = Field(
-        4, ge=0, description="pixels to which each is tied because they look like it, besides its neighbours"
+        4,
+        ge=0,
+        description="largest number of similar pixels to which each pixel is tied, besides its neighbours",
     )
     classes: int = Field(
-        8, ge=1, description="classes of spectra whose differences have shapes of their own, at most"
+        8, ge=1, description="largest number of classes of spectra, each with its own prior on differences"
     )
     misfit: bool = Field(
-        True, description="whether errors of the model, told by the two images' disagreement, count as noise"
+        True, description="whether model errors, measured by the disagreement of the images, count as noise"
     )
-    rounds: int = Field(6, ge=1, description="times that the edges of the graph are weighed anew")
-    draws: int = Field(
-        8, ge=0, description="draws from the posterior for the standard deviation; 0 leaves it out"
-    )
+    rounds: int = Field(6, ge=1, description="rounds, each with new weights of the graph's edges")
+    draws: int = Field(8, ge=0, description="posterior draws behind the standard deviation; 0 leaves it out")
 
     @property
     def uncertain(self) -> bool:
-        """A standard deviation comes with the cube."""
+        """Whether the cube comes with a standard deviation."""
         return self.draws > 0
