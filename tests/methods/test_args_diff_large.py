@@ -24,7 +24,7 @@ from pipeline.methods.args_diff.fitted import FittedArgsDiff
 from pipeline.methods.args_diff.method import ArgsDiff
 from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, on_device
 from pipeline.methods.args_diff.norms import FrozenNorm, Norm, RecordingNorm
-from pipeline.methods.args_diff.patches import guidance_of, halo, patches, seeing_only
+from pipeline.methods.args_diff.patches import guidance_of, halo, lr_inside, patches
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
 from pipeline.methods.args_diff.settings import ArgsDiffSettings, TrainingBudget
 from pipeline.methods.pool import training_pool, unit_scale
@@ -157,7 +157,7 @@ def test_lr_pixels_of_a_window_see_nothing_outside_it(start, size, response):
     height, width = (n * response.ratio.numerator for n in (24, 8))
     scene = blank(height, width, response)
     window = Window(start * 8, min(height, (start + size) * 8), 0, width)
-    lr = seeing_only(scene, window)
+    lr = lr_inside(scene, window)
     whole = scene.operator.forward(np.eye(height)[:, :, None] * np.ones((1, 1, width)))  # H of each row
     seen = np.abs(whole[:, lr.y0 : lr.y1]).max(axis=(1, 2), initial=0) > 0
     assert not seen[: window.y0].any()
@@ -166,7 +166,7 @@ def test_lr_pixels_of_a_window_see_nothing_outside_it(start, size, response):
 
 def test_no_lr_pixel_sees_a_window_alone_that_is_narrower_than_h():
     scene = blank(64, 64, SpatialResponse.gaussian(ratio=4, fwhm=4.0))
-    assert min(seeing_only(scene, Window(0, 8, 0, 8)).shape) == 0
+    assert min(lr_inside(scene, Window(0, 8, 0, 8)).shape) == 0
 
 
 @pytest.mark.parametrize("window", [Window(0, 32, 40, 120), Window(8, 32, 104, 200)])
@@ -177,7 +177,7 @@ def test_residuals_of_a_window_are_those_of_the_whole(window, strip):
     whole = guidance_of(strip, strip, strip.whole, 1.0, CPU)
     part = strip.crop(strip.padded_window(window, 0))
     own = guidance_of(strip, part, window, 1.0, CPU)
-    lr = seeing_only(strip, window)
+    lr = lr_inside(strip, window)
     expected = whole.residuals(coefficients, basis)
     found = own.residuals(coefficients[:, *window.slices], basis)
     assert lr.shape > (0, 0)

@@ -20,6 +20,7 @@ from pipeline.inputs.responses import read_response
 from pipeline.methods import pool
 from pipeline.methods.miae import blind, method
 from pipeline.methods.miae.blind import ResponseNet, estimate_responses
+from pipeline.methods.miae.images import TrainingImages
 from pipeline.methods.miae.method import FittedMiae, Miae
 from pipeline.methods.miae.network import MiaeNetwork, Patch, bilinear, fused_patches
 from pipeline.methods.miae.settings import MiaeBudget, MiaeSettings
@@ -96,7 +97,7 @@ def test_loss_has_the_hand_worked_value():
         torch.full((1, 4, 4), 0.3),
         compared=torch.tensor([0.25, 0.4]).reshape(2, 1, 1),
         operator=SpatialOperator((half,), (half,)),
-        seen=Window(0, 4, 0, 4),
+        support=Window(0, 4, 0, 4),
         core=Window(0, 2, 0, 2),
         lr_valid=torch.ones(1, 1),
         hr_valid=torch.ones(4, 4),
@@ -130,7 +131,7 @@ def test_a_cube_that_explains_both_images_has_no_loss_on_any_patch(response, win
     identity = np.eye(3)
     scene = simulate(cube, spectral_response=identity, spatial_response=response, snr_db=200)
     part = scene.crop(window)
-    patches = patches_of(scene, part, 1.0, 4, CPU)
+    patches = patches_of(TrainingImages(scene, [part], 1.0, CPU), part, 4)
     for patch in patches:
         assert float(data_terms(patch.hr_msi, patch, torch.eye(3))) < 1e-5 * patch.compared.numel() * 20
         assert patch.upsampling.forward(patch.lr_hsi).shape == patch.hr_msi.shape
@@ -339,7 +340,8 @@ def test_blind_mode_recovers_the_responses_of_a_real_scene():
     blur = SpatialResponse.gaussian(ratio=4, fwhm=0.8)
     _, pair = jasper_ridge(blur)
     scale = pool.unit_scale(pair)
-    found = estimate_responses(pair, [pair], scale, CPU, Checkpoint(None, 1, ""), lambda *event: None)
+    images = TrainingImages(pair, [pair], scale, CPU)
+    found = estimate_responses(images, Checkpoint(None, 1, ""), lambda *event: None)
     assert found.psf.shape == (7, 7)
     assert found.psf.sum() == pytest.approx(1)
     offsets = np.arange(7) - 3

@@ -11,6 +11,7 @@ from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods.optimisation import (
     Checkpoint,
+    Schedule,
     constant_then_linear,
     minimise,
     pair_fingerprint,
@@ -45,13 +46,11 @@ def train(path, iterations=25, rate=1e-2, progress=lambda *event: None, fingerpr
         network,
         torch.optim.Adam(groups, fused=True, weight_decay=1e-3),
         loss,
-        iterations,
-        method="test",
-        phase="network",
-        checkpoint=Checkpoint(path, 6, fingerprint),
-        learning_rate=constant_then_linear(10, 15),
-        after_step=constrain,
-        progress=progress,
+        Schedule(
+            "test", "network", iterations, Checkpoint(path, 6, fingerprint), constant_then_linear(10, 15)
+        ),
+        constrain,
+        progress,
     )
     return network
 

@@ -1,9 +1,9 @@
 """The protocol of a fusion method: fit a scene, then fuse any window of it.
 
-A fitted method's `state` is a dictionary of arrays that is stored as safetensors and from which
-`restore` makes the same fitted method; nothing is pickled. Methods never see a reference. All that
-belongs to the scene as a whole is settled by `fit`, which reads it in blocks; a window's result
-does not depend on how the scene is cut.
+`fit` settles everything that belongs to the scene as a whole and reads the scene in blocks. The result in a
+window then does not depend on how the scene is cut into windows. A fitted method's `state` is a dictionary of
+arrays, stored as safetensors, from which `restore` makes the same fitted method. Methods never see a
+reference.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ State = dict[str, NDArray[Any]]
 
 
 class Fused(NamedTuple):
-    """What a method makes of a window.
+    """Result of a method in a window.
 
     Attributes
     ----------
     cube : (C, H, W) float32
+        The fused cube.
     deviation : (C, H, W) float32, optional
-        Standard deviation of the truth about the cube, of the methods that know.
+        Standard deviation of the truth about the cube, from methods that estimate it.
     """
 
     cube: NDArray[np.float32]
@@ -38,17 +39,18 @@ class Fused(NamedTuple):
 
 
 class FittedMethod(ABC):
-    """A method that has learned a scene.
+    """A method fitted to a scene.
 
     Attributes
     ----------
     scene : ObservedScene
+        The scene.
     halo_lr : int
-        LR pixels around a window that are read to fuse it.
+        Number of LR pixels around a window that are read to fuse it.
     parameters : int
-        Number of parameters trained by gradient descent; bases, endmembers and abundances are none.
+        Number of parameters trained by gradient descent; bases, endmembers and abundances do not count.
     device : str
-        Where it computes: `cpu`, or the GPU's name.
+        Device of the computation: `cpu`, or the GPU's name.
     precision : str
         Floating-point type of the heavy part, such as `float32`.
     """
@@ -62,50 +64,107 @@ class FittedMethod(ABC):
 
     @abstractmethod
     def state(self) -> State:
-        """All that `Method.restore` needs besides the scene and the settings."""
+        """Return the arrays that `Method.restore` needs besides the scene and the settings."""
 
     @abstractmethod
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
-        """The fused cube ``(C, H, W)`` of the whole of a part of the scene."""
+        """Fuse a part of the scene.
+
+        Parameters
+        ----------
+        observation : Observation
+            The part, as `read` returns it.
+        progress : callable
+            Receives the number of finished steps.
+
+        Returns
+        -------
+        (C, H, W) float32
+            The fused cube of the whole part.
+        """
 
     def read(self, window: Window) -> Observation:
-        """The part of the scene on which a window's result depends."""
+        """Read the part of the scene on which the result in a window depends."""
         return self.scene.crop(self.scene.padded_window(window, self.halo_lr))
 
     def fuse_part(
         self, part: Observation, window: Window, progress: Progress = no_progress
     ) -> NDArray[np.float32]:
-        """The fused cube ``(C, height, width)`` of a window, from what `read` gave for it."""
+        """Fuse a window.
+
+        Parameters
+        ----------
+        part : Observation
+            The part of the scene that `read` returns for the window.
+        window : Window
+            The window, in the scene's coordinates.
+        progress : callable
+            Receives the number of finished steps.
+
+        Returns
+        -------
+        (C, height, width) float32
+            The fused cube of the window.
+        """
         cube = self.fuse_observation(part, progress)
         return cube[:, *window.relative_to(self.scene.window_of(part)).slices]
 
     def fuse_part_with_deviation(
         self, part: Observation, window: Window, progress: Progress = no_progress
     ) -> Fused:
-        """A window's cube, and its standard deviation if the method's settings are `uncertain`."""
+        """Fuse a window, with its standard deviation if the method's settings are `uncertain`.
+
+        Parameters
+        ----------
+        part : Observation
+            The part of the scene that `read` returns for the window.
+        window : Window
+            The window, in the scene's coordinates.
+        progress : callable
+            Receives the number of finished steps.
+        """
         return Fused(self.fuse_part(part, window, progress))
 
     def fuse(self, window: Window | None = None, progress: Progress = no_progress) -> NDArray[np.float32]:
-        """The fused cube ``(C, height, width)`` of a window, by default of the whole image."""
+        """Read and fuse a window ``(C, height, width)``, by default the whole scene."""
         window = window or self.scene.whole
         return self.fuse_part(self.read(window), window, progress)
 
 
 @runtime_checkable
 class Traceable(Protocol):
-    """A fitted method that samples step by step and can be watched."""
+    """A fitted method that samples step by step and can return intermediate estimates."""
 
     device: str
 
     def trace(self, times: Sequence[int], progress: Progress = no_progress) -> dict[int, NDArray[np.float32]]:
-        """The estimate of the clean coefficients ``(d, H, W)``, in [0, 1], at each number of steps left."""
+        """Return estimates of the clean coefficients ``(d, H, W)``, in [0, 1], along the sampling.
+
+        Parameters
+        ----------
+        times : sequence of int
+            Numbers of remaining steps at which the estimate is kept.
+        progress : callable
+            Receives the number of finished steps.
+
+        Returns
+        -------
+        dict of ndarray
+            Estimate for each of `times`.
+        """
 
 
 class Method(Protocol):
     """A fusion method with its settings."""
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """LR pixels around a window beyond which the image matters little or not at all."""
+        """Return the distance in LR pixels beyond which the images hardly influence a window.
+
+        Parameters
+        ----------
+        response : SpatialResponse
+            H.
+        """
 
     def fit(
         self,
@@ -114,28 +173,51 @@ class Method(Protocol):
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedMethod:
-        """Learn what the method needs from the scene, reading it in blocks or samples.
+        """Fit the method to a scene, which is read in blocks or samples.
 
         Parameters
         ----------
         scene : ObservedScene
+            The scene.
         seed : int
-            Seed of every random draw.
+            Seed of all random draws.
         checkpoint : Path, optional
             Folder in which a long training saves its state and from which it resumes.
         progress : callable
-            Told of each step of a long training.
+            Receives each step of a long training.
         """
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedMethod:
-        """The fitted method whose `state` was stored."""
+        """Restore a fitted method.
+
+        Parameters
+        ----------
+        scene : ObservedScene
+            The scene to which it was fitted.
+        state : dict of ndarray
+            Its `state`.
+        seed : int
+            Seed of all random draws.
+        """
 
 
 @runtime_checkable
 class SharesTraining(Method, Protocol):
-    """A method some of whose settings leave its training as it is."""
+    """A method whose training depends on some of its settings only."""
 
     def fit_trained(
         self, scene: ObservedScene, state: State, seed: int = 0, progress: Progress = no_progress
     ) -> FittedMethod:
-        """What `fit` gives, without training: `state` is of a fitted method with the same training."""
+        """Return the result of `fit` without training.
+
+        Parameters
+        ----------
+        scene : ObservedScene
+            The scene.
+        state : dict of ndarray
+            State of a fitted method of the same `training_part`.
+        seed : int
+            Seed of all random draws.
+        progress : callable
+            Receives the number of finished steps.
+        """

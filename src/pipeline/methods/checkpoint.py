@@ -1,6 +1,6 @@
-"""Named tensors in safetensors files: written aside and renamed, read without pickle.
+"""Named tensors in safetensors files, which hold no code.
 
-A file is either the old one or the new one, whenever the writer is killed.
+A file is written aside and renamed: after a kill at any moment it is either the old file or the new one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,22 @@ from pipeline.errors import InputError
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors and string metadata atomically."""
+    """Write tensors and metadata atomically.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    tensors : dict of Tensor
+        Tensors by name.
+    metadata : dict of str
+        Metadata by name.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
     try:
@@ -31,12 +46,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a file.
+    """Read the tensors and the metadata of a file.
 
     Raises
     ------
     InputError
-        Where the file is missing, damaged or of another format.
+        The file is missing, damaged or of another format.
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:

@@ -1,4 +1,4 @@
-"""Where and in which precision the networks compute."""
+"""Device, precision and threads of the networks' computations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ from pipeline.errors import InputError
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of a setting: `auto` is the GPU where there is one."""
+    """Return the device of a setting.
+
+    Parameters
+    ----------
+    name : str
+        `cpu`, `cuda` or `auto`, which is the GPU if there is one.
+
+    Raises
+    ------
+    InputError
+        A GPU is asked for and PyTorch finds none.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device: cuda was asked for, but PyTorch sees no GPU; use cpu or auto")
     if name == "auto":
@@ -53,13 +64,13 @@ def bfloat16_on(device: torch.device, precision: str) -> bool:
 
 
 def device_name(device: torch.device) -> str:
-    """`cpu`, or the GPU's name."""
+    """Return `cpu`, or the GPU's name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Compute with a number of CPU threads, since results depend on it in their last bits."""
+    """Compute with a fixed number of CPU threads: the last bits of results depend on it."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -70,14 +81,22 @@ def torch_threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def reproducible(device: torch.device, threads: int) -> Iterator[None]:
-    """Compute so that equal runs give equal bytes: CPU threads fixed, deterministic kernels on a GPU."""
+    """Compute so that equal runs give equal bytes.
+
+    Parameters
+    ----------
+    device : torch.device
+        Device of the computation; kernels on a GPU are deterministic where PyTorch has such.
+    threads : int
+        Number of CPU threads.
+    """
     with torch_threads(threads), _deterministic_gpu() if device.type == "cuda" else nullcontext():
         yield
 
 
 @contextmanager
 def _deterministic_gpu() -> Iterator[None]:
-    """Deterministic kernels where PyTorch has them, and float32 without TF32."""
+    """Use deterministic kernels where PyTorch has them, and float32 without TF32."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it starts
     enabled, warn_only = (
         torch.are_deterministic_algorithms_enabled(),

@@ -1,7 +1,7 @@
-"""Minimising a loss over a network's weights, resumable to the same result as an unbroken run.
+"""Training loop of the networks, resumable to the same result as an unbroken run.
 
-Weights and Adam's moments are saved every so many steps. Each step's random draws depend on the seed
-and the step's number alone, so that a resumed training repeats none of them. No loss is defined here.
+Weights and Adam's moments are saved at regular intervals. The random draws of a step depend on the seed and
+the step's number alone, so that a resumed training continues with the draws of an unbroken one.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where and how often the state of a training is saved.
+    """File and interval at which the state of a training is saved.
 
     Attributes
     ----------
     path : Path or None
-        The file; without one nothing is saved or resumed.
+        The file; without it nothing is saved or resumed.
     every : int
         Steps from one checkpoint to the next; the last step always is one.
     fingerprint : str
-        Identifies observation, settings and seed; a file with another one is refused.
+        Digest of observation, settings and seed; a file with another fingerprint is refused.
     """
 
     path: Path | None
@@ -51,16 +51,38 @@ class Checkpoint:
     fingerprint: str
 
     def due(self, step: int, last: int) -> bool:
-        """Whether the state after `step` steps is to be saved."""
+        """Tell whether the state is to be saved.
+
+        Parameters
+        ----------
+        step : int
+            Number of finished steps.
+        last : int
+            Number of steps of the whole training.
+        """
         return self.path is not None and (step % self.every == 0 or step == last)
 
     def save(self, step: int, tensors: Tensors) -> None:
-        """Write the state; a kill leaves the previous one."""
+        """Write the state; a kill leaves the previous one.
+
+        Parameters
+        ----------
+        step : int
+            Number of finished steps.
+        tensors : dict of Tensor
+            State, such as from `training_tensors`.
+        """
         if self.path is not None:
             write_tensors(self.path, tensors, {"fingerprint": self.fingerprint, "step": str(step)})
 
     def load(self) -> tuple[int, Tensors] | None:
-        """The steps done and the state, where one was saved."""
+        """Return the number of finished steps and the state; None if nothing was saved.
+
+        Raises
+        ------
+        InputError
+            The file belongs to another training.
+        """
         if self.path is None or not self.path.exists():
             return None
         tensors, metadata = read_tensors(self.path)
@@ -73,64 +95,88 @@ class Checkpoint:
         return int(metadata["step"]), tensors
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """Name, length and learning rate of a training.
+
+    Attributes
+    ----------
+    method : str
+        Name of the method in errors.
+    phase : str
+        Name of what is trained, in errors and for `progress`.
+    iterations : int
+        Number of steps.
+    checkpoint : Checkpoint
+        File and interval at which the state is saved.
+    factor : callable
+        From a step's number, counted from 0, to the factor on the learning rate of each parameter group.
+    """
+
+    method: str
+    phase: str
+    iterations: int
+    checkpoint: Checkpoint
+    factor: Callable[[int], float] = lambda step: 1.0
+
+
 def minimise(
     network: nn.Module,
     optimiser: Optimizer,
     loss: Callable[[int], Tensor],
-    iterations: int,
-    *,
-    method: str,
-    phase: str,
-    checkpoint: Checkpoint,
-    learning_rate: Callable[[int], float] = lambda step: 1.0,
+    schedule: Schedule,
     after_step: Callable[[], None] = lambda: None,
     progress: Progress = no_progress,
 ) -> None:
-    """Change a network's weights so as to make a loss small.
+    """Train a network in place, from its checkpoint if there is one.
 
     Parameters
     ----------
     network : nn.Module
-        Holds all parameters of the optimiser; changed in place.
+        Holds all parameters of the optimiser.
     optimiser : torch.optim.Adam or AdamW
-        Of any parameter groups.
+        With any parameter groups.
     loss : callable
-        The loss of a step, numbered from 0. Its random draws depend on that number alone: see
+        From a step's number, counted from 0, to the loss. Its random draws depend on that number alone: see
         `seeded_generator`.
-    iterations : int
-    method, phase : str
-        Name the training in an error; `phase` also names it to `progress`.
-    checkpoint : Checkpoint
-    learning_rate : callable
-        Factor on each parameter group's own learning rate at a step.
+    schedule : Schedule
+        Name, length and learning rate.
     after_step : callable
-        Puts the weights back where their constraints hold; called after each step.
+        Called after each step; projects the weights onto their constraints.
     progress : callable
+        Receives the phase, the number of finished steps, the number of all steps and the loss.
 
     Raises
     ------
     InputError
-        The loss is not finite, or the checkpoint is not of this training.
+        The loss is not finite, or the checkpoint belongs to another training.
     """
     rates = [group["lr"] for group in optimiser.param_groups]
-    done = 0
-    if saved := checkpoint.load():
-        done, tensors = saved
-        load_training(network, optimiser, tensors, done)
-    for step in range(done, iterations):
+    last, finished = schedule.iterations, _resume(network, optimiser, schedule.checkpoint)
+    for step in range(finished, last):
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * learning_rate(step)
+            group["lr"] = rate * schedule.factor(step)
         value = descend(optimiser, loss(step))
         after_step()
-        require_finite(value, step + 1, method, phase)
-        if checkpoint.due(step + 1, iterations):
-            checkpoint.save(step + 1, training_tensors(network, optimiser))
-        if (step + 1) % PROGRESS_EVERY == 0 or step + 1 == iterations:
-            progress(phase, step + 1, iterations, value)
+        require_finite(value, step + 1, schedule.method, schedule.phase)
+        if schedule.checkpoint.due(step + 1, last):
+            schedule.checkpoint.save(step + 1, training_tensors(network, optimiser))
+        if (step + 1) % PROGRESS_EVERY == 0 or step + 1 == last:
+            progress(schedule.phase, step + 1, last, value)
+
+
+def _resume(network: nn.Module, optimiser: Optimizer, checkpoint: Checkpoint) -> int:
+    """Load the state of the checkpoint, if there is one, and return the number of finished steps."""
+    saved = checkpoint.load()
+    if saved is None:
+        return 0
+    finished, tensors = saved
+    load_training(network, optimiser, tensors, finished)
+    return finished
 
 
 def descend(optimiser: Optimizer, loss: Tensor) -> float:
-    """Take one step against the loss's gradient; the loss before it."""
+    """Take a step against the gradient of the loss and return the loss before it."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
@@ -138,7 +184,22 @@ def descend(optimiser: Optimizer, loss: Tensor) -> float:
 
 
 def require_finite(loss: float, step: int, method: str, phase: str) -> None:
-    """Refuse to go on with a training that diverged."""
+    """Refuse to continue a training that diverged.
+
+    Parameters
+    ----------
+    loss : float
+        The loss of the step.
+    step : int
+        Number of the step, counted from 1.
+    method, phase : str
+        Names of the method and of what is trained.
+
+    Raises
+    ------
+    InputError
+        The loss is not finite.
+    """
     if not isfinite(loss):
         raise InputError(
             f"{method}: the training of the {phase} diverged at iteration {step} (loss {loss}); "
@@ -147,24 +208,50 @@ def require_finite(loss: float, step: int, method: str, phase: str) -> None:
 
 
 def constant_then_linear(constant: int, falling: int) -> Callable[[int], float]:
-    """A learning rate's factor: 1 for `constant` steps, then linear to 0 over `falling` steps."""
+    """Return a learning rate's factor that is constant and then falls linearly to 0.
+
+    Parameters
+    ----------
+    constant : int
+        Number of steps with factor 1.
+    falling : int
+        Number of steps over which the factor falls.
+    """
     return lambda step: min(1.0, max(0.0, 1 - (step - constant) / max(falling, 1)))
 
 
 def seeded_generator(seed: int, purpose: str) -> Generator:
-    """A generator on the CPU for the draws of one purpose, such as ``network/step/17``."""
+    """Return a generator on the CPU for draws that depend on a seed and a purpose alone.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    purpose : str
+        Name of the draws, such as ``network/step/17``.
+    """
     return Generator().manual_seed(derived_seed(seed, purpose))
 
 
 def seeded_network(build: Callable[[], Network], seed: int, purpose: str) -> Network:
-    """A network whose initial weights depend on the seed and the purpose alone."""
+    """Build a network whose initial weights depend on a seed and a purpose alone.
+
+    Parameters
+    ----------
+    build : callable
+        Builds the network.
+    seed : int
+        Seed of the run.
+    purpose : str
+        Name of the draws.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, purpose))
         return build()
 
 
 def training_tensors(network: nn.Module, optimiser: Optimizer) -> Tensors:
-    """What a training has come to: the network's state and Adam's moments of its parameters."""
+    """Return the state of a training: the network's state and Adam's moments of its parameters."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for name, parameter in network.named_parameters():
         if moments := optimiser.state.get(parameter):  # none for a parameter that had no gradient yet
@@ -174,7 +261,19 @@ def training_tensors(network: nn.Module, optimiser: Optimizer) -> Tensors:
 
 @torch.no_grad()
 def load_training(network: nn.Module, optimiser: Optimizer, tensors: Tensors, step: int) -> None:
-    """Put back what `training_tensors` gave after `step` steps."""
+    """Load the state of a training.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Changed in place.
+    optimiser : Optimizer
+        Changed in place.
+    tensors : dict of Tensor
+        State, from `training_tensors`.
+    step : int
+        Number of finished steps.
+    """
     network.load_state_dict(tensors_under("network.", tensors))
     for name, parameter in network.named_parameters():
         if f"adam.{MOMENTS[0]}.{name}" not in tensors:
@@ -186,20 +285,29 @@ def load_training(network: nn.Module, optimiser: Optimizer, tensors: Tensors, st
 
 
 def tensors_under(prefix: str, tensors: Tensors) -> Tensors:
-    """The tensors whose names begin with a prefix, without it."""
+    """Return the tensors whose names begin with a prefix, under their names without it."""
     return {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
 
 
 def weights_under(prefix: str, state: State) -> Tensors:
-    """The weights that a fitted method's state holds under a prefix."""
+    """Return the weights that a fitted method's state holds under a prefix, as tensors."""
     return tensors_under(prefix, {name: torch.from_numpy(array) for name, array in state.items()})
 
 
 def pair_fingerprint(pool: Sequence[Observation], settings: dict[str, Any] | None, seed: int) -> str:
-    """Digest of all that decides the weights: images, their responses, JSON-ready settings and seed.
+    """Return the digest of everything that determines the weights: images, responses, settings and seed.
 
-    It keeps a checkpoint of one pair of images from being resumed on another. That of a whole step, code
-    included, is in `steps/fitted.py`.
+    It keeps the checkpoint of a pair of images from being resumed on another pair. The code is not included:
+    `runs.fitted_store` has the fingerprint of a finished training.
+
+    Parameters
+    ----------
+    pool : sequence of Observation
+        Parts of the scene that are trained on.
+    settings : dict or None
+        JSON-ready settings that determine the weights.
+    seed : int
+        Seed of the run.
     """
     responses = pool[0].spatial_response.to_dict(), pool[0].spectral_response.tolist()
     digest = hashlib.sha256(json.dumps([responses, settings, seed]).encode())
@@ -210,5 +318,5 @@ def pair_fingerprint(pool: Sequence[Observation], settings: dict[str, Any] | Non
 
 
 def parameter_count(*networks: nn.Module) -> int:
-    """Number of trained parameters."""
+    """Return the number of trained parameters of networks."""
     return sum(p.numel() for network in networks for p in network.parameters())

@@ -1,4 +1,4 @@
-"""The prior of a scene's differences, and the subspace in which it holds, from the pair itself."""
+"""Spectral subspace of a scene and the prior on differences in it, learned from the pair itself."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from pipeline.core.sensing.noise import philox_key
 from pipeline.core.sensing.observation import Observation, ObservedScene
 from pipeline.core.solvers.graph_prior import GraphPrior, Sample, joined, learn_prior, sample_of
 from pipeline.core.subspace.basis import Subspace, fit_subspace, resolve_dimension, signal_dimension
-from pipeline.methods.pool import seeing_only
+from pipeline.methods.pool import lr_inside
 
-MOST_DIMENSIONS = 30
+MOST_DIMENSIONS = 30  # the cost grows with the square of the dimension
 
 
 def prior_of(
     scene: ObservedScene, pool: Sequence[Observation], d: int | None, classes: int, seed: int
 ) -> GraphPrior:
-    """Learn the prior.
+    """Learn the prior of a scene.
 
     Parameters
     ----------
     scene : ObservedScene
+        The scene, whose LR-HSI determines the subspace.
     pool : sequence of Observation
-        Parts of the scene on whose LR pixels it is learned.
+        Parts of the scene from whose LR pixels the prior is learned.
     d : int or None
-        Subspace dimension; by default as many directions as the LR-HSI has above its noise, at most
+        Subspace dimension; by default the number of directions of the LR-HSI above its noise, at most
         `MOST_DIMENSIONS`.
     classes : int
-        Classes of spectra with shapes of their own, at most.
+        Largest number of classes of spectra.
     seed : int
+        Seed of the classes.
     """
     subspace = fit_subspace(scene.lr_hsi, scene.sigma_hsi, dimension(scene, d))
     return learn_prior(
@@ -45,13 +47,21 @@ def prior_of(
 
 
 def _sample(scene: ObservedScene, part: Observation, subspace: Subspace) -> Sample:
-    """What a part tells; LR pixels that see beyond it do not tell how far both images agree."""
+    """Return the LR pixels of a part; those that depend on pixels beyond it are not compared with Y."""
     own = scene.window_of(part)
-    return sample_of(part, subspace, seeing_only(scene, own).relative_to(scene.lr_window(own)))
+    return sample_of(part, subspace, lr_inside(scene, own).relative_to(scene.lr_window(own)))
 
 
 def dimension(scene: ObservedScene, d: int | None) -> int:
-    """The subspace dimension asked for, or the LR-HSI's directions above its noise."""
+    """Return the subspace dimension of a scene.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    d : int or None
+        Dimension asked for; by default the LR-HSI's directions above its noise.
+    """
     height, width = scene.lr_shape
     if d is not None:
         return resolve_dimension(d, scene)

@@ -1,7 +1,7 @@
-"""What a training reads: all of a small scene, else a fixed sample of it; and the images' scale.
+"""Images for training: all of a small scene, or a sample of a large one; and the images' scale.
 
-The sample is drawn by the seed and does not grow with the scene; only the images' largest value is
-sought everywhere. Nothing is trained here.
+The sample depends on the seed and does not grow with the scene. Only the images' largest value is sought in
+the whole scene.
 """
 
 from __future__ import annotations
@@ -21,25 +21,27 @@ from pipeline.errors import InputError
 
 WINDOWS = 64  # windows of the sample
 SIDE = 256  # their side in HR pixels
-VALID_SHARE = 0.5  # of a window's pixels, below which it is passed over
+VALID_FRACTION = 0.5  # of a window's pixels, below which the window is not used
 
 
 def training_pool(scene: ObservedScene, seed: int, method: str, stride: int = 1) -> list[Observation]:
-    """Windows of a scene to train on, at most `WINDOWS` of `SIDE` x `SIDE` pixels, or the whole scene.
+    """Return the parts of a scene to train on: the whole scene, or `WINDOWS` windows of side `SIDE`.
 
     Parameters
     ----------
     scene : ObservedScene
+        The scene.
     seed : int
+        Seed of the draw.
     method : str
-        Names the draws and the error.
+        Name of the method, for the draw and the error.
     stride : int
-        The windows' sides are multiples of it.
+        Number of which the windows' sides are multiples.
 
     Raises
     ------
     InputError
-        Where no window of a large scene has enough valid pixels.
+        No window of a large scene has enough valid pixels.
     """
     height, width = scene.hr_shape
     if height * width <= WINDOWS * SIDE**2:
@@ -58,7 +60,15 @@ def training_pool(scene: ObservedScene, seed: int, method: str, stride: int = 1)
 
 
 def squares(window: Window, side: int) -> list[Window]:
-    """The whole squares of `side` pixels in a window, as narrow as the window where that is narrower."""
+    """Return the whole squares in a window.
+
+    Parameters
+    ----------
+    window : Window
+        The window.
+    side : int
+        Side of a square; narrower if the window is.
+    """
     shape = tuple(min(side, size) for size in window.shape)
     return [square for square in window.split(side) if square.shape == shape]
 
@@ -66,31 +76,46 @@ def squares(window: Window, side: int) -> list[Window]:
 def drawn_windows(
     pool: list[Observation], seed: int, purpose: str, side: int, count: int
 ) -> list[Observation]:
-    """At most `count` squares of some `side` HR pixels, drawn by the seed among those with data."""
+    """Draw squares with data from parts of a scene.
+
+    Parameters
+    ----------
+    pool : list of Observation
+        Parts of the scene.
+    seed : int
+        Seed of the draw.
+    purpose : str
+        Name of the draw.
+    side : int
+        Side of a square in HR pixels, rounded down to whole LR pixels.
+    count : int
+        Largest number of squares.
+    """
     step = pool[0].spatial_response.ratio.numerator
     side = max(1, side // step) * step
-    found = [(part, window) for part in pool for window in squares(part.whole, side)]
+    candidates = [(part, window) for part in pool for window in squares(part.whole, side)]
     generator = np.random.Generator(np.random.Philox(key=philox_key(seed, purpose)))
-    valid = (found[i] for i in generator.permutation(len(found)) if mostly_valid(*found[i]))
+    order = generator.permutation(len(candidates))
+    valid = (candidates[i] for i in order if mostly_valid(*candidates[i]))
     return [part.crop(window) for (part, window), _ in zip(valid, range(count), strict=False)]
 
 
 def mostly_valid(part: Observation, window: Window) -> bool:
-    """Whether both images have data in enough of a window's pixels."""
+    """Tell whether both images of a part have data in enough of a window's pixels."""
     images = (
         part.lr_hsi[:, *window.coarsened(part.spatial_response.ratio).slices],
         part.hr_msi[:, *window.slices],
     )
-    return all(1 - missing_pixels(image).mean() >= VALID_SHARE for image in images)
+    return all(1 - missing_pixels(image).mean() >= VALID_FRACTION for image in images)
 
 
 def unit_scale(scene: ObservedScene) -> float:
-    """The largest value of valid pixels, by which both images are divided; reads the scene in blocks.
+    """Return the largest value of valid pixels in both images; reads the scene in blocks.
 
     Raises
     ------
     InputError
-        Where no value is positive.
+        No value is positive.
     """
 
     def largest(image: NDArray[np.float32]) -> float:
@@ -105,8 +130,16 @@ def unit_scale(scene: ObservedScene) -> float:
     return scale
 
 
-def seeing_only(scene: ObservedScene, window: Window) -> Window:
-    """The LR pixels that see nothing outside a window."""
+def lr_inside(scene: ObservedScene, window: Window) -> Window:
+    """Return the LR pixels that depend on no HR pixel outside a window.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    window : Window
+        HR pixels, in the scene's coordinates.
+    """
     ratio, reach = scene.spatial_response.ratio, scene.spatial_response.support_lr - Fraction(1, 2)
 
     def bounds(low: int, high: int, hr_size: int, lr_size: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What the settings of all methods have in common."""
+"""Settings that all methods have in common."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class MethodSettings(Strict):
     """
 
     seconds_per_megapixel: ClassVar[float]
-    """Rough time of a fusion on one or two cores, from which jobs are sized before one was measured."""
+    """Rough time of a fusion on one or two cores; sizes the jobs as long as no time was measured."""
     proposal: ClassVar[Proposal | None] = None
     """Entry in the experiments that `pipeline pair` writes; commented out if the method `trains`."""
     trains: ClassVar[bool] = False
-    """Whether fitting it takes minutes or more, so that `noise.trained_seeds` holds for it."""
+    """Whether fitting takes minutes or more, so that `noise.trained_seeds` applies."""
 
     method: str
     seeds: Seeds | None = Field(
@@ -48,13 +48,13 @@ class MethodSettings(Strict):
     )
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that decide a result, JSON-ready: all but the choice of seeds."""
+        """Return the settings that determine a result, JSON-ready: all but the choice of seeds."""
         return self.model_dump(mode="json", exclude={"seeds"})
 
     def training_part(self) -> dict[str, Any] | None:
-        """The settings that decide what is trained, where others leave it as it is; else None.
+        """Return the settings that determine the training; None if all settings do.
 
-        Methods with equal ones share a training.
+        Entries with equal training parts share a training.
         """
         return None
 
@@ -70,21 +70,27 @@ class MethodSettings(Strict):
 
     @property
     def sampling_steps(self) -> int | None:
-        """T of a method that samples step by step, which a trajectory follows; else None."""
+        """Number of sampling steps, which a trajectory can follow; None for other methods."""
         return None
 
     @property
     def uncertain(self) -> bool:
-        """Whether the method gives a standard deviation with its cube."""
+        """Whether the cube comes with a standard deviation."""
         return False
 
     def fitting(self, hr_shape: tuple[int, int]) -> dict[str, Any]:
-        """The settings that decide the fitted method of a scene of that height and width, JSON-ready."""
+        """Return the settings that determine the fitted method, JSON-ready.
+
+        Parameters
+        ----------
+        hr_shape : (int, int)
+            Height and width of the scene in HR pixels.
+        """
         return self.deciding()
 
 
 class TrainedSettings(MethodSettings):
-    """What the settings of a method that trains networks hold."""
+    """Settings of a method that trains networks."""
 
     trains = True
 
@@ -93,5 +99,5 @@ class TrainedSettings(MethodSettings):
     threads: int = Field(1, ge=1, description="CPU threads; the trained weights depend on their number")
 
     def deciding(self) -> dict[str, Any]:
-        """All but the choice of seeds and how often a training is saved."""
+        """Return all settings but the choice of seeds and the interval of checkpoints."""
         return self.model_dump(mode="json", exclude={"seeds", "checkpoint_every"})

@@ -40,6 +40,7 @@ from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import bfloat16_on, device_name, reproducible, resolve_device
 from pipeline.methods.optimisation import (
     Checkpoint,
+    Schedule,
     constant_then_linear,
     minimise,
     pair_fingerprint,
@@ -64,7 +65,7 @@ class FastArgsDiff:
         self.settings, self.budget = settings, budget
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """What the network sees in some steps, and the data step."""
+        """Reach of the network over the steps, and of the data steps."""
         return 2 * response.support_lr + ceil(HALO / response.ratio)
 
     def fit(
@@ -89,7 +90,10 @@ class FastArgsDiff:
             pair_fingerprint(pool, settings.deciding(), seed),
         )
         with reproducible(device, settings.threads):
-            draw = PlaneDraw(pool, budget.denoiser_crop, budget.denoiser_batch)
+            draw, steps = (
+                PlaneDraw(pool, budget.denoiser_crop, budget.denoiser_batch),
+                budget.denoiser_iterations,
+            )
             build = partial(Denoiser, budget.denoiser_width)
             network = on_device(seeded_network(build, seed, "denoiser/weights"), device)
             minimise(
@@ -98,11 +102,7 @@ class FastArgsDiff:
                 lambda step: noise_loss(
                     network, draw, seeded_generator(seed, f"denoiser/step/{step}"), bfloat16
                 ),
-                budget.denoiser_iterations,
-                method="args_diff",
-                phase="denoiser",
-                checkpoint=saved,
-                learning_rate=constant_then_linear(0, budget.denoiser_iterations),
+                Schedule("args_diff", "denoiser", steps, saved, constant_then_linear(0, steps)),
                 progress=progress,
             )
         return FittedFastArgsDiff(scene, self, prior, network, bfloat16)

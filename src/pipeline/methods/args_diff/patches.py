@@ -21,7 +21,7 @@ from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.methods.args_diff.guidance import Guidance
 from pipeline.methods.args_diff.networks import STRIDE
-from pipeline.methods.pool import seeing_only
+from pipeline.methods.pool import lr_inside
 
 HALO = 48
 """HR pixels around a core beyond which surroundings hardly matter (`README.md`, Large scenes)."""
@@ -73,7 +73,7 @@ def guidance_of(
     own = scene.window_of(part)
     aligned = part.padded_window(window.relative_to(own), 0)
     piece = part.crop(aligned)
-    lr = seeing_only(scene, window)
+    lr = lr_inside(scene, window)
     if min(lr.shape) < 1 or any(missing_pixels(image).all() for image in (piece.lr_hsi, piece.hr_msi)):
         return None
     filled = filled_observation(piece)

@@ -102,7 +102,7 @@ class ArgsDiffSettings(TrainedSettings):
 
     @field_serializer("budget")
     def _resolved_budget(self, budget: object) -> TrainingBudget | FastBudget:
-        """A preset by its fields, so that a changed preset is a changed setting."""
+        """Replace a preset by its fields, so that a changed preset is a changed setting."""
         return self.fast or self.training
 
     @model_validator(mode="after")
@@ -129,36 +129,51 @@ class ArgsDiffSettings(TrainedSettings):
 
     @property
     def sampling_steps(self) -> int | None:
-        """T."""
+        """Number of sampling steps; None with exact data steps, which cannot be traced."""
         return None if self.fast else self.steps
 
     def training_part(self) -> dict[str, Any] | None:
-        """The settings that the trained weights depend on; the others act in sampling alone."""
+        """Return the settings on which the trained weights depend; the others act in sampling alone."""
         if self.fast:
             return None
         trained = {"method", "budget", "d", "stop", "precision", "device", "threads"}
         return self.model_dump(mode="json", include=trained)
 
     def fitting(self, hr_shape: tuple[int, int]) -> dict[str, Any]:
-        """Those of the training; for a scene in patches, whose fit samples an anchor, all."""
+        """Return the settings that determine the fitted state.
+
+        They are the training's, and all settings if the scene is sampled in patches: then the fit samples an
+        anchor.
+
+        Parameters
+        ----------
+        hr_shape : (int, int)
+            Height and width of the scene in HR pixels.
+        """
         part = self.training_part()
         return part if part and self.in_one_piece(hr_shape) else self.deciding()
 
     def in_one_piece(self, hr_shape: tuple[int, int]) -> bool:
-        """Whether a scene is sampled as published: its pixels are no more than a patch's."""
+        """Tell whether a scene is sampled as published: it has no more pixels than a patch.
+
+        Parameters
+        ----------
+        hr_shape : (int, int)
+            Height and width of the scene in HR pixels.
+        """
         height, width = hr_shape
         return height * width <= self.patch**2
 
     @property
     def fast(self) -> FastBudget | None:
-        """The budget, if it is one of exact data steps."""
+        """Budget of exact data steps; None for a published training."""
         if self.budget == "fast":
             return FastBudget()
         return self.budget if isinstance(self.budget, FastBudget) else None
 
     @property
     def training(self) -> TrainingBudget:
-        """The budget of a published training, with its preset looked up."""
+        """Budget of a published training, with the preset's name replaced by its fields."""
         budget = BUDGETS[self.budget] if isinstance(self.budget, str) else self.budget
         assert isinstance(budget, TrainingBudget), "a fast budget has no published training"
         return budget

@@ -23,7 +23,7 @@ class Bicubic:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """What the kernel reaches."""
+        """Return the reach of the kernel."""
         return 2 + response.shift_lr
 
     def fit(
@@ -49,7 +49,7 @@ class FittedBicubic(FittedMethod):
         return {}
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
-        """The LR-HSI on the HR grid, band by band."""
+        """Interpolate the LR-HSI band by band."""
         cube = np.empty((observation.bands, *observation.hr_shape), np.float32)
         shift = observation.spatial_response.shift
         for band, image in zip(cube, observation.lr_hsi, strict=True):

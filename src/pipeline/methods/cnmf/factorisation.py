@@ -43,7 +43,7 @@ class Factorisation:
     weight: float
 
     def objective(self) -> float:
-        """What the updates minimise."""
+        """Return the value that the updates minimise."""
         return sum(self._residual(block) + self._excess(block) for block in self._blocks())
 
     def error(self) -> float:

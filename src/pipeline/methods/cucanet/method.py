@@ -27,6 +27,7 @@ from pipeline.methods.cucanet.training import Training, scene_attention
 from pipeline.methods.device import bfloat16_on, device_name, reproducible, resolve_device
 from pipeline.methods.optimisation import (
     Checkpoint,
+    Schedule,
     constant_then_linear,
     minimise,
     pair_fingerprint,
@@ -102,13 +103,15 @@ class CuCaNet:
                 training,
                 Adam(training.groups(budget.learning_rate), fused=True),
                 lambda step: training.loss(crops.draw(seeded_generator(seed, f"cucanet/step/{step}"))),
-                budget.constant + budget.falling,
-                method="cucanet",
-                phase="networks",
-                checkpoint=saved,
-                learning_rate=constant_then_linear(budget.constant, budget.falling),
-                after_step=training.project,
-                progress=progress,
+                Schedule(
+                    "cucanet",
+                    "networks",
+                    budget.constant + budget.falling,
+                    saved,
+                    constant_then_linear(budget.constant, budget.falling),
+                ),
+                training.project,
+                progress,
             )
             attention = scene_attention(training.networks, crops)
         return FittedCuCaNet(scene, self, training, attention, scale)

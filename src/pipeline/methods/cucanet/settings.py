@@ -50,7 +50,7 @@ class CucanetSettings(TrainedSettings):
 
     @field_serializer("budget")
     def _resolved_budget(self, budget: str | CucanetBudget) -> CucanetBudget:
-        """A preset by its fields, so that a changed preset is a changed setting."""
+        """Replace a preset by its fields, so that a changed preset is a changed setting."""
         return self.training
 
     @property
@@ -60,5 +60,5 @@ class CucanetSettings(TrainedSettings):
 
     @property
     def training(self) -> CucanetBudget:
-        """The budget with its preset looked up."""
+        """Budget, with the preset's name replaced by its fields."""
         return CUCANET_BUDGETS[self.budget] if isinstance(self.budget, str) else self.budget

@@ -1,17 +1,16 @@
-"""Blind mode of MIAE: the PSF and the spectral response, both unknown, from the pair itself.
+"""Blind mode of MIAE: the PSF and the spectral response are estimated from the pair itself.
 
-Liu et al., IEEE TGRS 2022: H(Y) and R X are the same image, so their L1 distance is made small over
-non-negative responses that sum to one. Responses with negative lobes, as bicubic has, are out of its reach.
+Liu et al., IEEE TGRS 2022: H(Y) and R X are the same image, so their L1 distance is minimised over
+non-negative responses that sum to one. Responses with negative lobes, such as bicubic, cannot be represented.
 
-Normalising after each step alone does not do: all weights of a response have gradients of nearly the
-same sign, which Adam turns into equal steps, which the normalisation takes back. So the loss is that of
-the normalised responses; the public code does the same for the SRF, though not for the PSF, which then
+Normalising the weights after each step is not enough: all weights of a response have gradients of nearly the
+same sign, Adam turns these into equal steps, and the normalisation undoes equal steps. Therefore the loss is
+that of the normalised responses. The public code does the same for the SRF but not for the PSF, which then
 stays noisy (on Jasper Ridge, an error of H(Y) of 1.6 % instead of 0.1 %).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from typing import TypeVar
@@ -27,8 +26,9 @@ from pipeline.core.sensing.resampling import response_rows, sampled_kernel
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods.base import State
-from pipeline.methods.optimisation import Checkpoint, minimise
-from pipeline.methods.pool import seeing_only
+from pipeline.methods.miae.images import TrainingImages
+from pipeline.methods.optimisation import Checkpoint, Schedule, minimise
+from pipeline.methods.pool import lr_inside
 
 ITERATIONS = 5000
 LEARNING_RATE = 5e-5
@@ -53,17 +53,25 @@ class Responses:
     spectral_response: NDArray[np.float64]
 
     def put_into(self, scene: Scene) -> Scene:
-        """The same images with these responses in place of the given ones."""
+        """Return a scene with these responses in place of its own."""
         spatial = with_psf(scene.spatial_response, self.psf)
         return replace(scene, spatial_response=spatial, spectral_response=self.spectral_response)
 
     def state(self) -> State:
-        """Both arrays by name."""
+        """Return both arrays by name."""
         return {"psf": self.psf, "spectral_response": self.spectral_response}
 
 
 class ResponseNet(nn.Module):
-    """A PSF and a spectral response, both uniform at the start."""
+    """A PSF and a spectral response, both uniform at the start.
+
+    Parameters
+    ----------
+    taps : int
+        Side of the PSF in HR pixels.
+    msi_bands, hsi_bands : int
+        c and C.
+    """
 
     def __init__(self, taps: int, msi_bands: int, hsi_bands: int) -> None:
         super().__init__()
@@ -71,22 +79,22 @@ class ResponseNet(nn.Module):
         self.spectral = nn.Parameter(torch.full((msi_bands, hsi_bands), 1 / hsi_bands))
 
     def distance(self, hsi: Tensor, shifted_msi: Tensor) -> Tensor:
-        """L1 distance of R X, clamped to [0, 1], from H(Y).
+        """Return the L1 distance between R X and H(Y), both clamped to [0, 1].
 
         Parameters
         ----------
         hsi : (C, n)
-            X at some LR pixels.
+            X at the sampled LR pixels.
         shifted_msi : (c, k * k, n)
-            Y under each sample of the PSF about them.
+            Y at each tap of the PSF about these pixels.
         """
-        seen = _normalised(self.spectral) @ hsi
+        matched = _normalised(self.spectral) @ hsi
         degraded = torch.einsum("t,ctn->cn", _normalised(self.psf), shifted_msi)
-        return (seen.clamp(0, 1) - degraded.clamp(0, 1)).abs().sum()
+        return (matched.clamp(0, 1) - degraded.clamp(0, 1)).abs().sum()
 
     @torch.no_grad()
     def constrain(self) -> None:
-        """Make both non-negative with sums of one."""
+        """Make both responses non-negative with sums of one."""
         for response in (self.psf, self.spectral):
             response.copy_(_normalised(response.clamp(0, 1)))
 
@@ -96,81 +104,88 @@ def _normalised(response: Tensor) -> Tensor:
 
 
 def taps_of(response: SpatialResponse) -> int:
-    """Side of the PSF in HR pixels: 2 s - 1, with a ratio s between whole numbers rounded up."""
+    """Return the side of the PSF in HR pixels: 2 s - 1, the ratio s rounded up to a whole number."""
     return 2 * ceil(response.ratio) - 1
 
 
 def with_psf(response: SpatialResponse, psf: NDArray[np.float64]) -> SpatialResponse:
-    """A response of the same ratio and shift with a free PSF."""
+    """Return a response of the same ratio and shift with a PSF given by its samples ``(k, k)``."""
     return SpatialResponse.from_psf(psf, ratio=response.ratio).shifted(*response.shift)
 
 
-def estimate_responses(
-    scene: ObservedScene,
-    pool: Sequence[Observation],
-    scale: float,
-    device: torch.device,
-    checkpoint: Checkpoint,
-    progress: Progress,
-) -> Responses:
-    """Minimise the distance over an even sample of the pool's LR pixels, at any ratio.
+def estimate_responses(images: TrainingImages, checkpoint: Checkpoint, progress: Progress) -> Responses:
+    """Minimise the distance between H(Y) and R X over an even sample of LR pixels.
+
+    Parameters
+    ----------
+    images : TrainingImages
+        The parts from which LR pixels are sampled. Only ratio and shift of their spatial response count.
+    checkpoint : Checkpoint
+        File of an unfinished minimisation.
+    progress : callable
+        Receives the number of finished steps and the distance.
 
     Raises
     ------
     InputError
-        No LR pixel sees only pixels of the pool, and only such that have data.
+        No LR pixel depends only on HR pixels of a part that have data.
     """
-    taps = taps_of(scene.spatial_response)
-    free = with_psf(scene.spatial_response, np.ones((taps, taps)))
-    free_scene = replace(scene, spatial_response=free)
-    stride = max(1, ceil(sqrt(sum(part.lr_hsi[0].size for part in pool) / MOST_PIXELS)))
-    samples = [_sample(free_scene, replace(part, spatial_response=free), taps, stride) for part in pool]
+    taps = taps_of(images.scene.spatial_response)
+    hsi, shifted = _samples(images, taps)
+    network = ResponseNet(taps, len(shifted), len(hsi)).to(images.device)
+    minimise(
+        network,
+        torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True),
+        lambda step: network.distance(hsi, shifted),
+        Schedule("miae", "responses", ITERATIONS, checkpoint),
+        network.constrain,
+        progress,
+    )
+    psf = network.psf.detach().double().cpu().numpy().reshape(taps, taps)
+    return Responses(psf, network.spectral.detach().double().cpu().numpy())
+
+
+def _samples(images: TrainingImages, taps: int) -> tuple[Tensor, Tensor]:
+    """Return X ``(C, n)`` at an even sample of LR pixels, and Y ``(c, k * k, n)`` at each tap about them."""
+    free = with_psf(images.scene.spatial_response, np.ones((taps, taps)))
+    scene = replace(images.scene, spatial_response=free)
+    stride = max(1, ceil(sqrt(sum(part.lr_hsi[0].size for part in images.pool) / MOST_PIXELS)))
+    samples = [_sample(scene, replace(part, spatial_response=free), taps, stride) for part in images.pool]
     hsi, shifted = (
-        torch.as_tensor(np.concatenate(images, axis=-1) / scale, dtype=torch.float32, device=device)
-        for images in zip(*samples, strict=True)
+        torch.as_tensor(
+            np.concatenate(arrays, axis=-1) / images.scale, dtype=torch.float32, device=images.device
+        )
+        for arrays in zip(*samples, strict=True)
     )
     if not hsi.shape[1]:
         raise InputError(
             "miae: no LR pixel of the windows to train on sees them alone and has data itself and in all HR "
             "pixels around it; crop the scene to where both images have data, or give the responses"
         )
-    network = ResponseNet(taps, len(shifted), len(hsi)).to(device)
-    minimise(
-        network,
-        torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True),
-        lambda step: network.distance(hsi, shifted),
-        ITERATIONS,
-        method="miae",
-        phase="responses",
-        checkpoint=checkpoint,
-        after_step=network.constrain,
-        progress=progress,
-    )
-    psf = network.psf.detach().double().cpu().numpy().reshape(taps, taps)
-    return Responses(psf, network.spectral.detach().double().cpu().numpy())
+    return hsi, shifted
 
 
 def _sample(
     scene: ObservedScene, part: Observation, taps: int, stride: int
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Some LR pixels of a part, ``(C, n)``, and the HR-MSI under each tap about them, ``(c, k * k, n)``.
+    """Return LR pixels ``(C, n)`` of a part, and the HR-MSI at each tap about them ``(c, k * k, n)``.
 
-    Those of an even grid that have data and see nothing but HR pixels that have data.
+    The LR pixels are those of an even grid that have data and depend only on HR pixels with data.
     """
     own = scene.window_of(part)
-    inside = seeing_only(scene, own).relative_to(scene.lr_window(own))
+    inside = lr_inside(scene, own).relative_to(scene.lr_window(own))
     chosen = np.arange(inside.y0, inside.y1, stride), np.arange(inside.x0, inside.x1, stride)
     ratio, shift = scene.spatial_response.ratio, scene.spatial_response.shift
 
     def shifts(
         size: int, pixels: NDArray[np.intp], displaced: float
     ) -> list[tuple[NDArray[np.float64], slice]]:
-        found = []
+        rows = []
         for tap in np.eye(taps):
             kernel, offset = sampled_kernel(tap), displaced * float(ratio)
             matrix, first = response_rows(size, ratio, pixels, *kernel, normalise=False, offset=offset)
-            found.append((matrix, slice(first, first + matrix.shape[1])))
-        return found
+            rows.append((matrix, slice(first, first + matrix.shape[1])))
+        return rows
 
     filled = filled_observation(part)
     rows, cols = (shifts(*axis) for axis in zip(part.hr_shape, chosen, shift, strict=True))

@@ -27,6 +27,7 @@ from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.methods.miae.blind import Responses, estimate_responses
+from pipeline.methods.miae.images import TrainingImages
 from pipeline.methods.miae.network import MiaeNetwork, Patch, bilinear, fused_patches
 from pipeline.methods.miae.settings import MiaeSettings
 from pipeline.methods.miae.training import train
@@ -71,12 +72,13 @@ class Miae:
             path = checkpoint / f"{phase}.safetensors" if checkpoint else None
             return Checkpoint(path, settings.checkpoint_every, fingerprint)
 
-        seen, responses = scene, None
+        images, responses = TrainingImages(scene, pool, scale, device), None
         with reproducible(device, settings.threads):
             if settings.responses == "blind":
-                responses = estimate_responses(scene, pool, scale, device, saved("responses"), progress)
-                seen, pool = responses.put_into(scene), [responses.put_into(part) for part in pool]
-            network = train(seen, pool, scale, settings, seed, device, saved("network"), progress)
+                responses = estimate_responses(images, saved("responses"), progress)
+                pool = [responses.put_into(part) for part in pool]
+                images = TrainingImages(responses.put_into(scene), pool, scale, device)
+            network = train(images, settings, seed, saved("network"), progress)
         return self._fitted(scene, network, scale, responses)
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedMiae:

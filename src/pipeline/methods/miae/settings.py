@@ -45,7 +45,7 @@ class MiaeSettings(TrainedSettings):
 
     @field_serializer("budget")
     def _resolved_budget(self, budget: str | MiaeBudget) -> MiaeBudget:
-        """A preset by its fields, so that a changed preset is a changed setting."""
+        """Replace a preset by its fields, so that a changed preset is a changed setting."""
         return self.training
 
     @property
@@ -55,5 +55,5 @@ class MiaeSettings(TrainedSettings):
 
     @property
     def training(self) -> MiaeBudget:
-        """The budget with its preset looked up."""
+        """Budget, with the preset's name replaced by its fields."""
         return MIAE_BUDGETS[self.budget] if isinstance(self.budget, str) else self.budget

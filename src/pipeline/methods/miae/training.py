@@ -1,133 +1,156 @@
 """The loss of MIAE on patches of an observation, and the training of its network.
 
-Liu et al., IEEE TGRS 2022: the fused patch, seen through both responses, against both images in L1.
-A patch is some LR pixels and all the HR pixels that these see; nothing outside is needed.
+Liu et al., IEEE TGRS 2022: the L1 distance of the fused patch, degraded by both responses, from both images.
+A patch is a window of LR pixels and all HR pixels on which they depend, so that nothing outside is needed.
 
-The public code takes HR patches of a fixed size, cuts as many LR pixels off their borders as the PSF
-reaches, and fills batches from a count that is zero for images below 512x256 pixels. Here a patch is
-grown around the LR pixels that are compared, which is the same inside the image, compares the
-image's own borders too, since H is known there, and holds at any ratio and size. The sums are over the
-drawn patches, where the code scales them to the image's size: Adam's steps do not depend on that, but
-for the weight decay, which matters little in either case.
+The public code takes HR patches of a fixed size, cuts off as many LR pixels at their borders as the PSF
+reaches, and fills batches from a count that is zero for images below 512x256 pixels. Here a patch grows
+around the LR pixels that are compared. Inside the image that is the same; it also compares the image's own
+borders, where H is known, and works at any ratio and size. The loss sums over the drawn patches, where the
+code scales the sum to the image's size: Adam's steps do not depend on that, except for the weight decay,
+which matters little in either case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.core.sensing.nodata import coupled_pixels, filled_observation, missing_pixels
-from pipeline.core.sensing.observation import Observation, ObservedScene, Progress
+from pipeline.core.sensing.observation import Observation, Progress
 from pipeline.core.sensing.spatial import SpatialOperator
 from pipeline.core.window import Window
 from pipeline.errors import InputError
+from pipeline.methods.miae.images import TrainingImages
 from pipeline.methods.miae.network import MiaeNetwork, Patch, bilinear, fused_patches
-from pipeline.methods.miae.settings import MiaeSettings
+from pipeline.methods.miae.settings import MiaeBudget, MiaeSettings
 from pipeline.methods.optimisation import (
     Checkpoint,
+    Schedule,
     constant_then_linear,
     minimise,
     seeded_generator,
     seeded_network,
 )
-from pipeline.methods.pool import seeing_only
+from pipeline.methods.pool import lr_inside
 
 WEIGHT_DECAY = 1e-3
 
 
 @dataclass(frozen=True)
 class TrainingPatch(Patch):
-    """Some HR pixels, and what they are compared with once fused.
+    """HR pixels to fuse, and the values with which they are compared.
 
     Attributes
     ----------
     compared : (C, m, n)
-        The LR pixels of the LR-HSI that are compared.
+        The LR pixels of the LR-HSI.
     operator : SpatialOperator
-        H from the HR window `seen` to these.
-    seen, core : Window
-        In the patch: the HR pixels that these LR pixels see, and those under them, on which the
-        HR-MSI is compared.
+        H from the HR window `support` to these LR pixels.
+    support : Window
+        HR pixels on which the LR pixels depend, relative to the patch.
+    core : Window
+        HR pixels that the LR pixels cover, on which the HR-MSI is compared; relative to the patch.
     lr_valid : (m, n)
-        One where an LR pixel has data and sees nothing but HR pixels that have data, else zero.
+        1 where an LR pixel has data and depends only on HR pixels with data, else 0.
     hr_valid : (height, width)
-        One where an HR pixel has data, else zero.
+        1 where an HR pixel has data, else 0.
     """
 
     compared: Tensor
     operator: SpatialOperator
-    seen: Window
+    support: Window
     core: Window
     lr_valid: Tensor
     hr_valid: Tensor
 
 
-def patches_of(
-    scene: ObservedScene, part: Observation, scale: float, side: int, device: torch.device
-) -> list[TrainingPatch]:
-    """Patches of `side` x `side` LR pixels that cover a part of the scene, fewer pixels at its end.
+def patches_of(images: TrainingImages, part: Observation, side: int) -> list[TrainingPatch]:
+    """Return patches that cover a part of the scene.
 
-    LR pixels that see something outside the part are left out, and so are patches of which no LR pixel
-    is valid.
+    LR pixels that depend on something outside the part are left out, and so are patches without a valid
+    LR pixel.
 
     Parameters
     ----------
-    scene : ObservedScene
+    images : TrainingImages
+        The scene, the scale of the images and the device of the patches.
     part : Observation
-        Read from it.
-    scale : float
-        What both images are divided by.
+        The part of the scene.
     side : int
-    device : torch.device
+        Side of a patch in LR pixels; patches at the lower and right end may be smaller.
     """
-
-    def tensor(image: NDArray[Any]) -> Tensor:
-        return torch.as_tensor(image, dtype=torch.float32, device=device)
-
-    filled = filled_observation(part)
-    lr_hsi, hr_msi = tensor(filled.lr_hsi / scale), tensor(filled.hr_msi / scale)
-    lr_valid, hr_valid = coupled_pixels(part), ~missing_pixels(part.hr_msi)
-    ratio = part.spatial_response.ratio
+    scene, ratio = images.scene, part.spatial_response.ratio
     own = scene.window_of(part)
-    inside = seeing_only(scene, own).relative_to(scene.lr_window(own))
-    found = []
-    for lr in inside.split(side):
-        if not lr_valid[lr.slices].any():
-            continue
-        operator, seen = part.spatial_response.window_operator(part.hr_shape, lr)
-        core = _under(lr, ratio)
-        patch = core.union(seen)
-        upsampling, around = bilinear(part.lr_shape, part.spatial_response, patch)
-        found.append(
-            TrainingPatch(
-                lr_hsi[:, *around.slices],
-                upsampling.to(device),
-                hr_msi[:, *patch.slices],
-                lr_hsi[:, *lr.slices],
-                operator.to(device),
-                seen.relative_to(patch),
-                core.relative_to(patch),
-                tensor(lr_valid[lr.slices]),
-                tensor(hr_valid[patch.slices]),
-            )
+    inside = lr_inside(scene, own).relative_to(scene.lr_window(own))
+    arrays = _PartTensors.of(part, images)
+    windows = [lr for lr in inside.split(side) if arrays.lr_valid[lr.slices].any()]
+    return [_patch(part, lr, ratio, arrays) for lr in windows]
+
+
+@dataclass(frozen=True)
+class _PartTensors:
+    """The images of a part, without no-data and divided by the scale, and the masks of valid pixels."""
+
+    lr_hsi: Tensor
+    hr_msi: Tensor
+    lr_valid: Tensor
+    hr_valid: Tensor
+
+    @classmethod
+    def of(cls, part: Observation, images: TrainingImages) -> _PartTensors:
+        """Form the tensors of a part."""
+        filled = filled_observation(part)
+        arrays = (
+            filled.lr_hsi / images.scale,
+            filled.hr_msi / images.scale,
+            coupled_pixels(part),
+            ~missing_pixels(part.hr_msi),
         )
-    return found
+        return cls(*(torch.as_tensor(a, dtype=torch.float32, device=images.device) for a in arrays))
+
+
+def _patch(part: Observation, lr: Window, ratio: Fraction, arrays: _PartTensors) -> TrainingPatch:
+    """Grow the patch around a window of LR pixels: all HR pixels on which they depend or that they cover."""
+    operator, support = part.spatial_response.window_operator(part.hr_shape, lr)
+    core = _under(lr, ratio)
+    patch = core.union(support)
+    upsampling, around = bilinear(part.lr_shape, part.spatial_response, patch)
+    device = arrays.lr_hsi.device
+    return TrainingPatch(
+        arrays.lr_hsi[:, *around.slices],
+        upsampling.to(device),
+        arrays.hr_msi[:, *patch.slices],
+        arrays.lr_hsi[:, *lr.slices],
+        operator.to(device),
+        support.relative_to(patch),
+        core.relative_to(patch),
+        arrays.lr_valid[lr.slices],
+        arrays.hr_valid[patch.slices],
+    )
 
 
 def _under(lr: Window, ratio: Fraction) -> Window:
-    """The HR pixels under LR pixels, each under one of two neighbours."""
+    """Return the HR pixels that LR pixels cover, each covered by one of two neighbours."""
     return Window(*(round(bound * ratio) for bound in (lr.y0, lr.y1, lr.x0, lr.x1)))
 
 
 def data_terms(cube: Tensor, patch: TrainingPatch, spectral_response: Tensor) -> Tensor:
-    """L1 distance of a fused patch, seen through H and R, from the valid pixels of both images."""
-    lr_hsi = patch.operator.forward(cube[:, *patch.seen.slices])
+    """Return the L1 distance of a degraded fused patch from the valid pixels of both images.
+
+    Parameters
+    ----------
+    cube : (C, height, width)
+        The fused patch.
+    patch : TrainingPatch
+        The values with which it is compared.
+    spectral_response : (c, C)
+        R.
+    """
+    lr_hsi = patch.operator.forward(cube[:, *patch.support.slices])
     hr_msi = torch.tensordot(spectral_response, cube[:, *patch.core.slices], dims=1)
     of_hsi = ((lr_hsi - patch.compared).abs() * patch.lr_valid).sum()
     of_msi = (hr_msi - patch.hr_msi[:, *patch.core.slices]).abs() * patch.hr_valid[patch.core.slices]
@@ -135,30 +158,26 @@ def data_terms(cube: Tensor, patch: TrainingPatch, spectral_response: Tensor) ->
 
 
 def train(
-    scene: ObservedScene,
-    pool: Sequence[Observation],
-    scale: float,
+    images: TrainingImages,
     settings: MiaeSettings,
     seed: int,
-    device: torch.device,
     checkpoint: Checkpoint,
     progress: Progress,
 ) -> MiaeNetwork:
-    """Train a network on windows of a scene, all of them at a time where there are few pixels.
+    """Train a network on a scene; a small scene is a single patch, whole in each step.
 
     Parameters
     ----------
-    scene : ObservedScene
-        With the responses that the training is to use.
-    pool : sequence of Observation
-        Parts of the scene.
-    scale : float
-        What both images are divided by.
+    images : TrainingImages
+        The parts to train on.
     settings : MiaeSettings
+        Size of the network, and the budget.
     seed : int
-    device : torch.device
+        Seed of the initial weights and of the patches drawn.
     checkpoint : Checkpoint
+        File of an unfinished training.
     progress : callable
+        Receives the number of finished steps and the loss.
 
     Raises
     ------
@@ -167,20 +186,14 @@ def train(
         is not finite.
     """
     budget = settings.training
-    small = len(pool) == 1 and pool[0].lr_hsi[0].size <= budget.batch * budget.patch**2
-    side = max(scene.lr_shape) if small else budget.patch
-    patches = [patch for part in pool for patch in patches_of(scene, part, scale, side, device)]
-    if not patches:
-        raise InputError(
-            "miae: no LR pixel of the windows to train on sees them alone and has data itself and in all HR "
-            "pixels that it sees; crop the scene to where both images have data, or use a narrower PSF"
-        )
-    response = torch.as_tensor(scene.spectral_response, dtype=torch.float32, device=device)
+    patches = training_patches(images, budget)
+    scene = images.scene
+    response = torch.as_tensor(scene.spectral_response, dtype=torch.float32, device=images.device)
     network = seeded_network(
         lambda: MiaeNetwork(scene.bands, len(response), settings.endmembers, settings.stages),
         seed,
         "miae/weights",
-    ).to(device)
+    ).to(images.device)
 
     def loss(step: int) -> Tensor:
         order = torch.randperm(len(patches), generator=seeded_generator(seed, f"miae/step/{step}"))
@@ -189,18 +202,38 @@ def train(
         terms = [data_terms(cube, patch, response) for cube, patch in zip(cubes, drawn, strict=True)]
         return torch.stack(terms).sum()
 
-    minimise(
-        network,
-        torch.optim.Adam(
-            network.parameters(), lr=budget.learning_rate, weight_decay=WEIGHT_DECAY, fused=True
-        ),
-        loss,
-        budget.constant_iterations + budget.falling_iterations,
-        method="miae",
-        phase="network",
-        checkpoint=checkpoint,
-        learning_rate=constant_then_linear(budget.constant_iterations, budget.falling_iterations),
-        after_step=network.constrain,
-        progress=progress,
+    optimiser = torch.optim.Adam(
+        network.parameters(), lr=budget.learning_rate, weight_decay=WEIGHT_DECAY, fused=True
     )
+    steps = budget.constant_iterations + budget.falling_iterations
+    factor = constant_then_linear(budget.constant_iterations, budget.falling_iterations)
+    schedule = Schedule("miae", "network", steps, checkpoint, factor)
+    minimise(network, optimiser, loss, schedule, network.constrain, progress)
     return network.requires_grad_(False).eval()
+
+
+def training_patches(images: TrainingImages, budget: MiaeBudget) -> list[TrainingPatch]:
+    """Return the patches of all parts; that of a scene of few pixels is the whole scene.
+
+    Parameters
+    ----------
+    images : TrainingImages
+        The parts to train on.
+    budget : MiaeBudget
+        Side of a patch and number of patches in a step.
+
+    Raises
+    ------
+    InputError
+        No LR pixel is valid.
+    """
+    pool = images.pool
+    small = len(pool) == 1 and pool[0].lr_hsi[0].size <= budget.batch * budget.patch**2
+    side = max(images.scene.lr_shape) if small else budget.patch
+    patches = [patch for part in pool for patch in patches_of(images, part, side)]
+    if not patches:
+        raise InputError(
+            "miae: no LR pixel of the windows to train on sees them alone and has data itself and in all HR "
+            "pixels that it sees; crop the scene to where both images have data, or use a narrower PSF"
+        )
+    return patches
