@@ -29,7 +29,7 @@ from pipeline.methods.args_diff.sampling import Adam, estimates, loss_gradient, 
 from pipeline.methods.args_diff.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
 from pipeline.methods.args_diff.training import Recipe, crops_draw, train
 from pipeline.methods.device import resolve_device
-from pipeline.methods.optimisation import parameter_count
+from pipeline.methods.optimisation import Checkpoint, parameter_count
 from pipeline.methods.pool import unit_scale
 
 TINY = TrainingBudget(width=32, spatial_iterations=6, spatial_batch=2, crop=16, spectral_iterations=12)
@@ -126,9 +126,7 @@ def recipe(tmp_path, **changes) -> Recipe:
         "seed": 0,
         "device": torch.device("cpu"),
         "bfloat16": False,
-        "checkpoint": tmp_path / "spectral.safetensors",
-        "checkpoint_every": 6,
-        "fingerprint": "abc",
+        "checkpoint": Checkpoint(tmp_path / "spectral.safetensors", 6, "abc"),
     }
     return Recipe(**fields | changes)
 
@@ -142,7 +140,13 @@ class KilledError(Exception):
 
 
 def test_resumed_training_equals_an_unbroken_one(tmp_path):
-    unbroken = train(lambda: SpectralNet(12), spectra, None, recipe(tmp_path, checkpoint=None), print_nothing)
+    unbroken = train(
+        lambda: SpectralNet(12),
+        spectra,
+        None,
+        recipe(tmp_path, checkpoint=Checkpoint(None, 1, "")),
+        print_nothing,
+    )
 
     def kill(phase, done, total, loss):
         if done == 10:
@@ -178,7 +182,7 @@ def test_training_learns_a_simple_distribution(tmp_path):
         lambda: SpectralNet(12),
         spectra,
         None,
-        recipe(tmp_path, iterations=1500, learning_rate=2e-3, checkpoint=None),
+        recipe(tmp_path, iterations=1500, learning_rate=2e-3, checkpoint=Checkpoint(None, 1, "")),
         print_nothing,
     )
     rng = torch.Generator().manual_seed(7)
@@ -202,7 +206,7 @@ def test_held_out_loss_ends_a_training_that_no_longer_improves(tmp_path, monkeyp
         lambda: SpectralNet(12),
         lambda generator: torch.ones(16, 12),
         opposite,
-        recipe(tmp_path, iterations=100_000, checkpoint=None),
+        recipe(tmp_path, iterations=100_000, checkpoint=Checkpoint(None, 1, "")),
         lambda *event: seen.append(event[1]),
     )
     assert max(seen, default=0) < 20_000

@@ -13,7 +13,7 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods import pool
 from pipeline.methods.cucanet import losses
-from pipeline.methods.cucanet.crops import Crops
+from pipeline.methods.cucanet.crops import CropImages, Crops
 from pipeline.methods.cucanet.method import CuCaNet
 from pipeline.methods.cucanet.networks import RADIUS, CoupledNetworks, Reconstruction, Unit
 from pipeline.methods.cucanet.responses import LearnedResponses
@@ -118,7 +118,7 @@ def test_sparsity_is_the_divergence_from_one_percent():
 
 def test_spectral_response_of_an_image():
     srf = torch.tensor([[0.25, 0.75]])
-    assert losses.through(srf, image([4.0, 0.0], [8.0, 1.0])).flatten().tolist() == [7, 0.75]
+    assert losses.to_msi(srf, image([4.0, 0.0], [8.0, 1.0])).flatten().tolist() == [7, 0.75]
 
 
 def test_total_is_the_weighted_sum():
@@ -170,7 +170,7 @@ def test_learned_responses_need_an_integer_ratio():
 def test_constraints_hold_after_each_step(observation_of_landscape):
     scene = observation_of_landscape
     box = SpatialResponse.box(ratio=4)
-    crops = Crops(scene, [scene], 8, unit_scale(scene), CPU, box)
+    crops = Crops(CropImages(scene, [scene], unit_scale(scene), CPU, box), 8)
     training = Training(scene, crops.lr_shape, learned=True, bfloat16=False)
     optimiser = torch.optim.Adam(training.groups(0.2))
     support = torch.from_numpy(scene.spectral_response > 0)
@@ -202,7 +202,7 @@ def test_constraints_hold_after_each_step(observation_of_landscape):
 def test_operator_of_a_crop_is_that_of_the_scene(response):
     reference = np.random.default_rng(0).random((3, 48, 64), dtype=np.float32)
     scene = simulate(reference, spectral_response=np.ones((1, 3)) / 3, spatial_response=response, snr_db=90)
-    crops = Crops(scene, [scene], 16, 1.0, CPU, response)
+    crops = Crops(CropImages(scene, [scene], 1.0, CPU, response), 16)
     for step in range(10):
         crop = crops.draw(torch.Generator().manual_seed(step))
         assert crop.target.lr_hsi.shape[-2:] == crops.lr_shape
@@ -214,7 +214,7 @@ def test_operator_of_a_crop_is_that_of_the_scene(response):
 def test_crops_of_the_attention_cover_every_lr_pixel(observation_of_landscape):
     """8x10 LR pixels in crops of 3x3."""
     scene = observation_of_landscape
-    crops = Crops(scene, [scene], 12, 1.0, CPU, scene.spatial_response)
+    crops = Crops(CropImages(scene, [scene], 1.0, CPU, scene.spatial_response), 12)
     assert crops.lr_shape == (3, 3)
     spectra = np.concatenate([lr_hsi[0].reshape(scene.bands, -1) for lr_hsi, _ in crops.lr_crops()], axis=1)
     assert spectra.shape[1] == 3 * 4 * 9
@@ -229,7 +229,7 @@ def test_lr_pixels_of_which_a_window_knows_too_little_do_not_count_as_valid():
     lr_hsi = np.full_like(part.lr_hsi, np.nan)
     lr_hsi[:, 0, 0] = 0.5  # in a corner of the window, where the context is cut off
     with pytest.raises(InputError, match=r"^cucanet: no LR pixel has data itself and in all HR pixels"):
-        Crops(scene, [replace(part, lr_hsi=lr_hsi)], 4, 1.0, CPU, box)
+        Crops(CropImages(scene, [replace(part, lr_hsi=lr_hsi)], 1.0, CPU, box), 4)
 
 
 # --- training and fusing

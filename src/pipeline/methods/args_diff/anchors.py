@@ -1,7 +1,4 @@
-"""The windows of a large scene on which its basis is drawn: few, and of spectra as diverse as the pool's.
-
-Nothing is trained here.
-"""
+"""Windows of a large scene on which its basis is drawn: few, with spectra as diverse as the pool's."""
 
 from __future__ import annotations
 
@@ -15,14 +12,31 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.pool import SIDE, mostly_valid, squares
 
-ANCHOR_PIXELS = 256**2  # HR pixels on which the basis is drawn
+ANCHOR_PIXELS = 256**2  # HR pixels on which the basis is drawn: as many as a scene sampled as published
 
 
 def anchor_windows(scene: ObservedScene, pool: list[Observation]) -> list[tuple[Observation, Window]]:
-    """Windows of a scene of `ANCHOR_PIXELS` together, with the parts that hold them; or the whole scene.
+    """Choose windows with `ANCHOR_PIXELS` pixels in total, or the whole scene if it has no more.
 
-    The first has the most common spectra of the pool; each next one differs most from those chosen, in
-    mean and standard deviation of its LR spectra.
+    The first window has the most common spectra of the pool. Each further window differs most from those
+    already chosen, in mean and standard deviation of its LR spectra.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    pool : list of Observation
+        Parts of the scene, among whose squares the windows are chosen.
+
+    Returns
+    -------
+    list of (Observation, Window)
+        Each window in the scene's coordinates, with the part that contains it.
+
+    Raises
+    ------
+    InputError
+        No square has data in half of its pixels.
     """
     height, width = scene.hr_shape
     if height * width <= ANCHOR_PIXELS:
@@ -45,19 +59,19 @@ def anchor_windows(scene: ObservedScene, pool: list[Observation]) -> list[tuple[
 
 
 def spectral_feature(part: Observation, window: Window) -> NDArray[np.float64]:
-    """Mean and standard deviation ``(2 C,)`` of a window's valid LR spectra."""
+    """Return mean and standard deviation ``(2 C,)`` of the valid LR spectra in a window of a part."""
     image = part.lr_hsi[:, *window.coarsened(part.spatial_response.ratio).slices]
     spectra = image[:, ~missing_pixels(image)].astype(np.float64)
     return np.concatenate([spectra.mean(axis=1), spectra.std(axis=1)])
 
 
 def farthest(features: NDArray[np.float64], count: int) -> list[int]:
-    """Rows of ``(n, k)``: the one nearest to the mean, then each time the one farthest from those chosen."""
+    """Choose rows of features ``(n, k)``: the nearest to the mean, then the farthest from all chosen."""
     typical = int(np.linalg.norm(features - features.mean(axis=0), axis=1).argmin())
     return farthest_points(features, typical, count)
 
 
 def of_scene(scene: ObservedScene, part: Observation, window: Window) -> Window:
-    """A window of a part in the coordinates of the scene."""
+    """Return a window of a part in the coordinates of the scene."""
     own = scene.window_of(part)
     return window.relative_to(Window(-own.y0, 0, -own.x0, 0))

@@ -1,11 +1,11 @@
 """A small denoiser of single planes, trained on the HR-MSI for every noise level: the prior of `fast`.
 
-In units in which differences of neighbouring pixels are white, planes of coefficients and of the HR-MSI
-look alike, whatever the bands, up to their size: those are white for LR pixels, these for HR pixels.
-Random combinations of the HR-MSI's bands, of equal size, are what the network learns from. It has no bias
-and sees the noise level as a second plane (Zhang et al. 2022, "Plug-and-play image restoration with deep
-denoiser prior"): twice the plane at twice the noise gives twice the result. What a plane holds on the scale
-of `LOCAL` pixels passes by the network, so that its level does not matter.
+In units in which differences of neighbouring pixels are white, planes of coefficients and of the HR-MSI look
+alike up to their size, whatever the bands: differences of the coefficients are white between LR pixels, those
+of the HR-MSI between HR pixels. The network is trained on random combinations of the HR-MSI's bands of equal
+size. It has no bias and takes the noise level as a second plane (Zhang et al. 2022, "Plug-and-play image
+restoration with deep denoiser prior"), so that twice the plane at twice the noise gives twice the result. The
+local mean over `LOCAL` pixels bypasses the network, so that the level of a plane does not matter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.core.sensing.observation import Observation
 from pipeline.core.solvers.graph_prior import FLOOR, MOST_EDGES, t_shape
 
 LOWEST, HIGHEST = 0.1, 3.0  # noise levels of the training
-LOCAL = 17  # side in pixels of the squares whose mean passes by
+LOCAL = 17  # side in pixels of the squares whose mean bypasses the network
 
 
 class Denoiser(nn.Module):
@@ -33,7 +33,7 @@ class Denoiser(nn.Module):
     Parameters
     ----------
     width : int
-        Channels of the finer scale; the coarser has twice as many.
+        Number of channels of the finer scale; the coarser scale has twice as many.
     """
 
     def __init__(self, width: int) -> None:
@@ -48,7 +48,7 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.outlet.weight)
 
     def forward(self, planes: Tensor, sigma: Tensor) -> Tensor:
-        """Noise in planes ``(n, 1, H, W)`` with noise of standard deviations ``(n,)``."""
+        """Predict the noise in planes ``(n, 1, H, W)`` whose noise has standard deviations ``(n,)``."""
         height, width = planes.shape[-2:]
         detail = functional.pad(planes - local_mean(planes), (0, width % 2, 0, height % 2), mode="replicate")
         level = sigma.view(-1, 1, 1, 1).expand_as(detail)
@@ -59,7 +59,13 @@ class Denoiser(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions beside the identity."""
+    """Two convolutions beside the identity.
+
+    Parameters
+    ----------
+    width : int
+        Number of channels.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -67,12 +73,12 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(n, width, H, W)``."""
+        """Update an image ``(n, width, H, W)``."""
         return x + self.second(functional.relu(self.first(x)))
 
 
 def local_mean(planes: Tensor) -> Tensor:
-    """Mean of `LOCAL` x `LOCAL` pixels around each, of those that there are."""
+    """Return the mean of `LOCAL` x `LOCAL` pixels around each pixel; fewer at the borders."""
     return functional.avg_pool2d(planes, LOCAL, stride=1, padding=LOCAL // 2, count_include_pad=False)
 
 
@@ -83,7 +89,10 @@ class PlaneDraw:
     ----------
     pool : sequence of Observation
         Parts of the scene.
-    crop, batch : int
+    crop : int
+        Side of a crop in HR pixels; smaller if the parts are.
+    batch : int
+        Number of crops in a draw.
     """
 
     def __init__(self, pool: Sequence[Observation], crop: int, batch: int) -> None:
@@ -93,7 +102,7 @@ class PlaneDraw:
         self.crop, self.batch = min(crop, *self.images[0].shape[1:]), batch
 
     def __call__(self, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Planes ``(n, 1, crop, crop)``, standard deviations ``(n,)`` and the noise in units of them."""
+        """Draw planes ``(n, 1, crop, crop)``, standard deviations ``(n,)`` and the noise in units of them."""
         planes = torch.stack([self._plane(generator) for _ in range(self.batch)])
         span = math.log(HIGHEST / LOWEST)
         sigma = LOWEST * torch.exp(span * torch.rand(self.batch, generator=generator))
@@ -110,12 +119,12 @@ class PlaneDraw:
 
 
 def whitening(images: Sequence[NDArray[np.float32]], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Matrix ``(c, c)`` that makes typical differences of neighbouring pixels white.
+    """Return the matrix ``(c, c)`` that makes typical differences of neighbouring pixels white.
 
     Parameters
     ----------
     images : sequence of (c, H, W)
-        No-data is NaN; differences to it do not count.
+        Images of the HR-MSI. No-data is NaN; differences to it do not count.
     sigma : (c,)
         Noise levels, so that the matrix is finite where images are constant.
     """
@@ -129,7 +138,19 @@ def whitening(images: Sequence[NDArray[np.float32]], sigma: NDArray[np.float64])
 
 
 def noise_loss(network: nn.Module, draw: PlaneDraw, generator: Generator, bfloat16: bool) -> Tensor:
-    """Mean squared error of the predicted noise on one batch."""
+    """Return the mean squared error of the predicted noise on a batch.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The denoiser.
+    draw : PlaneDraw
+        Draws planes and noise.
+    generator : Generator
+        Random numbers of the draw.
+    bfloat16 : bool
+        Whether the network computes in bfloat16.
+    """
     device = next(network.parameters()).device
     planes, sigma, noise = (tensor.to(device) for tensor in draw(generator))
     noisy = planes + sigma.view(-1, 1, 1, 1) * noise

@@ -1,13 +1,13 @@
-"""ARGS-Diff with what costs its time replaced: the budget `fast`.
+"""ARGS-Diff with its slow parts replaced: the budget `fast`.
 
-What stays is its idea: a network that knows noise of every level, trained on the pair itself, is walked
-down from a high level to a low one in a subspace, and both observations correct each step. What differs:
+The idea stays: a network that denoises any noise level, trained on the pair itself, is applied from a high
+level to a low one in a subspace, and both observations correct each step. The differences:
 
 - The basis is the LR-HSI's, in units in which differences of neighbours are white, and coefficients have
-  no bounds: no spectral network, and none of the two factors starts from noise.
-- The walk starts from the closed form, at a level of the size of the image's own detail.
-- A data step is the exact minimiser (`pipeline.core.solvers.gaussian`) in place of steps of Adam through the
-  network and of the ARGM, whose task is to hold those on course (DiffPIR, Zhu et al. 2023).
+  no bounds. There is no spectral network, and neither factor starts from noise.
+- The walk starts from the closed form, at a noise level of the size of the image's own detail.
+- A data step is the exact minimiser (`pipeline.core.solvers.gaussian`, as in DiffPIR, Zhu et al. 2023). It
+  replaces the steps of Adam through the network, and the ARGM that corrects these.
 - One small network denoises each plane by itself (`denoiser`).
 - No noise is added between steps: there is one estimate, and no draws.
 
@@ -52,9 +52,9 @@ from pipeline.methods.optimisation import (
 from pipeline.methods.pair_prior import prior_of
 from pipeline.methods.pool import training_pool
 
-FIRST, LAST = 1.5, 0.3  # noise levels of the walk
-PRIOR_WEIGHT = 0.7  # of the denoised planes in a data step, over what the noise level says
-HALO = 32  # HR pixels, beyond which pixels change a result by 1e-5 of the largest value at most (float32)
+FIRST, LAST = 1.5, 0.3  # noise levels of the walk, in units of the differences of neighbouring LR pixels
+PRIOR_WEIGHT = 0.7  # weight of the denoised planes in a data step, in units of 1 / noise variance
+HALO = 32  # HR pixels beyond which pixels change a result by at most 1e-5 of the largest value (float32)
 NETWORK = "network."  # before the names of its weights in a state
 
 
@@ -65,7 +65,7 @@ class FastArgsDiff:
         self.settings, self.budget = settings, budget
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """Reach of the network over the steps, and of the data steps."""
+        """Return the reach of the network over all steps, and of the data steps."""
         return 2 * response.support_lr + ceil(HALO / response.ratio)
 
     def fit(
@@ -75,10 +75,7 @@ class FastArgsDiff:
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedFastArgsDiff:
-        """Learn the basis and train the denoiser.
-
-        `checkpoint` is a folder for the state of an unfinished training.
-        """
+        """Learn the basis and train the denoiser."""
         settings, budget = self.settings, self.budget
         pool = training_pool(scene, seed, "args_diff", scene.spatial_response.ratio.numerator)
         prior = prior_of(scene, pool, None, 1, seed)
@@ -90,10 +87,8 @@ class FastArgsDiff:
             pair_fingerprint(pool, settings.deciding(), seed),
         )
         with reproducible(device, settings.threads):
-            draw, steps = (
-                PlaneDraw(pool, budget.denoiser_crop, budget.denoiser_batch),
-                budget.denoiser_iterations,
-            )
+            draw = PlaneDraw(pool, budget.denoiser_crop, budget.denoiser_batch)
+            steps = budget.denoiser_iterations
             build = partial(Denoiser, budget.denoiser_width)
             network = on_device(seeded_network(build, seed, "denoiser/weights"), device)
             minimise(
@@ -115,7 +110,21 @@ class FastArgsDiff:
 
 
 class FittedFastArgsDiff(FittedMethod):
-    """A scene's basis and its trained denoiser."""
+    """A scene's basis and its trained denoiser.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    method : FastArgsDiff
+        The method with its settings.
+    prior : GraphPrior
+        Basis, and variance of the model's errors.
+    network : nn.Module
+        The denoiser.
+    bfloat16 : bool
+        Whether the network computes in bfloat16.
+    """
 
     def __init__(
         self,
@@ -134,7 +143,7 @@ class FittedFastArgsDiff(FittedMethod):
         self.precision = "bfloat16" if bfloat16 else "float32"
 
     def state(self) -> State:
-        """The prior's arrays and the network's weights, float32."""
+        """Return the prior's arrays and the network's weights, in float32."""
         weights = {
             f"{NETWORK}{k}": v.cpu().contiguous().numpy() for k, v in self.network.state_dict().items()
         }
@@ -159,17 +168,29 @@ class FittedFastArgsDiff(FittedMethod):
     def denoised(
         self, planes: NDArray[np.float64], sigma: float, origin: tuple[int, int]
     ) -> NDArray[np.float64]:
-        """Planes ``(d, H, W)`` without noise of a level, one after another.
+        """Denoise planes, each by itself.
 
-        The network's coarse pixels lie where they do in the whole scene, whatever the planes' absolute
-        upper left pixel is.
+        The network's coarse pixels lie as in the whole scene, wherever the planes start.
+
+        Parameters
+        ----------
+        planes : (d, H, W)
+            Coefficients.
+        sigma : float
+            Standard deviation of their noise.
+        origin : (int, int)
+            Absolute row and column of the upper left pixel.
+
+        Returns
+        -------
+        (d, H, W) float64
         """
         top, left = origin[0] % 2, origin[1] % 2
         noise = np.empty(planes.shape)
         level = torch.full((1,), sigma, device=self._device)
-        for plane, found in zip(planes, noise, strict=True):
+        for plane, predicted in zip(planes, noise, strict=True):
             image = torch.from_numpy(plane[None, None].astype(np.float32)).to(self._device)
             image = functional.pad(image, (left, 0, top, 0), mode="replicate")
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
-                found[:] = self.network(image, level)[0, 0, top:, left:].float().cpu().numpy()
+                predicted[:] = self.network(image, level)[0, 0, top:, left:].float().cpu().numpy()
         return planes - noise

@@ -1,8 +1,8 @@
 """A scene's trained ARGS-Diff networks, and the sampling of any window of it.
 
-A scene of no more pixels than a patch is sampled as published. A larger one is sampled patch by patch
-with a recording of a joint run of some windows, which settles the basis and all else that would couple
-the patches. Nothing is trained here.
+A scene of no more pixels than a patch is sampled as published. A larger scene is sampled patch by patch, with
+the recording of a joint run on a few windows. The recording fixes the basis and everything else that would
+couple the patches.
 """
 
 from __future__ import annotations
@@ -33,22 +33,23 @@ from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.methods.optimisation import parameter_count
 
-AT_ONCE = {"cpu": 1, "cuda": 8}  # patches that go through the network together
+AT_ONCE = {"cpu": 1, "cuda": 8}  # patches in a batch
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What a training settles for the whole of a scene.
+    """Result of a training on a scene.
 
     Attributes
     ----------
     spatial, spectral : nn.Module
+        The two trained networks.
     scale : float
         The images' largest value, by which they are divided.
     bfloat16 : bool
         Whether the spatial network samples in bfloat16.
     recording : Recording or None
-        Of a scene that is sampled in patches.
+        Recording of a joint run, if the scene is sampled in patches.
     """
 
     spatial: nn.Module
@@ -59,7 +60,21 @@ class Learned:
 
 
 class FittedArgsDiff(FittedMethod):
-    """Both trained networks of a scene and, where it is larger than a patch, what couples its patches."""
+    """Both trained networks of a scene and, if it is larger than a patch, the recording of a joint run.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    halo_lr : int
+        Number of LR pixels around a window that are read.
+    settings : ArgsDiffSettings
+        Settings of the sampling.
+    seed : int
+        Seed of the starting noise.
+    learned : Learned
+        Result of the training.
+    """
 
     def __init__(
         self,
@@ -86,9 +101,9 @@ class FittedArgsDiff(FittedMethod):
         return self.settings.in_one_piece(self.scene.hr_shape)
 
     def state(self) -> State:
-        """The weights of both networks, float32, the images' scale, the precision and the recording.
+        """Return weights of both networks in float32, scale, precision and recording.
 
-        The precision is that of the training's device, wherever tiles are sampled.
+        The precision is that of the training's device, whichever device samples the tiles.
         """
         weights = {
             f"{name}.{key}": tensor.cpu().contiguous().numpy()
@@ -100,17 +115,17 @@ class FittedArgsDiff(FittedMethod):
         return weights | settled | recorded
 
     def read(self, window: Window) -> Observation:
-        """The patches that a window touches, or the whole of a small scene."""
+        """Read the patches that a window touches, or the whole of a small scene."""
         if self.in_one_piece:
             return self.scene.crop(self.scene.whole)
-        seen = [patch.window for patch in patches(self.scene, window, self.settings.patch)]
-        bounds = reduce(Window.union, seen)
+        touched = [patch.window for patch in patches(self.scene, window, self.settings.patch)]
+        bounds = reduce(Window.union, touched)
         return self.scene.crop(self.scene.padded_window(bounds, 0))
 
     def fuse_part(
         self, part: Observation, window: Window, progress: Progress = no_progress
     ) -> NDArray[np.float32]:
-        """The fused cube ``(C, height, width)`` of a window, from what `read` gave for it."""
+        """Fuse a window ``(C, height, width)`` from the part of the scene that `read` returns for it."""
         if self.in_one_piece:
             return super().fuse_part(part, window, progress)
         assert self.recording is not None
@@ -137,7 +152,14 @@ class FittedArgsDiff(FittedMethod):
         return mark_nodata(cube.cpu().numpy(), observation)
 
     def trace(self, times: Sequence[int], progress: Progress = no_progress) -> dict[int, NDArray[np.float32]]:
-        """The estimate of the clean A ``(d, H, W)``, in [0, 1], when a number of steps is left.
+        """Return estimates of the clean A ``(d, H, W)``, in [0, 1], along the sampling.
+
+        Parameters
+        ----------
+        times : sequence of int
+            Numbers of remaining steps at which the estimate is kept.
+        progress : callable
+            Receives the number of finished steps.
 
         Raises
         ------
@@ -168,7 +190,7 @@ class FittedArgsDiff(FittedMethod):
     def _joint_run(
         self, observation: Observation, guidance: Guidance, progress: Progress, watch: Watch | None = None
     ) -> list[Tensor]:
-        """A and E of the whole scene."""
+        """Sample A and E of the whole scene together."""
         return sample(
             self.sampling_networks(),
             [self.start([observation.whole]), self.start_basis()],
@@ -179,23 +201,36 @@ class FittedArgsDiff(FittedMethod):
         )
 
     def record(self, anchors: list[tuple[Observation, Window]], progress: Progress) -> Recording:
-        """Sample windows of the scene together with the basis, and keep what couples their pixels."""
-        seen = {
+        """Sample windows together with the basis, and record the numbers that couple their pixels.
+
+        Parameters
+        ----------
+        anchors : list of (Observation, Window)
+            Windows of the scene, each with a part that contains it.
+        progress : callable
+            Receives the number of finished steps.
+
+        Raises
+        ------
+        InputError
+            No LR pixel depends on pixels of a single window alone.
+        """
+        guided = {
             window: guidance
             for part, window in anchors
             if (guidance := guidance_of(self.scene, part, window, self.scale, self._device))
         }
-        if not seen:
+        if not guided:
             raise InputError(
                 "args_diff: no LR pixel sees only one of the windows on which the basis is drawn; "
                 f"ratio {self.scene.spatial_response.ratio} or the response's support is too large for it"
             )
         spatial, spectral = self.sampling_networks(RecordingNorm)
-        recorder, loss = RecordingUNet(spatial), JointLoss(list(seen.values()), self.settings)
+        recorder, loss = RecordingUNet(spatial), JointLoss(list(guided.values()), self.settings)
         with reproducible(self._device, self.settings.threads):
             _, basis = sample(
                 [recorder, spectral],
-                [self.start(list(seen)), self.start_basis()],
+                [self.start(list(guided)), self.start_basis()],
                 loss,
                 self.settings,
                 progress,
@@ -205,30 +240,38 @@ class FittedArgsDiff(FittedMethod):
     def _sampled(
         self, part: Observation, window: Window, recording: Recording, progress: Progress
     ) -> Iterator[tuple[Patch, Tensor]]:
-        """The coefficients ``(d, H, W)`` of the patches that a window touches, where there are data."""
+        """Yield the coefficients ``(d, H, W)`` of the patches with data that a window touches."""
         recording = recording.to(self._device)
         times = [t for t, _ in timesteps(self.settings.steps)]
         network = FrozenUNet(self.sampling_networks(FrozenNorm)[0], times, recording)
         groups = alike(patches(self.scene, window, self.settings.patch), AT_ONCE[self._device.type])
         for done, group in enumerate(groups):
-            seen = {
+            guided = {
                 patch: guidance
                 for patch in group
                 if (guidance := guidance_of(self.scene, part, patch.window, self.scale, self._device))
             }
-            if seen:
-                loss = RecordedLoss(list(seen.values()), recording.bases, recording.pulls, self.settings)
-                start = self.start([patch.window for patch in seen])
-                told = _part_of(progress, done, len(groups))
-                (drawn,) = sample([network], [start], loss, self.settings, told)
-                yield from zip(seen, drawn, strict=True)
+            if guided:
+                loss = RecordedLoss(list(guided.values()), recording.bases, recording.pulls, self.settings)
+                start = self.start([patch.window for patch in guided])
+                report = _part_of(progress, done, len(groups))
+                (drawn,) = sample([network], [start], loss, self.settings, report)
+                yield from zip(guided, drawn, strict=True)
 
     def _cube(self, coefficients: Tensor, basis: Tensor) -> Tensor:
-        """The cube of factors in [0, 1], in the images' units."""
+        """Multiply factors in [0, 1] to a cube in the images' units."""
         return torch.tensordot(basis.T, coefficients, dims=1).clamp_(0, 1).mul_(self.scale)
 
     def sampling_networks(self, norm: type[Norm] = Norm) -> tuple[SpatialUNet, nn.Module]:
-        """Copies for sampling: without gradients, channels last, the spatial one in bfloat16 where used."""
+        """Return the networks for sampling, without gradients and channels last.
+
+        The spatial network is a copy, in the precision of the sampling.
+
+        Parameters
+        ----------
+        norm : type
+            Kind of norm of the spatial network.
+        """
         spatial = SpatialUNet(self.settings.d, self.settings.training.width, norm)
         spatial.load_state_dict(self.networks["spatial"].state_dict())
         if self._bfloat16:
@@ -237,7 +280,7 @@ class FittedArgsDiff(FittedMethod):
         return spatial, self.networks["spectral"].to(self._device).requires_grad_(False).eval()
 
     def start(self, windows: list[Window]) -> Tensor:
-        """A_T ``(n, d, H, W)`` of windows of the scene, a function of the absolute position."""
+        """Draw A_T ``(n, d, H, W)`` of windows of the scene, as a function of the absolute position."""
         y, x = self.scene.origin
         planes = [
             standard_normal(
@@ -251,19 +294,27 @@ class FittedArgsDiff(FittedMethod):
         return torch.from_numpy(np.stack(planes)).to(self._device)
 
     def start_basis(self) -> Tensor:
-        """E_T ``(d, C)``."""
+        """Draw E_T ``(d, C)``."""
         basis = standard_normal(self.seed, "args_diff/basis", (1, self.settings.d, self.scene.bands))[0]
         return torch.from_numpy(basis).to(self._device)
 
 
-def alike(found: list[Patch], at_once: int) -> list[list[Patch]]:
-    """Patches in groups of at most `at_once` neighbours whose windows have the same shape."""
-    by_shape = (list(group) for _, group in groupby(found, key=lambda patch: patch.window.shape))
+def alike(patches: list[Patch], at_once: int) -> list[list[Patch]]:
+    """Divide patches into groups of neighbours whose windows have the same shape.
+
+    Parameters
+    ----------
+    patches : list of Patch
+        Patches, row by row.
+    at_once : int
+        Largest size of a group.
+    """
+    by_shape = (list(group) for _, group in groupby(patches, key=lambda patch: patch.window.shape))
     return [group[i : i + at_once] for group in by_shape for i in range(0, len(group), at_once)]
 
 
 def _part_of(progress: Progress, done: int, parts: int) -> Progress:
-    """Report one of several equal parts as part of the whole."""
+    """Return a `progress` that reports one of several equal parts as part of the whole."""
 
     def report(phase: str, step: int, steps: int, loss: float | None = None) -> None:
         progress(phase, done * steps + step, parts * steps, loss)

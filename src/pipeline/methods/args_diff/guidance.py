@@ -1,7 +1,7 @@
-"""How factors are compared with the observed images: over all windows at once, or over one as recorded.
+"""Loss of the factors against the observed images: over all windows together, or as in a recorded run.
 
-The loss of arXiv 2505.11800, section 3.3. Its norms run over the whole image and so couple distant
-pixels; `RecordedLoss` takes them, and the basis, from a joint run instead. Nothing is sampled here.
+The loss of arXiv 2505.11800, section 3.3. Its norms run over the whole image and so couple distant pixels;
+`RecordedLoss` takes the norms and the basis from a joint run instead.
 """
 
 from __future__ import annotations
@@ -25,7 +25,17 @@ class Loss(Protocol):
     """A loss of the factors in [0, 1] at one use in one sampling step."""
 
     def __call__(self, step: int, use: int, factors: Sequence[Tensor]) -> Tensor:
-        """Scalar, differentiable in the factors."""
+        """Return a scalar that is differentiable in the factors.
+
+        Parameters
+        ----------
+        step : int
+            Number of the sampling step, counted from 0.
+        use : int
+            `GUIDANCE` or `ARGM`.
+        factors : sequence of Tensor
+            A, or A and E, in [0, 1].
+        """
 
 
 @dataclass(frozen=True)
@@ -35,44 +45,53 @@ class Guidance:
     Attributes
     ----------
     lr_hsi : (C, h, w) tensor
+        The LR-HSI.
     hr_msi : (c, H, W) tensor
+        The HR-MSI.
     spectral_response : (c, C) tensor
+        R.
     operator : SpatialOperator
-        H on tensors, from `seen` to the LR-HSI.
-    seen : Window
-        The part of the HR window that the LR pixels see.
+        H on tensors, from `support` to the LR-HSI.
+    support : Window
+        HR pixels on which the LR pixels depend, relative to the window.
     """
 
     lr_hsi: Tensor
     hr_msi: Tensor
     spectral_response: Tensor
     operator: SpatialOperator
-    seen: Window
+    support: Window
 
     def residuals(self, coefficients: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-        """``X - H(A E)`` and ``Y - A E R^T`` for A ``(d, H, W)`` and E ``(d, C)``.
+        """Return ``X - H(A E)`` and ``Y - A E R^T`` for A ``(d, H, W)`` and E ``(d, C)``.
 
         Uses ``H(A E) = H(A) E`` and ``(A E) R^T = A (E R^T)``.
         """
-        low = self.operator.forward(coefficients[:, *self.seen.slices])
+        low = self.operator.forward(coefficients[:, *self.support.slices])
         of_hsi = self.lr_hsi - torch.tensordot(basis.T, low, dims=1)
         of_msi = self.hr_msi - torch.tensordot(self.spectral_response @ basis.T, coefficients, dims=1)
         return of_hsi, of_msi
 
 
 class JointLoss:
-    """``||X - H(A E)||_F + lambda ||Y - A E R^T||_F`` over all windows together.
+    """The loss ``||X - H(A E)||_F + lambda ||Y - A E R^T||_F`` over all windows together.
 
-    The paper's variant squares the norms. They are then divided by the number of observed values: as
-    printed, as sums, they make the plain step of the ARGM diverge on images of more than some
-    32 x 32 pixels.
+    The paper's variant squares the norms. They are then divided by the number of observed values: the sums,
+    as printed, make the plain step of the ARGM diverge on images of more than some 32 x 32 pixels.
+
+    Parameters
+    ----------
+    windows : sequence of Guidance
+        The observations.
+    settings : ArgsDiffSettings
+        Weights and variant of the loss.
 
     Attributes
     ----------
     bases : list of tensors ``(d, C)``
         E at each call, in [0, 1].
     pulls : list of tensors ``(2,)``
-        What multiplies the residuals of HSI and MSI in the gradient, at each call.
+        Factors on the residuals of HSI and MSI in the gradient, at each call.
     """
 
     def __init__(self, windows: Sequence[Guidance], settings: ArgsDiffSettings) -> None:
@@ -83,7 +102,7 @@ class JointLoss:
         self.pulls: list[Tensor] = []
 
     def __call__(self, step: int, use: int, factors: Sequence[Tensor]) -> Tensor:
-        """The loss of A ``(n, d, H, W)``, for as many windows, and E ``(d, C)``."""
+        """Return the loss of A ``(n, d, H, W)``, for n windows, and E ``(d, C)``."""
         coefficients, basis = factors
         residuals = [window.residuals(a, basis) for window, a in zip(self.windows, coefficients, strict=True)]
         images = list(zip(*residuals, strict=True))
@@ -105,11 +124,13 @@ class RecordedLoss:
     Parameters
     ----------
     windows : sequence of Guidance
+        The observations.
     bases : (steps, 2, d, C) tensor
         E of the joint run at each use of the loss in each step.
     pulls : (steps, 2, 2) tensor
-        What multiplied the residuals in its gradients.
+        Factors on the residuals in the gradients of the joint run.
     settings : ArgsDiffSettings
+        Weights of the loss.
     """
 
     def __init__(
@@ -119,7 +140,7 @@ class RecordedLoss:
         self.weights = settings.lambda1, settings.lambda2
 
     def __call__(self, step: int, use: int, factors: Sequence[Tensor]) -> Tensor:
-        """The loss of A ``(n, d, H, W)``: half the residuals' squares times what then pulled them."""
+        """Return the loss of A ``(n, d, H, W)``: half the squared residuals times the recorded factors."""
         (coefficients,) = factors
         of_hsi, of_msi = self.pulls[step, use] / 2
         total = torch.zeros((), device=coefficients.device)

@@ -1,7 +1,6 @@
 """ARGS-Diff: self-learning fusion by two diffusion networks trained on the observation itself.
 
-arXiv 2505.11800. Here the networks are trained on a scene (`training`); the fitted method, which
-samples from them, is in `fitted`.
+arXiv 2505.11800. `training` trains the networks on a scene; the fitted method in `fitted` samples from them.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.args_diff.training import Draw, Recipe, crops_draw, spectra_draw, train
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
-from pipeline.methods.optimisation import pair_fingerprint, weights_under
+from pipeline.methods.optimisation import Checkpoint, pair_fingerprint, weights_under
 from pipeline.methods.pool import training_pool, unit_scale
 
 HELD_OUT_SPECTRA = 16  # every 16th LR pixel is held out where training stops by the held-out loss
@@ -40,7 +39,7 @@ class ArgsDiff:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """What the network sees around a patch."""
+        """Return the halo around a patch, in LR pixels."""
         return ceil(halo(response) / response.ratio)
 
     def fit(
@@ -50,10 +49,7 @@ class ArgsDiff:
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedArgsDiff:
-        """Train both networks and draw the basis of a scene larger than a patch.
-
-        `checkpoint` is a folder for the state of unfinished trainings.
-        """
+        """Train both networks, and draw the basis of a scene that is larger than a patch."""
         settings = self.settings
         pool = training_pool(scene, seed, "args_diff", STRIDE)
         resolve_dimension(settings.d, pool[0])
@@ -71,9 +67,11 @@ class ArgsDiff:
                 seed,
                 device,
                 bfloat16_on(device, settings.precision),
-                checkpoint / f"{name}.safetensors" if checkpoint else None,
-                settings.checkpoint_every,
-                fingerprint,
+                Checkpoint(
+                    checkpoint / f"{name}.safetensors" if checkpoint else None,
+                    settings.checkpoint_every,
+                    fingerprint,
+                ),
             )
 
         with reproducible(device, settings.threads):
@@ -95,7 +93,7 @@ class ArgsDiff:
     def fit_trained(
         self, scene: ObservedScene, state: State, seed: int = 0, progress: Progress = no_progress
     ) -> FittedArgsDiff:
-        """What `fit` gives, with the networks of a fitted method that has the same `training_part`."""
+        """Fit with the networks of a fitted method that has the same `training_part`."""
         networks = self._learned(scene, state, None)
         pool = training_pool(scene, seed, "args_diff", STRIDE)
         return self._settled(scene, seed, networks, pool, progress)
@@ -105,7 +103,7 @@ class ArgsDiff:
         return self._fitted(scene, seed, self._learned(scene, state, Recording.restore(state)))
 
     def _learned(self, scene: ObservedScene, state: State, recording: Recording | None) -> Learned:
-        """The networks of a state with their weights."""
+        """Load the networks of a state."""
         spatial = SpatialUNet(self.settings.d, self.settings.training.width)
         spectral = SpectralNet(scene.bands)
         for name, network in (("spatial", spatial), ("spectral", spectral)):
@@ -121,7 +119,7 @@ class ArgsDiff:
         pool: list[Observation],
         progress: Progress,
     ) -> FittedArgsDiff:
-        """The fitted method; the basis of a scene larger than a patch is drawn here."""
+        """Return the fitted method, after drawing the basis of a scene that is larger than a patch."""
         fitted = self._fitted(scene, seed, learned)
         if not fitted.in_one_piece:
             fitted.recording = fitted.record(anchor_windows(scene, pool), progress)
@@ -132,14 +130,14 @@ class ArgsDiff:
 
 
 def _signed_unit(image: NDArray[np.float32], scale: float) -> Tensor:
-    """Values of an image as the networks see them, in [-1, 1]."""
+    """Scale an image to [-1, 1], the range of the networks."""
     return torch.from_numpy(np.clip(image / scale, 0, 1).astype(np.float32) * 2 - 1)
 
 
 def _spectral_draws(
     pool: list[Observation], scale: float, settings: ArgsDiffSettings
 ) -> tuple[Draw, Draw | None]:
-    """Draws of LR-HSI spectra for training and, where asked for, of held-out ones."""
+    """Return draws of LR-HSI spectra for training and, if the settings ask for it, of held-out spectra."""
     spectra = _signed_unit(np.concatenate([part.lr_hsi.reshape(part.bands, -1).T for part in pool]), scale)
     batch = settings.training.spectral_batch
     if settings.stop == "budget" or len(spectra) < 2:
@@ -151,7 +149,7 @@ def _spectral_draws(
 def _spatial_draws(
     pool: list[Observation], scale: float, settings: ArgsDiffSettings
 ) -> tuple[Draw, Draw | None]:
-    """Draws of HR-MSI crops for training and, where asked for, from held-out strips at the right."""
+    """Return draws of HR-MSI crops for training and, if asked for, from held-out strips at the right."""
     images = [_signed_unit(part.hr_msi, scale) for part in pool]
     height, width = pool[0].hr_shape
     budget, d = settings.training, settings.d

@@ -1,7 +1,6 @@
 """The two noise-prediction networks of ARGS-Diff and their noise schedule.
 
-Follows arXiv 2505.11800, section 3.2, and the UNet family of guided diffusion (Dhariwal and Nichol
-2021). Training and sampling are elsewhere.
+Follows arXiv 2505.11800, section 3.2, and the UNet family of guided diffusion (Dhariwal and Nichol 2021).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ STRIDE = 2 ** (len(MULTIPLIERS) - 1)  # sides of the UNet's input are multiples 
 
 
 def alpha_bar() -> Tensor:
-    """Signal share of each step of the "exp" schedule.
+    """Return the signal's share of the power in each step of the "exp" schedule.
 
     ``abar_t = 0.001 + 0.999 (1 - exp(-k (1 - t/K))) / (1 - exp(-k))`` for t = 1..K, decreasing.
 
@@ -44,12 +43,12 @@ SPECTRAL_SHAPES = (
 
 
 class SpectralNet(nn.Module):
-    """Noise in single spectra, by four linear layers.
+    """Prediction of the noise in single spectra, by four linear layers.
 
-    The published network has widths chosen per data set (Houston 48 bands, Pavia University 103,
-    Chikusei 128, KSC 176); here the number of bands picks the nearest of these. The paper speaks of
-    five layers and of d spectra as one sample; its public code has four and trains on single
-    spectra, which is the same, since rows do not interact.
+    The published network has widths chosen per data set (Houston 48 bands, Pavia University 103, Chikusei
+    128, KSC 176); here the nearest number of bands decides. The paper speaks of five layers and of d spectra
+    as a sample. Its public code has four layers and trains on single spectra, which is equivalent, since rows
+    do not interact.
 
     Parameters
     ----------
@@ -68,12 +67,12 @@ class SpectralNet(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], bands))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Noise of spectra ``(n, C)`` at schedule indices ``(n,)``."""
+        """Predict the noise of spectra ``(n, C)`` at schedule indices ``(n,)``."""
         return self.layers(torch.cat([x, self.embedding(t).to(x.dtype)], dim=-1))
 
 
 class SpatialUNet(nn.Module):
-    """Noise in an image of d channels: a UNet without attention.
+    """Prediction of the noise in an image of d channels: a UNet without attention.
 
     Four levels of width x (1, 2, 3, 4) with two residual blocks each on the way down and three on
     the way up, a middle of two, strided convolutions down, nearest-neighbour and convolution up.
@@ -82,11 +81,11 @@ class SpatialUNet(nn.Module):
     Parameters
     ----------
     channels : int
-        d, channels in and out.
+        d, number of input and output channels.
     width : int
-        Channels of the first level, a multiple of 32.
+        Number of channels of the first level, a multiple of 32.
     norm : type
-        The kind of norm; it does not change the weights' names or shapes.
+        Kind of norm; names and shapes of the weights do not depend on it.
     """
 
     def __init__(self, channels: int, width: int = 64, norm: type[Norm] = Norm) -> None:
@@ -115,7 +114,7 @@ class SpatialUNet(nn.Module):
         self.outlet = nn.Sequential(norm(now), nn.SiLU(), _zeroed(nn.Conv2d(now, channels, 3, padding=1)))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Noise of images ``(n, d, H, W)`` at schedule indices ``(n,)``; any H and W."""
+        """Predict the noise of images ``(n, d, H, W)``, of any H and W, at schedule indices ``(n,)``."""
         height, width = x.shape[-2:]
         pad = (-width % STRIDE, -height % STRIDE)
         x = functional.pad(x, (0, pad[0], 0, pad[1]), mode="replicate") if any(pad) else x
@@ -134,7 +133,17 @@ class SpatialUNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """GroupNorm, SiLU, 3x3 convolution, twice, with scale and shift from the time embedding."""
+    """GroupNorm, SiLU, 3x3 convolution, twice, with scale and shift from the time embedding.
+
+    Parameters
+    ----------
+    channels, out : int
+        Number of input and of output channels.
+    time : int
+        Length of the time embedding.
+    norm : type
+        Kind of norm.
+    """
 
     def __init__(self, channels: int, out: int, time: int, norm: type[Norm]) -> None:
         super().__init__()
@@ -145,25 +154,31 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Residual update of ``(n, channels, H, W)`` under the time embedding ``(n, time)``."""
+        """Update an image ``(n, channels, H, W)`` given the time embedding ``(n, time)``."""
         h = self.norm(self.first(x), *self.modulation(emb).chunk(2, dim=1))
         return self.skip(x) + self.second(h)
 
 
 class Upsample(nn.Module):
-    """Twice the size by nearest neighbour, then a 3x3 convolution."""
+    """Enlargement by 2 with nearest neighbours, then a 3x3 convolution.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(n, channels, H, W)`` to ``(n, channels, 2H, 2W)``."""
+        """Enlarge an image ``(n, channels, H, W)`` to ``(n, channels, 2H, 2W)``."""
         return self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
 def sinusoids(t: Tensor, width: int) -> Tensor:
-    """Sinusoidal embedding ``(n, width)`` of schedule indices ``(n,)``."""
+    """Return the sinusoidal embedding ``(n, width)`` of schedule indices ``(n,)``."""
     half = width // 2
     frequencies = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device) / half)
     angles = t[:, None].float() * frequencies
@@ -171,13 +186,13 @@ def sinusoids(t: Tensor, width: int) -> Tensor:
 
 
 def on_device(network: nn.Module, device: torch.device) -> nn.Module:
-    """Move a network, its convolutions laid out channels last."""
+    """Move a network to a device, its convolutions laid out channels last."""
     moved: nn.Module = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
 
 
 def to_precision(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Convert convolutions and linear layers, leaving the norms in float32."""
+    """Convert convolutions and linear layers to a type, in place; the norms stay in float32."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.to(dtype)

@@ -1,7 +1,7 @@
 """Group normalisation of the UNet: over an image, over several together, or with given statistics.
 
-Follows Wu and He (2018). Mean and variance over an image couple its distant pixels; once recorded and
-given, a norm acts on each pixel alone. Nothing is learned here.
+Follows Wu and He (2018). Mean and variance over an image couple its distant pixels. With recorded statistics,
+a norm acts on each pixel by itself.
 """
 
 from __future__ import annotations
@@ -16,16 +16,29 @@ GROUPS = 32
 
 
 class Norm(nn.GroupNorm):
-    """GroupNorm of 32 groups, with statistics and weights in float32 whatever the images' type."""
+    """GroupNorm of 32 groups, with statistics and weights in float32 whatever the images' type.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels, a multiple of 32.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__(GROUPS, channels)
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-        """Normalise ``(n, channels, H, W)``, modulate it by ``1 + scale`` and `shift`, and return its type.
+        """Normalise images and modulate them by ``1 + scale`` and `shift`.
 
-        Scale and shift are ``(n, channels)``. On a CPU in bfloat16 they act on the norm's own weight
-        and bias, which saves a pass over the image.
+        On a CPU in bfloat16, scale and shift act on the norm's own weight and bias, which saves a pass over
+        the image.
+
+        Parameters
+        ----------
+        x : (n, channels, H, W) tensor
+            Images; the result has the same type.
+        scale, shift : (n, channels) tensor, optional
+            Modulation.
         """
         gain = None if scale is None else 1 + scale.float()
         if _folds(x):
@@ -42,9 +55,9 @@ class Norm(nn.GroupNorm):
 class GroupNormBfloat16(torch.autograd.Function):
     """GroupNorm of a bfloat16 image on a CPU.
 
-    PyTorch's own backward pass takes as long as the convolutions around it (60 ms against 10 ms
-    here for 128 x 256 x 256). This one takes the two sums that it needs per channel, in float32,
-    from the backward pass of the batch norm, which is vectorised.
+    PyTorch's own backward pass takes as long as the convolutions around it (60 ms against 10 ms here for
+    128 x 256 x 256). This implementation takes the two sums that it needs per channel, in float32, from the
+    backward pass of the batch norm, which is vectorised.
     """
 
     @staticmethod
@@ -66,7 +79,7 @@ class GroupNormBfloat16(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the image, the weights and the biases.
+        """Return the gradients of the image, the weights and the biases.
 
         With ``xhat = (x - mean) rstd``: ``dx = rstd (w dy - mean(w dy) - xhat mean(w dy xhat))``,
         the means taken over each group.
@@ -97,14 +110,31 @@ class GroupNormBfloat16(torch.autograd.Function):
             return grouped.repeat_interleave(size, 1)
 
         along, across = group_mean(dweight), group_mean(dbias)
-        dx = image_gradient(x, dy, weight, mean, rstd, along, across)
+        dx = image_gradient(x, dy, weight, (mean, rstd), (across, along))
         return dx, dweight, dbias, None
 
 
 def image_gradient(
-    x: Tensor, dy: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor, along: Tensor, across: Tensor
+    x: Tensor,
+    dy: Tensor,
+    weight: Tensor,
+    statistics: tuple[Tensor, Tensor],
+    slopes: tuple[Tensor, Tensor],
 ) -> Tensor:
-    """``rstd (w dy - across - xhat along)`` for images ``(n, channels, H, W)`` and rows ``(n, channels)``."""
+    """Return the gradient of the image, ``rstd (w dy - across - xhat along)``.
+
+    Parameters
+    ----------
+    x, dy : (n, channels, H, W) tensor
+        Images, and gradient of the result.
+    weight : (n, channels) tensor
+        w.
+    statistics : tuple of two (n, channels) tensors
+        Mean and reciprocal standard deviation.
+    slopes : tuple of two (n, channels) tensors
+        ``across`` and ``along``: means of ``w dy`` and of ``w dy xhat``.
+    """
+    (mean, rstd), (across, along) = statistics, slopes
     of_dy, of_x, constant = (
         factor.to(x.dtype)[..., None, None]
         for factor in (rstd * weight, -rstd * rstd * along, rstd * (rstd * mean * along - across))
@@ -113,21 +143,21 @@ def image_gradient(
 
 
 class RecordingNorm(Norm):
-    """A norm over all images of a batch together, which keeps what runs over them, in both directions.
+    """A norm over all images of a batch together, which records its means in both passes.
 
     Attributes
     ----------
     statistics : (2, 32) tensor
         Mean and variance of each group in the last call.
     slopes : (2, 32) tensor
-        Means of ``w dy`` and ``w dy xhat`` of each group in its backward pass.
+        Means of ``w dy`` and ``w dy xhat`` of each group in the backward pass of that call.
     """
 
     statistics: Tensor
     slopes: Tensor
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-        """Normalise ``(n, channels, H, W)`` as one image of height ``n H``."""
+        """Normalise images ``(n, channels, H, W)`` as a single image of height ``n H``."""
         n, channels, height, width = x.shape
         image = x.permute(0, 2, 3, 1).reshape(1, n * height, width, channels).permute(0, 3, 1, 2)
         values = image.detach().float().reshape(GROUPS, -1)
@@ -149,13 +179,21 @@ class RecordingNorm(Norm):
 
 
 class FrozenNorm(Norm):
-    """A norm for which `statistics` and `slopes` of a `RecordingNorm` are given: it acts on single pixels."""
+    """A norm with the statistics of a `RecordingNorm`, which acts on each pixel by itself.
+
+    Attributes
+    ----------
+    statistics : (2, 32) tensor
+        Mean and variance of each group.
+    slopes : (2, 32) tensor
+        Means of ``w dy`` and ``w dy xhat`` of each group.
+    """
 
     statistics: Tensor
     slopes: Tensor
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-        """Normalise ``(n, channels, H, W)``, all modulated by the first of `scale` and `shift`."""
+        """Normalise images ``(n, channels, H, W)``, all modulated by the first of `scale` and `shift`."""
         weight, bias = self.weight.detach(), self.bias.detach()
         if scale is not None and shift is not None:
             gain = 1 + scale[0].float()
@@ -164,36 +202,41 @@ class FrozenNorm(Norm):
         rows = torch.cat([self.statistics, self.slopes]).repeat_interleave(size, 1)
         if _folds(x):
             weight, bias = weight.to(x.dtype).float(), bias.to(x.dtype).float()  # as GroupNormBfloat16
-        y: Tensor = FrozenGroupNorm.apply(x, weight, bias, *rows, self.eps)
+        y: Tensor = FrozenGroupNorm.apply(x, weight, bias, rows, self.eps)
         return y
 
 
 class FrozenGroupNorm(torch.autograd.Function):
-    """Group normalisation whose means over the image are given, in the forward and the backward pass."""
+    """Group normalisation with given means over the image, in the forward and the backward pass."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        mean: Tensor,
-        variance: Tensor,
-        across: Tensor,
-        along: Tensor,
-        eps: float,
-    ) -> Tensor:
-        """Normalise ``(n, channels, H, W)``; all else is ``(channels,)``."""
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor, eps: float) -> Tensor:
+        """Normalise images.
+
+        Parameters
+        ----------
+        ctx : object
+            Holds what the backward pass needs.
+        x : (n, channels, H, W) tensor
+            Images.
+        weight, bias : (channels,) tensor
+            Weight and bias.
+        rows : (4, channels) tensor
+            Mean, variance, and the means of ``w dy`` and ``w dy xhat``.
+        eps : float
+            Added to the variance.
+        """
+        mean, variance, across, along = rows
         ctx.save_for_backward(x, weight, mean, (variance + eps).rsqrt(), along, across)
         return functional.batch_norm(x, mean, variance, weight, bias, eps=eps)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradient of the image alone."""
+        """Return the gradient of the image alone: the weights are not trained with a recording."""
         x, weight, mean, rstd, along, across = ctx.saved_tensors
-        return image_gradient(x, dy, weight, mean, rstd, along, across), *[None] * 7
+        return image_gradient(x, dy, weight, (mean, rstd), (across, along)), *[None] * 4
 
 
 def _folds(x: Tensor) -> bool:
-    """Whether an image's norms round weight and bias to its type."""
+    """Tell whether the norms of an image round weight and bias to its type."""
     return x.dtype == torch.bfloat16 and x.device.type == "cpu"

@@ -1,7 +1,7 @@
-"""The patches in which the network samples a scene too large for it.
+"""The patches in which the network samples a large scene.
 
-Their cores lie on a lattice fixed to the scene, and each is sampled with a halo around it. So a pixel
-belongs to one patch, whatever window of the scene is asked for. Nothing is sampled here.
+Their cores lie on a lattice fixed to the scene, and each is sampled with a halo around it. A pixel therefore
+belongs to the same patch whichever window of the scene is fused.
 """
 
 from __future__ import annotations
@@ -29,10 +29,17 @@ HALO = 48
 
 @dataclass(frozen=True)
 class Patch:
-    """A core and what the network sees to sample it, both windows of the scene.
+    """A core and the window in which the network samples it.
 
-    The window starts and, inside the scene, ends at multiples of the network's stride: the network
-    then subsamples at the same pixels as on the whole scene.
+    The window starts and, inside the scene, ends at multiples of the network's stride: the network then
+    subsamples at the same pixels as on the whole scene.
+
+    Attributes
+    ----------
+    core : Window
+        Pixels that belong to the patch, in the scene's coordinates.
+    window : Window
+        The core with its halo, in the scene's coordinates.
     """
 
     core: Window
@@ -40,13 +47,29 @@ class Patch:
 
 
 def halo(response: SpatialResponse) -> int:
-    """HR pixels around a core: all LR pixels that see a core's pixel must be inside."""
+    """Return the halo in HR pixels: the window must hold all LR pixels that depend on the core.
+
+    Parameters
+    ----------
+    response : SpatialResponse
+        H.
+    """
     support = 2 * response.support_lr * response.ratio
     return ceil(max(Fraction(HALO), support) / STRIDE) * STRIDE
 
 
 def patches(scene: ObservedScene, window: Window, side: int) -> list[Patch]:
-    """The patches whose cores, squares of `side` pixels, cover a window, row by row."""
+    """Return the patches whose cores cover a window, row by row.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    window : Window
+        The window, in the scene's coordinates.
+    side : int
+        Side of a core in HR pixels.
+    """
     margin = halo(scene.spatial_response)
     cores = window.aligned(side, scene.whole).split(side)
     return [Patch(core, core.grown(margin, scene.whole)) for core in cores]
@@ -55,20 +78,25 @@ def patches(scene: ObservedScene, window: Window, side: int) -> list[Patch]:
 def guidance_of(
     scene: ObservedScene, part: Observation, window: Window, scale: float, device: torch.device
 ) -> Guidance | None:
-    """What is observed of a window of the scene, scaled to [0, 1]; None where nothing can be said of it.
-
-    That is where an image has no data at all, or no LR pixel lies inside with all that it sees.
+    """Return the observations of a window, scaled to [0, 1].
 
     Parameters
     ----------
     scene : ObservedScene
+        The scene.
     part : Observation
-        A part of the scene, read, that holds the window.
+        A part of the scene that contains the window.
     window : Window
-        Of the scene.
+        The window, in the scene's coordinates.
     scale : float
-        What both images are divided by.
+        Number by which both images are divided.
     device : torch.device
+        Device of the tensors.
+
+    Returns
+    -------
+    Guidance or None
+        None if an image has no data in the window, or if no LR pixel depends on the window alone.
     """
     own = scene.window_of(part)
     aligned = part.padded_window(window.relative_to(own), 0)
@@ -78,7 +106,7 @@ def guidance_of(
         return None
     filled = filled_observation(piece)
     corner = scene.window_of(piece)
-    operator, seen = scene.spatial_response.window_operator(scene.hr_shape, lr)
+    operator, support = scene.spatial_response.window_operator(scene.hr_shape, lr)
 
     def tensor(array: NDArray[Any]) -> Tensor:
         return torch.as_tensor(array, dtype=torch.float32, device=device)
@@ -88,5 +116,5 @@ def guidance_of(
         tensor(filled.hr_msi[:, *window.relative_to(corner).slices] / scale),
         tensor(scene.spectral_response),
         operator.to(device),
-        seen.relative_to(window),
+        support.relative_to(window),
     )

@@ -1,7 +1,7 @@
-"""What couples the pixels of a scene in a sampling run: recorded once, then the same for every part.
+"""Recording of the numbers that couple the pixels of a scene in a sampling run.
 
-The basis E and the loss's norms in every step, and the statistics of the UNet's norms. A part of the
-scene that is sampled with a recording needs no other part. Nothing is sampled here.
+They are the basis E and the norms of the loss in every step, and the statistics of the UNet's norms. With a
+recording, a part of the scene is sampled independently of all others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.methods.base import State
 
 @dataclass(frozen=True)
 class Recording:
-    """A joint run.
+    """Recording of a joint run.
 
     Attributes
     ----------
@@ -29,11 +29,11 @@ class Recording:
     bases : (steps, uses, d, C) tensor
         E at each use of the loss in each guided step.
     pulls : (steps, uses, 2) tensor
-        What multiplied the residuals of HSI and MSI in the loss's gradients.
+        Factors on the residuals of HSI and MSI in the gradients of the loss.
     statistics : (steps + 1, norms, 2, 32) tensor
         Mean and variance of each group in each call of the UNet.
     slopes : (steps, norms, 2, 32) tensor
-        The norms' means over the image in each backward pass.
+        Means of the norms over the image in each backward pass.
     """
 
     basis: Tensor
@@ -44,42 +44,52 @@ class Recording:
 
     @classmethod
     def of(cls, basis: Tensor, loss: JointLoss, network: RecordingUNet) -> Recording:
-        """What a loss and a network kept of a run that drew `basis`."""
+        """Collect what a loss and a network recorded.
+
+        Parameters
+        ----------
+        basis : (d, C) tensor
+            The E that the run drew.
+        loss : JointLoss
+            Loss of the run.
+        network : RecordingUNet
+            Spatial network of the run.
+        """
         steps = len(network.slopes)
         bases, pulls = (torch.stack(kept).unflatten(0, (steps, -1)) for kept in (loss.bases, loss.pulls))
         return cls(basis.cpu(), bases, pulls, torch.stack(network.statistics), torch.stack(network.slopes))
 
     @classmethod
     def restore(cls, state: State) -> Recording | None:
-        """The recording in a fitted method's state, if there is one."""
+        """Return the recording in a fitted method's state, or None."""
         if "recording.basis" not in state:
             return None
         return cls(*(torch.from_numpy(state[f"recording.{name}"]) for name in cls.__annotations__))
 
     def state(self) -> State:
-        """Arrays of a fitted method's state."""
+        """Return the arrays of the recording, for a fitted method's state."""
         names = self.__annotations__
         return {f"recording.{name}": getattr(self, name).contiguous().numpy() for name in names}
 
     def to(self, device: torch.device) -> Recording:
-        """The same on a device."""
+        """Return the recording on a device."""
         return Recording(*(getattr(self, name).to(device) for name in self.__annotations__))
 
 
 class RecordingUNet(nn.Module):
-    """A UNet with joint norms that keeps what they took over all images.
+    """A UNet with joint norms that records their statistics.
 
     Parameters
     ----------
     network : SpatialUNet
-        Built with `RecordingNorm`.
+        A network built with `RecordingNorm`.
 
     Attributes
     ----------
     statistics : list of tensors ``(norms, 2, 32)``
-        Of each call.
+        Means and variances in each call.
     slopes : list of tensors ``(norms, 2, 32)``
-        Of each backward pass.
+        Means in each backward pass.
     """
 
     def __init__(self, network: SpatialUNet) -> None:
@@ -90,7 +100,7 @@ class RecordingUNet(nn.Module):
         self.slopes: list[Tensor] = []
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Noise of images ``(n, d, H, W)``, normalised together, at equal schedule indices ``(n,)``."""
+        """Predict the noise of images ``(n, d, H, W)``, normalised together, at equal indices ``(n,)``."""
         if x.requires_grad:
             x.register_hook(lambda _: self.slopes.append(_stacked([norm.slopes for norm in self.norms])))
         noise: Tensor = self.network(x, t)
@@ -104,10 +114,11 @@ class FrozenUNet(nn.Module):
     Parameters
     ----------
     network : SpatialUNet
-        Built with `FrozenNorm`.
+        A network built with `FrozenNorm`.
     times : sequence of int
         Schedule indices of the recorded calls.
     recording : Recording
+        Statistics of the norms.
     """
 
     def __init__(self, network: SpatialUNet, times: Sequence[int], recording: Recording) -> None:
@@ -117,7 +128,7 @@ class FrozenUNet(nn.Module):
         self.step_of = {t: step for step, t in enumerate(times)}
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Noise of images ``(n, d, H, W)`` at equal schedule indices ``(n,)``."""
+        """Predict the noise of images ``(n, d, H, W)`` at equal schedule indices ``(n,)``."""
         step = self.step_of[int(t[0])]
         guided = min(step, len(self.recording.slopes) - 1)  # the last call has no backward pass
         for i, norm in enumerate(self.norms):

@@ -1,9 +1,8 @@
 """Reverse diffusion of ARGS-Diff in the subspace: coefficients A and basis E, guided by X and Y.
 
-Follows arXiv 2505.11800, sections 3.3 and 3.4, and its public code where the two differ (named
-`variant`): the code takes the norms in the loss as they are and moves the DDIM output by the Adam
-step; the paper squares the norms and moves the predicted noise. How factors are compared with X and
-Y is in `guidance`; the C-band cube is formed nowhere here.
+Follows arXiv 2505.11800, sections 3.3 and 3.4, or its public code where the two differ (`variant`): the code
+takes the norms in the loss as they are and moves the DDIM output by the Adam step; the paper squares the
+norms and moves the predicted noise. `guidance` compares the factors with X and Y, without forming the cube.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
 Network = Callable[[Tensor, Tensor], Tensor]
-"""Predicts the noise of rows at their schedule indices."""
+"""Function that predicts the noise of rows at their schedule indices."""
 Watch = Callable[[int, list[Tensor]], None]
-"""Sees the factors of a sampling on their way."""
+"""Function that receives the number of remaining steps and the clean factors, in [0, 1]."""
 
 
 class Adam:
@@ -40,7 +39,7 @@ class Adam:
         self.count = 0
 
     def directions(self, gradients: list[Tensor]) -> list[Tensor]:
-        """The normalised step for each gradient."""
+        """Return the normalised step for each gradient, and update the moments."""
         if not self.first:
             self.first = [torch.zeros_like(g) for g in gradients]
             self.second = [torch.zeros_like(g) for g in gradients]
@@ -56,7 +55,7 @@ class Adam:
 
 
 def timesteps(steps: int) -> list[tuple[int, int]]:
-    """Schedule indices of each sampling step and its successor; the last successor, -1, is the result.
+    """Return the schedule indices of each sampling step and its successor, which is -1 at the end.
 
     >>> timesteps(500)[0], timesteps(500)[-1], len(timesteps(500))
     ((999, 997), (1, -1), 500)
@@ -73,7 +72,7 @@ def sample(
     progress: Progress,
     watch: Watch | None = None,
 ) -> list[Tensor]:
-    """Draw the coefficients A, and the basis E with them where it is not given.
+    """Draw the coefficients A, and the basis E with them unless the loss contains it.
 
     Parameters
     ----------
@@ -82,22 +81,20 @@ def sample(
     start : (A_T, E_T) or (A_T,)
         Standard normal ``(n, d, H, W)`` and ``(d, C)``.
     loss : Loss
+        Loss of the factors against the images.
     settings : ArgsDiffSettings
+        Settings of the sampling.
     progress : callable
-        Told of each step and its loss.
+        Receives the number of finished steps and the loss.
     watch : callable, optional
-        Told of the steps left and the clean factors in [0, 1] that they are estimated to end at.
+        Receives the number of remaining steps and the current estimate of the clean factors.
 
     Returns
     -------
     [A, E] or [A] in [0, 1]; the product A E is the cube scaled to [0, 1]
     """
     abar = alpha_bar().to(start[0].device, torch.float32)
-    rho = (settings.rho1, settings.rho2)[: len(start)]
-    guided = argm_factors(settings)[: len(start)]
-    adam = Adam()
-    factors = list(start)
-    pairs = timesteps(settings.steps)
+    adam, factors, pairs = Adam(), list(start), timesteps(settings.steps)
     for step, (t, after) in enumerate(pairs[:-1]):
         at_step = partial(loss, step, GUIDANCE)
         value, clean, noise, gradients = guided_estimate(networks, factors, t, abar[t], at_step)
@@ -106,19 +103,8 @@ def sample(
                 f"args_diff: the sampling diverged at step {step + 1} of {len(pairs)} (loss {value}); "
                 "use smaller rho1 and rho2, a larger r, or train longer"
             )
-        moves = [r * direction for r, direction in zip(rho, adam.directions(gradients), strict=True)]
-        if settings.variant == "paper":
-            noise = [eps - move for eps, move in zip(noise, moves, strict=True)]
-        share = abar[after]
-        factors = [share.sqrt() * x0 + (1 - share).sqrt() * eps for x0, eps in zip(clean, noise, strict=True)]
-        if settings.variant == "code":
-            factors = [x - move for x, move in zip(factors, moves, strict=True)]
-        if any(guided):
-            slopes = loss_gradient(partial(loss, step, ARGM), factors)
-            factors = [
-                x - r / settings.r * slope if moved else x
-                for x, r, slope, moved in zip(factors, rho, slopes, guided, strict=True)
-            ]
+        factors = _moved(clean, noise, adam.directions(gradients), abar[after], settings)
+        factors = _corrected(factors, partial(loss, step, ARGM), settings)
         if watch:
             watch(len(pairs) - step, [unit(x0) for x0 in clean])
         progress("sampling", step + 1, len(pairs), value)
@@ -127,8 +113,40 @@ def sample(
         return [unit(x0) for x0, _ in estimates(networks, factors, last, abar[last])]
 
 
+def _moved(
+    clean: Sequence[Tensor],
+    noise: Sequence[Tensor],
+    directions: Sequence[Tensor],
+    share: Tensor,
+    settings: ArgsDiffSettings,
+) -> list[Tensor]:
+    """Take a DDIM step to the signal's share `share`, guided by Adam's directions."""
+    rho = (settings.rho1, settings.rho2)[: len(clean)]
+    moves = [r * direction for r, direction in zip(rho, directions, strict=True)]
+    if settings.variant == "paper":
+        noise = [eps - move for eps, move in zip(noise, moves, strict=True)]
+    factors = [share.sqrt() * x0 + (1 - share).sqrt() * eps for x0, eps in zip(clean, noise, strict=True)]
+    if settings.variant == "code":
+        factors = [x - move for x, move in zip(factors, moves, strict=True)]
+    return factors
+
+
+def _corrected(
+    factors: list[Tensor], loss: Callable[[Sequence[Tensor]], Tensor], settings: ArgsDiffSettings
+) -> list[Tensor]:
+    """Take the plain gradient step of the ARGM, on the factors that the settings name."""
+    moves = argm_factors(settings)[: len(factors)]
+    if not any(moves):
+        return factors
+    rho = (settings.rho1, settings.rho2)[: len(factors)]
+    return [
+        x - r / settings.r * slope if moved else x
+        for x, r, slope, moved in zip(factors, rho, loss_gradient(loss, factors), moves, strict=True)
+    ]
+
+
 def argm_factors(settings: ArgsDiffSettings) -> tuple[bool, bool]:
-    """Whether the ARGM moves A, and whether it moves E."""
+    """Return whether the ARGM moves A, and whether it moves E."""
     return settings.argm in (True, "coefficients"), settings.argm in (True, "basis")
 
 
@@ -139,12 +157,27 @@ def guided_estimate(
     share: Tensor,
     loss: Callable[[Sequence[Tensor]], Tensor],
 ) -> tuple[float, list[Tensor], list[Tensor], list[Tensor]]:
-    """Clean factors, noise and the loss's gradient with respect to the noisy factors, through the networks.
+    """Estimate clean factors and noise, and the gradient of the loss through the networks.
+
+    Parameters
+    ----------
+    networks : sequence of callable
+        Predict the noise of the factors.
+    factors : sequence of Tensor
+        The noisy factors.
+    t : int
+        Schedule index.
+    share : Tensor
+        Signal's share of the power at that index.
+    loss : callable
+        Loss of the clean factors in [0, 1].
 
     Returns
     -------
     loss : float
+        The loss.
     clean, noise, gradients : lists of tensors
+        Estimates of each factor, and gradients with respect to the noisy factors.
     """
     noisy = [x.detach().requires_grad_() for x in factors]
     with torch.enable_grad():
@@ -156,7 +189,7 @@ def guided_estimate(
 
 
 def loss_gradient(loss: Callable[[Sequence[Tensor]], Tensor], factors: Sequence[Tensor]) -> list[Tensor]:
-    """Gradient of a loss of factors in [0, 1] with respect to the factors in [-1, 1]."""
+    """Return the gradient of a loss of factors in [0, 1] with respect to the factors in [-1, 1]."""
     with torch.enable_grad():
         free = [factor.detach().requires_grad_() for factor in factors]
         return list(torch.autograd.grad(loss([unit(x) for x in free]), free))
@@ -165,7 +198,7 @@ def loss_gradient(loss: Callable[[Sequence[Tensor]], Tensor], factors: Sequence[
 def estimates(
     networks: Sequence[Network], factors: Sequence[Tensor], t: int, share: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each factor: the clean one, clamped to [-1, 1], and the noise that goes with it."""
+    """Yield the estimate of each clean factor, clamped to [-1, 1], and the noise that belongs to it."""
     for network, x in zip(networks, factors, strict=True):
         index = torch.full((len(x),), t, device=x.device)
         eps = network(x, index).to(x.dtype)
@@ -174,5 +207,5 @@ def estimates(
 
 
 def unit(x: Tensor) -> Tensor:
-    """From [-1, 1] to [0, 1]."""
+    """Map values from [-1, 1] to [0, 1]."""
     return (x + 1) / 2

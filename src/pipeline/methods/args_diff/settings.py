@@ -11,7 +11,7 @@ from pipeline.settings.strict import Strict
 
 
 class TrainingBudget(Strict):
-    """How long and how wide the two networks of ARGS-Diff are trained."""
+    """Length of the training of ARGS-Diff's two networks, and width of the spatial one."""
 
     width: int = Field(64, ge=32, multiple_of=32, description="channels of the spatial UNet's first level")
     spatial_iterations: int = Field(30_000, ge=1)
@@ -75,7 +75,9 @@ class ArgsDiffSettings(TrainedSettings):
         "code", description="the public code's update rules, or the ones printed in the paper"
     )
     d: int = Field(8, ge=1, description="subspace dimension")
-    steps: int = Field(500, ge=2, le=1000, description="T, sampling steps out of the schedule's 1000")
+    steps: int = Field(
+        500, ge=2, le=1000, description="T, number of sampling steps, out of the schedule's 1000"
+    )
     rho1: float = Field(0.05, gt=0, description="step size on the coefficients A")
     rho2: float = Field(0.05, gt=0, description="step size on the basis E")
     lambda1: float = Field(1.0, ge=0, description="weight of the HR-MSI in the guidance")

@@ -1,8 +1,9 @@
 """Training of a noise-prediction network, resumable to the same result as an unbroken run.
 
-Epsilon-MSE at uniform t, AdamW without weight decay, a learning rate falling linearly to 0, and
-an exponential moving average of the weights (arXiv 2505.11800, section 3.2). Each step's draws
-depend on the seed and the step's number alone, so that a resumed training repeats none of them.
+Mean squared error of the noise at uniform t, AdamW without weight decay, a learning rate falling linearly to
+0, and an exponential moving average of the weights (arXiv 2505.11800, section 3.2). The draws of a step
+depend on the seed and the step's number alone, so that a resumed training continues with the draws of an
+unbroken one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
@@ -30,34 +30,34 @@ from pipeline.methods.optimisation import (
 )
 
 EMA_DECAY = 0.9999
-HELD_OUT_EVERY = 100  # iterations between looks at the held-out loss
-PATIENCE = 10  # looks without a better held-out loss that end the training
-HELD_OUT_DRAWS = 8  # batches, at fixed noise, that the held-out loss averages
+HELD_OUT_EVERY = 100  # iterations between evaluations of the held-out loss
+PATIENCE = 10  # evaluations without a better held-out loss that end the training
+HELD_OUT_DRAWS = 8  # batches, at fixed noise, over which the held-out loss is averaged
 
 Draw = Callable[[Generator], Tensor]
-"""Draws one batch of training samples in [-1, 1]."""
+"""Function that draws a batch of training samples in [-1, 1]."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one network is trained.
+    """Settings of the training of a network.
 
     Attributes
     ----------
     name : str
-        `spectral` or `spatial`; names the draws and the progress.
+        `spectral` or `spatial`: name in the draws, in errors and in the progress.
     iterations : int
+        Number of steps.
     learning_rate : float
-        At the start; falls linearly to 0.
+        Learning rate at the start; it falls linearly to 0.
     seed : int
+        Seed of the initial weights and of all draws.
     device : torch.device
+        Device of the training.
     bfloat16 : bool
-        Autocast of the heavy layers.
-    checkpoint : Path or None
-        File for the state of the training.
-    checkpoint_every : int
-    fingerprint : str
-        Identifies observation, settings and seed; a checkpoint with another one is refused.
+        Whether the heavy layers compute in bfloat16.
+    checkpoint : Checkpoint
+        File and interval at which the state is saved.
     """
 
     name: str
@@ -66,9 +66,7 @@ class Recipe:
     seed: int
     device: torch.device
     bfloat16: bool
-    checkpoint: Path | None
-    checkpoint_every: int
-    fingerprint: str
+    checkpoint: Checkpoint
 
 
 def train(
@@ -79,25 +77,25 @@ def train(
     Parameters
     ----------
     build : callable
-        Makes the network, which predicts the noise from ``(x_t, t)``.
+        Builds the network, which predicts the noise from ``(x_t, t)``.
     draw : callable
         Draws a batch of training samples.
     held_out : callable or None
-        Draws batches that `draw` never does; their loss then ends the training early.
+        Draws batches of samples that `draw` never draws; their loss may end the training early.
     recipe : Recipe
+        Settings of the training.
     progress : callable
-        Told the step's number and a running mean of the loss.
+        Receives the number of finished steps and the loss.
 
     Returns
     -------
     nn.Module
-        On the recipe's device, in evaluation mode, without gradients.
+        The network on the recipe's device, in evaluation mode, without gradients.
     """
     network = on_device(seeded_network(build, recipe.seed, f"{recipe.name}/weights"), recipe.device)
     average = deepcopy(network).requires_grad_(False)
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=0.0, fused=True)
-    checkpoint = Checkpoint(recipe.checkpoint, recipe.checkpoint_every, recipe.fingerprint)
-    run = _Run(network, average, optimiser, checkpoint)
+    run = _Run(network, average, optimiser, recipe.checkpoint)
     step, best, since_best = run.resume()
     abar = alpha_bar().to(recipe.device, torch.float32)
     while step < recipe.iterations and since_best < PATIENCE:
@@ -110,7 +108,7 @@ def train(
             now = held_out_loss(average, held_out, abar, recipe)
             best, since_best = (now, 0) if now < best else (best, since_best + 1)
         require_finite(loss, step, "args_diff", f"{recipe.name} network")
-        if checkpoint.due(step, recipe.iterations):
+        if recipe.checkpoint.due(step, recipe.iterations):
             run.save(step, best, since_best)
         if step % 10 == 0 or step == recipe.iterations:
             progress(recipe.name, step, recipe.iterations, loss)
@@ -118,7 +116,21 @@ def train(
 
 
 def noise_loss(network: nn.Module, draw: Draw, abar: Tensor, recipe: Recipe, purpose: str) -> Tensor:
-    """Mean squared error of the predicted noise on one batch."""
+    """Return the mean squared error of the predicted noise on a batch.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network.
+    draw : callable
+        Draws a batch of samples.
+    abar : (K,) tensor
+        Schedule of the noise.
+    recipe : Recipe
+        Settings of the training.
+    purpose : str
+        Name of the draw.
+    """
     generator = seeded_generator(recipe.seed, f"{recipe.name}/{purpose}")
     clean = draw(generator)
     t = torch.randint(STEPS, (len(clean),), generator=generator)
@@ -135,7 +147,19 @@ def noise_loss(network: nn.Module, draw: Draw, abar: Tensor, recipe: Recipe, pur
 
 @torch.no_grad()
 def held_out_loss(network: nn.Module, draw: Draw, abar: Tensor, recipe: Recipe) -> float:
-    """Loss on the held-out samples, with the same draws each time."""
+    """Return the loss on held-out samples, with the same draws each time.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network.
+    draw : callable
+        Draws a batch of held-out samples.
+    abar : (K,) tensor
+        Schedule of the noise.
+    recipe : Recipe
+        Settings of the training.
+    """
     losses = [noise_loss(network, draw, abar, recipe, f"held_out/{i}") for i in range(HELD_OUT_DRAWS)]
     return float(torch.stack(losses).mean())
 
@@ -150,14 +174,14 @@ class _Run:
     checkpoint: Checkpoint
 
     def save(self, step: int, best: float, since_best: int) -> None:
-        """Write network, optimiser, average and what the held-out loss has come to."""
+        """Write network, optimiser, average, and the course of the held-out loss."""
         tensors = training_tensors(self.network, self.optimiser)
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         tensors["held_out"] = torch.tensor([best, since_best], dtype=torch.float64)
         self.checkpoint.save(step, tensors)
 
     def resume(self) -> tuple[int, float, int]:
-        """Load the checkpoint of this network, if there is one: (step, best held-out loss, looks since)."""
+        """Load the checkpoint, if any; return the step, the best held-out loss and the evaluations since."""
         saved = self.checkpoint.load()
         if saved is None:
             return 0, inf, 0
@@ -174,7 +198,15 @@ def _update_average(average: nn.Module, network: nn.Module, decay: float) -> Non
 
 
 def spectra_draw(spectra: Tensor, batch: int) -> Draw:
-    """Draws of single spectra from ``(n, C)``."""
+    """Return a draw of single spectra.
+
+    Parameters
+    ----------
+    spectra : (n, C) tensor
+        Spectra in [-1, 1].
+    batch : int
+        Number of spectra in a draw.
+    """
 
     def draw(generator: Generator) -> Tensor:
         return spectra[torch.randint(len(spectra), (batch,), generator=generator)]
@@ -183,7 +215,7 @@ def spectra_draw(spectra: Tensor, batch: int) -> Draw:
 
 
 def crops_draw(images: Sequence[Tensor], crop: int, batch: int, d: int) -> Draw:
-    """Draws of crops whose d channels are each an independently drawn band.
+    """Return a draw of crops whose d channels are independently drawn bands.
 
     Parameters
     ----------
@@ -192,7 +224,9 @@ def crops_draw(images: Sequence[Tensor], crop: int, batch: int, d: int) -> Draw:
     crop : int
         Side of a crop.
     batch : int
+        Number of crops in a draw.
     d : int
+        Number of channels of a crop.
     """
 
     def position(size: int, generator: Generator) -> int:

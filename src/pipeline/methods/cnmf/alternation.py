@@ -1,7 +1,7 @@
 """The alternation of CNMF: unmix the LR-HSI, then the HR-MSI with its endmembers, and so on.
 
-Yokoya, Yairi and Iwasaki 2012 (IEEE TGRS 50(2), 528-537). What couples the images are
-``H_h = H(H_m)`` and ``W_m = R W``. How a window is fused afterwards is not here.
+Yokoya, Yairi and Iwasaki 2012 (IEEE TGRS 50(2), 528-537). The images are coupled by ``H_h = H(H_m)`` and
+``W_m = R W``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.errors import InputError
 from pipeline.methods.cnmf.factorisation import Factorisation, Matrix, Recorder, Trajectory, descend
 from pipeline.methods.cnmf.settings import CnmfSettings
 
-FLOOR = 1e-9  # start of what would start at zero or below, and would stay there
+FLOOR = 1e-9  # least value at the start: multiplicative updates leave a zero as it is
 LEAST_ENDMEMBERS = 30  # in the authors' code
 FREE_BANDS = 4  # MSI bands from which on W_m is updated, in the authors' code
 OUTER_TOLERANCE = 1e-2
@@ -30,20 +30,20 @@ INNER_TOLERANCE = 1e-8
 
 @dataclass(frozen=True)
 class Learned:
-    """What the abundances of any window follow from, and the spectra that they are multiplied by.
+    """Result of the alternation: endmembers, and the updates that give the abundances of any window.
 
     Attributes
     ----------
     endmembers : (C, M)
         W, divided by the scale.
     hsi : Trajectory
-        Of the first unmixing of the LR-HSI, from which H_m starts.
+        Updates of the first unmixing of the LR-HSI, from which H_m starts.
     msi : Trajectory
-        Of all unmixings of the HR-MSI.
+        Updates of all unmixings of the HR-MSI.
     scale : float
-        By which the images are divided.
+        Number by which the images are divided.
     weight : float
-        Of the row that makes the abundances sum to one.
+        Weight of the row that makes the abundances sum to one.
     """
 
     endmembers: Matrix
@@ -53,17 +53,33 @@ class Learned:
     weight: float
 
     def start(self, observation: Observation) -> Matrix:
-        """The abundances ``(M, H W)`` with which the unmixing of the HR-MSI starts: H_h, upsampled."""
+        """Return the abundances ``(M, H W)`` with which the unmixing of the HR-MSI starts: H_h, upsampled."""
         return started(observation, self.hsi, self.scale, self.weight)
 
 
 def columns(image: NDArray[np.float32], scale: float) -> Matrix:
-    """An image as columns ``(C, N)``, divided by its scale; noise below zero is set to zero."""
+    """Return an image as columns ``(C, N)``, divided by its scale; noise below zero becomes zero."""
     return np.maximum(image.reshape(len(image), -1) / np.float64(scale), 0)
 
 
 def started(observation: Observation, hsi: Trajectory, scale: float, weight: float) -> Matrix:
-    """Abundances of a complete LR-HSI by the trajectory of its first unmixing, upsampled."""
+    """Unmix an LR-HSI by the updates of its first unmixing, and upsample the abundances.
+
+    Parameters
+    ----------
+    observation : Observation
+        Part of the scene, without no-data.
+    hsi : Trajectory
+        Updates of the first unmixing of the LR-HSI.
+    scale : float
+        Number by which the images are divided.
+    weight : float
+        Weight of the row that makes the abundances sum to one.
+
+    Returns
+    -------
+    (M, H W) float64
+    """
     count = hsi.endmembers.shape[-1]
     height, width = observation.lr_shape
     abundances = np.full((count, height * width), 1 / count)
@@ -74,19 +90,22 @@ def started(observation: Observation, hsi: Trajectory, scale: float, weight: flo
 
 
 class Alternation:
-    """The alternation on a pool of windows, of which only valid pixels count.
+    """The alternation on parts of a scene, over their valid pixels.
 
     Parameters
     ----------
     pool : list of Observation
+        Parts of the scene.
     scale : float
-        By which the images are divided.
+        Number by which the images are divided.
     enough : int
-        Number of endmembers where the settings name none, if the pool has as many valid LR pixels.
+        Number of endmembers if the settings name none and the pool has as many valid LR pixels.
     settings : CnmfSettings
+        Numbers of updates, weight of the sum to one, and choice of the final endmembers.
     generator : Generator
         Draws the directions of the vertex component analysis.
     progress : callable
+        Receives the phase, the number of finished updates and the objective.
     """
 
     def __init__(
@@ -116,13 +135,15 @@ class Alternation:
         self.hsi = Factorisation(hsi, endmembers, np.full((count, hsi.shape[1]), 1 / count), self.weight)
 
     def run(self) -> Learned:
-        """The endmembers that belong to the last H_m, and the trajectories that lead to it.
+        """Return the endmembers that belong to the last H_m, and the updates that lead to it.
 
-        An outer loop after which either image is not described better by `OUTER_TOLERANCE` is the
-        last; its new H_m does not count.
+        The alternation ends when the error of either image falls by less than `OUTER_TOLERANCE` in an outer
+        loop. The new H_m of that loop is not used.
         """
         first = self._first_unmixing()
-        msi = Recorder(Factorisation(self.msi, self._seen_by_msi(), self._interpolated(first), self.weight))
+        msi = Recorder(
+            Factorisation(self.msi, self._endmembers_msi(), self._interpolated(first), self.weight)
+        )
         self._unmix_msi(msi, 0)
         errors = np.array([self.hsi.error(), msi.factors.error()])
         for loop in range(1, self.settings.outer_loops + 1):
@@ -137,21 +158,21 @@ class Alternation:
         return learned
 
     def _first_unmixing(self) -> Trajectory:
-        """H_h with the endmembers that were found, then both in turn."""
+        """Update H_h with the endmembers of the vertex component analysis, then both in turn."""
         hsi, inner = Recorder(self.hsi), self.settings.inner_loops
         self._descend("LR-HSI", hsi.update_abundances, self.hsi, 3 * inner)
         self._descend("LR-HSI, both factors", hsi.update_both, self.hsi, inner)
         return hsi.trajectory
 
     def _unmix_msi(self, msi: Recorder, loop: int) -> None:
-        """H_m with ``W_m = R W``, then both in turn, or H_m alone where there are few bands."""
-        msi.factors.endmembers = self._seen_by_msi()
+        """Update H_m with ``W_m = R W``, then both in turn, or H_m alone if there are few bands."""
+        msi.factors.endmembers = self._endmembers_msi()
         self._descend(f"HR-MSI {loop}", msi.update_abundances, msi.factors)
         update = msi.update_both if len(self.msi) >= FREE_BANDS else msi.update_abundances
         self._descend(f"HR-MSI {loop}, both factors", update, msi.factors)
 
     def _unmix_hsi(self, abundances: Matrix, loop: int) -> Matrix:
-        """W with ``H_h = H(H_m)``, then both in turn; the W that is multiplied by H_m."""
+        """Update W with ``H_h = H(H_m)``, then both in turn; return the W that is multiplied by H_m."""
         self.hsi.abundances = self._degraded(abundances)
         self._descend(f"LR-HSI {loop}", self.hsi.update_endmembers, self.hsi)
         coupled = self.hsi.endmembers
@@ -165,12 +186,12 @@ class Alternation:
         for done, value in enumerate(descend(update, factors.objective, limit, INNER_TOLERANCE), 1):
             self.progress(phase, done, limit, value)
 
-    def _seen_by_msi(self) -> Matrix:
-        """``R W``; not negative even where an estimated R is."""
+    def _endmembers_msi(self) -> Matrix:
+        """Return ``R W``, non-negative even if an estimated R is not."""
         return np.maximum(self.response @ self.hsi.endmembers, FLOOR)
 
     def _interpolated(self, first: Trajectory) -> Matrix:
-        """The H_m ``(M, N)`` of the valid HR pixels with which its unmixing starts."""
+        """Return the H_m ``(M, N)`` of the valid HR pixels with which its unmixing starts."""
         return np.hstack(
             [
                 started(part, first, self.scale, self.weight)[:, valid]
@@ -179,7 +200,7 @@ class Alternation:
         )
 
     def _degraded(self, abundances: Matrix) -> Matrix:
-        """H of the abundances ``(M, N)`` of the valid HR pixels, at the valid LR pixels."""
+        """Return H of the abundances ``(M, N)`` of the valid HR pixels, at the valid LR pixels."""
         ends = np.cumsum([valid.sum() for valid in self.fine_valid])
         of_parts = np.split(abundances, ends[:-1], axis=1)
         degraded = [
@@ -191,22 +212,27 @@ class Alternation:
         return np.maximum(np.hstack(degraded), FLOOR)
 
     def _gathered(self, images: list[NDArray[np.float32]], valid: list[NDArray[np.bool_]]) -> Matrix:
-        """The valid pixels of all parts as columns."""
+        """Return the valid pixels of all parts as columns."""
         return np.hstack(
             [columns(image, self.scale)[:, mask] for image, mask in zip(images, valid, strict=True)]
         )
 
 
 def _degraded_plane(part: Observation, values: Matrix, valid: NDArray[np.bool_]) -> Matrix:
-    """H of one plane, ``(h w,)``, given by its valid HR pixels; wrong where H sees others."""
+    """Return H of a plane ``(h w,)`` from its valid HR pixels; wrong where H depends on others."""
     plane = np.zeros(valid.size)
     plane[valid] = values
     return part.operator.forward(plane.reshape(part.hr_shape)).ravel()
 
 
 def sum_to_one_weight(msi: Matrix) -> float:
-    """The authors' code's: ``2 sqrt(mean / 0.7455) / c^3`` for an HR-MSI ``(c, N)`` within 0 and 1.
+    """Return the weight of the authors' code: ``2 sqrt(mean / 0.7455) / c^3``.
 
-    So light that abundances follow the illumination where there are more than three bands.
+    With more than three bands it is so small that the abundances follow the illumination.
+
+    Parameters
+    ----------
+    msi : (c, N)
+        The HR-MSI, with values between 0 and 1.
     """
     return 2 * sqrt(msi.mean() / 0.7455) / len(msi) ** 3

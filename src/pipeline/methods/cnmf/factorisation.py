@@ -1,7 +1,7 @@
 """Non-negative matrix factorisation ``V = W H`` of one image: spectra of endmembers times abundances.
 
-Lee and Seung's multiplicative updates (2001, NIPS 13, 556-562), with abundances that sum to one
-by an appended row (Heinz and Chang 2001). The coupling of two images is not here.
+Lee and Seung's multiplicative updates (2001, NIPS 13, 556-562), with an appended row that makes the
+abundances sum to one (Heinz and Chang 2001).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ TINY = np.finfo(np.float64).tiny
 class Factorisation:
     """The factors of an image, updated in place.
 
-    The objective is ``||V - W H||^2 + weight^2 ||1 - 1^T H||^2``, that of V and W with a last row of
-    `weight` appended; neither update raises it.
+    The objective is ``||V - W H||^2 + weight^2 ||1 - 1^T H||^2``: that of V and W with a row of `weight`
+    appended to both. No update raises it.
 
     Attributes
     ----------
     data : (C, N)
-        V, not negative, one column a pixel.
+        V, non-negative, a column for each pixel.
     endmembers : (C, M)
-        W, not negative; a zero stays zero.
+        W, non-negative; a zero stays zero.
     abundances : (M, N)
-        H, not negative; a zero stays zero.
+        H, non-negative; a zero stays zero.
     weight : float
         Value of the appended row, in the units of V.
     """
@@ -47,26 +47,26 @@ class Factorisation:
         return sum(self._residual(block) + self._excess(block) for block in self._blocks())
 
     def error(self) -> float:
-        """Root mean square of ``V - W H``."""
+        """Return the root mean square of ``V - W H``."""
         return float(np.sqrt(sum(self._residual(block) for block in self._blocks()) / self.data.size))
 
     def update_abundances(self) -> None:
-        """``H <- H * (W^T V) / (W^T W H)``, both products with the appended row."""
+        """Set ``H <- H * (W^T V) / (W^T W H)``, both products with the appended row."""
         for block in self._blocks():
             abundances = self.abundances[:, block]
             _multiply(abundances, self.endmembers, self.data[:, block], self.weight)
 
     def update_endmembers(self) -> None:
-        """``W <- W * (V H^T) / (W H H^T)``; the appended row stays."""
-        wanted, found = np.zeros_like(self.endmembers), np.zeros_like(self.endmembers)
+        """Set ``W <- W * (V H^T) / (W H H^T)``; the appended row stays."""
+        numerator, denominator = np.zeros_like(self.endmembers), np.zeros_like(self.endmembers)
         for block in self._blocks():
             abundances = self.abundances[:, block]
-            wanted += self.data[:, block] @ abundances.T
-            found += (self.endmembers @ abundances) @ abundances.T
-        self.endmembers = self.endmembers * wanted / np.maximum(found, TINY)
+            numerator += self.data[:, block] @ abundances.T
+            denominator += (self.endmembers @ abundances) @ abundances.T
+        self.endmembers = self.endmembers * numerator / np.maximum(denominator, TINY)
 
     def update_both(self) -> None:
-        """The endmembers first, then the abundances."""
+        """Update the endmembers, then the abundances."""
         self.update_endmembers()
         self.update_abundances()
 
@@ -84,22 +84,34 @@ class Factorisation:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Every W with which abundances were updated, in order, and how often each was used.
+    """The endmembers W of all updates of the abundances, in order.
 
-    Given these, the abundances of a pixel depend on that pixel alone: `replay` gives any window
-    what the factorisation of the whole image gave it.
+    Given these, the abundances of a pixel depend on that pixel alone: `replay` repeats in any window what the
+    factorisation of the whole image did there.
 
     Attributes
     ----------
     endmembers : (steps, C, M)
+        The different W.
     counts : (steps,) int64
+        Number of updates with each of them.
     """
 
     endmembers: Matrix
     counts: NDArray[np.int64]
 
     def replay(self, data: Matrix, abundances: Matrix, weight: float) -> None:
-        """Repeat the updates of the abundances ``(M, N)`` of the pixels ``(C, N)``, in place."""
+        """Repeat the updates of abundances in place.
+
+        Parameters
+        ----------
+        data : (C, N)
+            Pixels of the image.
+        abundances : (M, N)
+            Their abundances before the first update.
+        weight : float
+            Value of the appended row, in the units of the pixels.
+        """
         for block in blocks(data.shape[1]):
             own = abundances[:, block].copy()
             for endmembers, count in zip(self.endmembers, self.counts, strict=True):
@@ -108,7 +120,13 @@ class Trajectory:
 
 
 class Recorder:
-    """Updates a factorisation and keeps the trajectory of its abundances."""
+    """A factorisation whose updates of the abundances are recorded.
+
+    Parameters
+    ----------
+    factors : Factorisation
+        The factors, updated in place.
+    """
 
     def __init__(self, factors: Factorisation) -> None:
         self.factors = factors
@@ -116,7 +134,7 @@ class Recorder:
         self._counts: list[int] = []
 
     def update_abundances(self) -> None:
-        """As `Factorisation.update_abundances`, recorded."""
+        """Update the abundances, and record the endmembers used."""
         self.factors.update_abundances()
         if self._endmembers and self._endmembers[-1] is self.factors.endmembers:
             self._counts[-1] += 1
@@ -125,20 +143,31 @@ class Recorder:
             self._counts.append(1)
 
     def update_both(self) -> None:
-        """The endmembers first, then the abundances."""
+        """Update the endmembers, then the abundances."""
         self.factors.update_endmembers()
         self.update_abundances()
 
     @property
     def trajectory(self) -> Trajectory:
-        """What was recorded so far."""
+        """Endmembers of all updates of the abundances so far."""
         return Trajectory(np.stack(self._endmembers), np.array(self._counts, np.int64))
 
 
 def descend(
     updates: Callable[[], None], objective: Callable[[], float], limit: int, tolerance: float
 ) -> Iterator[float]:
-    """Repeat updates until the objective falls by less than a share of itself, or `limit` times.
+    """Repeat updates until the objective hardly falls.
+
+    Parameters
+    ----------
+    updates : callable
+        Updates the factors.
+    objective : callable
+        Returns the objective.
+    limit : int
+        Largest number of repetitions.
+    tolerance : float
+        Relative fall of the objective below which the repetition ends.
 
     Yields
     ------
@@ -156,16 +185,16 @@ def descend(
 
 
 def blocks(pixels: int) -> Iterator[slice]:
-    """Slices of at most `BLOCK` pixels."""
+    """Return slices of at most `BLOCK` of a number of pixels."""
     return (slice(start, min(start + BLOCK, pixels)) for start in range(0, pixels, BLOCK))
 
 
 def _multiply(abundances: Matrix, endmembers: Matrix, data: Matrix, weight: float, count: int = 1) -> None:
     """Update abundances in place `count` times; the appended row adds a constant to both products."""
-    wanted = endmembers.T @ data + weight**2
+    numerator = endmembers.T @ data + weight**2
     gram = endmembers.T @ endmembers + weight**2
     for _ in range(count):
-        found = gram @ abundances
-        np.maximum(found, TINY, out=found)
-        np.divide(wanted, found, out=found)
-        abundances *= found
+        factor = gram @ abundances  # the denominator, divided in place: the loop is bound by memory
+        np.maximum(factor, TINY, out=factor)
+        np.divide(numerator, factor, out=factor)
+        abundances *= factor

@@ -1,7 +1,7 @@
-"""CNMF behind the protocol: the alternation on the pool, and its abundances again for any window.
+"""CNMF behind the protocol: the alternation on parts of a scene, and its abundances for any window.
 
-Yokoya, Yairi and Iwasaki 2012 (IEEE TGRS 50(2), 528-537) with the true H and R. With every W that
-the alternation used, a pixel's abundances depend on that pixel and its start alone.
+Yokoya, Yairi and Iwasaki 2012 (IEEE TGRS 50(2), 528-537) with the observation's H and R. Given all W that the
+alternation used, the abundances of a pixel depend on that pixel and on its start alone.
 """
 
 from __future__ import annotations
@@ -26,25 +26,29 @@ from pipeline.methods.pool import training_pool, unit_scale
 class Cnmf:
     """See `pipeline.methods.base.Method`.
 
-    Where this is not the authors' code: H and R are the observation's, not a Gaussian and an estimate;
-    abundances are upsampled bicubically, not bilinearly; the objective that stops an inner loop holds
-    the row of the sum to one, and so never rises.
+    Differences from the authors' code: H and R are the observation's instead of a Gaussian and an estimate.
+    Abundances are upsampled bicubically instead of bilinearly. The objective that stops an inner loop
+    includes the row of the sum to one, and so never rises.
 
-    The public code multiplies H_m by the endmembers of the last unmixing of the LR-HSI, whose
-    abundances have by then left ``H(H_m)``. That is the default. With `final` as `coupled`, it is the W
-    from before they leave it: W then minimises ``||X - W H(H_m)||`` as the model says, which gave 1.4 to
-    2.6 dB on Jasper Ridge, Samson and CAVE brocade. The cube is never taken right after an unmixing of
-    the HR-MSI: its W_m has left ``R W``, and with four bands ``W H_m`` can be worse than the
-    interpolated LR-HSI.
+    The public code multiplies H_m by the endmembers of the last unmixing of the LR-HSI, after its abundances
+    have moved away from ``H(H_m)``. That is the default. With `final: coupled`, W is taken from before: it
+    then minimises ``||X - W H(H_m)||`` as in the model, which gained 1.4 to 2.6 dB on Jasper Ridge, Samson
+    and CAVE brocade. The cube is never formed right after an unmixing of the HR-MSI: its W_m has moved away
+    from ``R W``, and with four bands ``W H_m`` can be worse than the interpolated LR-HSI.
     """
 
     def __init__(self, settings: CnmfSettings) -> None:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """What the start of H_m depends on: two LR pixels of interpolation, three more to fill no-data.
+        """Return the reach of the start of H_m: two LR pixels of interpolation, three more to fill no-data.
 
-        H itself is in the fit alone.
+        H itself acts in the fit alone.
+
+        Parameters
+        ----------
+        response : SpatialResponse
+            H.
         """
         return 5 + response.shift_lr
 
@@ -63,7 +67,7 @@ class Cnmf:
         return FittedCnmf(scene, self.halo_lr(scene.spatial_response), alternation.run())
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedCnmf:
-        """Take endmembers and trajectories from a stored state."""
+        """Take the endmembers and the trajectories from a stored state."""
         scale, weight = (float(value) for value in state["scale_and_weight"])
         hsi, msi = (
             Trajectory(state[f"{name}_endmembers"], state[f"{name}_counts"]) for name in ("hsi", "msi")
@@ -73,14 +77,24 @@ class Cnmf:
 
 
 class FittedCnmf(FittedMethod):
-    """A scene's endmembers and the trajectories of its abundances."""
+    """A scene's endmembers and the trajectories of its abundances.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    halo_lr : int
+        Number of LR pixels around a window that are read.
+    learned : Learned
+        Result of the alternation.
+    """
 
     def __init__(self, scene: ObservedScene, halo_lr: int, learned: Learned) -> None:
         super().__init__(scene, halo_lr)
         self.learned = learned
 
     def state(self) -> State:
-        """The endmembers, every W of both trajectories with its number of updates, scale and weight."""
+        """Return endmembers, all W of both trajectories with their numbers of updates, scale and weight."""
         learned = self.learned
         return {
             "endmembers": learned.endmembers,
@@ -101,11 +115,12 @@ class FittedCnmf(FittedMethod):
 
 
 def endmember_count(scene: ObservedScene) -> int:
-    """Signal directions of the LR-HSI above its noise, but at least 30, as bands and pixels allow.
+    """Return the number of endmembers: the LR-HSI's directions above its noise, at least 30 if possible.
 
-    The authors' code takes the virtual dimensionality (Harsanyi, Farrand and Chang 1993), but at
-    least 30; the Marchenko-Pastur edge stands for it here, since the noise levels are known.
+    The authors' code takes the virtual dimensionality (Harsanyi, Farrand and Chang 1993), but at least 30.
+    Here the Marchenko-Pastur edge replaces it, since the noise levels are known. Bands and LR pixels are
+    upper limits.
     """
     height, width = scene.lr_shape
-    wanted = max(LEAST_ENDMEMBERS, signal_dimension(scene.lr_hsi, scene.sigma_hsi))
-    return min(wanted, scene.bands, height * width)
+    count = max(LEAST_ENDMEMBERS, signal_dimension(scene.lr_hsi, scene.sigma_hsi))
+    return min(count, scene.bands, height * width)

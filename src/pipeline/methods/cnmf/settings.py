@@ -22,14 +22,16 @@ class CnmfSettings(MethodSettings):
         "30, or fewer where bands or LR pixels are fewer",
     )
     inner_loops: int = Field(
-        200, ge=1, description="updates at most of one unmixing's phase; three times as many of the first"
+        200,
+        ge=1,
+        description="largest number of updates in a phase of an unmixing; three times as many in the first",
     )
-    outer_loops: int = Field(3, ge=1, description="alternations between the two images at most")
+    outer_loops: int = Field(3, ge=1, description="largest number of alternations between the two images")
     sum_to_one: float | None = Field(
         None,
         gt=0,
-        description="weight of the abundances' sum to one, for images within 0 and 1; default: the authors' "
-        "code's, 2 sqrt(mean of the HR-MSI / 0.7455) / (number of its bands)^3",
+        description="weight of the abundances' sum to one, for images between 0 and 1; default: that of the "
+        "authors' code, 2 sqrt(mean of the HR-MSI / 0.7455) / (number of its bands)^3",
     )
     final: Literal["alternated", "coupled"] = Field(
         "alternated",

@@ -1,7 +1,7 @@
 """Crops of the observation on which CuCaNet is trained, all of one size in LR pixels.
 
-The publication trains on a whole image, to whose size its channel attention is tied; here a crop as
-large as the scene is that. Nothing is trained here.
+The publication trains on the whole image, to whose size its channel attention is tied. A crop as large as the
+scene does the same here.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Crop:
     Attributes
     ----------
     target : Target
-        The LR pixels of the crop, and all HR pixels that they see.
+        The LR pixels of the crop, and all HR pixels on which they depend.
     surrounded : (1, c, H, W) tensor
-        The HR-MSI of the target and around it.
+        The HR-MSI of the target and of its surroundings.
     inner : (slice, slice)
-        Where the target lies in it.
+        Position of the target in `surrounded`.
     operator : SpatialOperator
         H from the HR to the LR pixels of the target, on tensors.
     """
@@ -47,41 +47,54 @@ class Crop:
     operator: SpatialOperator
 
 
+@dataclass(frozen=True)
+class CropImages:
+    """Windows of a scene, and how they become tensors.
+
+    Attributes
+    ----------
+    scene : ObservedScene
+        The scene.
+    pool : list of Observation
+        Windows of the scene.
+    scale : float
+        Number by which the images are divided.
+    device : torch.device
+        Device of the tensors.
+    response : SpatialResponse
+        Determines which HR pixels belong to a crop's LR pixels.
+    """
+
+    scene: ObservedScene
+    pool: list[Observation]
+    scale: float
+    device: torch.device
+    response: SpatialResponse
+
+
 class Crops:
-    """Every crop of a pool of windows.
+    """The crops of windows of a scene.
 
     Parameters
     ----------
-    scene : ObservedScene
-    pool : list of Observation
-        Windows of the scene.
+    images : CropImages
+        The windows, and how they become tensors.
     side : int
-        HR pixels that a crop is wide, about; narrower where the scene is.
-    scale : float
-        What the images are divided by.
-    device : torch.device
-    response : SpatialResponse
-        Decides which HR pixels belong to a crop's LR pixels.
+        Approximate side of a crop in HR pixels; smaller if the scene is.
 
     Raises
     ------
     InputError
-        The windows of a large scene hold no LR pixel that sees only one of them, or no LR pixel is valid.
+        No LR pixel depends on pixels of a single window alone, or no LR pixel is valid.
     """
 
-    def __init__(
-        self,
-        scene: ObservedScene,
-        pool: list[Observation],
-        side: int,
-        scale: float,
-        device: torch.device,
-        response: SpatialResponse,
-    ) -> None:
-        self.response, self.device = response, device
-        self.places = [self._place(scene, part) for part in pool]
-        self.images = [_Images.of(replace(part, spatial_response=response), scale) for part in pool]
-        wanted = max(1, round(side / self.response.ratio))
+    def __init__(self, images: CropImages, side: int) -> None:
+        self.response, self.device = images.response, images.device
+        self.places = [self._place(images.scene, part) for part in images.pool]
+        self.images = [
+            _Images.of(replace(part, spatial_response=images.response), images.scale) for part in images.pool
+        ]
+        size = max(1, round(side / self.response.ratio))
         height, width = (min(shape) for shape in zip(*(place.shape for place in self.places), strict=True))
         if min(height, width) < 1:
             raise InputError(
@@ -93,10 +106,10 @@ class Crops:
                 "cucanet: no LR pixel has data itself and in all HR pixels that it sees; "
                 "crop the scene to where both images have data"
             )
-        self.lr_shape = min(wanted, height), min(wanted, width)
+        self.lr_shape = min(size, height), min(size, width)
 
     def draw(self, generator: Generator) -> Crop:
-        """A crop anywhere in the pool."""
+        """Draw a crop anywhere in the pool."""
         index = _below(len(self.places), generator)
         place = self.places[index]
         rows, cols = (range_ - size + 1 for range_, size in zip(place.shape, self.lr_shape, strict=True))
@@ -104,9 +117,9 @@ class Crops:
         return self._crop(self.images[index], Window(y, y + self.lr_shape[0], x, x + self.lr_shape[1]))
 
     def lr_crops(self) -> Iterator[tuple[Tensor, float]]:
-        """LR-HSIs ``(1, C, h, w)`` that cover the pool, and how much of each is valid.
+        """Yield LR-HSIs ``(1, C, h, w)`` that cover the pool, and the valid fraction of each.
 
-        They lie side by side, but for the last of a row or column, which ends where the pool does.
+        They lie side by side. The last of a row or column ends at the end of its part and may overlap.
         """
         height, width = self.lr_shape
         for place, images in zip(self.places, self.images, strict=True):
@@ -118,7 +131,7 @@ class Crops:
                     yield lr_hsi, float(images.lr_valid[rows, cols].mean())
 
     def _place(self, scene: ObservedScene, part: Observation) -> Window:
-        """The LR pixels of a part that the part alone determines, context of the encoder included."""
+        """Return the LR pixels of a part that depend on the part alone, the encoder's context included."""
         ring = self.response.support_lr + ceil(RADIUS / self.response.ratio)
         own, (height, width) = scene.window_of(part), scene.hr_shape
         rows, cols = part.lr_shape
@@ -130,23 +143,23 @@ class Crops:
         )
 
     def _crop(self, images: _Images, lr: Window) -> Crop:
-        operator, seen = self.response.window_operator(images.hr_shape, lr)
-        around = seen.grown(RADIUS, images.whole)
+        operator, support = self.response.window_operator(images.hr_shape, lr)
+        around = support.grown(RADIUS, images.whole)
         target = Target(
             images.lr_hsi[None, :, *lr.slices].to(self.device),
-            images.hr_msi[None, :, *seen.slices].to(self.device),
+            images.hr_msi[None, :, *support.slices].to(self.device),
             images.lr_valid[lr.slices].to(self.device),
-            images.hr_valid[seen.slices].to(self.device),
+            images.hr_valid[support.slices].to(self.device),
             float(self.response.ratio) ** 2,
         )
         surrounded = images.hr_msi[None, :, *around.slices].to(self.device)
         surrounded = surrounded.contiguous(memory_format=torch.channels_last)
-        return Crop(target, surrounded, seen.relative_to(around).slices, operator.to(self.device))
+        return Crop(target, surrounded, support.relative_to(around).slices, operator.to(self.device))
 
 
 @dataclass(frozen=True)
 class _Images:
-    """A part's images divided by the scale, no-data filled, and which pixels are valid."""
+    """Images of a part, without no-data and divided by the scale, with masks of the valid pixels."""
 
     lr_hsi: Tensor
     hr_msi: Tensor
@@ -155,7 +168,7 @@ class _Images:
 
     @classmethod
     def of(cls, part: Observation, scale: float) -> _Images:
-        """Those of a part; an LR pixel is valid if it and all HR pixels that it sees are."""
+        """Form the images of a part; an LR pixel is valid if it and all HR pixels that it depends on are."""
         filled = filled_observation(part)
         return cls(
             torch.from_numpy(filled.lr_hsi / np.float32(scale)),

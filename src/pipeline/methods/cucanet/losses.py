@@ -1,7 +1,7 @@
 """The losses of CuCaNet: reconstruction, consistency with the responses, and priors of the abundances.
 
-Yao et al. (ECCV 2020), equation of the total loss in section 3.3. The published sums of absolute
-differences are divided here by the number of LR pixels, so that weights hold for crops of any size.
+Yao et al. (ECCV 2020), equation of the total loss in section 3.3. The published sums of absolute differences
+are divided by the number of LR pixels here, so that the weights hold for crops of any size.
 """
 
 from __future__ import annotations
@@ -13,26 +13,28 @@ from torch import Tensor
 from pipeline.methods.cucanet.networks import Reconstruction
 
 RECONSTRUCTION = 10.0  # each image by its own stream
-CONSISTENCY = 10.0  # the fused image through either response
-RESPONSES = 1e4  # LR-HSI through the SRF against HR-MSI through the PSF, where they are learned
+CONSISTENCY = 10.0  # the fused image degraded by either response
+RESPONSES = 1e4  # LR-HSI degraded by the SRF against HR-MSI degraded by the PSF, if they are learned
 SUM_TO_ONE = 0.01
 SPARSITY = 0.01
-SPARSE_LEVEL = 0.01  # the mean activity of an abundance that the sparsity term asks for
+SPARSE_LEVEL = 0.01  # mean of an abundance at which the sparsity term is zero
 SMALLEST = 1e-6  # abundances are kept this far from 0 and 1 inside a logarithm
 
 
 @dataclass(frozen=True)
 class Target:
-    """A crop of the observation, and which of its pixels are valid.
+    """A crop of the observation, with masks of its valid pixels.
 
     Attributes
     ----------
     lr_hsi : (n, C, h, w) tensor
+        The LR-HSI.
     hr_msi : (n, c, H, W) tensor
+        The HR-MSI.
     lr_valid, hr_valid : (h, w) and (H, W) tensors
-        One where a pixel has data, else zero.
+        1 where a pixel has data, else 0.
     pixels : float
-        HR pixels for each LR pixel, the squared ratio.
+        Number of HR pixels for each LR pixel, the squared ratio.
     """
 
     lr_hsi: Tensor
@@ -43,42 +45,46 @@ class Target:
 
 
 def absolute_error(image: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """``sum |image - target|`` over the bands, averaged over valid pixels."""
+    """Return ``sum |image - target|`` over the bands, averaged over valid pixels."""
     return per_pixel((image - target).abs(), valid)
 
 
 def sum_to_one(abundances: Tensor, valid: Tensor) -> Tensor:
-    """``|sum_k s_k - 1|``, averaged over valid pixels."""
+    """Return ``|sum_k s_k - 1|``, averaged over valid pixels."""
     return per_pixel((abundances.sum(1, keepdim=True) - 1).abs(), valid)
 
 
 def sparsity(abundances: Tensor, valid: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of Bernoulli variables of mean `SPARSE_LEVEL` and of the abundances.
+    """Return the Kullback-Leibler divergence between Bernoulli variables of mean p and of the abundances.
 
-    ``sum_k p log(p / s_k) + (1 - p) log((1 - p) / (1 - s_k))``, averaged over valid pixels. The public
-    code compares softmaxes of both over the abundances instead, which draws all to one value.
+    ``sum_k p log(p / s_k) + (1 - p) log((1 - p) / (1 - s_k))``, averaged over valid pixels, with p equal to
+    `SPARSE_LEVEL`. The public code compares softmaxes of both over the abundances instead, which draws all
+    abundances to the same value.
     """
     p, s = SPARSE_LEVEL, abundances.clamp(SMALLEST, 1 - SMALLEST)
     return per_pixel(p * (p / s).log() + (1 - p) * ((1 - p) / (1 - s)).log(), valid)
 
 
 def per_pixel(values: Tensor, valid: Tensor) -> Tensor:
-    """Sum over the bands of ``(n, channels, y, x)``, averaged over valid pixels and images."""
+    """Sum values ``(n, channels, y, x)`` over the bands, and average over valid pixels and images."""
     return (values * valid).sum() / (len(values) * valid.sum()).clamp(min=1)
 
 
 def total_loss(made: Reconstruction, target: Target, lr_of_fused: Tensor, srf: Tensor) -> Tensor:
-    """The weighted sum of all terms but `response_loss`, for one LR pixel.
+    """Return the weighted sum of all terms but `response_loss`, per LR pixel.
 
     Parameters
     ----------
     made : Reconstruction
+        Output of the networks.
     target : Target
+        The crop of the observation.
     lr_of_fused : (n, C, h, w) tensor
-        The fused image through the PSF.
+        The fused image degraded by the PSF.
     srf : (c, C) tensor
+        R.
     """
-    msi_of_fused = through(srf, made.fused)
+    msi_of_fused = to_msi(srf, made.fused)
     lr_valid, hr_valid = target.lr_valid, target.hr_valid
     at_lr = (
         RECONSTRUCTION * absolute_error(made.lr_hsi, target.lr_hsi, lr_valid)
@@ -96,11 +102,11 @@ def total_loss(made: Reconstruction, target: Target, lr_of_fused: Tensor, srf: T
 
 
 def response_loss(target: Target, lr_of_msi: Tensor, srf: Tensor) -> Tensor:
-    """LR-HSI through the SRF against HR-MSI through the PSF; constant where both are given."""
-    return RESPONSES * absolute_error(through(srf, target.lr_hsi), lr_of_msi, target.lr_valid)
+    """Return the weighted difference of the LR-HSI degraded by the SRF and the HR-MSI degraded by the PSF."""
+    return RESPONSES * absolute_error(to_msi(srf, target.lr_hsi), lr_of_msi, target.lr_valid)
 
 
-def through(srf: Tensor, image: Tensor) -> Tensor:
-    """The MSI ``(n, c, y, x)`` of an HSI ``(n, C, y, x)`` at a spectral response ``(c, C)``."""
+def to_msi(srf: Tensor, image: Tensor) -> Tensor:
+    """Degrade an HSI ``(n, C, y, x)`` by a spectral response ``(c, C)``."""
     n, bands, height, width = image.shape
     return (srf @ image.reshape(n, bands, -1)).view(n, len(srf), height, width)

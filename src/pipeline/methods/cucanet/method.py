@@ -1,7 +1,7 @@
 """CuCaNet: two coupled unmixing networks, trained on the observed pair alone.
 
 Yao et al., "Cross-Attention in Coupled Unmixing Nets for Unsupervised Hyperspectral Super-Resolution",
-ECCV 2020. Here a scene is trained and fused; the class `CuCaNet` says what differs from the publication.
+ECCV 2020. The class `CuCaNet` lists the differences from the publication.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.core.sensing.nodata import filled_observation, mark_nodata
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.methods.base import FittedMethod, State
-from pipeline.methods.cucanet.crops import Crops
+from pipeline.methods.cucanet.crops import CropImages, Crops
 from pipeline.methods.cucanet.networks import RADIUS
 from pipeline.methods.cucanet.responses import footprint_response
 from pipeline.methods.cucanet.settings import CucanetSettings
@@ -43,27 +43,30 @@ BLOCK = 128  # side in HR pixels of what goes through the network at once
 class CuCaNet:
     """See `pipeline.methods.base.Method`.
 
-    What differs from the publication, and why:
+    Differences from the publication, and their reasons:
 
-    - Training sees crops of one size, not the whole image: the channel attention's kernel is as large
-      as the LR image, so that the public code's weights fit that size only, and its cost grows with the
-      image. A budget whose `crop` reaches the scene's size trains on the whole image, as published.
-    - The channel attention of the fused image is the mean over the crops of the scene, settled after
-      the training, so that it is the same for every window. The spatial attention acts on the HSI's
-      stream, through which the fused image does not pass.
-    - Both attentions are softmaxes times the number of their entries, of mean one. Those of the public
-      code sum to one, so that the features that they multiply all but vanish (1/512 and 1/pixels); its
-      channel attention starts at the sum over the LR image, not the mean.
-    - Abundances are clamped to [0, 1] as published, but a gradient that leads back inside passes the
-      clamp (`networks.Unit`). With a plain clamp the published learning rate soon leaves no abundance
-      alive on small crops and images, and the loss stays where it is.
-    - The images reconstructed in training are not clamped to [0, 1], as the public code does, for the
-      same reason.
-    - `responses: given`, the default, uses the observation's responses; the publication learns them.
-      Of the SRF, the bands with a positive response are its support. The public code leaves the PSF
-      free and degrades the spatial attention, after its 3x3 convolution, with a second PSF; here the
-      MSI features are degraded before it, with the one PSF, non-negative and of sum one.
-    - Losses are sums over a crop divided by its LR pixels, which keeps their published balance.
+    - The training uses crops of a fixed size instead of the whole image. The kernel of the channel attention
+    is
+      as large as the LR image, so that the weights of the public code fit that size only and its cost grows
+      with the image. A budget whose `crop` reaches the scene's size trains on the whole image, as published.
+    - The channel attention of the fused image is the mean over the crops of the scene. It is computed after
+    the
+      training, so that it is the same for every window. The spatial attention acts on the HSI's stream, which
+      the fused image does not pass.
+    - Both attentions are softmaxes times the number of their entries, with mean 1. Those of the public code
+    sum
+      to 1, so that the features that they multiply all but vanish (1/512 and 1/pixels). Its channel attention
+      starts at the sum over the LR image instead of the mean.
+    - Abundances are clamped to [0, 1] as published, but a gradient that leads back into the range passes the
+      clamp (`networks.Unit`). With a plain clamp the published learning rate soon leaves no abundance with a
+      gradient on small crops and images, and the loss stays where it is.
+    - For the same reason, the images reconstructed in training are not clamped to [0, 1] as in the public
+    code. - `responses: given`, the default, uses the observation's responses; the publication learns them.
+    The support
+      of a learned SRF is its bands with a positive response. The public code leaves the PSF free and degrades
+      the spatial attention, after its 3x3 convolution, with a second PSF. Here the MSI features are degraded
+      before that convolution with the same PSF, which is non-negative and sums to 1.
+    - Losses are sums over a crop divided by its number of LR pixels, which keeps their published balance.
 
     A noiseless scene of three mixed endmembers is recovered to 27 dB in 300 steps, to 47 dB in 6000.
     """
@@ -72,9 +75,14 @@ class CuCaNet:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """What the MSI encoder sees around a pixel, and what fills no-data there.
+        """Return the reach of the MSI encoder, and of the pixels that fill no-data there.
 
-        A pixel that is fused has data itself, so that no fill comes from further than the diagonal.
+        A fused pixel has data itself, so that no fill comes from further away than the diagonal.
+
+        Parameters
+        ----------
+        response : SpatialResponse
+            H.
         """
         return max(ceil((RADIUS + floor(RADIUS * sqrt(2))) / response.ratio), response.shift_lr)
 
@@ -85,13 +93,13 @@ class CuCaNet:
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedCuCaNet:
-        """Train both streams; `checkpoint` is a folder for the state of an unfinished training."""
+        """Train both streams, and average the channel attention over the scene."""
         settings, budget = self.settings, self.settings.training
         device = resolve_device(settings.device)
         pool = training_pool(scene, seed, "cucanet")
         learned, scale = settings.responses == "learned", unit_scale(scene)
         response = footprint_response(scene.spatial_response) if learned else scene.spatial_response
-        crops = Crops(scene, pool, budget.crop, scale, device, response)
+        crops = Crops(CropImages(scene, pool, scale, device, response), budget.crop)
         saved = Checkpoint(
             checkpoint / "cucanet.safetensors" if checkpoint else None,
             settings.checkpoint_every,
@@ -133,7 +141,21 @@ class CuCaNet:
 
 
 class FittedCuCaNet(FittedMethod):
-    """A scene's trained networks, its channel attention ``(1, 512, 1, 1)`` and its scale."""
+    """A scene's trained networks.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    method : CuCaNet
+        The method with its settings.
+    training : Training
+        Networks and responses.
+    attention : (1, 512, 1, 1) tensor
+        Channel attention of the scene.
+    scale : float
+        Number by which the images are divided.
+    """
 
     def __init__(
         self, scene: ObservedScene, method: CuCaNet, training: Training, attention: Tensor, scale: float
@@ -148,7 +170,7 @@ class FittedCuCaNet(FittedMethod):
         self.precision = "bfloat16" if training.in_bfloat16 else "float32"
 
     def state(self) -> State:
-        """Weights, learned responses among them, channel attention and scale, float32."""
+        """Return weights with learned responses, channel attention and scale, in float32."""
         tensors = self._training.state_dict() | {"attention": self._attention}
         state: State = {key: tensor.cpu().contiguous().numpy() for key, tensor in tensors.items()}
         return state | {"scale": np.array(self.scale, np.float32)}

@@ -1,7 +1,7 @@
 """The two streams of CuCaNet with their cross-attention and decoders.
 
 Yao et al., "Cross-Attention in Coupled Unmixing Nets for Unsupervised Hyperspectral Super-Resolution",
-ECCV 2020, section 3. Images are divided by their scale; losses, responses and training are elsewhere.
+ECCV 2020, section 3. Images are divided by their scale.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Degrade = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What the network makes of a crop: ``(n, channels, y, x)`` tensors on the LR or the HR grid.
+    """Output of the networks for a crop: ``(n, channels, y, x)`` tensors on the LR or the HR grid.
 
     Attributes
     ----------
     lr_abundances, hr_abundances : tensor of 128 channels in [0, 1]
-        Of the HSI and of the MSI stream.
+        Abundances of the HSI and of the MSI stream.
     lr_hsi, hr_msi : tensor
-        The images as their own stream reconstructs them.
+        The images, each reconstructed by its own stream.
     fused : tensor
         The HR-HSI: the abundances of the MSI stream times the endmembers of the HSI stream.
     """
@@ -51,7 +51,7 @@ class CoupledNetworks(nn.Module):
     bands, msi_bands : int
         C and c.
     lr_shape : (int, int)
-        Size in LR pixels of the crops it is trained on, which is that of the channel attention's kernel.
+        Size of the training crops in LR pixels, and of the channel attention's kernel.
     """
 
     def __init__(self, bands: int, msi_bands: int, lr_shape: tuple[int, int]) -> None:
@@ -74,11 +74,13 @@ class CoupledNetworks(nn.Module):
         Parameters
         ----------
         lr_hsi : (n, C, h, w) tensor
+            The LR-HSI.
         hr_msi : (n, c, H, W) tensor
-            With the pixels around the crop that the encoder sees.
+            The HR-MSI, with the encoder's context around the crop.
         inner : (slice, slice)
-            The pixels that `degrade` takes to those of `lr_hsi`.
+            Position of the pixels that `degrade` takes to those of `lr_hsi`.
         degrade : callable
+            H, from an HR image to the LR image of the same place.
         """
         hsi_features = self.hsi_encoder(lr_hsi)
         msi_features = self.msi_encoder(hr_msi)[..., *inner]
@@ -89,17 +91,17 @@ class CoupledNetworks(nn.Module):
             return Reconstruction(lr, hr, self.hsi_decoder(lr), self.msi_decoder(hr), self.hsi_decoder(hr))
 
     def where(self, lr_msi_features: Tensor) -> Tensor:
-        """Spatial attention ``(n, 1, h, w)`` of the degraded MSI features, of mean 1 over the crop."""
+        """Return the spatial attention ``(n, 1, h, w)`` of degraded MSI features, of mean 1 over the crop."""
         scores: Tensor = self.spatial_attention(lr_msi_features)
         shares = scores.float().flatten(1).softmax(1) * scores[0].numel()
         return shares.view_as(scores)
 
     def which(self, hsi_features: Tensor) -> Tensor:
-        """Channel attention ``(n, 512, 1, 1)`` of HSI features of the size trained on, of mean 1."""
+        """Return the channel attention ``(n, 512, 1, 1)``, of mean 1, of HSI features as in the training."""
         return self.channel_attention(hsi_features).float().softmax(1) * FEATURES
 
     def fuse(self, hr_msi: Tensor, attention: Tensor) -> Tensor:
-        """The HR-HSI ``(n, C, H, W)`` of an HR-MSI, at a channel attention ``(1, 512, 1, 1)``."""
+        """Fuse an HR-MSI to an HR-HSI ``(n, C, H, W)``, given a channel attention ``(1, 512, 1, 1)``."""
         abundances = self.msi_unmixing(attended(self.msi_encoder(hr_msi), attention)).clamp(0, 1)
         fused: Tensor = self.hsi_decoder(abundances)
         return fused
@@ -112,28 +114,28 @@ class CoupledNetworks(nn.Module):
 
 
 class Unit(torch.autograd.Function):
-    """Values clamped to [0, 1], whose gradient vanishes only where a step would lead further out.
+    """Clamp to [0, 1] whose gradient vanishes only where a step would lead further out of the range.
 
-    The gradient of a plain clamp vanishes everywhere outside, so that abundances which one step took
-    there, in all pixels, never come back.
+    The gradient of a plain clamp vanishes everywhere outside of the range, so that an abundance that a step
+    took there in all pixels never returns.
     """
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        """Clamp."""
+        """Clamp the values."""
         ctx.save_for_backward(values)
         return values.clamp(0, 1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """Pass the gradient but for that which leads out."""
+        """Pass the gradient, except where it leads further out of the range."""
         (values,), (gradient,) = ctx.saved_tensors, gradients
         leads_out = ((values < 0) & (gradient > 0)) | ((values > 1) & (gradient < 0))
         return gradient.masked_fill(leads_out, 0)
 
 
 def attended(features: Tensor, attention: Tensor) -> Tensor:
-    """Features and, behind them, the same times their attention."""
+    """Append to the features the features times their attention."""
     return torch.cat([features, features * attention.to(features.dtype)], dim=1)
 
 
@@ -147,7 +149,7 @@ def _encoder(channels: int, kernels: tuple[int, int, int]) -> nn.Sequential:
 
 @torch.no_grad()
 def _initialise(network: CoupledNetworks) -> None:
-    """He's initialisation; attentions start as the mean, as endmembers non-negative random spectra."""
+    """Initialise as He; attentions start as the mean, endmembers as non-negative random spectra."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")

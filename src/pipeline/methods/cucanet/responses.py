@@ -1,7 +1,7 @@
-"""The responses through which CuCaNet sees its own fused image: the observation's, or learned ones.
+"""Responses that CuCaNet learns together with its networks.
 
-Yao et al. (ECCV 2020) learn both: the PSF as one s x s convolution of stride s, the SRF of each MSI
-band as a 1x1 convolution over its known support. Nothing is estimated here; see `core/estimation.py`.
+Yao et al. (ECCV 2020) learn the PSF as an s x s convolution of stride s, and the SRF of each MSI band as a
+1x1 convolution over its known support.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 
-EMPTY = 1e-12  # below this sum a learned response has vanished and starts again at the mean
+EMPTY = 1e-12  # sum below which a learned response has vanished; it restarts as uniform
 
 
 class LearnedResponses(nn.Module):
@@ -24,14 +24,14 @@ class LearnedResponses(nn.Module):
     Parameters
     ----------
     spatial : SpatialResponse
-        Gives the ratio alone.
+        Response of the observation, of which the ratio counts.
     spectral : (c, C)
-        Gives the bands that each MSI band sees: those with a positive entry.
+        Response of the observation, whose positive entries are the support of each MSI band.
 
     Raises
     ------
     InputError
-        Where an MSI band has no positive response, or the ratio is no integer.
+        An MSI band has no positive response, or the ratio is no integer.
     """
 
     support: Tensor
@@ -48,7 +48,7 @@ class LearnedResponses(nn.Module):
         self.project()
 
     def degrade(self, image: Tensor) -> Tensor:
-        """PSF and decimation of an image ``(n, channels, H, W)``."""
+        """Blur an image ``(n, channels, H, W)`` by the PSF and decimate it."""
         n, channels, height, width = image.shape
         planes = image.reshape(n * channels, 1, height, width)
         blurred = functional.conv2d(planes, self.psf.to(image.dtype)[None, None], stride=self.ratio)
@@ -56,13 +56,24 @@ class LearnedResponses(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Make both non-negative, zero outside the support and of sum one, after a step."""
+        """Make both responses non-negative, zero outside the support and of sum one."""
         self.psf.copy_(_normalised(self.psf.flatten(), torch.ones_like(self.psf).flatten()).view_as(self.psf))
         self.srf.copy_(_normalised(self.srf, self.support))
 
 
 def footprint_response(spatial: SpatialResponse) -> SpatialResponse:
-    """The response that sees the HR pixels which a learned PSF sees: those under an LR pixel."""
+    """Return a response whose support is that of a learned PSF: the HR pixels that an LR pixel covers.
+
+    Parameters
+    ----------
+    spatial : SpatialResponse
+        Response of the observation.
+
+    Raises
+    ------
+    InputError
+        The ratio is no integer, or the images are shifted.
+    """
     if spatial.ratio.denominator != 1:
         raise InputError(
             f"responses: learned needs an integer ratio, got {spatial.ratio}; use responses: given"
@@ -75,7 +86,7 @@ def footprint_response(spatial: SpatialResponse) -> SpatialResponse:
 
 
 def _normalised(weights: Tensor, support: Tensor) -> Tensor:
-    """Rows clamped to be non-negative on their support, divided by their sums; the mean where all is zero."""
+    """Clamp rows to be non-negative on their support and divide by their sums; uniform if all is zero."""
     clamped = weights.clamp(min=0) * support
     kept = torch.where(clamped.sum(-1, keepdim=True) > EMPTY, clamped, support)
     return kept / kept.sum(-1, keepdim=True)

@@ -11,14 +11,15 @@ from pipeline.settings.strict import Strict
 
 
 class CucanetBudget(Strict):
-    """How long and on what crops CuCaNet is trained."""
+    """Length of CuCaNet's training, and size of its crops."""
 
     constant: int = Field(2_000, ge=0, description="iterations at the full learning rate")
     falling: int = Field(8_000, ge=1, description="iterations at a learning rate falling linearly to 0")
     learning_rate: float = Field(
         5e-3,
         gt=0,
-        description="of the HSI's stream; half of it for the MSI's, a fifth for attentions and responses",
+        description="learning rate of the HSI's stream; half of it for the MSI's, a fifth for attentions and "
+        "responses",
     )
     crop: int = Field(256, ge=1, description="side of a training crop in HR pixels")
 
@@ -41,11 +42,12 @@ class CucanetSettings(TrainedSettings):
     )
     responses: Literal["given", "learned"] = Field(
         "given",
-        description="the observation's responses, or PSF and SRF learned with the networks, as published; "
+        description="responses of the observation, or PSF and SRF learned with the networks, as published; "
         "learned needs an integer ratio",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of the training; auto: bfloat16 where the device computes in it, else float32"
+        "auto",
+        description="precision of the training; auto: bfloat16 where the device computes in it, else float32",
     )
 
     @field_serializer("budget")

@@ -1,7 +1,7 @@
-"""What a training of CuCaNet minimises, over which parameters, and what it leaves for the whole scene.
+"""Loss and parameters of CuCaNet's training, and the channel attention of the whole scene.
 
-Adam at the published learning rates (Yao et al., ECCV 2020, and its public code). The loop itself is
-`methods/optimisation.py`.
+Adam at the published learning rates (Yao et al., ECCV 2020, and its public code). The loop is in
+`pipeline.methods.optimisation`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pipeline.methods.cucanet.losses import response_loss, total_loss
 from pipeline.methods.cucanet.networks import FEATURES, CoupledNetworks
 from pipeline.methods.cucanet.responses import LearnedResponses
 
-MSI_RATE = 0.5  # of the MSI's encoder and unmixing, in units of the learning rate
-SLOW_RATE = 0.2  # of attentions and responses
+MSI_RATE = 0.5  # learning rate of the MSI's encoder and unmixing, in units of the training's
+SLOW_RATE = 0.2  # learning rate of attentions and responses
 
 
 class Training(nn.Module):
@@ -29,12 +29,13 @@ class Training(nn.Module):
     Parameters
     ----------
     scene : ObservedScene
+        The scene.
     lr_shape : (int, int)
         Size of the crops in LR pixels.
     learned : bool
-        Whether the responses are learned or the observation's.
+        Whether the responses are learned; else they are the observation's.
     bfloat16 : bool
-        Autocast of the encoders and the unmixing.
+        Whether encoders and unmixing compute in bfloat16.
     """
 
     srf: torch.Tensor
@@ -53,7 +54,7 @@ class Training(nn.Module):
         self.register_buffer("srf", given, persistent=False)
 
     def loss(self, crop: Crop) -> Tensor:
-        """The loss of one crop."""
+        """Return the loss of a crop."""
         degrade: Callable[[Tensor], Tensor] = crop.operator.forward
         srf, target = self.srf, crop.target
         if self.responses is not None:
@@ -66,7 +67,13 @@ class Training(nn.Module):
         return total
 
     def groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """The parameter groups with their learning rates."""
+        """Return the parameter groups of the optimiser.
+
+        Parameters
+        ----------
+        learning_rate : float
+            Learning rate of the HSI's stream.
+        """
         networks = self.networks
         rates: dict[float, list[nn.Module]] = {
             1.0: [networks.hsi_encoder, networks.hsi_unmixing, networks.hsi_decoder, networks.msi_decoder],
@@ -81,7 +88,7 @@ class Training(nn.Module):
         ]
 
     def project(self) -> None:
-        """Put all parameters with constraints back where these hold, after a step."""
+        """Project all parameters onto their constraints, after a step."""
         self.networks.project()
         if self.responses is not None:
             self.responses.project()
@@ -89,9 +96,19 @@ class Training(nn.Module):
 
 @torch.no_grad()
 def scene_attention(networks: CoupledNetworks, crops: Crops) -> Tensor:
-    """The mean channel attention ``(1, 512, 1, 1)`` over crops that cover the pool, valid pixels counting."""
+    """Return the mean channel attention ``(1, 512, 1, 1)`` over crops that cover the pool.
+
+    Crops are weighted by their valid fraction.
+
+    Parameters
+    ----------
+    networks : CoupledNetworks
+        The trained networks.
+    crops : Crops
+        Crops of the scene.
+    """
     total, valid = torch.zeros(1, FEATURES, 1, 1, device=crops.device), 0.0
-    for lr_hsi, share in crops.lr_crops():
-        total += share * networks.which(networks.hsi_encoder(lr_hsi))
-        valid += share
+    for lr_hsi, fraction in crops.lr_crops():
+        total += fraction * networks.which(networks.hsi_encoder(lr_hsi))
+        valid += fraction
     return total / valid

@@ -1,21 +1,20 @@
-"""HySure: vector total variation in a spectral subspace, with the responses that the observation gives.
+"""HySure: vector total variation in a spectral subspace, with the responses of the observation.
 
-Follows Simoes, Bioucas-Dias, Almeida and Chanussot 2015 (IEEE TGRS 53(6), 3373-3388);
-`pipeline.methods.hysure.vector_tv` solves. Their estimation of the responses is not part of it.
+Follows Simoes, Bioucas-Dias, Almeida and Chanussot 2015 (IEEE TGRS 53(6), 3373-3388), without their
+estimation of the responses. `pipeline.methods.hysure.vector_tv` solves the problem.
 
-Differences from the publication, of which the settings offer the published way where it changes the
-result:
+Differences from the publication (where they change the result, a setting restores the published way):
 
-- H has the borders that were given, the paper's filters are circulant.
+- H has the observation's borders; the paper's filters are circulant.
 - The data terms are weighted by the noise variances (`lm`): with the paper's lm = 1 a noisy image
   counts as much as a clean one.
 - One copy of A and exact steps take the place of four splittings (`pipeline.methods.hysure.vector_tv`). With
   the penalty at lphi, some 50 iterations reach the optimum; at the paper's 100 lphi, 200 do not.
 - The total variation is taken over planes that are scaled so that the detail which the LR-HSI loses
-  one level down is white (`basis: whitened`). The SVD's planes hold detail of very unequal strength,
-  and correlated: what the HR-MSI shows of some planes tells of the others only in whitened planes,
-  where the smallest total variation carries it over by regression.
-- The weight of the total variation is chosen on the observation (`lphi`), the paper gives 5e-4.
+  one level down is white (`basis: whitened`). Detail in the SVD's planes has very unequal strength and is
+  correlated. Only in whitened planes does the smallest total variation carry detail of the HR-MSI over to the
+  planes that the HR-MSI does not measure, by regression.
+- The weight of the total variation is chosen on the observation (`lphi`); the paper gives 5e-4.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from pipeline.methods.hysure.vector_tv import fuse_vector_tv, started
 from pipeline.methods.pool import training_pool, unit_scale
 
 VCA_RUNS = 20
-VCA_PIXELS = 50_000  # LR pixels among which endmembers are sought, at most
+VCA_PIXELS = 50_000  # largest number of LR pixels among which endmembers are sought
 
 
 class Hysure:
@@ -50,11 +49,16 @@ class Hysure:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """Where the solution's dependence on the images has died away.
+        """Return the distance in LR pixels beyond which the images hardly influence the solution.
 
-        As with the Gaussian prior, it falls by some factor with each support; the total variation
-        adds little. Measured at 20 and 35 dB, bicubic and two pixels wide: 3 pixels more than twice
-        the support leave 4e-5 of full scale, 6 leave 2e-6.
+        As with the Gaussian prior, the influence falls by a factor with each support of H; the total
+        variation adds little. Measured at 20 and 35 dB, with a bicubic PSF and one two pixels wide: 3 pixels
+        more than twice the support leave 4e-5 of full scale, 6 leave 2e-6.
+
+        Parameters
+        ----------
+        response : SpatialResponse
+            H.
         """
         return 2 * response.support_lr + 6
 
@@ -65,7 +69,7 @@ class Hysure:
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedHysure:
-        """Take the images' scale and the basis, and choose the weight of the total variation."""
+        """Determine the images' scale and the basis, and choose the weight of the total variation."""
         scale = unit_scale(scene)
         d = resolve_dimension(self.settings.d, scene)
         pool = training_pool(scene, seed, "hysure", scene.spatial_response.ratio.numerator)
@@ -80,16 +84,30 @@ class Hysure:
         return fitted
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedHysure:
-        """Take them from a stored state."""
+        """Take basis, scale and weight from a stored state."""
         return FittedHysure(scene, self, state["basis"], float(state["scale"]), float(state["lphi"]))
 
     def mu(self, lphi: float) -> float:
-        """The ADMM's penalty for a weight of the total variation."""
+        """Return the penalty of the ADMM for a weight of the total variation."""
         return self.settings.mu or lphi
 
 
 class FittedHysure(FittedMethod):
-    """A scene's basis ``(d, C)``, its images' scale and the weight of the total variation."""
+    """A scene's basis, the scale of its images and the weight of the total variation.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    method : Hysure
+        The method with its settings.
+    basis : (d, C)
+        E.
+    scale : float
+        Number by which the images are divided.
+    lphi : float
+        Weight of the total variation.
+    """
 
     def __init__(
         self, scene: ObservedScene, method: Hysure, basis: NDArray[np.float64], scale: float, lphi: float
@@ -98,18 +116,19 @@ class FittedHysure(FittedMethod):
         self.method, self.basis, self.scale, self.lphi = method, basis, scale, lphi
 
     def state(self) -> State:
-        """Basis, scale and weight."""
+        """Return basis, scale and weight."""
         return {"basis": self.basis, "scale": np.array(self.scale), "lphi": np.array(self.lphi)}
 
     @property
     def noise(self) -> float:
-        """Mean noise variance of the LR-HSI, its largest value being 1."""
+        """Mean noise variance of the LR-HSI, for images of largest value 1."""
         return float(np.mean(np.square(self.scene.sigma_hsi))) / self.scale**2
 
     def weighted(self, observation: Observation) -> Observation:
-        """The observation with images of largest value 1, and noise levels that weight its data terms.
+        """Divide the images by their scale, and set noise levels that weight the data terms.
 
-        The LR-HSI's have a mean square of 1, so that `lphi` has the meaning that it has in the paper.
+        The noise levels of the LR-HSI have a mean square of 1, so that `lphi` means what it does in the
+        paper.
         """
         lm = self.method.settings.lm
         unit = np.sqrt(self.noise) * self.scale
@@ -134,10 +153,19 @@ class FittedHysure(FittedMethod):
 
 
 def svd_basis(scene: ObservedScene, d: int, whitened: bool) -> NDArray[np.float64]:
-    """The noise-weighted SVD's basis ``(d, C)`` of the LR-HSI, orthonormal or with white detail.
+    """Return the basis ``(d, C)`` of the LR-HSI's noise-weighted SVD, orthonormal or with white detail.
 
-    White detail has in each plane the variance of the strongest direction, so that the total
-    variation counts that direction as it does in the orthonormal basis.
+    White detail has the variance of the strongest direction in each plane, so that the total variation
+    weights that direction as in the orthonormal basis.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    d : int
+        Dimension of the subspace.
+    whitened : bool
+        Whether the planes are scaled so that detail is white.
     """
     subspace = fit_subspace(scene.lr_hsi, scene.sigma_hsi, d)
     if not whitened:
@@ -148,7 +176,17 @@ def svd_basis(scene: ObservedScene, d: int, whitened: bool) -> NDArray[np.float6
 
 
 def endmembers(pool: list[Observation], d: int, seed: int) -> NDArray[np.float64]:
-    """The endmembers ``(d, C)`` of the run of vertex component analysis that spans the largest volume."""
+    """Return the endmembers ``(d, C)`` that span the largest volume among runs of vertex component analysis.
+
+    Parameters
+    ----------
+    pool : list of Observation
+        Parts of the scene.
+    d : int
+        Number of endmembers.
+    seed : int
+        Seed of the runs.
+    """
     spectra = np.concatenate([part.lr_hsi[:, ~missing_pixels(part.lr_hsi)] for part in pool], axis=1)
     spectra = spectra[:, :: -(-spectra.shape[1] // VCA_PIXELS)].astype(np.float64)
     generator = np.random.Generator(np.random.Philox(key=philox_key(seed, "hysure/endmembers")))

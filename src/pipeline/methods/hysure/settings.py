@@ -24,13 +24,13 @@ class HysureSettings(MethodSettings):
     )
     basis: Literal["whitened", "svd", "vca"] = Field(
         "whitened",
-        description="whose planes the total variation sums over: the SVD's, as published, or scaled so that "
-        "detail is white; or the endmembers of the largest of 20 VCA runs, as published",
+        description="planes over which the total variation sums: those of the SVD, as published; the same "
+        "scaled so that detail is white; or the endmembers of the largest of 20 VCA runs, as published",
     )
     lm: float | None = Field(
         None,
         gt=0,
-        description="weight of the HR-MSI, 1 in the paper; default: both images by their noise variances",
+        description="weight of the HR-MSI, 1 in the paper; default: noise variances weight both images",
     )
     lphi: float | None = Field(
         None,
@@ -39,6 +39,8 @@ class HysureSettings(MethodSettings):
         "default: chosen by LR pixels held out",
     )
     mu: float | None = Field(
-        None, gt=0, description="penalty of the ADMM, 0.05 in the paper; decides its speed; default: lphi"
+        None,
+        gt=0,
+        description="penalty of the ADMM, 0.05 in the paper; changes its speed alone; default: lphi",
     )
-    iterations: int = Field(100, ge=1, description="of the ADMM; 200 in the paper")
+    iterations: int = Field(100, ge=1, description="iterations of the ADMM; 200 in the paper")

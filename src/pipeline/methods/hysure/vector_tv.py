@@ -4,11 +4,10 @@ Minimises ``1/2 sum_b ||X - H(A) E||^2 / sh_b^2 + 1/2 sum_i ||Y - (A E) R^T||^2 
 over A, with ``VTV(A) = sum over pixels of the norm of all d planes' differences in both directions``
 (HySure, Simoes, Bioucas-Dias, Almeida and Chanussot 2015, IEEE TGRS 53(6), 3373-3388, Eq. 9).
 
-The paper splits into four variables and takes H as circulant, so that each step is solved by FFT.
-Here A meets the data in closed form (`pipeline.core.solvers.gaussian`) for the H that was given, borders
-included, and its copy U ties A to the differences P; both steps are exact, and the borders of the
-differences are mirrored, not periodic. The problem is convex: splitting and start change the way,
-not the optimum.
+The paper splits into four variables and takes H as circulant, so that each step is solved by FFT. Here A is
+solved in closed form (`pipeline.core.solvers.gaussian`) for the observation's H, borders included, and a copy
+U ties A to the differences P. Both steps are exact, and the differences have mirrored borders instead of
+periodic ones. The problem is convex: splitting and start change the path, not the optimum.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Array = NDArray[np.float64]
 
 
 def differences(image: Array) -> Array:
-    """Forward differences ``(2, ..., H, W)`` along y and x; zero at the last row and column."""
+    """Return forward differences ``(2, ..., H, W)`` along y and x; zero at the last row and column."""
     result = np.zeros((2, *image.shape))
     np.subtract(image[..., 1:, :], image[..., :-1, :], out=result[0, ..., :-1, :])
     np.subtract(image[..., 1:], image[..., :-1], out=result[1, ..., :-1])
@@ -36,7 +35,7 @@ def differences(image: Array) -> Array:
 
 
 def differences_adjoint(field: Array) -> Array:
-    """The transpose of `differences`: ``(2, ..., H, W)`` to ``(..., H, W)``."""
+    """Apply the transpose of `differences`: ``(2, ..., H, W)`` to ``(..., H, W)``."""
     result = np.zeros(field.shape[1:])
     result[..., :-1, :] -= field[0, ..., :-1, :]
     result[..., 1:, :] += field[0, ..., :-1, :]
@@ -46,21 +45,28 @@ def differences_adjoint(field: Array) -> Array:
 
 
 def vector_tv(image: Array) -> float:
-    """VTV of an image ``(d, H, W)``."""
+    """Return the vector total variation of an image ``(d, H, W)``."""
     return float(np.sqrt(np.square(differences(image)).sum(axis=(0, 1))).sum())
 
 
 def shrink(field: Array, threshold: float) -> Array:
-    """The proximal operator of ``threshold * sum over pixels of ||field||``, for ``(2, d, H, W)``.
+    """Apply the proximal operator of ``threshold * sum over pixels of ||field||``.
 
-    Each pixel's vector of all differences is shortened by the threshold, to zero at most.
+    Each pixel's vector of all differences is shortened by the threshold, at most to zero.
+
+    Parameters
+    ----------
+    field : (2, d, H, W)
+        Differences along y and x.
+    threshold : float
+        Length by which the vectors are shortened.
     """
     norm = np.sqrt(np.einsum("kdyx,kdyx->yx", field, field))
     return field * (np.maximum(norm - threshold, 0) / np.maximum(norm, np.finfo(float).tiny))
 
 
 def solve_smooth(image: Array) -> Array:
-    """``(I + D^T D)^-1`` for images ``(d, H, W)``, D being `differences`, which the DCT diagonalises."""
+    """Apply ``(I + D^T D)^-1`` to images ``(d, H, W)``; the DCT diagonalises D, which is `differences`."""
     height, width = image.shape[-2:]
     power = 1 + _frequencies(height)[:, None] + _frequencies(width)
     spectrum = dctn(image, axes=(-2, -1), norm="ortho", workers=1)
@@ -68,24 +74,24 @@ def solve_smooth(image: Array) -> Array:
 
 
 def _frequencies(size: int) -> Array:
-    """Eigenvalues of one direction's ``D^T D``."""
+    """Return the eigenvalues of ``D^T D`` along an axis."""
     return np.asarray(2 - 2 * np.cos(np.pi * np.arange(size) / size))
 
 
 @dataclass(frozen=True)
 class Iterate:
-    """Where the iteration stands.
+    """State of the iteration.
 
     Attributes
     ----------
     coefficients : (d, H, W)
-        A, which meets the data.
+        A, solved from the data.
     copy : (d, H, W)
-        U, which A and P must agree with: ``A = U``, ``P = D U``.
+        U, with which A and P must agree: ``A = U``, ``P = D U``.
     dual : (d, H, W)
-        Scaled dual variable of the first.
+        Scaled dual variable of ``A = U``.
     dual_differences : (2, d, H, W)
-        Scaled dual variable of the second.
+        Scaled dual variable of ``P = D U``.
     """
 
     coefficients: Array
@@ -95,7 +101,7 @@ class Iterate:
 
 
 def started(coefficients: Array) -> Iterate:
-    """The first iterate, from coefficients ``(d, H, W)``."""
+    """Return the first iterate, from coefficients ``(d, H, W)``."""
     zeros = np.zeros_like(coefficients)
     return Iterate(coefficients, coefficients, zeros, np.zeros((2, *coefficients.shape)))
 
@@ -108,25 +114,29 @@ def fuse_vector_tv(
     iterations: int,
     progress: Progress = no_progress,
 ) -> Iterate:
-    """A fixed number of ADMM iterations on the problem of the module's docstring.
+    """Run a fixed number of ADMM iterations on the problem of the module's docstring.
 
-    A stopping rule would look at the whole window, and its result would then depend on how a scene
-    is cut; a fixed number does not.
+    A stopping rule would look at the whole window, so that the result would depend on how a scene is cut.
 
     Parameters
     ----------
     terms : DataTerms
+        The data terms.
     start : Iterate
-        From `started`, or the last for another weight.
+        From `started`, or the last iterate for another weight.
     lphi : float
-        Weight of the VTV.
+        Weight of the vector total variation.
     mu : float
-        Penalty of ``A = U`` and ``P = D U``; decides the speed, not the optimum.
+        Penalty of ``A = U`` and ``P = D U``; it changes the speed, not the optimum.
     iterations : int
+        Number of iterations.
+    progress : callable
+        Receives the number of finished iterations.
 
     Returns
     -------
     Iterate
+        The last iterate.
     """
     data = GaussianFusion(terms, mu * np.eye(len(terms.by_hsi)))
     iterate, steps = start, differences(start.copy)

@@ -1,14 +1,14 @@
 """MIAE: model inspired autoencoder, trained on the observed pair alone.
 
-Liu, Wu, Xiao, Wu, IEEE TGRS 2022 (arXiv 2110.11591). The network acts on single pixels: a window
-needs no more of the LR-HSI than its upsampling does.
+Liu, Wu, Xiao, Wu, IEEE TGRS 2022 (arXiv 2110.11591). The network acts on single pixels, so a window depends
+on no more of the LR-HSI than its upsampling does.
 
-Where the public code does otherwise: it averages over patches of a fixed size (see `training`), and its
-blind mode normalises the SRF alone in the loss (see `blind`). The budget `standard` takes 3200 steps of
-128 LR pixels instead of 10 000 of 900; the noise of the HR-MSI is then met too closely (its residual
-is a quarter of the noise, as the L1 sums know no noise level), while the LR-HSI is not quite met.
-The published learning rate fits: on Jasper Ridge twice as much raises the loss by a fifth, less gains
-nothing. How well the loss is met depends on the initial weights, by some decibels where there is no noise.
+The public code averages over patches of a fixed size (see `training`), and its blind mode normalises only the
+SRF in the loss (see `blind`). The budget `standard` takes 3200 steps of 128 LR pixels instead of 10 000 of
+900. It then fits the noise of the HR-MSI (its residual is a quarter of the noise, because the L1 sums do not
+know the noise level), while the LR-HSI is not fitted to its noise. The published learning rate is suitable:
+on Jasper Ridge, twice as much raises the loss by a fifth, and less gains nothing. The final loss depends on
+the initial weights, by some decibels without noise.
 """
 
 from __future__ import annotations
@@ -45,9 +45,14 @@ class Miae:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """What bilinear upsampling sees, the next LR pixel, and one more, which may fill no-data there.
+        """Return the reach of bilinear upsampling, an LR pixel, and a second that may fill no-data there.
 
-        An LR pixel under which something is fused has data itself, so that no fill comes from further.
+        An LR pixel that covers fused pixels has data itself, so that no fill comes from further away.
+
+        Parameters
+        ----------
+        response : SpatialResponse
+            H.
         """
         return 2 + response.shift_lr
 
@@ -58,10 +63,7 @@ class Miae:
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedMiae:
-        """Estimate the responses where that is asked for, and train the network.
-
-        `checkpoint` is a folder for the state of unfinished trainings.
-        """
+        """Estimate the responses if the settings ask for it, and train the network."""
         settings = self.settings
         pool = training_pool(scene, seed, "miae")
         scale = unit_scale(scene)
@@ -82,7 +84,7 @@ class Miae:
         return self._fitted(scene, network, scale, responses)
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedMiae:
-        """Load the network's weights, the images' scale and estimated responses."""
+        """Load the network's weights, the images' scale and the estimated responses."""
         settings = self.settings
         network = MiaeNetwork(scene.bands, len(scene.spectral_response), settings.endmembers, settings.stages)
         network.load_state_dict(weights_under(NETWORK, state))
@@ -100,7 +102,23 @@ class Miae:
 
 
 class FittedMiae(FittedMethod):
-    """A scene's trained network, the images' largest value and, where asked for, estimated responses."""
+    """A scene's trained network.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    halo_lr : int
+        Number of LR pixels around a window that are read.
+    settings : MiaeSettings
+        Device and threads of the computation.
+    network : MiaeNetwork
+        The trained network.
+    scale : float
+        Number by which the images are divided.
+    responses : Responses, optional
+        Responses estimated in blind mode.
+    """
 
     precision = "float32"
 
@@ -121,14 +139,14 @@ class FittedMiae(FittedMethod):
         self.device = device_name(self._device)
 
     def state(self) -> State:
-        """The network's weights, float32, the scale, and the responses estimated by blind mode."""
+        """Return the network's weights in float32, the scale, and the responses estimated in blind mode."""
         weights = {f"{NETWORK}{k}": v.cpu().numpy() for k, v in self.network.state_dict().items()}
-        found = self.responses.state() if self.responses else {}
-        return weights | {"scale": np.array(self.scale)} | found
+        estimated = self.responses.state() if self.responses else {}
+        return weights | {"scale": np.array(self.scale)} | estimated
 
     @torch.no_grad()
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
-        """Send all pixels through the network, some rows at a time."""
+        """Apply the network to all pixels, some rows at a time."""
         filled = filled_observation(observation)
         lr_hsi, hr_msi = (
             torch.from_numpy(np.ascontiguousarray(image / np.float32(self.scale))).to(self._device)
@@ -147,7 +165,7 @@ class FittedMiae(FittedMethod):
 
 
 def _strips(whole: Window) -> Iterator[Window]:
-    """Whole rows of a window, few enough pixels at a time."""
+    """Yield whole rows of a window, at most about `PIXELS_AT_ONCE` pixels at a time."""
     height, width = whole.shape
     rows = max(1, PIXELS_AT_ONCE // width)
     for y in range(0, height, rows):

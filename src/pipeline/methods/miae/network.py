@@ -1,7 +1,7 @@
 """The network of MIAE: unfolded steps of an unmixing, pixel by pixel.
 
 Liu et al., IEEE TGRS 2022 (arXiv 2110.11591): an encoder from a pixel's two spectra to its
-abundances, a decoder that holds the endmembers. Nothing is trained here.
+abundances, and a decoder whose weights are the endmembers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SLOPE = 0.2  # of the LeakyReLU
 
 
 class Pixelwise(nn.Linear):
-    """A 1x1 convolution of pixels ``(channels, n)``, started as published: normal, variance 1 / inputs."""
+    """A 1x1 convolution of pixels ``(channels, n)``, initialised as published: variance 1 / inputs."""
 
     def reset_parameters(self) -> None:
         """Draw the weights anew."""
@@ -61,22 +61,24 @@ class MiaeNetwork(nn.Module):
         self.endmembers = nn.Parameter(torch.full((hsi_bands, e), 1 / e))
 
     def forward(self, lr_hsi: Tensor, upsample: Callable[[Tensor], Tensor], hr_msi: Tensor) -> Tensor:
-        """The fused pixels ``(C, n)``.
+        """Fuse pixels ``(C, n)``.
 
-        The first layer acts before the upsampling, where there are fewer pixels: being linear, it
-        commutes with it.
+        The first layer is linear and commutes with the upsampling. It acts before, where there are fewer
+        pixels.
 
         Parameters
         ----------
         lr_hsi : (C, m)
+            LR pixels.
         upsample : callable
             From ``(e, m)`` LR pixels to ``(e, n)`` HR pixels, with weights that sum to one.
         hr_msi : (c, n)
+            HR pixels.
         """
         return (self.endmembers @ self.abundances(lr_hsi, upsample, hr_msi)).clamp(0, 1)
 
     def abundances(self, lr_hsi: Tensor, upsample: Callable[[Tensor], Tensor], hr_msi: Tensor) -> Tensor:
-        """S ``(e, n)`` in [0, 1]."""
+        """Return the abundances ``(e, n)``, in [0, 1]; the arguments are those of `forward`."""
         hsi = leaky_relu(upsample(self.of_hsi[0](lr_hsi)), SLOPE)
         hsi = leaky_relu(self.of_hsi[1](hsi), SLOPE)
         msi = leaky_relu(self.of_msi(hr_msi), SLOPE)
@@ -94,15 +96,16 @@ class MiaeNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class Patch:
-    """What the network sees of some HR pixels.
+    """A window of HR pixels, with the network's input for it.
 
     Attributes
     ----------
     lr_hsi : (C, a, b)
         The LR pixels from which the LR-HSI is upsampled.
     upsampling : SpatialOperator
-        From these to the patch's HR pixels.
+        Bilinear interpolation from these to the patch's HR pixels.
     hr_msi : (c, height, width)
+        The HR-MSI in the patch.
     """
 
     lr_hsi: Tensor
@@ -111,7 +114,7 @@ class Patch:
 
 
 def fused_patches(network: MiaeNetwork, patches: Sequence[Patch]) -> list[Tensor]:
-    """The network's cube ``(C, height, width)`` of each patch; all pixels go through it together."""
+    """Fuse patches together and return the cube ``(C, height, width)`` of each."""
     lr_sizes = [patch.lr_hsi[0].numel() for patch in patches]
     shapes = [patch.hr_msi.shape[1:] for patch in patches]
 
@@ -134,16 +137,25 @@ def fused_patches(network: MiaeNetwork, patches: Sequence[Patch]) -> list[Tensor
 def bilinear(
     lr_shape: tuple[int, int], response: SpatialResponse, window: Window
 ) -> tuple[SpatialOperator, Window]:
-    """Bilinear interpolation of an image of LR pixels to a window of HR pixels, with symmetric borders.
+    """Return the bilinear interpolation from an LR image to a window of HR pixels, with symmetric borders.
 
-    The LR pixels lie where the response's PSF is centred.
+    LR pixels are located at the centre of the response's PSF.
+
+    Parameters
+    ----------
+    lr_shape : (int, int)
+        Height and width of the LR image.
+    response : SpatialResponse
+        H, whose ratio and shift count.
+    window : Window
+        The HR pixels.
 
     Returns
     -------
     operator : SpatialOperator
         From the LR window to the HR window.
     window : Window
-        The LR pixels that it uses.
+        The LR pixels used.
     """
     (dy, dx), inverse = response.shift, 1 / response.ratio
     rows, top = response_rows(lr_shape[0], inverse, np.arange(window.y0, window.y1), _hat, 2.0, offset=-dy)

@@ -11,14 +11,16 @@ from pipeline.settings.strict import Strict
 
 
 class MiaeBudget(Strict):
-    """How long and on how many pixels at a time MIAE's network is trained."""
+    """Length of the training of MIAE's network, and number of pixels in a step."""
 
-    constant_iterations: int = Field(1000, ge=0, description="at the full learning rate")
-    falling_iterations: int = Field(9000, ge=1, description="with a learning rate falling linearly to 0")
+    constant_iterations: int = Field(1000, ge=0, description="iterations at the full learning rate")
+    falling_iterations: int = Field(
+        9000, ge=1, description="iterations with a learning rate falling linearly to 0"
+    )
     learning_rate: float = Field(5e-3, gt=0)
-    patch: int = Field(3, ge=1, description="side in LR pixels of what a training patch compares")
+    patch: int = Field(3, ge=1, description="side in LR pixels of the window that a training patch compares")
     batch: int = Field(
-        100, ge=1, description="patches of one iteration; a scene of no more pixels is taken as a whole"
+        100, ge=1, description="patches in an iteration; a scene of no more pixels is a single patch"
     )
 
 
@@ -38,10 +40,10 @@ class MiaeSettings(TrainedSettings):
         "standard", description="a named preset or its fields"
     )
     responses: Literal["given", "blind"] = Field(
-        "given", description="use the responses that the pair comes with, or estimate both from the pair"
+        "given", description="responses of the observation, or both estimated from the pair by this method"
     )
-    endmembers: int = Field(80, ge=1, description="e, the width of the network")
-    stages: int = Field(3, ge=1, description="estimates of the abundances, each from the one before")
+    endmembers: int = Field(80, ge=1, description="e, number of endmembers and width of the network")
+    stages: int = Field(3, ge=1, description="successive estimates of the abundances")
 
     @field_serializer("budget")
     def _resolved_budget(self, budget: str | MiaeBudget) -> MiaeBudget:
