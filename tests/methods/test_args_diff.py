@@ -166,7 +166,13 @@ def test_resumed_training_equals_an_unbroken_one(tmp_path):
 def test_checkpoint_of_another_configuration_is_refused(tmp_path):
     train(lambda: SpectralNet(12), spectra, None, recipe(tmp_path), print_nothing)
     with pytest.raises(InputError, match="another configuration or observation"):
-        train(lambda: SpectralNet(12), spectra, None, recipe(tmp_path, fingerprint="other"), print_nothing)
+        train(
+            lambda: SpectralNet(12),
+            spectra,
+            None,
+            recipe(tmp_path, checkpoint=Checkpoint(tmp_path / "spectral.safetensors", 6, "other")),
+            print_nothing,
+        )
 
 
 def test_damaged_checkpoint_is_refused(tmp_path):
