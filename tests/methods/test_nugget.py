@@ -200,7 +200,7 @@ def test_intervals_hold_the_errors_of_grainy_bands():
     fitted.spread.added[:] = 0  # the spread of the draws, one level down put to the test
     blind = fitted.fuse_part_with_deviation(pair, pair.whole)
     coverage = [
-        reliability(scene[:GRAINY], result.cube[:GRAINY], result.deviation[:GRAINY])["coverage_90"]
+        reliability(scene[:GRAINY], result.cube[:GRAINY], result.deviation[:GRAINY]).coverage_90
         for result in (blind, fused)
     ]
     assert coverage[0] < 0.8
