@@ -26,7 +26,13 @@ GIVEN = {
 
 
 def introduction(experiment: Experiment) -> str:
-    """Say what is fused, and what it is compared with."""
+    """Say what is fused, and what it is compared with.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Its configuration.
+    """
     scenes = experiment.scenes.values()
     fused = "An HR-HSI is fused from an LR-HSI and an HR-MSI"
     if all(scene.source for scene in scenes):
@@ -48,7 +54,13 @@ def introduction(experiment: Experiment) -> str:
 
 
 def what_was_done(experiment: Experiment) -> dict[str, str]:
-    """Describe the experiment in a few lines, by heading."""
+    """Describe the experiment in a few lines, by heading.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Its configuration.
+    """
     noise = experiment.noise
     lines = {"Scenes": ", ".join(_scene(experiment, name) for name in experiment.scenes)}
     pairs = {name: scene.pair for name, scene in experiment.scenes.items() if scene.pair}

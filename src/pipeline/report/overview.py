@@ -127,29 +127,17 @@ def overview(
     shape = (observation.bands, *observation.hr_shape)
     _check_shapes(reference, cubes, shape)
     bands = np.array([composite.bands for composite in composites])
-    candidates, truth = Candidates(*shape), Thumbnail(*bands.shape, *shape[1:])
+    truth = None if reference is None else _ReducedCube(reference, None, bands, known=False)
     reduced = {
         label: _ReducedCube(cube, deviations.get(label), bands, known=reference is not None)
         for label, cube in cubes.items()
     }
-    stand_in = next(iter(cubes), None) if reference is None else None
-    parts = list(windows(*shape[1:]))
-    for done, window in enumerate(parts, start=1):
-        block = None if reference is None else read(reference, window)
-        if block is not None:
-            candidates.add(window, block)
-            truth.add(window, block[bands])
-        for label, cube in reduced.items():
-            own = cube.add(window, block)
-            if label == stand_in:
-                candidates.add(window, own)
-        progress("pictures", done, len(parts))
-    pixels = candidates.typical()
+    pixels = _read_all(truth, reduced, shape, progress)
     around = [lr_pixel_around(observation, pixel) for pixel in pixels]
     return Overview(
         lr_hsi=thumbnail(observation.lr_hsi, bands),
         hr_msi=thumbnail(observation.hr_msi, np.arange(observation.hr_msi.shape[0])),
-        reference=None if reference is None else truth.values,
+        reference=None if truth is None else truth.planes.values,
         pixels=pixels,
         spectra=_spectra(observation.lr_hsi, around) if reference is None else _spectra(reference, pixels),
         msi_values=_spectra(observation.hr_msi, pixels),
@@ -160,6 +148,28 @@ def overview(
             if cube.differences is not None
         },
     )
+
+
+def _read_all(
+    truth: _ReducedCube | None,
+    cubes: Mapping[str, _ReducedCube],
+    shape: tuple[int, int, int],
+    progress: Progress,
+) -> list[tuple[int, int]]:
+    """Read reference and cubes side by side; choose typical pixels on the reference or the first cube."""
+    candidates = Candidates(*shape)
+    stand_in = next(iter(cubes), None) if truth is None else None
+    parts = list(windows(*shape[1:]))
+    for done, window in enumerate(parts, start=1):
+        block = None if truth is None else truth.add(window)
+        if block is not None:
+            candidates.add(window, block)
+        for label, cube in cubes.items():
+            own = cube.add(window, block)
+            if label == stand_in:
+                candidates.add(window, own)
+        progress("pictures", done, len(parts))
+    return candidates.typical()
 
 
 def _check_shapes(reference: Image | None, cubes: Mapping[str, Image], shape: tuple[int, ...]) -> None:
@@ -192,18 +202,18 @@ def lr_pixel_around(observation: ObservedScene, pixel: tuple[int, int]) -> tuple
 
 
 class _ReducedCube:
-    """A fused cube that is reduced window by window.
+    """A fused cube, or the reference, that is reduced window by window.
 
     Parameters
     ----------
     cube : (C, H, W)
-        The fused cube.
+        The image.
     deviation : (C, H, W) or None
         Its standard deviation.
     bands : (composite, 3) of int
         Bands that are shown.
     known : bool
-        Whether there is a reference.
+        Whether there is a reference to compare it with.
     """
 
     def __init__(self, cube: Image, deviation: Image | None, bands: NDArray[np.intp], known: bool) -> None:
@@ -213,8 +223,16 @@ class _ReducedCube:
         self.spread = Thumbnail(height, width)
         self.differences = _Differences(height, width) if known else None
 
-    def add(self, window: Window, reference: Floats | None) -> Floats:
-        """Read a window, compare it with that of the reference, and return it."""
+    def add(self, window: Window, reference: Floats | None = None) -> Floats:
+        """Read a window, compare it with that of the reference, and return it.
+
+        Parameters
+        ----------
+        window : Window
+            Its place in the scene.
+        reference : (C, h, w), optional
+            The reference's values.
+        """
         block = read(self.cube, window)
         self.planes.add(window, block[self.bands])
         if self.deviation is not None:
@@ -225,7 +243,13 @@ class _ReducedCube:
         return block
 
     def views(self, pixels: Sequence[tuple[int, int]]) -> Views:
-        """Return pictures, and the spectra of a few pixels."""
+        """Return pictures, and the spectra of a few pixels.
+
+        Parameters
+        ----------
+        pixels : sequence of (int, int)
+            Row and column.
+        """
         spread = None if self.deviation is None else self.spread.values
         return Views(self.planes.values, _spectra(self.cube, pixels), spread)
 
@@ -238,7 +262,15 @@ class _Differences:
         self.angles = Sample(height * width)
 
     def add(self, window: Window, reference: Floats, cube: Floats) -> None:
-        """Compare a window of the reference with that of the cube."""
+        """Compare a window of the reference with that of the cube.
+
+        Parameters
+        ----------
+        window : Window
+            Its place in the scene.
+        reference, cube : (C, h, w)
+            Its values.
+        """
         angles = sam_map(reference, cube)
         self.rms.add(window, rms_error_map(reference, cube))
         self.sam.add(window, angles)
@@ -269,12 +301,24 @@ class Sample:
         self._drawn: list[Floats] = []
 
     def add(self, values: Floats) -> None:
-        """Draw from a window; values that are not finite are left out."""
+        """Draw from a window; values that are not finite are left out.
+
+        Parameters
+        ----------
+        values : (h, w)
+            The window.
+        """
         drawn = values[self._generator.random(values.shape) < self._share]
         self._drawn.append(drawn[np.isfinite(drawn)])
 
     def quantiles(self, count: int) -> Floats:
-        """Return quantiles at `count` equal steps from 0 to 1; none without values."""
+        """Return quantiles at `count` equal steps from 0 to 1; none without values.
+
+        Parameters
+        ----------
+        count : int
+            Number of steps.
+        """
         values = np.concatenate(self._drawn)
         return np.quantile(values, np.linspace(0, 1, count)) if values.size else np.empty(0)
 

@@ -45,7 +45,13 @@ class Records:
     responses: Mapping[str, Any] | None = None
 
     def msi_names(self, count: int) -> list[str]:
-        """Return the names of `count` MSI bands; their numbers where names are not known."""
+        """Return the names of `count` MSI bands; their numbers where names are not known.
+
+        Parameters
+        ----------
+        count : int
+            Number of MSI bands.
+        """
         bands = (self.responses or {}).get("bands") or []
         names = [_name(band) for band in bands]
         return names if len(names) == count else [f"band {n}" for n in range(1, count + 1)]
@@ -113,7 +119,13 @@ class Responses:
 
 
 def alignment(records: Records) -> Alignment | None:
-    """Tabulate shift and width of the PSF, overall and by detector; None without a record."""
+    """Tabulate shift and width of the PSF, overall and by detector; None without a record.
+
+    Parameters
+    ----------
+    records : Records
+        What `align` recorded.
+    """
     record = records.alignment
     if record is None:
         return None

@@ -115,7 +115,13 @@ def residuals(scene: SceneResults, kept: Overview) -> Residuals | None:
 
 
 def read_map(plane: Plane) -> Map:
-    """Reduce a map, window by window."""
+    """Reduce a map, window by window.
+
+    Parameters
+    ----------
+    plane : (y, x)
+        Residuals in noise levels.
+    """
     height, width = plane.shape
     small, valid, beyond = Thumbnail(height, width), 0, np.zeros(2, np.int64)
     for window in windows(height, width):

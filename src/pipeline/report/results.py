@@ -115,6 +115,12 @@ class SceneResults:
 
 
 def common_seed(runs: Sequence[Run]) -> int:
-    """Return the lowest of the seeds that most methods ran with; all of them, as a rule."""
+    """Return the lowest of the seeds that most methods ran with; all of them, as a rule.
+
+    Parameters
+    ----------
+    runs : sequence of dict
+        All runs' `metrics.json`.
+    """
     seeds: list[int] = [run["seed"] for run in runs]
     return max(sorted(set(seeds)), key=seeds.count)

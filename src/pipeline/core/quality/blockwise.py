@@ -69,7 +69,13 @@ def blocks(shape: tuple[int, int], side: int, thinnest: int) -> list[Window]:
 
 
 def added(first: Sums, second: Sums) -> Sums:
-    """Add two named tuples field by field."""
+    """Add two named tuples field by field.
+
+    Parameters
+    ----------
+    first, second : named tuple
+        Of one type, with numbers or arrays.
+    """
     return type(first)(*(a + b for a, b in zip(first, second, strict=True)))
 
 

@@ -186,7 +186,13 @@ class Comparison:
 
 
 def mean(scores: Scores) -> float | None:
-    """Average over the bands in which a score is defined."""
+    """Average over the bands in which a score is defined.
+
+    Parameters
+    ----------
+    scores : list of float or None
+        A score of each band.
+    """
     defined = [score for score in scores if score is not None]
     return float(np.mean(defined)) if defined else None
 

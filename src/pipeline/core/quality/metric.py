@@ -63,12 +63,24 @@ class Metric(Generic[Evidence]):
     pixelwise: PixelFunction | None = None
 
     def text(self, value: float) -> str:
-        """Format a value for a table."""
+        """Format a value for a table.
+
+        Parameters
+        ----------
+        value : float
+            The score.
+        """
         return format(value, self.digits)
 
 
 def numbers(values: NDArray[np.float64] | None) -> Scores | None:
-    """Return values of bands as JSON can hold them, None for NaN."""
+    """Return values of bands as JSON can hold them, None for NaN.
+
+    Parameters
+    ----------
+    values : (n,) or None
+        Values of the bands.
+    """
     if values is None:
         return None
     return [float(value) if np.isfinite(value) else None for value in values]

@@ -75,7 +75,13 @@ class Totals(NamedTuple):
     pixelwise: Array
 
     def merged(self, other: Totals) -> Totals:
-        """Combine with the totals of another block."""
+        """Combine with the totals of another block.
+
+        Parameters
+        ----------
+        other : Totals
+            Of another block.
+        """
         low, top = np.minimum(self.low, other.low), np.maximum(self.top, other.top)
         return added(self, other)._replace(low=low, top=top)
 
@@ -210,7 +216,13 @@ def block_similarity(pair: CubePair, totals: Totals, block: Window) -> Similarit
 
 
 def mirrored(image: NDArray[Any]) -> NDArray[Any]:
-    """Mirror an image at its lower and right border, so that it is made of whole Q2n blocks."""
+    """Mirror an image at its lower and right border, so that it is made of whole Q2n blocks.
+
+    Parameters
+    ----------
+    image : (C, h, w)
+        A block that ends with the scene.
+    """
     missing = [(0, 0), *((0, -size % BLOCK) for size in image.shape[1:])]
     return np.pad(image, missing, mode="symmetric") if np.any(missing) else image
 

@@ -139,6 +139,11 @@ def hypercomplex_signs(bands: int) -> Array:
 
     Cayley-Dickson doubling ``(a, b)(c, d) = (a c - d* b, d a + b c*)`` up to the next power of two
     at or above `bands`: complex numbers, Hamilton's quaternions, octonions and so on.
+
+    Parameters
+    ----------
+    bands : int
+        Number of components that are needed.
     """
     signs = np.ones((1, 1))
     while len(signs) < bands:

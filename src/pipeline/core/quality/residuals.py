@@ -102,14 +102,28 @@ def residuals(cube: Any, scene: ObservedScene, *, maps: bool = False, mapped: Ma
 
 
 def check_cube(cube: Any, scene: ObservedScene) -> None:
-    """Refuse a cube whose bands and HR pixels are not those of the observation."""
+    """Refuse a cube whose bands and HR pixels are not those of the observation.
+
+    Parameters
+    ----------
+    cube : (C, H, W)
+        The fused cube.
+    scene : ObservedScene
+        The observation.
+    """
     expected = (scene.bands, *scene.hr_shape)
     if tuple(cube.shape) != expected:
         raise InputError(f"cube: shape {tuple(cube.shape)} does not match the observation's {expected}")
 
 
 def residual_blocks(scene: ObservedScene) -> list[Window]:
-    """List blocks of whole LR pixels, on the HR grid, that cover the image row by row."""
+    """List blocks of whole LR pixels, on the HR grid, that cover the image row by row.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The observation.
+    """
     step = scene.spatial_response.ratio.numerator
     side = max(1, block_side(scene.bands) // step) * step
     return list(scene.whole.split(side))

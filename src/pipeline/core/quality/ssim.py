@@ -23,12 +23,26 @@ TILE = 16  # means computed in one product of matrices; longer ones multiply mor
 
 
 def uniform_window(size: int) -> Array:
-    """Return `size` equal weights whose sum is 1."""
+    """Return `size` equal weights whose sum is 1.
+
+    Parameters
+    ----------
+    size : int
+        Side of the window in pixels.
+    """
     return np.ones(size) / size
 
 
 def gaussian_window(sigma: float = 1.5, radius: int = 5) -> Array:
-    """Return Gaussian weights over ``2 radius + 1`` pixels whose sum is 1."""
+    """Return Gaussian weights over ``2 radius + 1`` pixels whose sum is 1.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation in pixels.
+    radius : int
+        Pixels on either side of the centre.
+    """
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     normalised: Array = weights / weights.sum()
     return normalised
@@ -54,7 +68,13 @@ class Moments(NamedTuple):
 
 
 def products(x: Array, y: Array) -> Array:
-    """Stack ``x``, ``y``, ``x^2 + y^2`` and ``x y`` of two images ``(H, W)``, to be averaged."""
+    """Stack ``x``, ``y``, ``x^2 + y^2`` and ``x y`` of two images ``(H, W)``, to be averaged.
+
+    Parameters
+    ----------
+    x, y : (H, W)
+        Two images.
+    """
     return np.stack([x, y, x * x + y * y, x * y])
 
 

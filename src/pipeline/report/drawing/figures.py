@@ -59,7 +59,13 @@ Look = Mapping[str, tuple[str, str]]
 
 
 def looks(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Give every method a colour and a dash pattern; colours repeat with other dashes after six."""
+    """Give every method a colour and a dash pattern; colours repeat with other dashes after six.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Methods.
+    """
     size = len(PALETTE)
     return {label: (PALETTE[i % size], DASHES[i // size % len(DASHES)]) for i, label in enumerate(labels)}
 
@@ -361,7 +367,15 @@ def _label_rows(axes: Axes, labels: list[str]) -> None:
 
 
 def log_axis(axes: Axes, which: str) -> None:
-    """Make the axis `which`, x or y, logarithmic with plain numbers, and enough of them on a short span."""
+    """Make the axis `which`, x or y, logarithmic with plain numbers, and enough of them on a short span.
+
+    Parameters
+    ----------
+    axes : Axes
+        The chart.
+    which : {"x", "y"}
+        The axis.
+    """
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axes.dataLim.intervalx if which == "x" else axes.dataLim.intervaly
@@ -372,7 +386,15 @@ def log_axis(axes: Axes, which: str) -> None:
 
 
 def level_line(axes: Axes, level: float) -> None:
-    """Draw a dashed line where a measure should be."""
+    """Draw a dashed line where a measure should be.
+
+    Parameters
+    ----------
+    axes : Axes
+        The chart.
+    level : float
+        Height of the line.
+    """
     axes.axhline(level, color=INK, lw=1.2, dashes=(4, 3))
 
 
@@ -381,7 +403,13 @@ def _curve(wavelength: Wavelengths, values: Floats) -> tuple[NDArray[np.float64]
 
 
 def band_axis_name(wavelength: Wavelengths) -> str:
-    """Return the label of an axis of HSI bands."""
+    """Return the label of an axis of HSI bands.
+
+    Parameters
+    ----------
+    wavelength : (C,) or None
+        Band centres in nm.
+    """
     return "Band number" if wavelength is None else "Wavelength [nm]"
 
 
@@ -391,7 +419,15 @@ def _line(look: Look, label: str) -> dict[str, Any]:
 
 
 def legend(figure: Figure, axes: Axes) -> None:
-    """Draw a legend above the figure, in as many columns as fit."""
+    """Draw a legend above the figure, in as many columns as fit.
+
+    Parameters
+    ----------
+    figure : Figure
+        Where the legend is drawn.
+    axes : Axes
+        Whose curves it names.
+    """
     handles, labels = axes.get_legend_handles_labels()
     letters = 12.5 * figure.get_figwidth()
     columns = max(1, int(letters / (max(map(len, labels), default=0) + 5)))
@@ -401,7 +437,15 @@ def legend(figure: Figure, axes: Axes) -> None:
 
 
 def svg(figure: Figure, description: str) -> str:
-    """Return the figure as an SVG element that refers to nothing outside the page."""
+    """Return the figure as an SVG element that refers to nothing outside the page.
+
+    Parameters
+    ----------
+    figure : Figure
+        A finished figure.
+    description : str
+        Text for those who cannot see it.
+    """
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", transparent=True, dpi=150, metadata=nothing)

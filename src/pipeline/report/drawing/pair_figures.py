@@ -58,7 +58,13 @@ def spectral_response(response: Floats, wavelength: Wavelengths, names: Sequence
 
 
 def spatial_response(response: SpatialResponse) -> str:
-    """Draw profiles of the PSF along rows and columns, in LR pixels from an LR pixel's centre."""
+    """Draw profiles of the PSF along rows and columns, in LR pixels from an LR pixel's centre.
+
+    Parameters
+    ----------
+    response : SpatialResponse
+        H.
+    """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 3.5), layout="constrained")
         axes = figure.subplots()
@@ -86,6 +92,11 @@ def profiles(response: SpatialResponse) -> list[tuple[NDArray[np.float64], NDArr
     """Return distance in LR pixels and weight per LR pixel of distance, along rows and columns.
 
     At a ratio p/q, LR pixels sample the PSF in q different phases, which are put together.
+
+    Parameters
+    ----------
+    response : SpatialResponse
+        H.
     """
     ratio = response.ratio
     reach = response.support_lr + 1

@@ -52,6 +52,13 @@ class Composite:
 def composites(wavelength: Wavelengths, bands: int) -> list[Composite]:
     """Choose the composites that a cube allows: true colour and colour infrared, else false colour.
 
+    Parameters
+    ----------
+    wavelength : (C,) or None
+        Band centres in nm.
+    bands : int
+        Number of bands.
+
     >>> [c.name for c in composites(np.arange(400.0, 1000, 10), 60)]
     ['True colour', 'Colour infrared']
     >>> composites(None, 9)[0].bands
@@ -90,19 +97,43 @@ def nearest_bands(
 
 
 def band_axis(wavelength: Wavelengths, bands: int) -> NDArray[np.float64]:
-    """Return the positions of the HSI's bands on an axis: their wavelengths, else their numbers."""
+    """Return the positions of the HSI's bands on an axis: their wavelengths, else their numbers.
+
+    Parameters
+    ----------
+    wavelength : (C,) or None
+        Band centres in nm.
+    bands : int
+        Number of bands.
+    """
     return np.arange(1.0, bands + 1) if wavelength is None else wavelength
 
 
 def band_names(wavelength: Wavelengths, bands: int) -> list[str]:
-    """Return the names of the HSI's bands in a sentence."""
+    """Return the names of the HSI's bands in a sentence.
+
+    Parameters
+    ----------
+    wavelength : (C,) or None
+        Band centres in nm.
+    bands : int
+        Number of bands.
+    """
     if wavelength is None:
         return [f"band {n}" for n in range(1, bands + 1)]
     return [f"{value:.0f} nm" for value in wavelength]
 
 
 def msi_centres(response: Floats, wavelength: Wavelengths) -> NDArray[np.float64]:
-    """Return the MSI's band centres on the HSI's axis: the centroids of the rows of R ``(c, C)``."""
+    """Return the MSI's band centres on the HSI's axis: the centroids of the rows of R ``(c, C)``.
+
+    Parameters
+    ----------
+    response : (c, C)
+        R.
+    wavelength : (C,) or None
+        Band centres in nm.
+    """
     weight = np.abs(response)
     centres: NDArray[np.float64] = weight @ band_axis(wavelength, response.shape[1]) / weight.sum(axis=1)
     return centres
@@ -146,7 +177,13 @@ def msi_planes(
 
 
 def stretch(planes: Floats) -> NDArray[np.float64]:
-    """Return the 2nd and 98th percentile of each of three planes: ``(3, 2)``, black and white."""
+    """Return the 2nd and 98th percentile of each of three planes: ``(3, 2)``, black and white.
+
+    Parameters
+    ----------
+    planes : (3, H, W)
+        Red, green and blue.
+    """
     flat = planes.reshape(3, -1)
     valid = np.isfinite(flat).all(axis=0)
     if not valid.any():
@@ -186,7 +223,15 @@ def map_picture(values: Floats, upper: float) -> Pixels:
 
 
 def with_alpha(colours: Floats, valid: NDArray[np.bool_]) -> Pixels:
-    """Convert colours ``(H, W, 3)`` from 0 to 1 to 8-bit RGBA, transparent where not valid."""
+    """Convert colours ``(H, W, 3)`` from 0 to 1 to 8-bit RGBA, transparent where not valid.
+
+    Parameters
+    ----------
+    colours : (H, W, 3)
+        Red, green and blue from 0 to 1.
+    valid : (H, W) of bool
+        Pixels with data.
+    """
     picture = np.zeros((*valid.shape, 4), np.uint8)
     picture[..., :3] = np.rint(255 * np.where(valid[..., None], colours, 0)).astype(np.uint8)
     picture[..., 3] = np.where(valid, 255, 0)
@@ -194,13 +239,25 @@ def with_alpha(colours: Floats, valid: NDArray[np.bool_]) -> Pixels:
 
 
 def common_upper(maps: list[Floats]) -> float:
-    """Return the upper end of one colour scale for several maps: the largest of their 98th percentiles."""
+    """Return the upper end of one colour scale for several maps: the largest of their 98th percentiles.
+
+    Parameters
+    ----------
+    maps : list of (H, W)
+        Maps of any sizes.
+    """
     ends = [np.nanpercentile(values, 98) for values in maps if np.isfinite(values).any()]
     return max((float(end) for end in ends if end > 0), default=1.0)
 
 
 def rms_error_map(reference: Floats, cube: Floats) -> NDArray[np.float32]:
-    """Compute the RMS error over the bands at each pixel: ``(H, W)`` in the scene's values."""
+    """Compute the RMS error over the bands at each pixel: ``(H, W)`` in the scene's values.
+
+    Parameters
+    ----------
+    reference, cube : (C, H, W)
+        The two cubes.
+    """
     result = np.empty(reference.shape[1:], np.float32)
     for rows in _row_blocks(reference):
         result[rows] = np.sqrt(((cube[:, rows].astype(np.float64) - reference[:, rows]) ** 2).mean(axis=0))
@@ -208,7 +265,13 @@ def rms_error_map(reference: Floats, cube: Floats) -> NDArray[np.float32]:
 
 
 def sam_map(reference: Floats, cube: Floats) -> NDArray[np.float32]:
-    """Compute the spectral angle at each pixel: ``(H, W)`` in degrees, NaN where a spectrum is zero."""
+    """Compute the spectral angle at each pixel: ``(H, W)`` in degrees, NaN where a spectrum is zero.
+
+    Parameters
+    ----------
+    reference, cube : (C, H, W)
+        The two cubes.
+    """
     result = np.empty(reference.shape[1:], np.float32)
     for rows in _row_blocks(reference):
         a, b = reference[:, rows].astype(np.float64), cube[:, rows].astype(np.float64)
@@ -225,6 +288,13 @@ def _row_blocks(cube: Floats) -> list[slice]:
 def reduction(height: int, width: int, max_side: int = MAX_SIDE) -> int:
     """Return the side of the square of pixels that a picture pixel stands for; 1 unless a side is too long.
 
+    Parameters
+    ----------
+    height, width : int
+        Size of the image in pixels.
+    max_side : int
+        Longest side of a picture.
+
     >>> reduction(512, 300), reduction(4096, 700)
     (1, 8)
     """
@@ -232,7 +302,13 @@ def reduction(height: int, width: int, max_side: int = MAX_SIDE) -> int:
 
 
 def reduction_in_words(height: int, width: int) -> str:
-    """Say how many pixels a picture pixel stands for, where the picture is smaller than the image."""
+    """Say how many pixels a picture pixel stands for, where the picture is smaller than the image.
+
+    Parameters
+    ----------
+    height, width : int
+        Size of the image in pixels.
+    """
     step = reduction(height, width)
     return f"1 picture pixel = {step} × {step} pixels" if step > 1 else ""  # noqa: RUF001
 
@@ -241,6 +317,13 @@ def shrink(planes: Floats, step: int) -> Floats:
     """Average planes ``(..., H, W)`` over squares of `step` pixels, which may be smaller at the far borders.
 
     Squares that hold no valid pixel stay NaN.
+
+    Parameters
+    ----------
+    planes : (..., H, W)
+        Images of one size.
+    step : int
+        Side of the squares in pixels.
     """
     if step == 1:
         return planes
@@ -257,7 +340,13 @@ def shrink(planes: Floats, step: int) -> Floats:
 
 
 def png_uri(picture: Pixels) -> str:
-    """Encode an RGBA picture as a `data:` address."""
+    """Encode an RGBA picture as a `data:` address.
+
+    Parameters
+    ----------
+    picture : (h, w, 4)
+        8-bit RGBA.
+    """
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -37,7 +37,15 @@ class Candidates:
         self.spectra = np.full((self.rows.size, self.columns.size, bands), np.nan)
 
     def add(self, window: Window, cube: Floats) -> None:
-        """Take the grid's pixels from `cube` ``(C, height, width)``, a window of the scene."""
+        """Take the grid's pixels from `cube` ``(C, height, width)``, a window of the scene.
+
+        Parameters
+        ----------
+        window : Window
+            Its place in the scene.
+        cube : (C, height, width)
+            Its values.
+        """
         y = slice(*np.searchsorted(self.rows, (window.y0, window.y1)))
         x = slice(*np.searchsorted(self.columns, (window.x0, window.x1)))
         values = cube[:, self.rows[y, None] - window.y0, self.columns[None, x] - window.x0]
@@ -48,6 +56,11 @@ class Candidates:
 
         The same scene always gives the same pixels, all of them with data; fewer than `count` where
         spectra coincide.
+
+        Parameters
+        ----------
+        count : int
+            Number of kinds.
         """
         grid = np.stack(np.meshgrid(self.rows, self.columns, indexing="ij"), axis=-1)
         valid = np.isfinite(self.spectra).all(axis=-1)

@@ -25,7 +25,13 @@ UPPERS = 4.0, 16.0
 
 
 def common_upper(maps: Sequence[Floats]) -> float:
-    """Choose the upper end of one scale for several maps, a power of two."""
+    """Choose the upper end of one scale for several maps, a power of two.
+
+    Parameters
+    ----------
+    maps : sequence of (H, W)
+        Residuals in noise levels.
+    """
     least, most = UPPERS
     return float(np.clip(2 ** np.ceil(np.log2(pictures.common_upper(list(maps)))), least, most))
 
@@ -56,7 +62,13 @@ def map_picture(values: Floats, upper: float) -> Pixels:
 
 
 def colour_bar(upper: float) -> str:
-    """Draw the scale of the maps up to `upper`; values beyond its ends share the last colours."""
+    """Draw the scale of the maps up to `upper`; values beyond its ends share the last colours.
+
+    Parameters
+    ----------
+    upper : float
+        Upper end of the scale.
+    """
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(4.6, 0.72), layout="constrained")
         bar = Colorbar(

@@ -19,6 +19,11 @@ from pipeline.report.drawing.pictures import Floats, reduction, shrink
 def windows(height: int, width: int) -> Iterator[Window]:
     """Cover an image row by row with windows of about `BLOCK` pixels, made of whole picture pixels.
 
+    Parameters
+    ----------
+    height, width : int
+        Size of the image in pixels.
+
     >>> [window.shape for window in windows(1100, 500)]  # one picture pixel is 3 x 3 pixels
     [(510, 500), (510, 500), (80, 500)]
     """
@@ -27,7 +32,15 @@ def windows(height: int, width: int) -> Iterator[Window]:
 
 
 def read(image: Image, window: Window) -> NDArray[np.float32]:
-    """Read all bands of a window of an image, which may lie on disk."""
+    """Read all bands of a window of an image, which may lie on disk.
+
+    Parameters
+    ----------
+    image : (C, H, W)
+        In memory, or anything whose slices NumPy can read.
+    window : Window
+        Of the image.
+    """
     return np.asarray(image[:, *window.slices], np.float32)
 
 
@@ -51,7 +64,15 @@ class Thumbnail:
         self.values = np.full((*planes, -(-height // self.step), -(-width // self.step)), np.nan, np.float32)
 
     def add(self, window: Window, planes: Floats) -> None:
-        """Average the planes of a window."""
+        """Average the planes of a window.
+
+        Parameters
+        ----------
+        window : Window
+            Its place in the image.
+        planes : (..., height, width)
+            Its values.
+        """
         small = shrink(planes, self.step)
         y, x = window.y0 // self.step, window.x0 // self.step
         self.values[..., y : y + small.shape[-2], x : x + small.shape[-1]] = small

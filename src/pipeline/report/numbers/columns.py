@@ -16,17 +16,34 @@ from pipeline.core.quality.metrics import METRICS
 
 
 def fixed(digits: int) -> Callable[[float], str]:
-    """Return a format with a fixed number of decimals."""
+    """Return a format with a fixed number of decimals.
+
+    Parameters
+    ----------
+    digits : int
+        Decimals.
+    """
     return lambda value: f"{value:.{digits}f}"
 
 
 def significant(value: float) -> str:
-    """Format with three significant digits, without an exponent for everyday sizes."""
+    """Format with three significant digits, without an exponent for everyday sizes.
+
+    Parameters
+    ----------
+    value : float
+        A number of any size.
+    """
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def large_count(value: float) -> str:
     """Format a count in thousands or millions.
+
+    Parameters
+    ----------
+    value : float
+        The count.
 
     >>> large_count(20_710_000)
     '20.71 M'
@@ -66,7 +83,13 @@ class Column:
 
     @classmethod
     def of(cls, metric: Metric[Any]) -> Column:
-        """Return the column of a metric."""
+        """Return the column of a metric.
+
+        Parameters
+        ----------
+        metric : Metric
+            An entry of the table of metrics.
+        """
         return cls(metric.name, metric.title, metric.unit, metric.direction, metric.text, metric.formula)
 
     @property
@@ -91,7 +114,13 @@ class Column:
         return f"{self.label} [{self.unit}]" if self.unit else self.label
 
     def rank(self, value: Any) -> Any:
-        """Return a number, or an array of them, that is smaller for better values."""
+        """Return a number, or an array of them, that is smaller for better values.
+
+        Parameters
+        ----------
+        value : float or array
+            One or more values of the column.
+        """
         if self.direction == "higher":
             return -value
         return abs(value - 1) if self.direction == "near 1" else value

@@ -122,7 +122,13 @@ class Line:
 
 
 def published(dataset: str) -> list[Line]:
-    """List the printed results of a data set."""
+    """List the printed results of a data set.
+
+    Parameters
+    ----------
+    dataset : str
+        Key of `RESULTS`.
+    """
     return [_line(result) for result in RESULTS[dataset]]
 
 
@@ -151,7 +157,13 @@ def side_by_side(dataset: str, runs: Sequence[Run], labels: Sequence[str]) -> li
 
 
 def has_peers(methods: Sequence[str]) -> bool:
-    """Tell whether an experiment has several of the published methods."""
+    """Tell whether an experiment has several of the published methods.
+
+    Parameters
+    ----------
+    methods : sequence of str
+        Names of the methods.
+    """
     return len({method for method in NAMES.values() if method} & set(methods)) > 1
 
 

@@ -16,6 +16,11 @@ Values = Mapping[str, Mapping[int, float]]
 def shared_seeds(seeds: Iterable[Iterable[int]]) -> list[int]:
     """Return the seeds that all methods have; a method without any does not count.
 
+    Parameters
+    ----------
+    seeds : iterable of iterable of int
+        Seeds of each method.
+
     >>> shared_seeds([[0, 1, 2], [2, 0], []])
     [0, 2]
     """
@@ -26,6 +31,11 @@ def shared_seeds(seeds: Iterable[Iterable[int]]) -> list[int]:
 def comparable_means(values: Values) -> dict[str, float]:
     """Average each method over the seeds that all share, or over its own if they share none.
 
+    Parameters
+    ----------
+    values : dict of dict of float
+        A number by label and seed.
+
     >>> comparable_means({"a": {0: 1.0, 1: 5.0}, "b": {0: 2.0}})
     {'a': 1.0, 'b': 2.0}
     """
@@ -34,12 +44,24 @@ def comparable_means(values: Values) -> dict[str, float]:
 
 
 def mean(values: Collection[float]) -> float:
-    """Average values; infinite if any of them is."""
+    """Average values; infinite if any of them is.
+
+    Parameters
+    ----------
+    values : collection of float
+        At least one.
+    """
     return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else max(values)
 
 
 def basis_in_words(seeds: Iterable[Iterable[int]]) -> str:
-    """Name the seeds of `comparable_means`, as part of a sentence."""
+    """Name the seeds of `comparable_means`, as part of a sentence.
+
+    Parameters
+    ----------
+    seeds : iterable of iterable of int
+        Seeds of each method.
+    """
     shared = shared_seeds(seeds)
     if not shared:
         return "over each method's own seeds, since no seed is common to all"

@@ -86,6 +86,11 @@ def against(base: str, values: Values) -> dict[str, Difference]:
 def holm(p: Sequence[float]) -> list[float]:
     """Adjust p-values by Holm's step-down correction.
 
+    Parameters
+    ----------
+    p : sequence of float
+        P-values of several tests.
+
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
@@ -188,6 +193,11 @@ def _in_words(difference: Difference) -> Verdict:
 
 def p_in_words(p: float) -> str:
     """Format a p-value.
+
+    Parameters
+    ----------
+    p : float
+        The p-value.
 
     >>> p_in_words(0.0123), p_in_words(1e-9)
     ('p = 0.012', 'p < 0.001')

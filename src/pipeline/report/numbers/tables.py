@@ -97,7 +97,13 @@ class Table:
     rows: list[TableRow]
 
     def split(self, index: int) -> tuple[Table, Table]:
-        """Return the columns before `index` and the others as two tables."""
+        """Return the columns before `index` and the others as two tables.
+
+        Parameters
+        ----------
+        index : int
+            Number of columns of the first table.
+        """
         first, second = slice(index), slice(index, None)
         parts = (
             Table(self.columns[part], [replace(row, cells=row.cells[part]) for row in self.rows])
@@ -112,7 +118,13 @@ class Table:
 
 
 def number(value: Any) -> float:
-    """Convert a JSON number; null is NaN."""
+    """Convert a JSON number; null is NaN.
+
+    Parameters
+    ----------
+    value : float, str or None
+        As JSON or CSV holds it.
+    """
     return math.nan if value is None or value == "" else float(value)
 
 
@@ -138,12 +150,24 @@ def summary_row(run: Run, scene: str) -> Row:
 
 
 def may_differ(column: str) -> bool:
-    """Tell whether a column of `summary.csv` may differ between two runs on the same device."""
+    """Tell whether a column of `summary.csv` may differ between two runs on the same device.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    """
     return column.startswith("seconds_") or column == "peak_mem_mb"
 
 
 def summary_csv(rows: Iterable[Row]) -> str:
-    """Write `summary.csv`: every digit of the metrics, an empty field where there is no value."""
+    """Write `summary.csv`: every digit of the metrics, an empty field where there is no value.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        As `summary_row` makes them.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, SUMMARY_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -173,13 +197,29 @@ def table(runs: Sequence[Run], labels: Sequence[str], columns: Sequence[Column])
 
 
 def filled(runs: Sequence[Run], columns: Sequence[Column]) -> list[Column]:
-    """Select the columns for which some run has a value: a scene without a reference has no PSNR."""
+    """Select the columns for which some run has a value: a scene without a reference has no PSNR.
+
+    Parameters
+    ----------
+    runs : sequence of dict
+        All runs' `metrics.json`.
+    columns : sequence of Column
+        Columns to choose from.
+    """
     values = [_value(run, columns) for run in runs]
     return [c for c in columns if any(not math.isnan(number(row[c.key])) for row in values)]
 
 
 def devices(runs: Sequence[Run], labels: Sequence[str]) -> dict[str, str]:
-    """Name the devices on which each method computed."""
+    """Name the devices on which each method computed.
+
+    Parameters
+    ----------
+    runs : sequence of dict
+        All runs' `metrics.json`.
+    labels : sequence of str
+        Methods.
+    """
     return {
         label: ", ".join(dict.fromkeys(run["device"] for run in runs if run["label"] == label))
         for label in labels
