@@ -26,7 +26,7 @@ LOGGER = "pipeline"
 def run(
     experiment: Experiment, configuration: Path, cores: int, directory: Path, options: Sequence[str] = ()
 ) -> bool:
-    """Run the workflow and tell whether all of it succeeded.
+    """Run the workflow and return whether all of its jobs succeeded.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def run(
     cores : int
         Number of cores that jobs share.
     directory : Path
-        Folder of the results, from which paths in the configuration are seen.
+        Working folder: results go here, and relative paths in the configuration start here.
     options : sequence of str
         Further arguments of Snakemake: options and targets.
 
@@ -47,7 +47,8 @@ def run(
         If Snakemake does not know an option.
     """
     _find_own_command()
-    logging.getLogger("snakemake.logging").propagate = False  # its handlers print; the root's would again
+    # else the root logger would print every line again
+    logging.getLogger("snakemake.logging").propagate = False
     arguments = [
         *("--snakefile", str(workflow_folder() / "Snakefile")),
         *("--configfile", str(configuration.resolve())),
@@ -62,17 +63,19 @@ def run(
 
 
 def _snakemake(arguments: Sequence[str]) -> bool:
-    """Call Snakemake as its command does, and tell whether it succeeded."""
+    """Call Snakemake as its own command does, and return whether it succeeded."""
     from snakemake import cli
     from snakemake.exceptions import print_exception
 
-    said = StringIO()
+    messages = StringIO()
     try:
-        with redirect_stderr(said):  # which profile is used is no news to a newcomer
+        # Snakemake names its profile here, which would only confuse a newcomer
+        with redirect_stderr(messages):
             parser, parsed = cli.parse_args(arguments)
     except SystemExit as end:
         if end.code:
-            raise InputError(f"options of Snakemake: {said.getvalue().strip().splitlines()[-1]}") from None
+            last = messages.getvalue().strip().splitlines()[-1]
+            raise InputError(f"options of Snakemake: {last}") from None
         raise
     try:
         return bool(cli.args_to_api(parsed, parser))

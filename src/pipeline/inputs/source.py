@@ -31,12 +31,12 @@ TILES = (".tif", ".tiff")
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The files of an image, and how it is read from them.
+    """The files of an image, with the settings for reading them.
 
     Attributes
     ----------
     reading : FileSource
-        Path and reading of the image, as the configuration or the catalogue gives them.
+        Path and reading settings of the image, from the configuration or the catalogue.
     known_size : (int, int) or None
         Height and width, where the catalogue states them.
     """
@@ -51,10 +51,10 @@ class ImageFiles:
 
     @cached_property
     def paths(self) -> list[Path]:
-        """Images side by side that `path` leads to, sorted; most often one file, or one folder of a product.
+        """The files or product folders that `path` stands for, sorted; usually a single one.
 
-        A path that exists is meant as it stands, any other may be a pattern (`tiles/*.tif`). A folder that
-        is no known product holds GeoTIFF tiles.
+        A path that exists is taken literally; any other may be a pattern (`tiles/*.tif`). A folder that is
+        not a known product must hold GeoTIFF tiles.
         """
         path = Path(self.reading.path)
         mission = mission_of(path) if path.is_dir() else None
@@ -97,7 +97,7 @@ class ImageFiles:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width from the catalogue or the headers; None where the files do not say."""
+        """Height and width from the catalogue or the headers; None where neither states them."""
         if self.known_size is not None:
             return self.known_size
         try:
@@ -115,11 +115,11 @@ class ImageFiles:
         return {name: _digest(file) for name, file in self.files.items()}
 
     def pinned(self, digest: str | None) -> ImageFiles:
-        """Return the same files, which must have a joint digest; see `joint_digest`."""
+        """Return the same files with the joint digest that they must have; see `joint_digest`."""
         return replace(self, reading=self.reading.model_copy(update={"sha256": digest}))
 
     def check_digest(self) -> None:
-        """Refuse files whose joint digest is not that of the configuration, where it has one."""
+        """Refuse files whose joint digest differs from the configured one, if there is one."""
         expected = self.reading.sha256
         if expected is None:
             return
@@ -165,7 +165,7 @@ def joint_digest(digests: dict[str, str]) -> str:
     Returns
     -------
     str
-        The digest of a single file, or that of the list that `sha256sum` prints of several.
+        Digest of a single file; for several files, digest of the list that `sha256sum` prints.
     """
     if len(digests) == 1:
         return next(iter(digests.values()))

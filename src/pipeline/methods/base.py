@@ -195,7 +195,7 @@ class Method(Protocol):
         scene : ObservedScene
             The scene to which it was fitted.
         state : dict of ndarray
-            Its `state`.
+            The fitted method's `state`.
         seed : int
             Seed of all random draws.
         """
@@ -215,7 +215,7 @@ class SharesTraining(Method, Protocol):
         scene : ObservedScene
             The scene.
         state : dict of ndarray
-            State of a fitted method of the same `training_part`.
+            State of a fitted method whose settings have the same `training_part`.
         seed : int
             Seed of all random draws.
         progress : callable

@@ -26,12 +26,12 @@ GIVEN = {
 
 
 def introduction(experiment: Experiment) -> str:
-    """Say what is fused, and what it is compared with.
+    """Describe in sentences what is fused and with what the result is compared.
 
     Parameters
     ----------
     experiment : Experiment
-        Its configuration.
+        Configuration of the experiment.
     """
     scenes = experiment.scenes.values()
     fused = "An HR-HSI is fused from an LR-HSI and an HR-MSI"
@@ -59,7 +59,7 @@ def what_was_done(experiment: Experiment) -> dict[str, str]:
     Parameters
     ----------
     experiment : Experiment
-        Its configuration.
+        Configuration of the experiment.
     """
     noise = experiment.noise
     lines = {"Scenes": ", ".join(_scene(experiment, name) for name in experiment.scenes)}
@@ -102,7 +102,7 @@ def _scene(experiment: Experiment, name: str) -> str:
 
 
 def _settings(own: dict[str, Any]) -> str:
-    """Return settings as text, those of a budget by its fields."""
+    """Return settings as text; nested settings, such as a budget, are listed field by field."""
     return ", ".join(
         _settings(value) if isinstance(value, dict) else f"{key} {value}" for key, value in own.items()
     )

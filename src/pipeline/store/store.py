@@ -1,9 +1,10 @@
-"""Zarr v3 stores with a ledger beside them: a store is what its ledger says, or it is not read.
+"""Zarr v3 stores with a ledger beside them; a store that differs from its ledger is refused.
 
-`X.zarr` is written aside, synced and renamed; then the ledger `X.json` (canonical JSON with the
-SHA-256 of every file) is. An interruption at any point leaves the old pair, or a store without a
-ledger, which `read_store` refuses: never a mixture. Equal datasets give equal bytes. Rasters too
-large for memory are written by `pipeline.store.shards`.
+`X.zarr` is written under a temporary name, synced and renamed. Then the ledger `X.json` (canonical
+JSON with the SHA-256 of every file) is written in the same way. An interruption leaves either the old
+store with its ledger, or a store without a ledger, which `read_store` refuses; old and new files are
+never mixed. Equal datasets give equal bytes. Rasters too large for memory are written by
+`pipeline.store.shards`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from pipeline.store.verified import VerifiedRaster, check_file, file_fault, in_w
 
 CHUNK = 64
 SHARD = 256
-KEEP_EMPTY = {"array.write_empty_chunks": True}  # so that every shard that should be there is a file
+KEEP_EMPTY = {"array.write_empty_chunks": True}  # an empty shard is a file too, so that a missing one shows
 GRIDS = (("y", "x"), ("y_lr", "x_lr"))
 
 
@@ -38,11 +39,12 @@ def write_store(store: Path, dataset: xr.Dataset, provenance: dict[str, Any]) ->
     Parameters
     ----------
     store : Path
-        A name that ends with `.zarr`; an earlier store of this name is replaced.
+        Path that ends with `.zarr`; an existing store is replaced.
     dataset : xr.Dataset
-        Rasters are sharded; `provenance` becomes an attribute of the group.
+        Dataset to write; its rasters are sharded.
     provenance : dict
-        JSON-ready; nothing that differs between equal runs, or the bytes differ.
+        JSON-ready attribute of the group. Values that differ between equal runs, such as times, do not
+        belong here: they would change the bytes.
 
     Returns
     -------
@@ -60,9 +62,9 @@ def write_store(store: Path, dataset: xr.Dataset, provenance: dict[str, Any]) ->
 
 
 def read_store(path: Path) -> xr.Dataset:
-    """Open a store; no-data is NaN.
+    """Open a store lazily; no-data is NaN.
 
-    Arrays are read when they are used, and each file is checked against the ledger then.
+    Each file is checked against the ledger when its values are first read.
 
     Parameters
     ----------
@@ -72,7 +74,8 @@ def read_store(path: Path) -> xr.Dataset:
     Raises
     ------
     InputError
-        Here or on reading: the ledger or a file is missing, added, truncated or changed.
+        The ledger or a file is missing, added, truncated or changed. A shard is checked, and the error
+        raised, when its values are read.
     """
     store, files = _read_ledger(path)
     for name, digest in files.items():
@@ -95,7 +98,7 @@ def read_store(path: Path) -> xr.Dataset:
 
 
 def _rasters(store: Path, files: dict[str, str]) -> list[str]:
-    """Return names of the arrays whose last two dimensions are those of a pixel grid."""
+    """Return the names of the arrays whose last two dimensions span a pixel grid."""
     names = [name.removesuffix("/zarr.json") for name in sorted(files) if name.endswith("/zarr.json")]
     dims = {name: read_json(store / name / "zarr.json").get("dimension_names") or () for name in names}
     return [name for name, own in dims.items() if tuple(own[-2:]) in GRIDS]
@@ -149,16 +152,16 @@ def _read_ledger(path: Path) -> tuple[Path, dict[str, str]]:
     path = Path(path)
     ledger = path if path.suffix == ".json" else ledger_of(path)
     store = ledger.with_suffix(".zarr")
-    again = "delete both and run the step again"
+    remedy = "delete both and run the step again"
     content = read_json(ledger)
     if set(content) != {"store", "digest", "files"} or not isinstance(content["files"], dict):
-        raise InputError(f"{ledger}: not the ledger of a store; {again}")
+        raise InputError(f"{ledger}: not the ledger of a store; {remedy}")
     if content["store"] != store.name:
-        raise InputError(f"{ledger}: is the ledger of {content['store']}, not of {store.name}; {again}")
+        raise InputError(f"{ledger}: is the ledger of {content['store']}, not of {store.name}; {remedy}")
     if content["digest"] != _digest_of(content["files"]):
-        raise InputError(f"{ledger}: its digest does not match its files; {again}")
+        raise InputError(f"{ledger}: its digest does not match its files; {remedy}")
     if not store.is_dir():
-        raise InputError(f"{store}: no such store, though its ledger is there; {again}")
+        raise InputError(f"{store}: no such store, though its ledger is there; {remedy}")
     return store, content["files"]
 
 
@@ -168,18 +171,18 @@ def write_zarr(
     provenance: Mapping[str, Any],
     shard: Mapping[str, int] | None = None,
 ) -> None:
-    """Write a dataset as a Zarr v3 group, all of it but the content of Dask arrays.
+    """Write a dataset as a Zarr v3 group, without the values of its Dask arrays.
 
     Parameters
     ----------
     target : Path or MemoryStore
         Where the group is written.
     dataset : xr.Dataset
-        The dataset, whose Dask arrays are only described.
+        Dataset; of its Dask arrays, only the metadata are written.
     provenance : dict
-        JSON-ready; becomes an attribute of the group.
+        JSON-ready attribute of the group.
     shard : dict, optional
-        Side of a shard along each raster dimension; 256 where not given.
+        Side of a shard along each raster dimension; default 256.
     """
     described = dataset.assign_attrs(provenance=json.loads(canonical_json(dict(provenance))))
     encoding = {str(name): _encoding(variable, shard or {}) for name, variable in dataset.variables.items()}
@@ -190,7 +193,10 @@ def write_zarr(
 
 
 def _encoding(variable: xr.Variable, shard: Mapping[str, int]) -> dict[str, Any]:
-    """Return chunks of whole spectra in shards; a raster smaller than a shard is one shard."""
+    """Return the encoding of a variable: rasters in sharded chunks of whole spectra.
+
+    A raster smaller than a shard is stored as a single shard.
+    """
     encoding: dict[str, Any] = {"compressors": (ZstdCodec(level=3, checksum=True),)}
     if "grid_mapping" in variable.encoding:
         encoding["grid_mapping"] = variable.encoding["grid_mapping"]
@@ -211,7 +217,7 @@ def _encoding(variable: xr.Variable, shard: Mapping[str, int]) -> dict[str, Any]
 
 
 def is_raster(variable: xr.Variable) -> bool:
-    """Return whether a variable's last two dimensions are those of a pixel grid."""
+    """Return whether a variable's last two dimensions span a pixel grid."""
     return variable.dims[-2:] in GRIDS
 
 
@@ -237,7 +243,7 @@ def _digests(store: Path) -> dict[str, str]:
 def ledger_of(store: Path) -> Path:
     """Return the ledger `X.json` of a store `X.zarr`."""
     if store.suffix != ".zarr":
-        raise InputError(f"{store}: the name of a store ends with .zarr, that of its ledger with .json")
+        raise InputError(f"{store}: the name of a store ends with .zarr, the name of its ledger with .json")
     return store.with_suffix(".json")
 
 

@@ -16,14 +16,14 @@ from pipeline.core.sensing.observation import Image
 
 @dataclass(frozen=True)
 class CalibratedImage:
-    """See `pipeline.core.sensing.observation.Image`.
+    """An image whose windows are converted to other units as they are read.
 
     Attributes
     ----------
     image : Image
-        (c, H, W), in its own units.
+        Image (c, H, W) in its own units.
     gain, offset : (c,) float64
-        In the image's units: of one unit of the result, and of its zero.
+        Values in `image` that correspond to a difference of 1, and to 0, in the converted units.
     """
 
     image: Image

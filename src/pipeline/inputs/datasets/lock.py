@@ -1,6 +1,7 @@
-"""`datasets.lock.json`: the first checksum of every file whose publisher states none.
+"""`datasets.lock.json`: checksums of files whose publisher states none, recorded at the first download.
 
-One file in the folder of the data sets. A later change of a file is refused until it is accepted.
+The lock file lies in the folder of the data sets. A file that changes later is refused until the user accepts
+the change.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ def locked(folder: Path, path: Path, expected: Content) -> Content:
     folder : Path
         The folder of the data sets.
     path : Path
-        A file below it.
+        The file, inside `folder`.
     expected : Content
-        What the file must be.
+        Published size and checksum.
     """
     if expected.sha256 or expected.md5:
         return expected
@@ -44,11 +45,11 @@ def record(folder: Path, path: Path, content: Path, expected: Content) -> None:
     folder : Path
         The folder of the data sets.
     path : Path
-        The file's final name below it.
+        The file's final path, inside `folder`.
     content : Path
-        Where its content lies now.
+        Path at which the file's content lies now.
     expected : Content
-        What it must be.
+        Published size and checksum.
     """
     if expected.sha256 or expected.md5:
         return

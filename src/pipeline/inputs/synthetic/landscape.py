@@ -1,7 +1,7 @@
 """The ground of the synthetic scene at a position: cover, object, material fractions and light.
 
-Regions hold fields or a town in their own direction; woods, roads and water lie over them. All is
-elementwise in the position. The spectra of the covers are in `spectra`.
+Regions hold fields or a town in their own direction; woods, roads and water lie over them. Every value
+depends on its own position alone. The spectra of the covers are in `spectra`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Keys = Callable[[str], int]
 
 
 class Cover(NamedTuple):
-    """A land cover: its main material, what shows in the gaps, and how the two vary.
+    """A land cover: its main material, the material in the gaps, and how their fractions vary.
 
     Attributes
     ----------
@@ -185,7 +185,7 @@ def _fields(keys: Keys, across: Field, along: Field, region: Bits) -> Layer:
 
 
 def _town(keys: Keys, across: Field, along: Field, region: Bits) -> Layer:
-    """Compute blocks between streets: lots with a house each, a hall, or a park."""
+    """Compute town blocks between streets; each holds lots with houses, a hall, or a park."""
     block = bricks(keys("block"), across, along, 13, 21, 0.2, wall=region)
     use = uniform(keys("use"), block.id)
     lot = bricks(keys("lot"), block.y, block.x, 4.2, 4.6, 0.25, wall=block.id)

@@ -1,7 +1,7 @@
 """Group normalisation of the UNet: over an image, over several together, or with given statistics.
 
 Follows Wu and He (2018). Mean and variance over an image couple its distant pixels. With recorded statistics,
-a norm acts on each pixel by itself.
+a norm acts on each pixel independently.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def image_gradient(
     x, dy : (n, channels, H, W) tensor
         Images, and gradient of the result.
     weight : (n, channels) tensor
-        w.
+        Weights w.
     statistics : tuple of two (n, channels) tensors
         Mean and reciprocal standard deviation.
     slopes : tuple of two (n, channels) tensors
@@ -143,7 +143,7 @@ def image_gradient(
 
 
 class RecordingNorm(Norm):
-    """A norm over all images of a batch together, which records its means in both passes.
+    """A norm over all images of a batch together that records its means in the forward and backward pass.
 
     Attributes
     ----------
@@ -179,7 +179,7 @@ class RecordingNorm(Norm):
 
 
 class FrozenNorm(Norm):
-    """A norm with the statistics of a `RecordingNorm`, which acts on each pixel by itself.
+    """A norm that uses the statistics of a `RecordingNorm` and so acts on each pixel independently.
 
     Attributes
     ----------
@@ -201,7 +201,8 @@ class FrozenNorm(Norm):
         size = x.shape[1] // GROUPS
         rows = torch.cat([self.statistics, self.slopes]).repeat_interleave(size, 1)
         if _folds(x):
-            weight, bias = weight.to(x.dtype).float(), bias.to(x.dtype).float()  # as GroupNormBfloat16
+            # rounded as in GroupNormBfloat16
+            weight, bias = weight.to(x.dtype).float(), bias.to(x.dtype).float()
         y: Tensor = FrozenGroupNorm.apply(x, weight, bias, rows, self.eps)
         return y
 
@@ -216,7 +217,7 @@ class FrozenGroupNorm(torch.autograd.Function):
         Parameters
         ----------
         ctx : object
-            Holds what the backward pass needs.
+            Context that keeps tensors for the backward pass.
         x : (n, channels, H, W) tensor
             Images.
         weight, bias : (channels,) tensor
@@ -232,11 +233,11 @@ class FrozenGroupNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient of the image alone: the weights are not trained with a recording."""
+        """Return the gradient of the image; weights are not trained with recorded statistics."""
         x, weight, mean, rstd, along, across = ctx.saved_tensors
         return image_gradient(x, dy, weight, (mean, rstd), (across, along)), *[None] * 4
 
 
 def _folds(x: Tensor) -> bool:
-    """Tell whether the norms of an image round weight and bias to its type."""
+    """Return whether norms of this image round their weight and bias to bfloat16."""
     return x.dtype == torch.bfloat16 and x.device.type == "cpu"

@@ -22,13 +22,13 @@ TINY = np.finfo(np.float64).tiny
 class Factorisation:
     """The factors of an image, updated in place.
 
-    The objective is ``||V - W H||^2 + weight^2 ||1 - 1^T H||^2``: that of V and W with a row of `weight`
-    appended to both. No update raises it.
+    The objective is ``||V - W H||^2 + weight^2 ||1 - 1^T H||^2``, the squared error after a row of constant
+    `weight` has been appended to both V and W. No update raises it.
 
     Attributes
     ----------
     data : (C, N)
-        V, non-negative, a column for each pixel.
+        V, non-negative; one column per pixel.
     endmembers : (C, M)
         W, non-negative; a zero stays zero.
     abundances : (M, N)
@@ -43,7 +43,7 @@ class Factorisation:
     weight: float
 
     def objective(self) -> float:
-        """Return the value that the updates minimise."""
+        """Return the objective."""
         return sum(self._residual(block) + self._excess(block) for block in self._blocks())
 
     def error(self) -> float:
@@ -51,13 +51,13 @@ class Factorisation:
         return float(np.sqrt(sum(self._residual(block) for block in self._blocks()) / self.data.size))
 
     def update_abundances(self) -> None:
-        """Set ``H <- H * (W^T V) / (W^T W H)``, both products with the appended row."""
+        """Set ``H <- H * (W^T V) / (W^T W H)``, where V and W include the appended row."""
         for block in self._blocks():
             abundances = self.abundances[:, block]
             _multiply(abundances, self.endmembers, self.data[:, block], self.weight)
 
     def update_endmembers(self) -> None:
-        """Set ``W <- W * (V H^T) / (W H H^T)``; the appended row stays."""
+        """Set ``W <- W * (V H^T) / (W H H^T)``; the appended row is not updated."""
         numerator, denominator = np.zeros_like(self.endmembers), np.zeros_like(self.endmembers)
         for block in self._blocks():
             abundances = self.abundances[:, block]
@@ -84,17 +84,17 @@ class Factorisation:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The endmembers W of all updates of the abundances, in order.
+    """The sequence of endmember matrices W with which the abundances were updated.
 
-    Given these, the abundances of a pixel depend on that pixel alone: `replay` repeats in any window what the
-    factorisation of the whole image did there.
+    Given this sequence, the abundances of a pixel depend on that pixel alone. `replay` therefore gives the
+    same abundances in any window as the factorisation of the whole image.
 
     Attributes
     ----------
     endmembers : (steps, C, M)
-        The different W.
+        Distinct matrices W, in order of use.
     counts : (steps,) int64
-        Number of updates with each of them.
+        Number of consecutive updates with each matrix.
     """
 
     endmembers: Matrix
@@ -156,7 +156,7 @@ class Recorder:
 def descend(
     updates: Callable[[], None], objective: Callable[[], float], limit: int, tolerance: float
 ) -> Iterator[float]:
-    """Repeat updates until the objective hardly falls.
+    """Repeat updates until the relative fall of the objective is below a tolerance.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def descend(
     limit : int
         Largest number of repetitions.
     tolerance : float
-        Relative fall of the objective below which the repetition ends.
+        Relative fall of the objective at which the repetition ends.
 
     Yields
     ------
@@ -185,7 +185,7 @@ def descend(
 
 
 def blocks(pixels: int) -> Iterator[slice]:
-    """Return slices of at most `BLOCK` of a number of pixels."""
+    """Divide a number of pixels into slices of at most `BLOCK` pixels."""
     return (slice(start, min(start + BLOCK, pixels)) for start in range(0, pixels, BLOCK))
 
 

@@ -20,11 +20,11 @@ from pipeline.core.sensing.resampling import response_rows
 from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
 
-SLOPE = 0.2  # of the LeakyReLU
+SLOPE = 0.2  # of the LeakyReLU for negative arguments
 
 
 class Pixelwise(nn.Linear):
-    """A 1x1 convolution of pixels ``(channels, n)``, initialised as published: variance 1 / inputs."""
+    """A 1x1 convolution of pixels ``(channels, n)``, with weights of variance 1 / inputs as published."""
 
     def reset_parameters(self) -> None:
         """Draw the weights anew."""
@@ -38,16 +38,16 @@ class Pixelwise(nn.Linear):
 
 
 class MiaeNetwork(nn.Module):
-    """From an LR-HSI and an HR-MSI in [0, 1] to an HR-HSI in [0, 1].
+    """The network that maps an LR-HSI and an HR-MSI in [0, 1] to an HR-HSI in [0, 1].
 
     Parameters
     ----------
     hsi_bands, msi_bands : int
-        C and c.
+        Number of bands of each image, C and c.
     endmembers : int
-        e, the width of all layers.
+        Number of endmembers, e, which is also the width of all layers.
     stages : int
-        Estimates of the abundances, each from the one before.
+        Number of successive estimates of the abundances.
     """
 
     def __init__(self, hsi_bands: int, msi_bands: int, endmembers: int, stages: int) -> None:
@@ -63,22 +63,22 @@ class MiaeNetwork(nn.Module):
     def forward(self, lr_hsi: Tensor, upsample: Callable[[Tensor], Tensor], hr_msi: Tensor) -> Tensor:
         """Fuse pixels ``(C, n)``.
 
-        The first layer is linear and commutes with the upsampling. It acts before, where there are fewer
-        pixels.
+        The first layer is linear, so it commutes with the upsampling. It is applied to the LR-HSI, which has
+        fewer pixels.
 
         Parameters
         ----------
         lr_hsi : (C, m)
             LR pixels.
         upsample : callable
-            From ``(e, m)`` LR pixels to ``(e, n)`` HR pixels, with weights that sum to one.
+            Interpolates ``(e, m)`` LR pixels to ``(e, n)`` HR pixels, with weights that sum to one.
         hr_msi : (c, n)
             HR pixels.
         """
         return (self.endmembers @ self.abundances(lr_hsi, upsample, hr_msi)).clamp(0, 1)
 
     def abundances(self, lr_hsi: Tensor, upsample: Callable[[Tensor], Tensor], hr_msi: Tensor) -> Tensor:
-        """Return the abundances ``(e, n)``, in [0, 1]; the arguments are those of `forward`."""
+        """Return the abundances ``(e, n)``, in [0, 1]; see `forward` for the arguments."""
         hsi = leaky_relu(upsample(self.of_hsi[0](lr_hsi)), SLOPE)
         hsi = leaky_relu(self.of_hsi[1](hsi), SLOPE)
         msi = leaky_relu(self.of_msi(hr_msi), SLOPE)
@@ -90,7 +90,7 @@ class MiaeNetwork(nn.Module):
 
     @torch.no_grad()
     def constrain(self) -> None:
-        """Put the endmembers back into [0, 1]."""
+        """Clamp the endmembers to [0, 1]."""
         self.endmembers.clamp_(0, 1)
 
 
@@ -103,7 +103,7 @@ class Patch:
     lr_hsi : (C, a, b)
         The LR pixels from which the LR-HSI is upsampled.
     upsampling : SpatialOperator
-        Bilinear interpolation from these to the patch's HR pixels.
+        Bilinear interpolation from the LR pixels to the HR pixels of the patch.
     hr_msi : (c, height, width)
         The HR-MSI in the patch.
     """
@@ -146,14 +146,14 @@ def bilinear(
     lr_shape : (int, int)
         Height and width of the LR image.
     response : SpatialResponse
-        H, whose ratio and shift count.
+        H, of which only ratio and shift are used.
     window : Window
         The HR pixels.
 
     Returns
     -------
     operator : SpatialOperator
-        From the LR window to the HR window.
+        Interpolation from the LR window to the HR window.
     window : Window
         The LR pixels used.
     """

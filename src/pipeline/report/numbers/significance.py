@@ -18,7 +18,7 @@ from pipeline.report.numbers.columns import Column
 from pipeline.report.numbers.seeds import Values, comparable_means
 from pipeline.report.numbers.tables import Run, number
 
-FEWEST = 3  # seeds in common; two differences have a spread but no test worth its name
+FEWEST = 3  # common seeds: a t-test on two differences would have a single degree of freedom
 BEST = "best"
 BEST_OF_MANY = f"best with {FEWEST} seeds or more"
 NO_TEST = "no test"
@@ -45,10 +45,10 @@ class Difference:
 
 
 def bases(values: Values, column: Column) -> dict[str, str]:
-    """Choose the methods that others are tested against, with their rank in words.
+    """Choose the methods that all others are tested against, with their rank in words.
 
-    These are the best method and, where it has too few seeds for a test, also the best of those that have
-    enough.
+    The best method is always chosen. If it has too few seeds for a test, the best of the methods with enough
+    seeds is chosen as well.
 
     Parameters
     ----------
@@ -121,12 +121,12 @@ def _difference(pairs: Sequence[tuple[float, float]], p: float | None) -> Differ
 
 @dataclass(frozen=True)
 class Verdict:
-    """A cell of the page.
+    """A cell in the report's table of differences.
 
     Attributes
     ----------
     text : str
-        The difference.
+        Mean difference and its standard deviation, or the reason why there is none.
     remark : str
         Number of seeds and p-value.
     """
@@ -137,7 +137,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A column of the page: every method minus another.
+    """A column in the report's table of differences: every method minus the method `base`.
 
     Attributes
     ----------
@@ -146,7 +146,7 @@ class Contrast:
     base : str
         Label of the method that is subtracted.
     cells : dict of Verdict
-        By label.
+        Cell of each method by its label.
     """
 
     metric: Column
@@ -155,7 +155,7 @@ class Contrast:
 
 
 def contrasts(runs: Sequence[Run], labels: Sequence[str], columns: Sequence[Column]) -> list[Contrast]:
-    """Put the differences from the best method in each metric into words.
+    """Return the table of differences from the best method, a column per metric and base.
 
     Parameters
     ----------
