@@ -1,7 +1,7 @@
-"""The command `pipeline`: one subcommand for each step of the workflow, and some for people.
+"""The command `pipeline`: a subcommand for each step of the workflow, and those that people call by hand.
 
-Arguments come in, a step is called. Input that cannot be used ends with one line on stderr and
-exit code 2; an unforeseen error keeps its traceback. Nothing is computed here.
+Input that cannot be used ends with one line on stderr and exit code 2; an unforeseen error keeps its
+traceback. Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipeline.errors import InputError
 
 
 class Commands(TyperGroup):
-    """All commands; turns what the user can mend into one line on stderr."""
+    """All commands, whose errors that users can correct become one line on stderr."""
 
     def __init__(self, *, commands: dict[str, Any], **details: Any) -> None:
         super().__init__(commands={**step_commands(), **commands}, **details)

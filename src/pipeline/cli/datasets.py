@@ -1,6 +1,6 @@
-"""The commands `pipeline datasets list | info | fetch`: the catalogue for people.
+"""The commands `pipeline datasets list | info | fetch`: look into the catalogue and fetch from it by hand.
 
-What the rule `download` does for an experiment, by hand and beforehand. Errors end as in `cli`.
+The rule `download` fetches what an experiment needs; `pipeline datasets fetch` does it beforehand.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import typer
 if TYPE_CHECKING:
     from pipeline.inputs.datasets.catalogue import Content, Image
 
-datasets = typer.Typer(no_args_is_help=True, help="Public scenes: what there is, and fetching it.")
+datasets = typer.Typer(no_args_is_help=True, help="List, describe and fetch public scenes.")
 Name = Annotated[str, typer.Argument(help="name in `pipeline datasets list`")]
 Folder = Annotated[
     Path | None,
-    typer.Option(help="holds a sub-folder for each data set; default: $PIPELINE_DATA, or data"),
+    typer.Option(help="folder with a sub-folder for each data set; default: $PIPELINE_DATA, or data"),
 ]
 
 
@@ -50,7 +50,7 @@ def list_all(folder: Folder = None) -> None:
 
 @datasets.command()
 def info(name: Name, folder: Folder = None) -> None:
-    """Say what a data set is, what to cite, where it comes from and what to beware of."""
+    """Describe a data set: its sensor, licence and citation, its addresses, and known pitfalls."""
     from pipeline.inputs.datasets import catalogue
 
     entry = catalogue.dataset(name)

@@ -1,6 +1,6 @@
-"""The commands `pipeline inspect` and `pipeline pair`: from two files to an experiment, for people.
+"""The commands `pipeline inspect` and `pipeline pair`: from two files to an experiment.
 
-Errors end as in `cli`. Nothing of the workflow runs here.
+Nothing of the workflow runs here.
 """
 
 from __future__ import annotations

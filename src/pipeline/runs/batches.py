@@ -83,7 +83,15 @@ def batch_minutes(experiment: Experiment, run: RunFolder, batches: int) -> float
 
 
 def scene_shape(experiment: Experiment, scene: str) -> tuple[int, int] | None:
-    """Height and width of a scene, of a pair those of its MSI; None where they are not known yet."""
+    """Return height and width of a scene, of a pair those of its MSI; None where they are not known yet.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Describes the scene.
+    scene : str
+        The scene's name.
+    """
     described = experiment.scenes[scene]
     if described.wald:
         return None

@@ -220,7 +220,15 @@ class SceneFolder(Folder):
         return Store(self.path / "reference.json")
 
     def images(self, response: str, seed: int | str) -> ImagesFolder:
-        """Return the folder of the images under a response and a noise seed."""
+        """Return the folder of the images under a response and a noise seed.
+
+        Parameters
+        ----------
+        response : str
+            Name of the response; `measured` for real images.
+        seed : int or str
+            Noise seed.
+        """
         name = Path(response, f"{SEED}{seed}")
         return ImagesFolder(self.path / name, self.logs / name, response, seed, self)
 

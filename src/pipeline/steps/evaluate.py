@@ -126,7 +126,17 @@ class OpenRun:
 
     @classmethod
     def open(cls, fused: Path, observation: Path, estimate: Path | None, reference: Path | None) -> OpenRun:
-        """Open the stores of four ledgers, the last two if they are given."""
+        """Open the stores of a run.
+
+        Parameters
+        ----------
+        fused, observation : Path
+            Ledgers of the fused cube and of the observation.
+        estimate : Path or None
+            Ledger of the estimated responses, of a pair.
+        reference : Path or None
+            Ledger of the reference, where there is one.
+        """
         made = _open(fused)
         wavelength = metadata_from(made).wavelength
         scene = (
