@@ -477,7 +477,7 @@ def test_a_trajectory_is_a_row_for_each_method() -> None:
     assert "from off over all coefficients, which lie in [0, 1]: 0.000 at 4, 0.250 at 0." in on.note
 
 
-def test_the_page_says_which_blur_is_told_to_the_methods() -> None:
+def test_the_page_says_which_blur_is_given_to_the_methods() -> None:
     given = content()
     given["responses"]["r"] |= {
         "spatial": {"kind": "gaussian", "ratio": 4, "fwhm": 1.5},
@@ -485,7 +485,7 @@ def test_the_page_says_which_blur_is_told_to_the_methods() -> None:
     }
     page = render(parse_experiment(given, "test"), [], Provenance({}, [], [], {}, {}, ""))
     expected = (
-        "gaussian blur, FWHM 1.5 LR pixels (told to the methods: gaussian blur, FWHM 1 LR pixels), ratio 4"
+        "gaussian blur, FWHM 1.5 LR pixels (given to the methods: gaussian blur, FWHM 1 LR pixels), ratio 4"
     )
     assert expected in page
 
