@@ -29,7 +29,7 @@ from pipeline.core.rounding import centred, correlations, first_largest, signed
 from pipeline.core.scene import Metadata
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.spatial import SpatialResponse
-from pipeline.core.solvers.graph_prior import class_centres, misfit, sample_of
+from pipeline.core.solvers.graph_prior import Comparison, class_centres, misfit, sample_of
 from pipeline.core.subspace.basis import fit_subspace
 from pipeline.core.subspace.endmembers import vca
 from pipeline.core.subspace.farthest import farthest_points
@@ -304,7 +304,8 @@ def test_a_prior_of_a_constant_pair_is_defined(
     subspace = fit_subspace(pair.lr_hsi, pair.sigma_hsi, 3)
     sample = sample_of(pair, subspace)
     noise = np.full(4, (1e-3 * scale) ** 2)
-    assert misfit(sample, np.eye(3), subspace.basis, pair.spectral_response, pair.sigma_hsi, noise) == 0
+    comparison = Comparison(pair.spectral_response, pair.sigma_hsi, noise)
+    assert misfit(sample, np.eye(3), subspace.basis, comparison) == 0
     result = pipeline.fuse(
         pair.lr_hsi, pair.hr_msi, spectral_response=pair.spectral_response, spatial_response="bicubic"
     )
@@ -318,10 +319,8 @@ def test_an_msi_band_blind_to_the_basis_gives_no_misfit(observation_of_landscape
     blind = pair.spectral_response.copy()
     outside = np.linalg.svd(subspace.basis)[2][-1]  # orthogonal to the basis up to rounding
     blind[2] = outside
-    found = misfit(
-        sample_of(pair, subspace), np.eye(3), subspace.basis, blind, pair.sigma_hsi, np.full(4, 1e-9)
-    )
-    assert found == 0
+    comparison = Comparison(blind, pair.sigma_hsi, np.full(4, 1e-9))
+    assert misfit(sample_of(pair, subspace), np.eye(3), subspace.basis, comparison) == 0
 
 
 def test_spectra_that_differ_by_rounding_are_one_class() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.core.sensing.noise import philox_key
 from pipeline.core.sensing.observation import Observation, ObservedScene
-from pipeline.core.solvers.graph_prior import GraphPrior, Sample, joined, learn_prior, sample_of
+from pipeline.core.solvers.graph_prior import Comparison, GraphPrior, Sample, joined, learn_prior, sample_of
 from pipeline.core.subspace.basis import Subspace, fit_subspace, resolve_dimension, signal_dimension
 from pipeline.methods.pool import lr_inside
 
@@ -38,9 +38,11 @@ def prior_of(
     return learn_prior(
         joined([_sample(scene, part, subspace) for part in pool]),
         subspace.basis,
-        scene.spectral_response,
-        scene.sigma_hsi,
-        scene.spatial_response.noise_gain(*scene.hr_shape) * scene.sigma_msi**2,
+        Comparison(
+            scene.spectral_response,
+            scene.sigma_hsi,
+            scene.spatial_response.noise_gain(*scene.hr_shape) * scene.sigma_msi**2,
+        ),
         classes,
         np.random.Generator(np.random.Philox(key=philox_key(seed, "graph_subspace/classes"))),
     )

@@ -1,8 +1,8 @@
 """Noise levels of a pair, estimated from the pair itself.
 
-By regression of each HSI band on its neighbours (as in HySime, Bioucas-Dias and Nascimento 2008), from
-the disagreement of the two images, and from the MSI's finest details. All see a sample of pixels. The
-responses are taken as known; `core.estimation.responses` estimates them.
+Three estimates from a sample of pixels, with known responses: the regression of each HSI band on its
+neighbours (as in HySime, Bioucas-Dias and Nascimento 2008), the disagreement of the two images, and the MSI's
+finest details.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from pipeline.core.subspace.basis import fit_subspace, signal_dimension
 from pipeline.errors import InputError
 
 MOST_PIXELS = 100_000  # LR pixels in a sample
-NEIGHBOURS = 30  # HSI bands on which each band is regressed, at most
+NEIGHBOURS = 30  # largest number of HSI bands on which a band is regressed
 PIXELS_PER_NEIGHBOUR = 4
-CORRECTIONS = 50  # iterations that take the neighbours' noise out of a band's
+CORRECTIONS = 50  # iterations that remove the neighbours' noise from a band's estimate
 MOST_DETAILS = 250_000
 NORMAL_MEDIAN = 0.6745  # median absolute value of the standard normal distribution
 
 
 @dataclass(frozen=True)
 class MatchedPixels:
-    """LR pixels that both images hold in all their bands.
+    """LR pixels with data in all bands of both images.
 
     Attributes
     ----------
@@ -49,12 +49,21 @@ class MatchedPixels:
 def matched_pixels(
     scene: ObservedScene, most: int = MOST_PIXELS, progress: Progress = no_progress
 ) -> MatchedPixels:
-    """The valid pixels among those on a fixed grid of some `most` LR pixels, read block by block.
+    """Read the valid pixels of a regular grid of LR pixels, block by block.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    most : int
+        Approximate number of LR pixels in the grid.
+    progress : callable
+        Receives the number of blocks that were read.
 
     Raises
     ------
     InputError
-        There are none, or an image is zero at all of them.
+        No pixel is valid, or an image is zero at all valid pixels.
     """
     response, (height, width) = scene.spatial_response, scene.lr_shape
     stride = max(1, ceil(sqrt(height * width / most)))
@@ -62,9 +71,9 @@ def matched_pixels(
     hsi, msi = [], []
     for done, block in enumerate(blocks, start=1):
         window = scene.lr_window(block)
-        operator, seen = response.window_operator(scene.hr_shape, window)
+        operator, support = response.window_operator(scene.hr_shape, window)
         chosen = tuple(slice(-low % stride, None, stride) for low in (window.y0, window.x0))
-        fine = np.asarray(scene.hr_msi[:, *seen.slices], np.float64)
+        fine = np.asarray(scene.hr_msi[:, *support.slices], np.float64)
         degraded = operator.forward_with_nodata(fine)[:, *chosen]
         coarse = np.asarray(scene.lr_hsi[:, *window.slices], np.float64)[:, *chosen]
         valid = ~(missing_pixels(coarse) | missing_pixels(degraded))
@@ -84,11 +93,16 @@ def matched_pixels(
 
 
 def estimate_hsi_noise(pixels: MatchedPixels) -> NDArray[np.float64]:
-    """Noise standard deviation of each HSI band, as what its spectral neighbours do not explain.
+    """Estimate the noise of each HSI band as the part that its spectral neighbours do not explain.
 
-    Each band is regressed on the nearest bands over all pixels. The residual's variance is
-    corrected for the number of fitted coefficients w and for the neighbours' own noise:
-    ``v_b = sigma_b^2 + sum_j w_bj^2 sigma_j^2``, solved by a multiplicative iteration.
+    Each band is regressed on the nearest bands over all pixels. The residual's variance is corrected for the
+    number of fitted coefficients w and for the neighbours' own noise, ``v_b = sigma_b^2 + sum_j w_bj^2
+    sigma_j^2``, by a multiplicative iteration, which keeps the variances positive.
+
+    Parameters
+    ----------
+    pixels : MatchedPixels
+        LR pixels, of which the HSI's values are used.
 
     Returns
     -------
@@ -118,12 +132,21 @@ def estimate_hsi_noise(pixels: MatchedPixels) -> NDArray[np.float64]:
 def estimate_msi_noise(
     pixels: MatchedPixels, spectral_response: NDArray[np.float64], sigma_hsi: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Noise standard deviation of each MSI band, from ``H(Y) - R X``, which holds noise alone.
+    """Estimate the noise of each MSI band from ``H(Y) - R X``, which contains noise alone.
 
-    Since H and R commute, the difference of the degraded images has the variance
-    ``g sm_i^2 + ||R_i E^T||^2 sh^2``, g being H's gain for white noise and E the subspace of X above
-    its noise, onto which X is projected first. Errors of the responses count as noise of the MSI,
-    which is what a fusion should trust less then. No estimate is below its own sampling error.
+    Since H and R commute, the difference of the degraded images has the variance ``g sm_i^2 + ||R_i E^T||^2
+    sh^2``, where g is H's gain for white noise and E the subspace of X above its noise, onto which X is
+    projected first. Errors of the responses count as noise of the MSI, so that a fusion trusts it less. No
+    estimate is below its own sampling error.
+
+    Parameters
+    ----------
+    pixels : MatchedPixels
+        LR pixels of both images.
+    spectral_response : (c, C)
+        R.
+    sigma_hsi : (C,)
+        Noise standard deviations of the HSI.
 
     Returns
     -------
@@ -131,10 +154,10 @@ def estimate_msi_noise(
     """
     image = pixels.hsi[..., None]
     subspace = fit_subspace(image, sigma_hsi, signal_dimension(image, sigma_hsi))
-    seen = spectral_response @ subspace.basis.T
-    difference = pixels.msi - seen @ (subspace.projection @ pixels.hsi)
+    basis_msi = spectral_response @ subspace.basis.T
+    difference = pixels.msi - basis_msi @ (subspace.projection @ pixels.hsi)
     variance = np.square(difference).mean(axis=1)
-    of_hsi = np.square(seen).sum(axis=1) * np.mean(np.square(sigma_hsi))
+    of_hsi = np.square(basis_msi).sum(axis=1) * np.mean(np.square(sigma_hsi))
     sampling_error = variance * np.sqrt(2 / max(pixels.msi.shape[1], 2))
     of_msi = np.maximum(variance - of_hsi, sampling_error)
     return np.sqrt(np.maximum(of_msi / pixels.noise_gain, noise_floor(power_of(pixels.msi)) ** 2))
@@ -145,10 +168,19 @@ def estimate_noise(
     sigma_hsi: NDArray[np.float64] | None = None,
     progress: Progress = no_progress,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Noise standard deviations ``(C,)`` and ``(c,)`` of both images, or of the HR-MSI alone.
+    """Estimate the noise standard deviations ``(C,)`` and ``(c,)`` of both images.
 
-    The images' disagreement holds errors of the responses, the finest details hold texture: the HR-MSI's is
-    the smaller of the two.
+    For the HR-MSI the smaller of two estimates is taken: the disagreement of the images also contains errors
+    of the responses, the finest details also contain texture.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    sigma_hsi : (C,), optional
+        Noise standard deviations of the HSI; by default they are estimated.
+    progress : callable
+        Receives the number of blocks that were read.
     """
     pixels = matched_pixels(scene, progress=progress)
     if sigma_hsi is None:
@@ -158,11 +190,18 @@ def estimate_noise(
 
 
 def estimate_detail_noise(scene: ObservedScene, most: int = MOST_DETAILS) -> NDArray[np.float64]:
-    """At most how much white noise each MSI band holds: the spread of its finest diagonal details.
+    """Estimate an upper bound of each MSI band's white noise from its finest diagonal details.
 
-    The median absolute detail of Haar's wavelet over 0.6745 (Donoho and Johnstone 1994), over some `most`
-    squares of two by two pixels, read block by block. Texture counts as noise, so this is an upper bound;
-    unlike `estimate_msi_noise` it does not take errors of the responses for noise.
+    It is the median absolute detail of Haar's wavelet over 0.6745 (Donoho and Johnstone 1994), read block by
+    block. Texture counts as noise, hence the upper bound; unlike for `estimate_msi_noise`, errors of the
+    responses do not.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    most : int
+        Approximate number of squares of 2x2 pixels.
 
     Returns
     -------
@@ -178,6 +217,6 @@ def estimate_detail_noise(scene: ObservedScene, most: int = MOST_DETAILS) -> NDA
         a, b, c, d = (image[:, y:rows:step, x:columns:step] for y in (0, 1) for x in (0, 1))
         details.append(((a - b - c + d) / 2).reshape(len(image), -1))
         powers.append(a.reshape(len(image), -1))
-    found = np.concatenate(details, axis=1)
+    absolute = np.abs(np.concatenate(details, axis=1))
     floor = noise_floor(power_of(np.nan_to_num(np.concatenate(powers, axis=1))))
-    return np.maximum(np.nanmedian(np.abs(found), axis=1) / NORMAL_MEDIAN, floor)
+    return np.maximum(np.nanmedian(absolute, axis=1) / NORMAL_MEDIAN, floor)

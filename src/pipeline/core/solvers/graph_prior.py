@@ -1,15 +1,14 @@
-"""What an image's pixels tell of each other: a heavy-tailed prior on differences, learned on the LR-HSI.
+"""A heavy-tailed prior on the differences between pixels, learned from the LR-HSI.
 
-The penalty of the difference between two pixels that are tied is the logarithm of a multivariate t's
-density, times a strength: most are small, now and then there is an edge. Which directions change together
-depends on what is there, so each class of spectra has a shape of its own. Classes, shapes and basis come
-from neighbouring LR pixels; how large a difference is does not matter to the penalty's tail, which is what
-lets it be carried to the finer grid.
+The penalty of the difference between two tied pixels is the negative logarithm of a multivariate t's density,
+times a strength: most differences are small, and a few are edges. Which coefficients change together depends
+on the materials, so each class of spectra has its own shape. Classes, shapes and basis are learned from
+neighbouring LR pixels. The shapes can be used on the finer grid because the tail of the penalty hardly
+depends on the size of a difference.
 
-Model errors (a wrong PSF, a shift, changes between the images) grow with the differences: they are counted
-as noise of the LR-HSI, of the covariance ``misfit * I`` in a basis in which typical differences are white.
-How much there is follows from the two images' disagreement ``H(Y) - R X``, as far as the noise levels that
-are told do not explain it.
+Errors of the model (a wrong PSF, a shift, changes between the images) grow with the differences. They count
+as noise of the LR-HSI with covariance ``misfit * I`` in a basis in which typical differences are white. Their
+size follows from the disagreement ``H(Y) - R X`` of the images, beyond what the given noise levels explain.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ from pipeline.core.window import Window
 
 Array = NDArray[np.float64]
 
-DEGREES_OF_FREEDOM = 3  # of the t of LR pixels' differences
-ROUNDS = 10  # of its estimation
-FLOOR = 1e-6  # share of the noise, and of the mean variance, that every direction has at least
-MOST_EDGES = 2**18
-CLASS_ROUNDS = 30
-SIGNIFICANT = 2.0  # standard errors of a variance
-OWN_DIFFERENCES = 1.0  # differences per coefficient that count as much as what all classes share
+DEGREES_OF_FREEDOM = 3  # of the t distribution: heavy tails, but a finite variance
+ROUNDS = 10  # of the fixed-point iteration, which then changes the shape by less than its sampling error
+FLOOR = 1e-6  # least variance of a direction, relative to its noise and to the mean variance
+MOST_EDGES = 2**18  # differences from which shapes are learned; more change them little
+CLASS_ROUNDS = 30  # of k-means
+SIGNIFICANT = 2.0  # standard errors by which a variance must exceed the noise to count as model errors
+OWN_DIFFERENCES = 1.0  # differences per coefficient with the weight of the shape common to all classes
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class GraphPrior:
     centres : (K, c)
         HR-MSI spectra of the classes, in units of `scale`.
     scale : float
-        Standard deviation of the HR-MSI, over pixels and bands, of which a constant one has the rounding's.
+        Standard deviation of the HR-MSI over pixels and bands; that of rounding if it is constant.
     misfit : float
         Variance of the model's errors in each coefficient of the LR-HSI.
     """
@@ -65,44 +64,44 @@ class GraphPrior:
     misfit: float
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Its arrays, of which `of` makes the same prior."""
+        """Return the arrays of the prior, from which `of` makes the same prior."""
         return {name: np.asarray(array) for name, array in asdict(self).items()}
 
     @classmethod
     def of(cls, state: Mapping[str, NDArray[Any]]) -> GraphPrior:
-        """The prior whose arrays a fitted method's state holds."""
+        """Make the prior from the arrays in a fitted method's state."""
         scale, misfit = float(state["scale"]), float(state["misfit"])
         return cls(state["basis"], state["precisions"], state["centres"], scale, misfit)
 
     def features(self, hr_msi: NDArray[np.floating]) -> Array:
-        """An HR-MSI ``(c, H, W)`` in the units of the classes."""
+        """Return an HR-MSI ``(c, H, W)`` in units of `scale`."""
         return np.asarray(hr_msi, np.float64) / self.scale
 
     def classes(self, spectra: Array) -> NDArray[np.intp]:
-        """The class ``(n,)`` of spectra ``(c, n)``: that of the nearest centre."""
+        """Return the class ``(n,)`` of spectra ``(c, n)``: that of the nearest centre."""
         return nearest(spectra, self.centres)
 
 
 def nearest(spectra: Array, centres: Array) -> NDArray[np.intp]:
-    """Number of the nearest of the centres ``(K, c)`` for each of the spectra ``(c, n)``."""
+    """Return the index of the nearest centre ``(K, c)`` for each spectrum ``(c, n)``."""
     distances = [np.square(spectra - centre[:, None]).sum(axis=0) for centre in centres]
     return np.argmin(distances, axis=0)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """LR pixels of which the prior is learned.
+    """LR pixels from which the prior is learned.
 
     Attributes
     ----------
     coefficients : (d, n)
-        Of valid LR pixels.
+        Coefficients of valid LR pixels.
     degraded : (c, n)
-        H(Y) at the same pixels, Y's gaps filled.
+        H(Y) at the same pixels, the gaps of Y filled.
     coupled : (n,) bool
-        Which of them tell how far both images agree: those that see no gap of Y, in the window given.
+        Pixels at which the images are compared: they depend on no gap of Y and on nothing outside the part.
     edges : (2, m)
-        Neighbours among them.
+        Pairs of neighbours, as indices of these pixels.
     """
 
     coefficients: Array
@@ -112,7 +111,17 @@ class Sample:
 
 
 def sample_of(part: Observation, subspace: Subspace, inside: Window | None = None) -> Sample:
-    """The LR pixels of a part of the scene that have data; only those in the window `inside` are coupled."""
+    """Return the LR pixels with data of a part of the scene.
+
+    Parameters
+    ----------
+    part : Observation
+        The part.
+    subspace : Subspace
+        Basis of the coefficients.
+    inside : Window, optional
+        LR pixels of the part at which the images are compared; default: all.
+    """
     degraded = degraded_msi(part)
     coupled = coupled_pixels(part)
     if inside is not None:
@@ -132,7 +141,7 @@ def sample_of(part: Observation, subspace: Subspace, inside: Window | None = Non
 
 
 def joined(samples: Sequence[Sample]) -> Sample:
-    """Several samples as one."""
+    """Join samples into a single sample."""
     starts = np.cumsum([0, *(sample.coefficients.shape[1] for sample in samples)])
     return Sample(
         np.concatenate([sample.coefficients for sample in samples], axis=1),
@@ -142,50 +151,62 @@ def joined(samples: Sequence[Sample]) -> Sample:
     )
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Spectral response and noise levels with which X and H(Y) are compared.
+
+    Attributes
+    ----------
+    spectral_response : (c, C)
+        R.
+    sigma_hsi : (C,)
+        Noise standard deviations of X.
+    degraded_noise : (c,)
+        Noise variances of H(Y).
+    """
+
+    spectral_response: Array
+    sigma_hsi: Array
+    degraded_noise: Array
+
+
 def learn_prior(
-    sample: Sample,
-    basis: Array,
-    spectral_response: Array,
-    sigma_hsi: Array,
-    degraded_noise: Array,
-    classes: int,
-    generator: np.random.Generator,
+    sample: Sample, basis: Array, comparison: Comparison, classes: int, generator: np.random.Generator
 ) -> GraphPrior:
-    """The prior of a scene.
+    """Learn the prior of a scene.
 
     Parameters
     ----------
     sample : Sample
+        LR pixels of the scene.
     basis : (d, C)
         E, to which the sample's coefficients belong.
-    spectral_response : (c, C)
-        R.
-    sigma_hsi : (C,)
-    degraded_noise : (c,)
-        Variance of the noise of H(Y).
+    comparison : Comparison
+        Spectral response and noise levels.
     classes : int
-        At most.
+        Largest number of classes.
     generator : Generator
-        Draws the first centres of the classes.
+        Draws the edges and the first centres of the classes.
     """
     chosen = np.sort(generator.permutation(sample.edges.shape[1])[:MOST_EDGES])
     first, second = sample.edges[:, chosen]
     differences = sample.coefficients[:, first] - sample.coefficients[:, second]
-    shape, weights = t_shape(differences, FLOOR * coefficient_noise(basis, sigma_hsi))
+    shape, weights = t_shape(differences, FLOOR * coefficient_noise(basis, comparison.sigma_hsi))
     root = np.linalg.cholesky(shape)
     white = np.linalg.solve(root, differences) * np.sqrt(weights)
     scale, least = float(np.sqrt(sample.degraded.var(axis=1).mean())), _least_scale(sample.degraded)
     classes, scale = classes if scale > least else 1, max(scale, least)
     spectra = sample.degraded / scale
     centres = class_centres(spectra, classes, generator)
-    found = nearest((spectra[:, first] + spectra[:, second]) / 2, centres)
+    labels = nearest((spectra[:, first] + spectra[:, second]) / 2, centres)
+    # coefficients of the new basis are the old ones divided by the root, so that differences are white
     basis = root.T @ basis
     return GraphPrior(
         basis,
-        np.stack([class_precision(white[:, found == number]) for number in range(len(centres))]),
+        np.stack([class_precision(white[:, labels == number]) for number in range(len(centres))]),
         centres,
         scale,
-        misfit(sample, np.linalg.inv(root), basis, spectral_response, sigma_hsi, degraded_noise),
+        misfit(sample, np.linalg.inv(root), basis, comparison),
     )
 
 
@@ -195,15 +216,21 @@ def _least_scale(image: Array) -> float:
 
 
 def t_shape(differences: Array, floor: Array) -> tuple[Array, Array]:
-    """Shape ``(d, d)`` of a multivariate t through zero, and each sample's weight in it ``(m,)``.
-
-    The usual fixed-point iteration (Kent, Tyler and Vardi 1994) for given degrees of freedom.
+    """Estimate the shape of a multivariate t about zero, by the iteration of Kent, Tyler and Vardi (1994).
 
     Parameters
     ----------
     differences : (d, m)
+        Samples of the distribution.
     floor : (d, d)
-        Added in each round, so that the shape inverts whatever the differences are.
+        Added in each round, so that the shape can be inverted whatever the differences are.
+
+    Returns
+    -------
+    shape : (d, d)
+        Shape of the distribution.
+    weights : (m,)
+        Weights of the samples in the estimate.
     """
     d, count = differences.shape
     weights = np.ones(count)
@@ -216,9 +243,20 @@ def t_shape(differences: Array, floor: Array) -> tuple[Array, Array]:
 
 
 def class_centres(spectra: Array, count: int, generator: np.random.Generator) -> Array:
-    """Centres ``(K, c)`` of at most `count` classes of spectra ``(c, n)``, by k-means.
+    """Find the centres of classes of spectra by k-means.
 
-    There are no more than spectra that differ by more than rounding, in units of the images' variation.
+    Parameters
+    ----------
+    spectra : (c, n)
+        Spectra, in units of the images' variation.
+    count : int
+        Largest number of classes. There are no more than spectra that differ by more than rounding.
+    generator : Generator
+        Draws the first centres.
+
+    Returns
+    -------
+    (K, c) float64
     """
     count = min(count, len(np.unique(np.rint(spectra / FLAT), axis=1).T))
     centres, labels = kmeans2(spectra.T, count, iter=CLASS_ROUNDS, minit="++", missing="warn", rng=generator)
@@ -226,43 +264,54 @@ def class_centres(spectra: Array, count: int, generator: np.random.Generator) ->
 
 
 def class_precision(white: Array) -> Array:
-    """Inverse shape ``(d, d)`` of a class, drawn towards what all classes share, the identity."""
+    """Return the inverse shape ``(d, d)`` of a class, shrunk towards the identity, the shape of all classes.
+
+    Parameters
+    ----------
+    white : (d, m)
+        Weighted differences of the class, in units in which those of all classes are white.
+    """
     d, count = white.shape
     shared = OWN_DIFFERENCES * d
     precision = np.linalg.inv((white @ white.T + shared * np.eye(d)) / (count + shared))
     return np.asarray(precision + precision.T) / 2
 
 
-def misfit(
-    sample: Sample,
-    whitening: Array,
-    basis: Array,
-    spectral_response: Array,
-    sigma_hsi: Array,
-    degraded_noise: Array,
-) -> float:
-    """Variance of the model's errors in each coefficient, from ``H(Y) - R X``; the median over MSI bands.
+def misfit(sample: Sample, whitening: Array, basis: Array, comparison: Comparison) -> float:
+    """Estimate the variance of the model's errors in each coefficient, from ``H(Y) - R X``.
 
-    What of it is linear in the coefficients speaks of R, not of H, and is left out; what is left counts as
-    far as it exceeds two standard errors.
+    The part of the difference that is linear in the coefficients points to errors of R, not of H, and is left
+    out. The rest counts as far as it exceeds two standard errors. The result is the median over the MSI
+    bands.
+
+    Parameters
+    ----------
+    sample : Sample
+        LR pixels of the scene.
+    whitening : (d, d)
+        From the sample's coefficients to those of `basis`.
+    basis : (d, C)
+        E, in which typical differences are white.
+    comparison : Comparison
+        Spectral response and noise levels.
     """
-    seen = basis @ spectral_response.T
-    power = np.square(seen).sum(axis=0)
+    basis_msi = basis @ comparison.spectral_response.T
+    power = np.square(basis_msi).sum(axis=0)
     pixels = np.count_nonzero(sample.coupled)
     terms = len(basis) + 1
-    most = np.square(basis).sum() * np.square(spectral_response).sum(axis=1)
-    # nothing to compare, or an MSI band blind to the basis
+    most = np.square(basis).sum() * np.square(comparison.spectral_response).sum(axis=1)
+    # nothing to compare, or an MSI band that does not depend on the basis
     if not (pixels > terms and (power > FLAT_POWER * most).all()):
         return 0.0
     known = np.ones((terms, pixels))
     known[1:] = whitening @ sample.coefficients[:, sample.coupled]
-    difference = sample.degraded[:, sample.coupled] - seen.T @ known[1:]
+    difference = sample.degraded[:, sample.coupled] - basis_msi.T @ known[1:]
     difference -= np.linalg.lstsq(known.T, difference.T, rcond=None)[0].T @ known
-    noise = coefficient_noise(basis, sigma_hsi)
-    noise -= noise @ _inverse_covariance(known[1:]) @ noise  # which the regression takes
-    explained = degraded_noise + np.einsum("dc,de,ec->c", seen, noise, seen)
-    found = np.square(difference).sum(axis=1) / (pixels - terms)
-    unexplained = found * (1 - SIGNIFICANT * np.sqrt(2 / (pixels - terms))) - explained
+    noise = coefficient_noise(basis, comparison.sigma_hsi)
+    noise -= noise @ _inverse_covariance(known[1:]) @ noise  # the regression removes this part of the noise
+    explained = comparison.degraded_noise + np.einsum("dc,de,ec->c", basis_msi, noise, basis_msi)
+    variance = np.square(difference).sum(axis=1) / (pixels - terms)
+    unexplained = variance * (1 - SIGNIFICANT * np.sqrt(2 / (pixels - terms))) - explained
     return max(0.0, float(np.median(unexplained / power)))
 
 

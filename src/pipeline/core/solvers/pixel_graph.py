@@ -1,8 +1,8 @@
-"""The graph of an image's pixels: each is tied to its neighbours and to those that look most like it.
+"""The graph of an image's pixels: each pixel is tied to its neighbours and to the most similar pixels.
 
-Pixels that look alike in the HR-MSI are likely to hold the same materials, wherever they lie, so that
-what the HR-MSI does not see of one can be told from the others (non-local means, Buades, Coll and Morel
-2005; here only to say who is tied to whom, not how strongly).
+Pixels with similar HR-MSI spectra are assumed to hold the same materials, so that bands that the HR-MSI does
+not measure can be inferred for each from the others (non-local means, Buades, Coll and Morel 2005; here the
+similarity decides which pixels are tied, not how strongly).
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from scipy.spatial import cKDTree
 
 Array = NDArray[np.float64]
 
-REACH = 16  # HR pixels, beyond which no pixels are tied
-DISTANCE = 0.05  # of a pixel, in units of the HR-MSI's standard deviation
-QUIETED_REACH = 1  # HR pixels, of the window in which a pixel is compared with the noise
-NOISE_FACTOR = 3.0  # times its variance, which nine pixels of noise alone exceed once in a thousand windows
+REACH = 16  # HR pixels beyond which no pixels are tied: it bounds the halo of a window
+DISTANCE = 0.05  # weight of a pixel of distance, in units of the HR-MSI's standard deviation
+QUIETED_REACH = 1  # HR pixels around a pixel, in the window whose variance is compared with the noise
+NOISE_FACTOR = 3.0  # on the noise variance, which nine pixels of noise alone exceed in 1 of 1000 windows
 
 
 @dataclass(frozen=True)
 class PixelGraph:
-    """Edges between the pixels of an image, numbered row by row, slot after slot.
+    """Edges between the pixels of an image, which are numbered row by row.
 
     Attributes
     ----------
     shape : (int, int)
         Height and width of the image.
     first, second : (m,) int
-        The pixels of each edge; `first` owns it.
+        The two pixels of each edge; `first` owns it.
     slots : tuple of slice
-        Where the edges of each slot are: those to the right, those down, those to the most similar pixel, to
-        the next, and so on. A pixel owns one edge of each slot at most.
+        Positions of the edges of each slot: to the pixel on the right, to the pixel below, to the most
+        similar pixel, to the second most similar, and so on. A pixel owns at most one edge of a slot.
     """
 
     shape: tuple[int, int]
@@ -47,7 +47,7 @@ class PixelGraph:
 
     @cached_property
     def incidence(self) -> csc_array:
-        """``D^T``, which takes values on the edges to the pixels ``(n, m)``."""
+        """``D^T`` ``(n, m)``, from values on the edges to the pixels; D takes differences along edges."""
         edges = np.arange(len(self.first))
         ones = np.ones(len(edges))
         places = np.concatenate([self.first, self.second]), np.concatenate([edges, edges])
@@ -55,13 +55,21 @@ class PixelGraph:
         return csc_array((np.concatenate([ones, -ones]), places), shape=size)
 
     def laplacian(self, weights: Array, chosen: NDArray[np.bool_]) -> csr_array:
-        """``D^T diag(w) D`` over the chosen edges ``(n, n)``, D being the differences along edges."""
+        """Return ``D^T diag(w) D`` ``(n, n)`` over chosen edges.
+
+        Parameters
+        ----------
+        weights : (m,)
+            w.
+        chosen : (m,) bool
+            The edges.
+        """
         part = self.incidence[:, np.flatnonzero(chosen)]
         return csr_array((part * weights[chosen]) @ part.T)
 
 
 def grid_edges(shape: tuple[int, int]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Each pixel with that to its right, and each with that below."""
+    """Return the pairs of each pixel with its right neighbour, and of each with its lower neighbour."""
     number = np.arange(shape[0] * shape[1]).reshape(shape)
     return [
         (number[:, :-1].ravel(), number[:, 1:].ravel()),
@@ -70,10 +78,21 @@ def grid_edges(shape: tuple[int, int]) -> list[tuple[NDArray[np.intp], NDArray[n
 
 
 def quieted(image: NDArray[np.floating], sigma: Array) -> Array:
-    """An image ``(c, H, W)`` with noise of given levels ``(c,)`` replaced by local means of 3x3 pixels.
+    """Denoise an image by a local Wiener filter of 3x3 pixels (Lee 1980).
 
-    Of each pixel's difference from its local mean, that share stays by which the window varies more than
-    noise would (Lee 1980). Without it, those pixels look most alike that have the same noise.
+    A pixel's difference from its local mean is multiplied by the share of the window's variance that exceeds
+    the noise. Without the filter, the most similar pixels would be those with similar noise.
+
+    Parameters
+    ----------
+    image : (c, H, W)
+        The HR-MSI.
+    sigma : (c,)
+        Noise standard deviations.
+
+    Returns
+    -------
+    (c, H, W) float64
     """
     image = image.astype(np.float64)
     window = {"size": 2 * QUIETED_REACH + 1, "axes": (1, 2), "mode": "nearest"}
@@ -84,16 +103,18 @@ def quieted(image: NDArray[np.floating], sigma: Array) -> Array:
 
 
 def pixel_graph(features: Array, similar: int) -> PixelGraph:
-    """The graph of an image.
+    """Build the graph of an image.
+
+    Similar pixels are the nearest in spectrum and place, where a pixel of distance counts `DISTANCE`, and no
+    further than pixels of equal spectrum at a distance of `REACH`. So no edge of a pixel depends on pixels
+    that lie further away.
 
     Parameters
     ----------
     features : (c, H, W)
-        Spectra in units in which one is a large difference.
+        Spectra in units in which 1 is a large difference.
     similar : int
-        Number of pixels to which each is tied for its likeness, at most: the nearest in spectrum and place,
-        each pixel of distance counting `DISTANCE`, as far as `REACH` pixels of equal spectrum would be. So no
-        edge of a pixel depends on what lies further away.
+        Largest number of similar pixels to which each pixel is tied.
     """
     shape = features.shape[1], features.shape[2]
     edges = grid_edges(shape)
@@ -102,8 +123,8 @@ def pixel_graph(features: Array, similar: int) -> PixelGraph:
     if similar:
         place = np.indices(shape).reshape(2, -1)
         points = np.concatenate([features.reshape(len(features), -1), DISTANCE * place]).T
-        _, found = cKDTree(points).query(points, similar + 1, distance_upper_bound=DISTANCE * REACH)
-        for other in found.T[1:]:
+        _, nearest = cKDTree(points).query(points, similar + 1, distance_upper_bound=DISTANCE * REACH)
+        for other in nearest.T[1:]:  # the first is the pixel itself
             near = np.flatnonzero(other < pixels)
             edges.append((near, other[near]))
     ends = np.cumsum([0, *(len(first) for first, _ in edges)]).tolist()

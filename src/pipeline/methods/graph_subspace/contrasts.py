@@ -1,7 +1,7 @@
-"""What the bands of an HR-MSI differ by: how much of it is white, and how much H averages away.
+"""Differences between the bands of an HR-MSI: their white share, and how much of them H averages away.
 
-The HR-MSI is all that is seen of the fine grid. Where its bands go together they say little of what it does
-not show; what is left of each band after a regression on the others stands for that.
+The HR-MSI is the only image of the fine grid. Detail that all its bands share says little about detail that
+it does not show. The residual of each band after a regression on the others represents the latter.
 """
 
 from __future__ import annotations
@@ -17,47 +17,72 @@ from pipeline.core.sensing.observation import Observation
 
 Array = NDArray[np.float64]
 Image = tuple[Array, NDArray[np.bool_]]
-"""Bands ``(n, height, width)``, and which pixels ``(height, width)`` count."""
+"""Bands ``(n, height, width)``, and the mask ``(height, width)`` of the pixels that count."""
 
 
 def white_share(images: Sequence[Image], sigma: Array) -> float:
-    """How much of what bands differ by is white, where neighbouring pixels are compared.
+    """Estimate the white share of the differences between bands, at the scale of neighbouring pixels.
 
-    The intercept of the variogram, ``2 gamma(1) - gamma(2)``, noise aside, over its first value, noise
-    included, of what is left of each band after a regression on the others; all bands together. Smooth
-    detail, whose variogram is convex, lowers it; so does noise, whose level is seldom known well; detail that
-    is alike over two or three pixels raises it. A single band is taken as it is.
+    The residual of each band after a regression on the others has a variogram gamma. The share is its
+    intercept ``2 gamma(1) - gamma(2)``, without noise, over ``gamma(1)``, with noise, all bands together.
+    Smooth detail, whose variogram is convex, lowers it; detail that is alike over two or three pixels raises
+    it. Noise lowers it, since a noise level is seldom known well. A single band is its own residual.
+
+    Parameters
+    ----------
+    images : sequence of Image
+        Parts of the HR-MSI.
+    sigma : (c,)
+        Noise standard deviations.
     """
-    one, two = (semivariances(images, lag)[0] for lag in (1, 2))
-    at_one, at_two = (_contrast(matrix, sigma**2, two) for matrix in (one, two))
-    noisy = _contrast(one, np.zeros_like(sigma), two)
-    return min(max(0.0, 2 * at_one - at_two) / noisy, 1.0) if noisy > 0 else 0.0
+    at_one, at_two = (semivariances(images, lag)[0] for lag in (1, 2))
+    # both lags by the regression of lag 2: one set of residuals has one variogram
+    first, second = (_residual_power(matrix, sigma**2, at_two) for matrix in (at_one, at_two))
+    with_noise = _residual_power(at_one, np.zeros_like(sigma), at_two)
+    return min(max(0.0, 2 * first - second) / with_noise, 1.0) if with_noise > 0 else 0.0
 
 
 def fine_power(parts: Sequence[Observation], white: float) -> float:
-    """Power on the HR grid of detail that the HR-MSI does not show, of which H leaves a power of one.
+    """Return the power on the HR grid of detail that is not in the HR-MSI and has unit power after H.
 
-    A mixture that was found by trial: a share of it is white, of which H leaves its gain; of the rest H
-    leaves as much as, within the parts, of what the bands of the HR-MSI differ by. Noise counts as if H left
-    it.
+    The model is a mixture, found by trial: of the white share, H leaves its noise gain; of the rest, H leaves
+    as much as it leaves, within the parts, of the differences between the bands of the HR-MSI. Noise counts
+    as detail that H leaves in full.
 
     Parameters
     ----------
     parts : sequence of Observation
+        Parts of the scene.
     white : float
-        The share, by `white_share`.
+        White share, from `white_share`.
     """
     response, shape = parts[0].spatial_response, parts[0].hr_shape
     coarse, pixels = _covariance([degraded_msi(part)[:, coupled_pixels(part)] for part in parts])
-    fine, _ = _covariance([_seen(part) for part in parts])
+    fine, _ = _covariance([_coupled_msi(part) for part in parts])
     gain, bands = response.noise_gain(*shape), len(coarse)
-    free = max(0, pixels - bands) / max(1, pixels - 1)  # the regression is on the very LR pixels
-    of_rest = min(max(1.0, free * _contrast(fine, parts[0].sigma_msi ** 2, coarse)), 1 / gain)
+    # the regression was fitted to these LR pixels, whose residuals are too small by its degrees of freedom
+    free = max(0, pixels - bands) / max(1, pixels - 1)
+    of_rest = min(max(1.0, free * _residual_power(fine, parts[0].sigma_msi ** 2, coarse)), 1 / gain)
     return 1 / (white * gain + (1 - white) / of_rest)
 
 
 def semivariances(images: Sequence[Image], lag: int) -> tuple[Array, int]:
-    """Half the mean products ``(n, n)`` of differences of pixels so far apart along an axis; how many."""
+    """Return half the mean products of differences between pixels at a distance along an axis.
+
+    Parameters
+    ----------
+    images : sequence of Image
+        Images of the same bands.
+    lag : int
+        Distance in pixels.
+
+    Returns
+    -------
+    semivariances : (n, n)
+        Matrix over the bands.
+    pairs : int
+        Number of pairs of pixels.
+    """
     total, pairs = np.zeros((len(images[0][0]),) * 2), 0
     for bands, valid in images:
         down = (bands[:, lag:] - bands[:, :-lag])[:, valid[lag:] & valid[:-lag]]
@@ -67,14 +92,14 @@ def semivariances(images: Sequence[Image], lag: int) -> tuple[Array, int]:
     return total / max(2 * pairs, 1), pairs
 
 
-def _seen(part: Observation) -> Array:
-    """Pixels ``(c, m)`` of the HR-MSI that lie in coupled LR pixels."""
+def _coupled_msi(part: Observation) -> Array:
+    """Return the pixels ``(c, m)`` of the HR-MSI that lie in coupled LR pixels."""
     inside = footprint(coupled_pixels(part), part.hr_shape, part.spatial_response.shift)
     return part.hr_msi[:, inside & ~missing_pixels(part.hr_msi)].astype(np.float64)
 
 
 def _covariance(samples: Sequence[Array]) -> tuple[Array, int]:
-    """Covariance ``(n, n)`` of pixels ``(n, m)`` about each sample's own mean, and their number."""
+    """Return the covariance ``(n, n)`` of pixels ``(n, m)`` about each sample's mean, and their number."""
     total, count = np.zeros((len(samples[0]),) * 2), 0
     for pixels in samples:
         centred = pixels - pixels.sum(axis=1, keepdims=True) / max(1, pixels.shape[1])
@@ -82,24 +107,28 @@ def _covariance(samples: Sequence[Array]) -> tuple[Array, int]:
     return total / max(1, count), count
 
 
-def _contrast(matrix: Array, noise: Array, base: Array) -> float:
-    """Mean power of what a regression on the others leaves of each band, noise aside.
+def _residual_power(matrix: Array, noise: Array, base: Array) -> float:
+    """Return the mean power of each band's residual after a regression on the others, without noise.
 
-    In units of what it leaves where the bands have the covariance `base`, from which it is; of bands that
-    vary there. Bands that are equal there up to rounding are regressed as one.
+    The regression is that of bands with the covariance `base`, and the power is in units of its residuals
+    there. Bands that do not vary there are left out; bands that are equal there up to rounding are regressed
+    as one.
 
     Parameters
     ----------
-    matrix, base : (n, n)
-        Covariances, or semivariances, of bands.
+    matrix : (n, n)
+        Covariance, or semivariances, of the bands whose residuals are sought.
     noise : (n,)
-        Variance.
+        Noise variances in `matrix`.
+    base : (n, n)
+        Covariance, or semivariances, from which the regression is computed.
     """
     power = np.diag(base)
     varies = power > FLAT_POWER * power.max()
     if not varies.any():
         return 0.0
     chosen, scale = np.ix_(varies, varies), np.sqrt(power[varies])
+    # row b of the inverse covariance is the contrast of band b with its regression on the others
     weights = np.linalg.pinv(base[chosen] / np.outer(scale, scale), rcond=FLAT_POWER, hermitian=True)
     left = weights @ ((matrix - np.diag(noise))[chosen] / np.outer(scale, scale)) @ weights
     return float(np.mean(np.diag(left) / np.diag(weights)))

@@ -18,7 +18,7 @@ from pipeline.core.sensing.nodata import coupled_pixels, filled_observation
 from pipeline.core.sensing.noise import philox_key, standard_normal
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.solvers.graph_fusion import lr_origin
-from pipeline.core.solvers.graph_prior import GraphPrior, joined, learn_prior, sample_of
+from pipeline.core.solvers.graph_prior import Comparison, GraphPrior, joined, learn_prior, sample_of
 from pipeline.core.subspace.basis import Subspace
 from pipeline.core.window import Window
 
@@ -109,9 +109,11 @@ def prior_below(parts: Sequence[Observation], prior: GraphPrior, classes: int, s
     learned = learn_prior(
         joined(samples),
         prior.basis,
-        parts[0].spectral_response,
-        parts[0].sigma_hsi,
-        levels[0].spatial_response.noise_gain(*levels[0].hr_shape) * parts[0].sigma_msi ** 2,
+        Comparison(
+            parts[0].spectral_response,
+            parts[0].sigma_hsi,
+            levels[0].spatial_response.noise_gain(*levels[0].hr_shape) * parts[0].sigma_msi ** 2,
+        ),
         classes,
         np.random.Generator(np.random.Philox(key=philox_key(seed, "one level down/classes"))),
     )

@@ -1,8 +1,7 @@
 """Responses estimated from the pair itself: R, gain and offset of its bands, and the PSF.
 
-R by non-negative smooth regression, the PSF as a shifted Gaussian or a kernel, by turns
-(`alternation`), with errors and goodness of fit from held-out blocks. Noise levels are estimated in
-`pipeline.core.estimation.noise_levels`, a first shift in `pipeline.core.estimation.shift`.
+R is estimated by non-negative smooth regression, the PSF as a shifted Gaussian or a kernel, in turn
+(`alternation`). Held-out blocks give standard errors and goodness of fit.
 """
 
 from __future__ import annotations

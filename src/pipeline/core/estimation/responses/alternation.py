@@ -1,8 +1,7 @@
-"""R and the PSF of a pair by turns: each from the other, until the PSF stays.
+"""R and the PSF of a pair in turn, each estimated from the other, until the PSF converges.
 
-The fixed point is reached with Aitken's relaxation (Küttler and Wall 2008), since plain turns close
-in slowly where the scene has few pixels. Starts near the truth within a LR pixel. Judging the result
-is not done here.
+The fixed point is found with Aitken's relaxation (Küttler and Wall 2008), because plain turns converge slowly
+for scenes with few pixels. The start must be within an LR pixel of the true shift.
 """
 
 from __future__ import annotations
@@ -32,22 +31,24 @@ Spectral = Literal["given", "calibrated", "estimated"]
 Spatial = Literal["given", "gaussian", "separable", "free"]
 
 TURNS = 40
-TOLERANCE = 2e-4  # LR pixels that FWHM and shift move in a turn
-CHOICES = 2  # turns in which the smoothness of R is chosen anew
+TOLERANCE = 2e-4  # LR pixels by which FWHM and shift change in a turn when they have converged
+CHOICES = 2  # turns in which the smoothness of R is chosen; later changes would keep the PSF moving
 RELAXATION = (0.5, 6.0)  # bounds of Aitken's factor
 KERNEL_TURNS = 3
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is estimated.
+    """Responses to estimate.
 
     Attributes
     ----------
     spectral : {"given", "calibrated", "estimated"}
+        R as given, R as given with fitted gains, or R and gains estimated.
     spatial : {"given", "gaussian", "separable", "free"}
+        H as given, a Gaussian of free width and shift, or a kernel around that Gaussian's centre.
     support : (c, C) bool
-        Where R may differ from zero.
+        Mask of the values of R that may differ from zero.
     offset : bool
         Whether an MSI band may have an offset.
     """
@@ -60,20 +61,22 @@ class Task:
 
 @dataclass(frozen=True)
 class State:
-    """The responses at a turn: ``H(Y) = gain * R X + offset``.
+    """The responses after a turn: ``H(Y) = gain * R X + offset``.
 
     Attributes
     ----------
     spectral : (c, C) float64
         R.
     gain, offset : (c,) float64
+        Gain and offset of each MSI band.
     spatial : SpatialResponse
+        H.
     theta : (3,) float64
-        FWHM and shift of the Gaussian PSF that fits best.
+        FWHM and shift of the best-fitting Gaussian PSF.
     weight : (c,) float64 or None
-        Smoothness of R, once chosen.
+        Weight of the smoothness of R, once chosen.
     kernel_weight : float or None
-        Smoothness of the kernel, once chosen.
+        Weight of the smoothness of the kernel, once chosen.
     """
 
     spectral: Array
@@ -85,19 +88,39 @@ class State:
     kernel_weight: float | None = None
 
     def predict(self, hsi: Array) -> Array:
-        """H(Y) (c, n) of spectra (C, n)."""
+        """Predict H(Y) ``(c, n)`` from spectra ``(C, n)``."""
         return self.gain[:, None] * (self.spectral @ hsi) + self.offset[:, None]
 
 
 def start_from(spectral: Array, spatial: SpatialResponse) -> State:
-    """The state before anything is estimated."""
+    """Return the state before the first turn.
+
+    Parameters
+    ----------
+    spectral : (c, C) float64
+        R.
+    spatial : SpatialResponse
+        H, with the ratio.
+    """
     bands = len(spectral)
     theta = np.clip([spatial.fwhm or 1.0, *spatial.shift], *bounds(spatial.ratio))
     return State(spectral, np.ones(bands), np.zeros(bands), spatial, theta)
 
 
 def alternate(sample: PairSample, task: Task, state: State, progress: Progress) -> State:
-    """Turns from a state to the fixed point; where R or the PSF is given, a single one."""
+    """Estimate R and H in turn, from a state to the fixed point.
+
+    Parameters
+    ----------
+    sample : PairSample
+        LR pixels of the pair.
+    task : Task
+        Responses to estimate.
+    state : State
+        Start of the turns.
+    progress : callable
+        Receives the number of turns and the last change.
+    """
     if task.spatial == "given":
         return spectral_turn(sample, task, state)
     state = _gaussian_turns(sample, task, state, progress)
@@ -115,11 +138,11 @@ def _gaussian_turns(sample: PairSample, task: Task, state: State, progress: Prog
     for turn in range(1, TURNS + 1):
         state = replace(state, spatial=gaussian(state.theta, sample))
         state = spectral_turn(sample, task, state, choose=turn <= choices)
-        found = fit_gaussian(sample, state.spectral @ sample.hsi, state.theta, task.offset)
-        moved = found - state.theta
+        fitted = fit_gaussian(sample, state.spectral @ sample.hsi, state.theta, task.offset)
+        moved = fitted - state.theta
         progress("responses", turn, TURNS, float(np.abs(moved).max()))
         if task.spectral != "estimated" or np.abs(moved).max() < TOLERANCE:
-            state = replace(state, theta=found)
+            state = replace(state, theta=fitted)
             break
         if turn > choices + 1:
             bend = moved - before
@@ -132,7 +155,19 @@ def _gaussian_turns(sample: PairSample, task: Task, state: State, progress: Prog
 
 
 def spectral_turn(sample: PairSample, task: Task, state: State, choose: bool = False) -> State:
-    """R, gain and offset of the state's PSF."""
+    """Estimate R, gain and offset for the state's PSF.
+
+    Parameters
+    ----------
+    sample : PairSample
+        LR pixels of the pair.
+    task : Task
+        Responses to estimate.
+    state : State
+        State whose PSF is taken as known.
+    choose : bool
+        Whether the smoothness of R is chosen again.
+    """
     if task.spectral == "given":
         return state
     degraded = sample.degraded(state.spatial)

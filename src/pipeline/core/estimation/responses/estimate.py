@@ -1,7 +1,7 @@
-"""Responses of a pair with their errors and their goodness of fit on held-out pixels.
+"""Responses of a pair, with standard errors and goodness of fit on held-out pixels.
 
-Every fold of blocks is predicted by responses fitted without it; how far these differ gives the
-standard errors (the block jackknife, Künsch 1989). No reference is involved.
+Every fold of blocks is predicted by responses that were fitted to the others. The differences of these fits
+give the standard errors (block jackknife, Künsch 1989). No reference is used.
 """
 
 from __future__ import annotations
@@ -32,38 +32,40 @@ from pipeline.errors import InputError
 
 Array = NDArray[np.float64]
 
-BOUND = 0.01  # LR pixels within which a parameter counts as at its bound
+BOUND = 0.01  # LR pixels from its bound within which a parameter counts as at the bound
 
 
 @dataclass(frozen=True)
 class Responses:
-    """What is known of two sensors: ``H(Y_i) = gain_i (R X)_i + offset_i``.
+    """Responses of two sensors: ``H(Y_i) = gain_i (R X)_i + offset_i``.
 
-    Errors are standard errors. Figures of fit are those of pixels that were not fitted.
+    Goodness of fit is that on pixels that were not fitted.
 
     Attributes
     ----------
     spectral_response : (c, C) float64
-        R; estimated rows sum to one.
+        R; estimated rows sum to 1.
     spatial_response : SpatialResponse
         H.
     gain, offset : (c,) float64
-        ``(Y - offset) / gain`` is in the HSI's units.
+        Gain and offset of each MSI band: ``(Y - offset) / gain`` is in the HSI's units.
     gain_error, offset_error : (c,) float64
+        Standard errors of gain and offset.
     fwhm, fwhm_error : (2,) float64
-        Of the PSF's profile along rows and columns, in LR pixels.
+        Full width at half maximum of the PSF along rows and columns in LR pixels, with standard error.
     centre, centre_error : (2,) float64
-        Of the PSF against the LR pixel's place on the HR grid, in LR pixels.
+        Centre of the PSF relative to the LR pixel's position on the HR grid in LR pixels, with standard
+        error.
     correlation : (c,) float64
-        Of H(Y) with its prediction from X; 0 where one of them is constant.
+        Correlation of H(Y) with its prediction from X; 0 if either is constant.
     residual : (c,) float64
         Root mean square of their difference, in the units of Y.
     excess : (c,) float64
-        The residual over what the noise of both images explains of it.
+        The residual over the one that the noise of both images would leave.
     coverage : (c,) float64 or None
-        Share of each MSI band's SRF that the HSI's bands see, where known.
+        Fraction of each MSI band's SRF covered by the HSI's bands, if known.
     warnings : tuple of str
-        Bands that the HSI does not cover or whose fit is bad, and a PSF at the search's bounds.
+        Bands that the HSI does not cover or whose fit is poor, and a PSF at the bounds of the search.
     """
 
     spectral_response: Array
@@ -94,27 +96,29 @@ def estimate_responses(
     names: Sequence[str] | None = None,
     progress: Progress = no_progress,
 ) -> Responses:
-    """Estimate what is asked for from the pair alone.
+    """Estimate the responses from the pair alone.
 
     Parameters
     ----------
     scene : ObservedScene
-        Its spectral response is taken as given where R is not estimated. Its spatial response is H
-        where that is given, and else where the search begins: within about an LR pixel of the true
-        shift. Its noise levels are not used.
+        The pair. Its spectral response is R unless R is estimated. Its spatial response is H if that is
+        given; else the search starts there, which must be within about an LR pixel of the true shift. Its
+        noise levels are not used.
     spectral : {"given", "calibrated", "estimated"}
         R as given, R as given with gains fitted, or R and gains estimated.
     spatial : {"given", "gaussian", "separable", "free"}
         H as given, a Gaussian of free width and shift, or a kernel around that Gaussian's centre.
     support : (c, C) bool, optional
-        Where an estimated R may differ from zero; default everywhere.
+        Mask of the values of R that may differ from zero if R is estimated; default: all.
     offset : bool
         Whether each MSI band has an offset.
     coverage : (c,), optional
-        Share of each MSI band's SRF that the HSI sees, see `srf_coverage`; passed on, with warnings.
+        Fraction of each MSI band's SRF covered by the HSI (`srf_coverage`); copied to the result, and
+        mentioned in warnings if it is low.
     names : sequence of str, optional
-        The MSI's bands in warnings; default: their numbers.
+        Names of the MSI bands in warnings; default: their numbers.
     progress : callable
+        Receives the phase and the number of finished steps.
 
     Raises
     ------
@@ -132,59 +136,86 @@ def estimate_responses(
     task = Task(spectral, spatial, support, offset)
     start = start_from(scene.spectral_response, scene.spatial_response)
     state = alternate(sample, task, start, progress)
-    noise_gain = state.spatial.noise_gain(*scene.hr_shape)
-    numbers = [str(band) for band in range(shape[0])]
-    return _judged(sample, task, state, noise_gain, coverage, names or numbers, progress)
-
-
-def _judged(
-    sample: PairSample,
-    task: Task,
-    state: State,
-    noise_gain: float,
-    coverage: Array | None,
-    names: Sequence[str],
-    progress: Progress,
-) -> Responses:
-    """The state with its errors and goodness of fit."""
-    seen, predicted, figures = [], [], []
-    for done, fold in enumerate(sample.folds, start=1):
-        fitted, held = sample.split(fold)
-        refit = alternate(fitted, task, state, no_progress)
-        seen.append(held.degraded(refit.spatial))
-        predicted.append(refit.predict(held.hsi))
-        figures.append(_figures(refit))
-        progress("held out", done, len(sample.folds))
-    msi, told = np.concatenate(seen, axis=1), np.concatenate(predicted, axis=1)
-    bands = len(msi)
-    correlation = correlations(msi, told)
-    residual = np.sqrt(np.square(msi - told).mean(axis=1))
-    sigma = estimate_hsi_noise(MatchedPixels(sample.hsi, msi, 1.0))
-    of_msi = noise_gain * hr_noise(sample) ** 2
-    excess = residual / np.sqrt(state.gain**2 * (np.square(state.spectral) @ sigma**2) + of_msi)
-    whole = np.split(_figures(state), [2, 4, 4 + bands])
-    errors = np.split(np.sqrt((len(figures) - 1) * np.var(figures, axis=0)), [2, 4, 4 + bands])
+    held_out = _predict_held_out(sample, task, state, progress)
+    excess = _excess(sample, state, held_out, state.spatial.noise_gain(*scene.hr_shape))
+    names = names or [str(band) for band in range(shape[0])]
+    correlation = correlations(held_out.degraded, held_out.predicted)
+    warnings = *warnings_of(names, correlation, excess, coverage), *_bounds_reached(task, state)
+    bands = len(state.gain)
+    fwhm, centre, _, _ = _split(_parameters(state), bands)
+    fwhm_error, centre_error, gain_error, offset_error = _split(held_out.standard_errors, bands)
     return Responses(
-        state.spectral,
-        state.spatial,
-        state.gain,
-        state.offset,
-        errors[2],
-        errors[3],
-        whole[0],
-        errors[0],
-        whole[1],
-        errors[1],
-        correlation,
-        residual,
-        excess,
-        coverage,
-        (*warnings_of(names, correlation, excess, coverage), *_bounds_reached(task, state)),
+        spectral_response=state.spectral,
+        spatial_response=state.spatial,
+        gain=state.gain,
+        offset=state.offset,
+        gain_error=gain_error,
+        offset_error=offset_error,
+        fwhm=fwhm,
+        fwhm_error=fwhm_error,
+        centre=centre,
+        centre_error=centre_error,
+        correlation=correlation,
+        residual=held_out.residual,
+        excess=excess,
+        coverage=coverage,
+        warnings=warnings,
     )
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """Predictions of each fold by responses that were fitted to the other folds.
+
+    Attributes
+    ----------
+    degraded : (c, n) float64
+        H(Y) at the pixels of all folds.
+    predicted : (c, n) float64
+        The same predicted from X.
+    parameters : (folds, 4 + 2 c) float64
+        Width and centre of the PSF, gains and offsets of each fit.
+    """
+
+    degraded: Array
+    predicted: Array
+    parameters: Array
+
+    @property
+    def residual(self) -> Array:
+        """Root mean square ``(c,)`` of the difference."""
+        return np.asarray(np.sqrt(np.square(self.degraded - self.predicted).mean(axis=1)))
+
+    @property
+    def standard_errors(self) -> Array:
+        """Standard errors ``(4 + 2 c,)`` of the parameters, by the jackknife."""
+        # fits to all but one of k folds differ by far less than independent fits: hence the factor k - 1
+        return np.asarray(np.sqrt((len(self.parameters) - 1) * np.var(self.parameters, axis=0)))
+
+
+def _predict_held_out(sample: PairSample, task: Task, state: State, progress: Progress) -> HeldOut:
+    """Fit the responses without each fold, starting at the fit to all folds, and predict that fold."""
+    degraded, predicted, parameters = [], [], []
+    for done, fold in enumerate(sample.folds, start=1):
+        fitted, held = sample.split(fold)
+        refit = alternate(fitted, task, state, no_progress)
+        degraded.append(held.degraded(refit.spatial))
+        predicted.append(refit.predict(held.hsi))
+        parameters.append(_parameters(refit))
+        progress("held out", done, len(sample.folds))
+    return HeldOut(np.concatenate(degraded, axis=1), np.concatenate(predicted, axis=1), np.array(parameters))
+
+
+def _excess(sample: PairSample, state: State, held_out: HeldOut, noise_gain: float) -> Array:
+    """Return the residual ``(c,)`` over the one that the noise of both images would leave."""
+    sigma = estimate_hsi_noise(MatchedPixels(sample.hsi, held_out.degraded, 1.0))
+    of_hsi = state.gain**2 * (np.square(state.spectral) @ sigma**2)
+    of_msi = noise_gain * hr_noise(sample) ** 2
+    return held_out.residual / np.sqrt(of_hsi + of_msi)
+
+
 def _bounds_reached(task: Task, state: State) -> Iterator[str]:
-    """One line for each of the PSF's parameters that the search did not find inside its bounds."""
+    """Yield a warning for each parameter of the PSF that is at the bounds of the search."""
     if task.spatial != "given":
         names = ("FWHM", "shift along rows", "shift along columns")
         for name, value, low, high in zip(names, state.theta, *bounds(state.spatial.ratio), strict=True):
@@ -195,6 +226,11 @@ def _bounds_reached(task: Task, state: State) -> Iterator[str]:
                 )
 
 
-def _figures(state: State) -> Array:
-    """FWHM and centre along rows and columns, gains and offsets in one vector."""
+def _parameters(state: State) -> Array:
+    """Return width and centre of the PSF along rows and columns, gains and offsets as a vector."""
     return np.concatenate([width_of(state.spatial), centre_of(state.spatial), state.gain, state.offset])
+
+
+def _split(parameters: Array, bands: int) -> list[Array]:
+    """Split a vector of parameters into width, centre, gains and offsets."""
+    return np.split(parameters, [2, 4, 4 + bands])

@@ -1,6 +1,6 @@
-"""What an HSI sees of an MSI band's SRF, what noise explains, and a line for each band that fits badly.
+"""Coverage of SRFs by an HSI, noise of an HR-MSI, and warnings about bands that fit poorly.
 
-The limits are those at which a fusion starts to suffer visibly, not tests of significance.
+The limits are those at which a fusion starts to suffer visibly; they are no tests of significance.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Array = NDArray[np.float64]
 LOWEST_CORRELATION = 0.9
 LOWEST_COVERAGE = 0.95
 HIGHEST_EXCESS = 2.0
-FINEST = 0.5  # nm, or a tenth of the table's distances, between the points of an SRF's area
-# second differences in both directions, which leave noise of six times its deviation (Immerkaer 1996)
+FINEST = 0.5  # nm, or a tenth of the table's spacing: step of the integration over an SRF
+# second differences along both axes: they multiply the deviation of white noise by six (Immerkaer 1996)
 LAPLACIAN = np.outer([1, -2, 1], [1, -2, 1])
-SMOOTH_SHARE = 25  # per cent of the LR pixels, the smoothest, whose HR pixels show the noise
+SMOOTHEST = 25  # per cent of the LR pixels, in whose HR pixels the noise dominates
 
 
 def srf_coverage(nm: Array, srf: Array, wavelength: Array, fwhm: Array | None = None) -> Array:
-    """Share of each SRF's area at wavelengths that an HSI band sees.
+    """Return the fraction of each SRF's area that HSI bands cover.
 
-    An HSI band sees half its FWHM, or half the distance to the nearer neighbour where that is more,
-    on either side of its centre; so the gap of a removed band counts as unseen.
+    An HSI band covers half its FWHM, or half the distance to its nearer neighbour if that is larger, on
+    either side of its centre. The gap of a removed band is therefore not covered.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def srf_coverage(nm: Array, srf: Array, wavelength: Array, fwhm: Array | None = 
     srf : (c, n)
         Relative responses of the MSI bands, linear between the entries.
     wavelength, fwhm : (C,)
-        HSI bands in nm.
+        Centres and widths of the HSI bands in nm.
 
     Returns
     -------
@@ -49,28 +49,38 @@ def srf_coverage(nm: Array, srf: Array, wavelength: Array, fwhm: Array | None = 
     half = (spacing if fwhm is None else np.maximum(fwhm, spacing)) / 2
     step = min(FINEST, float(np.diff(nm).min()) / 10)
     fine = np.arange(nm[0] + step / 2, nm[-1], step)
-    seen = (np.abs(fine[:, None] - wavelength) <= half).any(axis=1)
+    covered = (np.abs(fine[:, None] - wavelength) <= half).any(axis=1)
     rows = np.array([np.interp(fine, nm, row) for row in np.atleast_2d(srf)])
-    return np.asarray(rows[:, seen].sum(axis=1) / rows.sum(axis=1))
+    return np.asarray(rows[:, covered].sum(axis=1) / rows.sum(axis=1))
 
 
 def hr_noise(sample: PairSample) -> Array:
-    """Noise level of each MSI band (c,) from its second differences where the scene is smooth.
+    """Estimate the noise level ``(c,)`` of each MSI band from second differences where the scene is smooth.
 
-    A rough figure, too high for scenes with texture everywhere; it needs no response.
+    The estimate is rough, and too high for scenes with texture everywhere; it needs no response.
     """
     squares = []
     for part in sample.parts:
         box = SpatialResponse.box(ratio=sample.ratio).operator(*part.msi.shape[1:])
         rough = convolve(part.msi.astype(np.float64), LAPLACIAN[None] / 6.0, mode="nearest")
         squares.append(box.forward(rough**2)[:, part.used])
-    return np.sqrt(np.percentile(np.concatenate(squares, axis=1), SMOOTH_SHARE, axis=1))
+    return np.sqrt(np.percentile(np.concatenate(squares, axis=1), SMOOTHEST, axis=1))
 
 
 def warnings_of(
     names: Sequence[str], correlation: Array, excess: Array, coverage: Array | None
 ) -> Iterator[str]:
-    """One line for each band whose fit on held-out pixels, or whose coverage, is low."""
+    """Yield a warning for each band with a poor fit on held-out pixels or a low coverage.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the MSI bands.
+    correlation, excess : (c,)
+        Goodness of fit, as in `Responses`.
+    coverage : (c,) or None
+        Fraction of each SRF covered by the HSI.
+    """
     for i, name in enumerate(names):
         faults = []
         if coverage is not None and coverage[i] < LOWEST_COVERAGE:

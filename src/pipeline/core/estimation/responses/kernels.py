@@ -1,7 +1,7 @@
-"""A free or separable PSF at HR pixel spacing, from MSI bands and the HSI bands that match them.
+"""A free or separable PSF at HR pixel spacing, from MSI bands and the matching HSI bands.
 
-One quadratic form in the kernel's values: the squared residuals, with a ridge on first differences
-(as HySure's blur, Simoes et al. 2015) and a sum of one; its minimiser without negative values is the
+The objective is quadratic in the kernel's values: the squared residuals, a ridge on first differences (as for
+HySure's blur, Simoes et al. 2015) and a penalty for a sum other than 1. Its non-negative minimiser is the
 free kernel, that of rank one the separable kernel. Centre and extent of the kernel are given.
 """
 
@@ -22,20 +22,22 @@ from pipeline.core.sensing.spatial import SpatialResponse
 
 Array = NDArray[np.float64]
 WEIGHTS = np.logspace(-5, 0, 6)  # of the differences, in units of the quadratic form's mean diagonal
-SUM = 1e6  # weight of a sum of one, in the same units
-EXTENT = 3.0  # side in FWHM of the Gaussian that fits best: 3.5 standard deviations from the centre
-WIDEST = 4.0  # side in LR pixels, at most
+SUM = 1e6  # weight of the sum of 1, in the same units
+EXTENT = 3.0  # side in FWHM of the best-fitting Gaussian: 3.5 standard deviations from the centre
+WIDEST = 4.0  # largest side in LR pixels
 ALTERNATIONS = 20  # between the two profiles of a separable kernel
 
 
 @dataclass(frozen=True)
 class Quadratic:
-    """``k^T A k - 2 b^T k`` of a kernel's values, row by row.
+    """The form ``k^T A k - 2 b^T k`` of a kernel's values, row by row.
 
     Attributes
     ----------
     a : (side^2, side^2) float64
+        A, symmetric.
     b : (side^2,) float64
+        Linear part.
     """
 
     a: Array
@@ -49,16 +51,16 @@ class Quadratic:
 
     @property
     def side(self) -> int:
-        """Of the kernel, in HR pixels."""
+        """Side of the kernel in HR pixels."""
         return isqrt(len(self.b))
 
     def __call__(self, kernel: Array) -> float:
-        """Its value."""
+        """Evaluate the form at a kernel."""
         values = kernel.ravel()
         return float(values @ self.a @ values - 2 * self.b @ values)
 
     def regularised(self, weight: float) -> Quadratic:
-        """With the squared differences of neighbours, outside of the kernel zero, and the sum of one."""
+        """Add weighted squared differences of neighbours, zeros outside of the kernel, and the sum of 1."""
         side = self.side
         scale = np.trace(self.a) / len(self.b)
         differences = np.diff(np.eye(side + 2), axis=0)[:, 1:-1]
@@ -68,9 +70,18 @@ class Quadratic:
 
 
 def choose_weight(forms: list[Quadratic], separable: bool) -> float:
-    """The weight of the differences that predicts held-out quarters of the folds best."""
+    """Choose the weight of the differences that predicts held-out quarters of the folds best.
+
+    Parameters
+    ----------
+    forms : list of Quadratic
+        Squared residuals of each fold.
+    separable : bool
+        Whether the kernel is separable.
+    """
     whole = sum(forms[1:], start=forms[0])
-    quarters = [one + other for one, other in zip(forms[: FOLDS // 2], forms[FOLDS // 2 :], strict=True)]
+    halves = zip(forms[: FOLDS // 2], forms[FOLDS // 2 :], strict=True)
+    quarters = [first + second for first, second in halves]
     errors = [
         sum(quarter(_minimised(whole - quarter, weight, separable)) for quarter in quarters)
         for weight in WEIGHTS
@@ -79,7 +90,17 @@ def choose_weight(forms: list[Quadratic], separable: bool) -> float:
 
 
 def fit_kernel(forms: list[Quadratic], weight: float, separable: bool) -> Array:
-    """The kernel (side, side) that fits all folds best, or the best of rank one."""
+    """Fit a kernel ``(side, side)`` to all folds.
+
+    Parameters
+    ----------
+    forms : list of Quadratic
+        Squared residuals of each fold.
+    weight : float
+        Weight of the differences.
+    separable : bool
+        Whether the kernel is separable.
+    """
     return _minimised(sum(forms[1:], start=forms[0]), weight, separable)
 
 
@@ -89,7 +110,7 @@ def _minimised(form: Quadratic, weight: float, separable: bool) -> Array:
 
 
 def kernel_side(gaussian: SpatialResponse) -> int:
-    """Side of the kernel in HR pixels, even where the LR pixel's is, so that both have one centre."""
+    """Return the side of the kernel in HR pixels, even if the LR pixel's is, so that both share a centre."""
     ratio = gaussian.ratio
     side = ceil(min(EXTENT * (gaussian.fwhm or 1.0), WIDEST) * ratio)
     return side + (side - ceil(ratio)) % 2
@@ -100,7 +121,7 @@ def _free(form: Quadratic) -> Array:
 
 
 def _separable(form: Quadratic) -> Array:
-    """Alternately the row and the column profile, each exactly."""
+    """Minimise exactly over the row and the column profile in turn."""
     side = form.side
     a, b = form.a.reshape(side, side, side, side), form.b.reshape(side, side)
     columns = np.full(side, 1 / side)
@@ -112,7 +133,7 @@ def _separable(form: Quadratic) -> Array:
 
 
 def _minimiser(a: Array, b: Array) -> Array:
-    """The minimiser of ``x^T a x - 2 b^T x`` over ``x >= 0``."""
+    """Minimise ``x^T a x - 2 b^T x`` over ``x >= 0`` and scale to a sum of 1."""
     factor = cholesky(a, lower=True)
     x, _ = nnls(factor.T, solve_triangular(factor, b, lower=True))
     return x / x.sum()
@@ -121,17 +142,18 @@ def _minimiser(a: Array, b: Array) -> Array:
 def quadratics(
     sample: PairSample, target: Array, variance: Array, gaussian: SpatialResponse
 ) -> list[Quadratic]:
-    """The squared residuals of each fold, divided by the variances, of kernels centred like a Gaussian.
+    """Return the squared residuals of each fold, divided by the variances, as forms in a kernel.
 
     Parameters
     ----------
     sample : PairSample
+        LR pixels of the pair.
     target : (c, n)
-        H(Y) as the HSI tells it, in the units of Y.
+        H(Y) predicted from the HSI, in the units of Y.
     variance : (c,)
-        Of the target's errors.
+        Variance of the target's errors.
     gaussian : SpatialResponse
-        The Gaussian PSF that fits best.
+        The best-fitting Gaussian PSF, at whose centre the kernel is centred.
     """
     side = kernel_side(gaussian)
     a, b = np.zeros((FOLDS, side**2, side**2)), np.zeros((FOLDS, side**2))
@@ -140,9 +162,9 @@ def quadratics(
         stop = start + part.count
         fold = sample.fold[start:stop]
         for band, values, of_band in zip(part.msi, target[:, start:stop], variance, strict=True):
-            seen = neighbourhoods(band, part, gaussian, side)
+            around = neighbourhoods(band, part, gaussian, side)
             for f in np.unique(fold):
-                near = seen[:, fold == f]
+                near = around[:, fold == f]
                 a[f] += near @ near.T / of_band
                 b[f] += near @ values[fold == f] / of_band
         start = stop
@@ -150,7 +172,19 @@ def quadratics(
 
 
 def neighbourhoods(band: NDArray[np.float32], part: Part, gaussian: SpatialResponse, side: int) -> Array:
-    """What each value of a kernel sees of a band (side^2, n): H is their sum weighted by the kernel."""
+    """Return the band at each value of a kernel ``(side^2, n)``: H is the sum weighted by the kernel.
+
+    Parameters
+    ----------
+    band : (H, W)
+        MSI band of a part, without no-data.
+    part : Part
+        The part, with its LR pixels.
+    gaussian : SpatialResponse
+        Response with ratio and shift of the kernel.
+    side : int
+        Side of the kernel in HR pixels.
+    """
     ratio = float(gaussian.ratio)
     rows, cols = (
         np.stack(
@@ -161,5 +195,5 @@ def neighbourhoods(band: NDArray[np.float32], part: Part, gaussian: SpatialRespo
         )
         for size, out, s in zip(band.shape, part.used.shape, gaussian.shift, strict=True)
     )
-    seen = (rows @ band.astype(np.float64))[:, None] @ cols.transpose(0, 2, 1)
-    return np.asarray(seen[:, :, part.used].reshape(side**2, -1))
+    shifted = (rows @ band.astype(np.float64))[:, None] @ cols.transpose(0, 2, 1)
+    return np.asarray(shifted[:, :, part.used].reshape(side**2, -1))

@@ -1,8 +1,8 @@
 """LR pixels of a pair, with the HR-MSI around them, from which responses are estimated.
 
-Whole small scenes, or windows spread evenly over large ones, so that memory is bounded. Pixels near
-the scene's border or near no-data are left out: a real sensor sees there what the HR-MSI lacks. No
-response is estimated here.
+A small scene is taken as a whole, a large one in evenly spread windows, so that memory is bounded. Pixels
+near the scene's border or near no-data are left out: there a real sensor measures ground that the HR-MSI does
+not show.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 
-REACH = 2  # whole LR pixels around an LR pixel that its response may reach into
+REACH = 2  # whole LR pixels around an LR pixel into which its response may reach
 SIDE = 32  # LR pixels of a window
 MOST_LR_PIXELS = 2**15
 MOST_HR_PIXELS = 2**22
 FOLDS = 8
-FEWEST_PIXELS = 50
-FEWEST_FOLDS = 4
+FEWEST_PIXELS = 50  # below which no response is estimated
+FEWEST_FOLDS = 4  # below which errors and smoothness cannot be estimated
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Part:
     Attributes
     ----------
     msi : (c, H, W) float32
-        Without no-data.
+        The HR-MSI, without no-data.
     used : (h, w) bool
         LR pixels that belong to the sample.
     """
@@ -51,24 +51,25 @@ class Part:
         return int(self.used.sum())
 
     def forward(self, operator: SpatialOperator) -> NDArray[np.float64]:
-        """The HR-MSI through an operator ``(c, n)`` at the pixels used."""
+        """Apply an operator to the HR-MSI, and return the result ``(c, n)`` at the pixels used."""
         return operator.forward(self.msi.astype(np.float64))[:, self.used]
 
 
 @dataclass(frozen=True)
 class PairSample:
-    """LR pixels ``n`` that both images hold, in spatial blocks.
+    """LR pixels with data in both images, in spatial blocks.
 
     Attributes
     ----------
     hsi : (C, n) float64
         X at the pixels.
     fold : (n,) int
-        Which of `FOLDS` a pixel belongs to: of the 4x4 blocks that make up the scene or, of a large
-        scene, a window, each fold has two.
+        Fold of each pixel, below `FOLDS`. A scene, or a window of a large scene, has 4x4 blocks, of which
+        each fold has two.
     parts : tuple of Part
-        In the order of the pixels.
+        The windows, in the order of the pixels.
     ratio : Fraction
+        Size of an LR pixel in HR pixels.
     """
 
     hsi: NDArray[np.float64]
@@ -78,11 +79,11 @@ class PairSample:
 
     @property
     def folds(self) -> list[int]:
-        """The folds that have pixels."""
+        """Folds that have pixels."""
         return np.unique(self.fold).tolist()
 
     def split(self, fold: int) -> tuple[PairSample, PairSample]:
-        """The sample without a fold, and the fold."""
+        """Return the sample without a fold, and the fold."""
         held = self.fold == fold
         return self._only(~held), self._only(held)
 
@@ -96,14 +97,21 @@ class PairSample:
         return replace(self, hsi=self.hsi[:, chosen], fold=self.fold[chosen], parts=tuple(parts))
 
     def degraded(self, response: SpatialResponse) -> NDArray[np.float64]:
-        """H(Y) ``(c, n)`` at the pixels."""
+        """Return H(Y) ``(c, n)`` at the pixels."""
         return np.concatenate(
             [part.forward(response.operator(*part.msi.shape[1:])) for part in self.parts], axis=1
         )
 
 
 def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
-    """Read the valid pixels of a scene, or of some 32 windows of a large one.
+    """Read the valid pixels of a scene, or of some 32 windows of a large scene.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    progress : callable
+        Receives the number of windows that were read.
 
     Raises
     ------
@@ -114,13 +122,13 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
     hsi, fold, parts = [], [], []
     for done, window in enumerate(windows, start=1):
         read = scene.padded_window(window, REACH)
-        seen = scene.crop(read)
+        part = scene.crop(read)
         rows, cols = scene.lr_window(read).slices
         y, x = np.mgrid[rows, cols]
-        used = _complete(seen) & _inside(y, x, scene, scene.lr_window(window))
-        hsi.append(seen.lr_hsi[:, used].astype(np.float64))
+        used = _complete(part) & _inside(y, x, scene, scene.lr_window(window))
+        hsi.append(part.lr_hsi[:, used].astype(np.float64))
         fold.append(_fold(y, x, block)[used])
-        parts.append(Part(fill_nearest(seen.hr_msi), used))
+        parts.append(Part(fill_nearest(part.hr_msi), used))
         progress("sample", done, len(windows))
     ratio = scene.spatial_response.ratio
     sample = PairSample(np.concatenate(hsi, axis=1), np.concatenate(fold), tuple(parts), ratio)
@@ -138,10 +146,10 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
 
 
 def _windows(scene: ObservedScene) -> tuple[list[Window], tuple[int, int]]:
-    """Windows of whole LR pixels, and height and width of a block in LR pixels.
+    """Return windows of whole LR pixels, and height and width of a block in LR pixels.
 
-    The windows cover the scene, or are an even grid of as many as memory allows. A covered scene has
-    4x4 blocks, and so has each window of another.
+    The windows cover the scene, or form an even grid of as many as memory allows. In the first case the scene
+    has 4x4 blocks, in the second each window.
     """
     ratio = scene.spatial_response.ratio
     side = ceil(SIDE / ratio.denominator) * ratio.numerator  # HR pixels
@@ -159,22 +167,22 @@ def _windows(scene: ObservedScene) -> tuple[list[Window], tuple[int, int]]:
 
 
 def _even(count: int, chosen: int) -> list[int]:
-    """So many of a number of places, evenly spread."""
+    """Choose evenly spread indices out of a number of places."""
     return [(2 * k + 1) * count // (2 * chosen) for k in range(chosen)]
 
 
-def _complete(seen: Observation) -> NDArray[np.bool_]:
-    """LR pixels with data around which the HR-MSI has data."""
-    box = SpatialResponse.box(ratio=seen.spatial_response.ratio).operator(*seen.hr_shape)
-    missing = box.touches(missing_pixels(seen.hr_msi))
+def _complete(part: Observation) -> NDArray[np.bool_]:
+    """Return the LR pixels with data around which the HR-MSI has data."""
+    box = SpatialResponse.box(ratio=part.spatial_response.ratio).operator(*part.hr_shape)
+    missing = box.touches(missing_pixels(part.hr_msi))
     missing = binary_dilation(missing, np.ones((2 * REACH + 1, 2 * REACH + 1)))
-    return ~(missing | missing_pixels(seen.lr_hsi))
+    return ~(missing | missing_pixels(part.lr_hsi))
 
 
 def _inside(
     y: NDArray[np.intp], x: NDArray[np.intp], scene: ObservedScene, window: Window
 ) -> NDArray[np.bool_]:
-    """Pixels of a window that lie `REACH` pixels off the scene's border."""
+    """Return the pixels of a window that lie at least `REACH` pixels from the scene's border."""
     height, width = scene.lr_shape
     return (
         (y >= max(window.y0, REACH))
@@ -185,6 +193,6 @@ def _inside(
 
 
 def _fold(y: NDArray[np.intp], x: NDArray[np.intp], block: tuple[int, int]) -> NDArray[np.intp]:
-    """The fold of a pixel's block; two blocks of a fold lie two rows and two columns of blocks apart."""
+    """Return the fold of each pixel; the two blocks of a fold are two rows and two columns of blocks apart."""
     row, column = y // block[0], x // block[1]
     return np.asarray(row % 2 * 4 + (column + 2 * (row // 2)) % 4)

@@ -1,8 +1,8 @@
 """Width and centre of a PSF along rows and columns.
 
-A kernel's width is that of its marginal profiles at half their maximum, linear between the samples.
-The centre is the centroid of the weights as they are sampled on the HR grid: of a Gaussian narrower
-than an HR pixel it is not the nominal one. Nothing is estimated here.
+The width of a kernel is that of its marginal profiles at half their maximum, linear between the samples. The
+centre is the centroid of the weights as sampled on the HR grid; for a Gaussian narrower than an HR pixel it
+differs from the nominal centre.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ WIDTHS = {"box": 1.0, "bicubic": 1.0904}  # LR pixels; Keys' cubic falls to a ha
 
 
 def width_of(response: SpatialResponse) -> Array:
-    """Full width at half maximum along rows and columns (2,), in LR pixels."""
+    """Return the full width at half maximum along rows and columns ``(2,)``, in LR pixels."""
     if response.psf is None:
         return np.full(2, response.fwhm or WIDTHS[response.kind])
     return np.array([_half_maximum(p) for p in _profiles(response)]) / float(response.ratio)
 
 
 def centre_of(response: SpatialResponse) -> Array:
-    """Where the PSF is centred against the LR pixel's place on the grid (2,), in LR pixels.
+    """Return the centre ``(2,)`` of the PSF relative to the LR pixel's position, in LR pixels.
 
-    The mean over all positions of LR pixels on the HR grid, which repeat where the ratio is not whole.
+    It is the mean over all positions of LR pixels relative to the HR grid, of which there are several if the
+    ratio is no integer.
     """
     ratio, margin = response.ratio, response.support_lr + 1
     around = -(-2 * margin // ratio.denominator) + 1  # whole periods of the positions
@@ -47,7 +48,7 @@ def _profiles(response: SpatialResponse) -> tuple[Array, Array]:
 
 
 def _half_maximum(profile: Array) -> float:
-    """Distance between the outermost crossings of half the maximum, zero outside the samples."""
+    """Return the distance between the outermost crossings of half the maximum, with zeros outside."""
     padded = np.concatenate([[0.0], profile, [0.0]])
     half = padded.max() / 2
     above = np.flatnonzero(padded >= half)

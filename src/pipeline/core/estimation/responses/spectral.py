@@ -1,8 +1,8 @@
-"""The spectral response R from pixels that both sensors see, and the gain and offset of its bands.
+"""The spectral response R from pixels of both sensors, and the gain and offset of its bands.
 
-Ridge regression with first differences and non-negative coefficients, as in HySure (Simoes et al.
-2015, section IV-A) but solved exactly; its weight comes from held-out blocks of pixels. The spatial
-response is taken as known. R is told only within the scene's spectral subspace.
+Ridge regression with first differences and non-negative coefficients, as in HySure (Simoes et al. 2015,
+section IV-A) but solved exactly, with a known spatial response. Its weight is chosen on held-out blocks of
+pixels. The data determine R only within the scene's spectral subspace.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from pipeline.errors import InputError
 
 Matrix = NDArray[np.float64]
 WEIGHTS = np.logspace(-6, 0, 7)  # of the differences, in units of X's mean power
-JITTER = 1e-13  # share of the mean power added to every band's, so that the system has a factor
+JITTER = 1e-13  # of the mean power, added to each band's power so that the system can be factorised
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over pixels, from which any regression of H(Y) on X follows; they add up.
+    """Sums over pixels from which any regression of H(Y) on X follows.
+
+    Those of disjoint sets of pixels add up.
 
     Attributes
     ----------
@@ -46,37 +48,37 @@ class Moments:
 
     @property
     def means(self) -> tuple[Matrix, Matrix]:
-        """Of X (C,) and H(Y) (c,)."""
-        one = self.table[self.bands] / self.table[self.bands, self.bands]
-        return one[: self.bands], one[self.bands + 1 :]
+        """Means of X ``(C,)`` and of H(Y) ``(c,)``."""
+        means = self.table[self.bands] / self.table[self.bands, self.bands]
+        return means[: self.bands], means[self.bands + 1 :]
 
     def products(self, offset: bool) -> tuple[Matrix, Matrix]:
-        """``X X^T`` (C, C) and ``H(Y) X^T`` (c, C), about the means where an offset is fitted too.
+        """Return ``X X^T`` ``(C, C)`` and ``H(Y) X^T`` ``(c, C)``, about the means if an offset is fitted.
 
         About its mean, a band that is constant up to rounding is zero.
         """
         table = self.table
         if offset:
-            one = table[self.bands]
+            sums = table[self.bands]
             power = table.diagonal()
-            table = table - np.outer(one, one) / one[self.bands]
+            table = table - np.outer(sums, sums) / sums[self.bands]
             constant = table.diagonal() <= FLAT_POWER * power
             table[constant] = table[:, constant] = 0.0
         return table[: self.bands, : self.bands], table[self.bands + 1 :, : self.bands]
 
     @property
     def power(self) -> Matrix:
-        """Sums of the squares of H(Y) (c,)."""
+        """Sums of the squares of H(Y) ``(c,)``."""
         return self.table.diagonal()[self.bands + 1 :]
 
     def squares(self, rows: Matrix, offset: Matrix) -> Matrix:
-        """Sums of the squares of ``H(Y) - r X - o`` (c,)."""
+        """Return the sums ``(c,)`` of the squares of ``H(Y) - r X - o``."""
         contrast = np.hstack([-rows, -offset[:, None], np.eye(len(rows))])
         return np.asarray(np.einsum("ij,jk,ik->i", contrast, self.table, contrast))
 
 
 def moments_of(hsi: Matrix, msi: Matrix) -> Moments:
-    """Sums over pixels ``hsi`` (C, n) and ``msi`` (c, n)."""
+    """Sum over pixels ``hsi`` ``(C, n)`` and ``msi`` ``(c, n)``."""
     z = np.vstack([hsi, np.ones(hsi.shape[1]), msi])
     return Moments(z @ z.T, len(hsi))
 
@@ -84,24 +86,32 @@ def moments_of(hsi: Matrix, msi: Matrix) -> Moments:
 def fit_rows(
     moments: Moments, weight: Matrix, support: NDArray[np.bool_], offset: bool
 ) -> tuple[Matrix, Matrix]:
-    """The minimisers of ``||H(Y_i) - r X - o||^2 + w_i p ||D r||^2`` over ``r >= 0``.
+    """Minimise ``||H(Y_i) - r X - o||^2 + w_i p ||D r||^2`` over ``r >= 0`` for each MSI band i.
 
     D takes the differences of neighbouring bands, and p is the bands' mean power ``tr(X X^T) / C``.
 
     Parameters
     ----------
     moments : Moments
+        Sums over the pixels.
     weight : (c,)
-        w
+        w.
     support : (c, C)
-        Where r may differ from zero.
+        Mask of the values of r that may differ from zero.
     offset : bool
-        Whether o is fitted, else zero.
+        Whether o is fitted; else it is zero.
 
     Returns
     -------
     rows : (c, C) float64
+        r.
     offset : (c,) float64
+        o.
+
+    Raises
+    ------
+    InputError
+        A band is explained by no HSI band of its support.
     """
     gram, cross = moments.products(offset)
     bands = len(gram)
@@ -109,12 +119,12 @@ def fit_rows(
     differences = np.diff(np.eye(bands), axis=0)
     smooth, jitter = power * differences.T @ differences, power * JITTER * np.eye(bands)
     rows = np.zeros_like(cross)
-    for i, seen in enumerate(support):
-        if not cross[i, seen].any():  # nothing of the support varies with the band
+    for i, used in enumerate(support):
+        if not cross[i, used].any():  # nothing of the support varies with the band
             continue
-        system = (gram + weight[i] * smooth + jitter)[np.ix_(seen, seen)]
+        system = (gram + weight[i] * smooth + jitter)[np.ix_(used, used)]
         factor = cholesky(system, lower=True)
-        rows[i, seen], _ = nnls(factor.T, solve_triangular(factor, cross[i, seen], lower=True))
+        rows[i, used], _ = nnls(factor.T, solve_triangular(factor, cross[i, used], lower=True))
     for i in np.flatnonzero(rows.sum(axis=1) <= 0).tolist():
         raise InputError(
             f"hr_msi: band {i} does not grow with any HSI band of its support; leave it out, widen the "
@@ -127,7 +137,21 @@ def fit_rows(
 def choose_weights(
     hsi: Matrix, msi: Matrix, fold: NDArray[np.intp], support: NDArray[np.bool_], offset: bool
 ) -> Matrix:
-    """The weight (c,) of each band's differences that predicts held-out folds of the pixels best."""
+    """Choose the weight ``(c,)`` of each band's differences that predicts held-out folds best.
+
+    Parameters
+    ----------
+    hsi : (C, n)
+        X.
+    msi : (c, n)
+        H(Y).
+    fold : (n,) int
+        Fold of each pixel.
+    support : (c, C)
+        Mask of the values of R that may differ from zero.
+    offset : bool
+        Whether an offset is fitted.
+    """
     folds = [moments_of(hsi[:, fold == f], msi[:, fold == f]) for f in range(FOLDS)]
     total = sum(folds[1:], start=folds[0])
     errors = np.zeros((len(WEIGHTS), len(support)))
@@ -139,9 +163,23 @@ def choose_weights(
 
 
 def calibrate(matched: Matrix, degraded: Matrix, offset: bool) -> tuple[Matrix, Matrix]:
-    """Gain and offset (c,) with ``H(Y) = gain * R X + offset``, by regression of R X on H(Y).
+    """Fit gain and offset ``(c,)`` with ``H(Y) = gain * R X + offset``, by regression of R X on H(Y).
 
-    In this direction, since the noise of H(Y) is averaged away and that of R X is not.
+    The regression has this direction because the noise of H(Y) is averaged away and that of R X is not.
+
+    Parameters
+    ----------
+    matched : (c, n)
+        R X.
+    degraded : (c, n)
+        H(Y).
+    offset : bool
+        Whether an offset is fitted; else it is zero.
+
+    Raises
+    ------
+    InputError
+        A gain is not positive.
     """
     slope, intercept = _line(degraded, matched, offset)
     for i in np.flatnonzero(~(slope > 0)).tolist():
@@ -153,13 +191,23 @@ def calibrate(matched: Matrix, degraded: Matrix, offset: bool) -> tuple[Matrix, 
 
 
 def unexplained(matched: Matrix, degraded: Matrix, offset: bool) -> Matrix:
-    """What H(Y) leaves of R X (c, n) when each band has its best gain and offset."""
+    """Return the residual ``(c, n)`` of R X after a regression on H(Y), band by band.
+
+    Parameters
+    ----------
+    matched : (c, n)
+        R X.
+    degraded : (c, n)
+        H(Y).
+    offset : bool
+        Whether an offset is fitted.
+    """
     slope, intercept = _line(degraded, matched, offset)
     return matched - slope[:, None] * degraded - intercept[:, None]
 
 
 def _line(x: Matrix, y: Matrix, offset: bool) -> tuple[Matrix, Matrix]:
-    """Slope and intercept (c,) of the least-squares lines of y (c, n) on x."""
+    """Return slope and intercept ``(c,)`` of the least-squares lines of y ``(c, n)`` on x."""
     x_mean, y_mean = (x.mean(axis=1), y.mean(axis=1)) if offset else (np.zeros(len(x)),) * 2
     if offset:
         x, y = centred(x), centred(y)

@@ -1,7 +1,8 @@
-"""Where the pixels of an LR-HSI lie on an HR-MSI, found from the two images, and how precisely.
+"""Position of the pixels of an LR-HSI on an HR-MSI, estimated from the two images, with standard errors.
 
-Phase correlation (Kuglin and Hines 1975), then least squares on the residual. No image is resampled
-to be fused: the shift goes into H. Only bands of one detector may be brought to another's shift.
+Phase correlation (Kuglin and Hines 1975), then least squares on the residual. The shift goes into H, and no
+image is resampled for the fusion. The exception are bands of a detector, which may be moved to the shift of
+another detector.
 """
 
 from pipeline.core.estimation.shift.detectors import ResampledBands, most_precise, resampled_bands

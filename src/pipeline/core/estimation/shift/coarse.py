@@ -1,7 +1,7 @@
-"""The shift between two images to a fraction of a pixel, however many pixels it is, by phase correlation.
+"""Shift between two images, of any size, to a fraction of a pixel by phase correlation.
 
-Kuglin and Hines 1975: the normalised cross-power spectrum of two shifted images is a plane wave, its
-transform a peak. High frequencies, where noise prevails, are damped. Precision comes with `refinement`.
+Kuglin and Hines 1975: the normalised cross-power spectrum of two shifted images is a plane wave, and its
+transform a peak. High frequencies, where noise dominates, are damped. `refinement` makes the shift precise.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ PEAKS = 4
 
 
 def phase_correlation(first: Plane, second: Plane, peaks: int = PEAKS) -> list[tuple[float, float]]:
-    """Shifts, the most likely first, at which ``first[i] = second[i + shift]``.
+    """Return shifts with ``first[i] = second[i + shift]``, the most likely first.
 
     Parameters
     ----------
     first, second : (n, h, w)
-        Pairs of images that show the same but for gain and offset; no-data is NaN. Their spectra are added.
+        Pairs of images that are equal up to gain, offset and shift; no-data is NaN. Their cross spectra are
+        added.
     peaks : int
-        How many local maxima to return at most.
+        Largest number of local maxima to return.
     """
     height, width = first.shape[1:]
     taper = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
     cross = np.zeros((height, width), complex)
-    for one, other in zip(first, second, strict=True):
-        known = np.isfinite(one) & np.isfinite(other)
-        if all(_varies(image[known]) for image in (one, other)):
-            product = np.conj(_spectrum(one, known, taper)) * _spectrum(other, known, taper)
+    for pair in zip(first, second, strict=True):
+        known = np.isfinite(pair[0]) & np.isfinite(pair[1])
+        if all(_varies(image[known]) for image in pair):
+            spectra = [_spectrum(image, known, taper) for image in pair]
+            product = np.conj(spectra[0]) * spectra[1]
             power = np.abs(product)
             has_phase = power > SUMS**2 * power.max()  # a periodic image has few frequencies
             cross += np.where(has_phase, product / np.maximum(power, np.finfo(float).tiny), 0.0)
@@ -61,17 +63,17 @@ def _spectrum(image: Plane, known: NDArray[np.bool_], taper: Plane) -> NDArray[n
 
 
 def _squared_frequency(height: int, width: int) -> Plane:
-    """In cycles per pixel, squared."""
+    """Return squared frequencies in cycles per pixel."""
     return np.add.outer(np.fft.fftfreq(height) ** 2, np.fft.fftfreq(width) ** 2)
 
 
 def _signed(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
-    """Indices of a periodic axis about zero."""
+    """Map indices of a periodic axis to indices about zero."""
     return (index + size // 2) % size - size // 2
 
 
 def _refined(surface: Plane, y: int, x: int) -> tuple[float, float]:
-    """A maximum's place by parabolas through its neighbours along both axes."""
+    """Refine the position of a maximum by parabolas through its neighbours along both axes."""
     height, width = surface.shape
     down = surface[[(y - 1) % height, y, (y + 1) % height], x]
     right = surface[y, [(x - 1) % width, x, (x + 1) % width]]
@@ -84,6 +86,6 @@ def _refined(surface: Plane, y: int, x: int) -> tuple[float, float]:
 
 
 def _vertex(values: Plane) -> float:
-    """Of the parabola through three values at -1, 0 and 1 of which the middle one is the largest."""
+    """Return the vertex of the parabola through values at -1, 0 and 1, of which the middle is the largest."""
     curvature = values[0] - 2 * values[1] + values[2]
     return float(0.5 * (values[0] - values[2]) / curvature) if curvature < 0 else 0.0

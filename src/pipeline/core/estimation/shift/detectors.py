@@ -1,8 +1,8 @@
-"""Bands of one detector brought to the shift of another, so that one H holds for all bands.
+"""Bands of detectors moved to a common shift, so that a single H holds for all bands.
 
-Fusion in a subspace needs ``H(A) E = H(A E)``. Interpolation by a sinc under Lanczos' window of three
-pixels (Duchon 1979), by the small difference between detectors; what was sampled too coarsely cannot
-be moved exactly. The scene as a whole is not resampled: its shift stays in H.
+Fusion in a subspace needs ``H(A) E = H(A E)``. The small difference between detectors is interpolated by a
+sinc with Lanczos' window of three pixels (Duchon 1979); detail that is aliased cannot be moved exactly. The
+scene's common shift stays in H.
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ REACH = 3  # pixels to either side
 
 
 def most_precise(detectors: Mapping[str, Alignment]) -> str:
-    """The detector whose shift has the smallest standard error."""
+    """Return the name of the detector whose shift has the smallest standard error."""
     return min(detectors, key=lambda name: hypot(*detectors[name].shift_error))
 
 
 def resampled_bands(
     lr_hsi: Image, detector: NDArray[np.str_], detectors: Mapping[str, Alignment], reference: str
 ) -> ResampledBands:
-    """An LR-HSI whose bands all have the shift of a reference detector, resampled when they are read.
+    """Return an LR-HSI whose bands all have the shift of a reference detector, resampled when read.
 
     Parameters
     ----------
     lr_hsi : (C, h, w)
+        The LR-HSI.
     detector : (C,) str
-        Bands of a detector without an alignment stay as they are.
+        Name of each band's detector; bands of a detector without an alignment are not moved.
     detectors : mapping of str to Alignment
+        Alignment of each detector.
     reference : str
+        Name of the reference detector.
     """
     dy, dx = detectors[reference].shift
     moves = np.zeros((len(detector), 2))
@@ -52,18 +55,18 @@ def resampled_bands(
 
 @dataclass(frozen=True)
 class ResampledBands:
-    """An image seen at displaced positions; its slices are float32 arrays.
+    """An image with moved bands; its slices are float32 arrays.
 
-    Pixel i of band b is the image at ``i + moves[b]``: bands of shift s then have the shift
-    ``s + moves[b]``. It is NaN where the nearest pixel there is; other gaps in the kernel's support are
-    filled from their nearest pixels. The image is read with a margin of three kernels and the move.
+    Pixel i of band b is the image at ``i + moves[b]``: a band of shift s then has the shift ``s + moves[b]``.
+    A pixel is NaN if the nearest pixel at that position is; other gaps in the kernel's support are filled
+    from their nearest pixels. The image is read with a margin of three kernels plus the move.
 
     Attributes
     ----------
     image : (C, h, w)
-        No-data is NaN.
+        The image; no-data is NaN.
     moves : (C, 2)
-        Rows and columns, in pixels.
+        Moves along rows and columns, in pixels.
     """
 
     image: Image
@@ -75,7 +78,7 @@ class ResampledBands:
         return tuple(self.image.shape)
 
     def __getitem__(self, key: Any) -> NDArray[np.float32]:
-        """The values of a window, given by three slices."""
+        """Read a window, given by three slices."""
         bands, rows, cols = key
         whole = Window(0, self.shape[1], 0, self.shape[2])
         window = Window(*rows.indices(whole.y1)[:2], *cols.indices(whole.x1)[:2])
@@ -90,7 +93,7 @@ class ResampledBands:
 
 
 def moved(image: NDArray[np.float32], dy: float, dx: float) -> NDArray[np.float32]:
-    """The image ``(h, w)`` at positions displaced by (dy, dx) pixels, symmetric at the borders."""
+    """Interpolate an image ``(h, w)`` at positions moved by (dy, dx) pixels, with symmetric borders."""
     missing = np.isnan(image)
     rows, cols = (_interpolation(size, move) for size, move in zip(image.shape, (dy, dx), strict=True))
     result: NDArray[np.float32] = (rows @ fill_nearest(image[None])[0] @ cols.T).astype(np.float32)
@@ -104,7 +107,7 @@ def moved(image: NDArray[np.float32], dy: float, dx: float) -> NDArray[np.float3
 
 
 def _interpolation(size: int, move: float) -> NDArray[np.float64]:
-    """Matrix ``(size, size)``, rows summing to one."""
+    """Return the matrix ``(size, size)`` of the interpolation along an axis; its rows sum to 1."""
     return response_matrix(size, Fraction(1), size, _lanczos, 2.0 * REACH, offset=move)
 
 

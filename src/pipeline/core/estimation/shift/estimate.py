@@ -1,6 +1,6 @@
-"""The alignment of a scene and of each of its HSI's detectors: bands are matched, then a shift is found.
+"""Alignment of a scene, and of each detector of its HSI: bands are matched, then the shift is estimated.
 
-The scene's own spatial response says where to start; it is not changed here.
+The search starts at the scene's own spatial response.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from pipeline.errors import InputError
 
 DEFAULT_FWHM = 1.0  # LR pixels, where the scene's PSF is not a Gaussian
 APART = 1.5  # LR pixels between shifts that count as different
-AMBIGUOUS = 0.8  # of what the second best shift leaves unexplained, the best one leaves more than this
+AMBIGUOUS = (
+    0.8  # unexplained part at the best shift, relative to that at the second best, above which both fit
+)
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class Alignments:
     Attributes
     ----------
     overall : Alignment
+        Alignment by all bands.
     detectors : mapping of str to Alignment
-        Empty where the HSI has none; without those that have no matched bands.
+        Alignment by the bands of each detector that has matched bands.
     """
 
     overall: Alignment
@@ -48,21 +51,22 @@ def estimate_alignment(
     *,
     spectral_known: bool = True,
 ) -> Alignments:
-    """Where the LR pixels of a scene lie on its HR image.
+    """Estimate the position of the LR pixels of a scene on its HR image.
 
-    Shifts up to a quarter of the image (or of the windows of a large scene) are found, starting at
-    that of the scene's spatial response. A shift that does not stand out is returned as `ambiguous`.
+    Shifts up to a quarter of the image (or of the windows of a large scene) are found, relative to that of
+    the scene's spatial response. A shift that another explains nearly as well is marked as `ambiguous`.
 
     Parameters
     ----------
     scene : ObservedScene
+        The scene.
     detector : (C,) str, optional
         Name of the detector of each HSI band.
     progress : callable
+        Receives the phase and the number of finished steps.
     spectral_known : bool
-        Whether the scene's spectral response tells which HSI bands match an MSI band. Otherwise, and
-        for a detector that holds less than half of every MSI band's response, it is the HSI band that
-        correlates best.
+        Whether HSI bands are matched to an MSI band by the scene's spectral response. Otherwise, and for a
+        detector with less than half of every MSI band's response, the HSI band that correlates best is taken.
 
     Raises
     ------
@@ -90,21 +94,21 @@ def estimate_alignment(
     overall = refined(matched, scene.spatial_response.ratio, pairs.msi, start)
     names = [] if detector is None else list(dict.fromkeys(detector.tolist()))
     progress("align", 1, 1 + len(names))
-    found, at = {}, np.array([*overall.shift, overall.fwhm])
+    detectors, at = {}, np.array([*overall.shift, overall.fwhm])
     for done, name in enumerate(names, start=2):
         own, by_response = _detector_pairs(_placed(scene, at), windows, detector == name, spectral_known)
         if own.msi:
             matched = _matched(scene, windows, own)
             alignment = refined(matched, scene.spatial_response.ratio, own.msi, at)
-            found[name] = replace(alignment, ambiguous=ambiguous, by_response=by_response)
+            detectors[name] = replace(alignment, ambiguous=ambiguous, by_response=by_response)
         progress("align", done, 1 + len(names))
-    return Alignments(replace(overall, ambiguous=ambiguous, by_response=spectral_known), found)
+    return Alignments(replace(overall, ambiguous=ambiguous, by_response=spectral_known), detectors)
 
 
 def _detector_pairs(
     scene: ObservedScene, windows: list[Window], bands: NDArray[np.bool_], spectral_known: bool
 ) -> tuple[Pairs, bool]:
-    """Of a detector's bands, maybe none; and whether R matched them: it does if it holds enough of them."""
+    """Return the matched bands of a detector, and whether they were matched through R."""
     if spectral_known:
         pairs = response_pairs(scene.spectral_response, bands)
         if pairs.msi:
@@ -113,14 +117,14 @@ def _detector_pairs(
 
 
 def _placed(scene: ObservedScene, at: NDArray[np.float64]) -> ObservedScene:
-    """The scene with a Gaussian PSF of a given shift and FWHM ``(dy, dx, fwhm)``."""
+    """Return the scene with a Gaussian PSF of a given shift and FWHM ``(dy, dx, fwhm)``."""
     dy, dx, fwhm = at.tolist()
     ratio = scene.spatial_response.ratio
     return replace(scene, spatial_response=SpatialResponse.gaussian(ratio=ratio, fwhm=fwhm).shifted(dy, dx))
 
 
 def _matched(scene: ObservedScene, windows: list[Window], pairs: Pairs) -> list[Matched]:
-    """The matched bands of each window, read."""
+    """Read the matched bands of each window."""
     return [
         Matched(
             combined(scene.lr_hsi, pairs.weights, scene.lr_window(window)),
@@ -131,10 +135,10 @@ def _matched(scene: ObservedScene, windows: list[Window], pairs: Pairs) -> list[
 
 
 def _start(scene: ObservedScene, windows: list[Matched]) -> tuple[NDArray[np.float64], bool]:
-    """Shift and FWHM ``(dy, dx, fwhm)`` near the truth, and whether another shift does nearly as well.
+    """Return shift and FWHM ``(dy, dx, fwhm)`` near the truth, and whether another shift fits nearly as well.
 
-    Of the highest peaks of the phase correlation, and the shift that the scene comes with, the one of
-    the highest correlation between the matched bands.
+    Candidates are the highest peaks of the phase correlation and the scene's own shift; the matched bands
+    correlate most at the chosen shift.
     """
     response = scene.spatial_response
     fwhm, ratio = response.fwhm or DEFAULT_FWHM, response.ratio
@@ -142,8 +146,8 @@ def _start(scene: ObservedScene, windows: list[Matched]) -> tuple[NDArray[np.flo
     peaks = phase_correlation(np.concatenate([part.x for part in windows]), np.concatenate(degraded))
     shifts = np.array(response.shift) + np.array([(0.0, 0.0), *peaks])
     starts = np.column_stack([shifts, np.full(len(shifts), fwhm)])
-    found = np.array([mean_correlation(windows, ratio, start) for start in starts])
-    best = first_largest(found, scale=1.0)
-    others = found[np.abs(shifts - shifts[best]).max(axis=1) > APART]
-    ambiguous = others.size > 0 and 1 - found[best] + TIED > AMBIGUOUS * (1 - others.max())
+    correlation = np.array([mean_correlation(windows, ratio, start) for start in starts])
+    best = first_largest(correlation, scale=1.0)
+    others = correlation[np.abs(shifts - shifts[best]).max(axis=1) > APART]
+    ambiguous = others.size > 0 and 1 - correlation[best] + TIED > AMBIGUOUS * (1 - others.max())
     return starts[best], bool(ambiguous)

@@ -1,6 +1,6 @@
-"""Which combination of HSI bands shows what an MSI band shows.
+"""Combinations of HSI bands that match an MSI band.
 
-By the spectral response where it is known, else the band that correlates best. Nothing is aligned here.
+They are given by the spectral response if it is known; else the band that correlates best is taken.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pipeline.core.sensing.observation import ObservedScene
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 
-HELD = 0.5  # share of an MSI band's response that a detector must hold for R to match them
-KEPT = 0.9  # pairs of less than this share of the best correlation are left out
-MOST_PIXELS = 50_000  # LR pixels of a window whose correlation is taken
+HELD = 0.5  # fraction of an MSI band's response within a detector, from which on R matches them
+KEPT = 0.9  # fraction of the best correlation below which pairs are left out
+MOST_PIXELS = 50_000  # largest number of LR pixels of a window that are correlated
 SMOOTH = 6.0  # FWHM in LR pixels of the blur under which a shift of a few pixels hardly matters
 
 
@@ -30,22 +30,35 @@ class Pairs:
     Attributes
     ----------
     weights : (P, C) float64
-        Combinations of HSI bands; rows sum to one.
+        Combinations of HSI bands; rows sum to 1.
     msi : tuple of P int
-        The MSI band that each stands for.
+        MSI band that matches each combination.
     """
 
     weights: NDArray[np.float64]
     msi: tuple[int, ...]
 
     def only(self, chosen: Iterable[int]) -> Pairs:
-        """Some of the pairs."""
+        """Return the pairs of given indices."""
         chosen = list(chosen)
         return Pairs(self.weights[chosen], tuple(self.msi[i] for i in chosen))
 
 
 def response_pairs(spectral_response: NDArray[np.float64], bands: NDArray[np.bool_]) -> Pairs:
-    """The MSI bands at least half of whose response the given HSI bands ``(C,)`` hold; maybe none."""
+    """Match MSI bands of whose response the given HSI bands hold at least half.
+
+    Parameters
+    ----------
+    spectral_response : (c, C)
+        R.
+    bands : (C,) bool
+        HSI bands to combine.
+
+    Returns
+    -------
+    Pairs
+        None if the HSI bands hold less than half of every MSI band's response.
+    """
     held = np.where(bands, spectral_response, 0.0)
     total, part = (np.abs(rows).sum(axis=1) for rows in (spectral_response, held))
     chosen = np.flatnonzero(part >= (1 - TIED) * HELD * total)
@@ -56,31 +69,44 @@ def response_pairs(spectral_response: NDArray[np.float64], bands: NDArray[np.boo
 def correlated_pairs(
     scene: ObservedScene, windows: list[Window], bands: NDArray[np.bool_], smooth: bool = False
 ) -> Pairs:
-    """For each MSI band the HSI band among ``(C,)`` that correlates best with it under the scene's H.
+    """Match each MSI band to the HSI band that correlates best with it under the scene's H.
 
     Parameters
     ----------
     scene : ObservedScene
+        The scene.
     windows : list of Window
+        Windows of the scene.
     bands : (C,) bool
+        HSI bands to choose from.
     smooth : bool
-        Blur both images by some pixels first, for a scene whose shift is not known.
+        Whether both images are blurred by some pixels first, for a scene whose shift is unknown.
 
     Returns
     -------
     Pairs
-        Without those that correlate much less than the best; none where nothing correlates positively.
+        Without pairs that correlate much less than the best; none if nothing correlates positively.
     """
-    found = correlations(scene, windows, smooth)[:, bands]
-    best = found.max(axis=1)
-    weights = np.zeros((len(found), len(bands)))
-    weights[np.arange(len(found)), np.flatnonzero(bands)[found.argmax(axis=1)]] = 1.0
-    pairs = Pairs(weights, tuple(range(len(found))))
+    correlation = correlations(scene, windows, smooth)[:, bands]
+    best, count = correlation.max(axis=1), len(correlation)
+    weights = np.zeros((count, len(bands)))
+    weights[np.arange(count), np.flatnonzero(bands)[correlation.argmax(axis=1)]] = 1.0
+    pairs = Pairs(weights, tuple(range(count)))
     return pairs.only(np.flatnonzero((best > TIED) & (best >= KEPT * best.max())).tolist())
 
 
 def correlations(scene: ObservedScene, windows: list[Window], smooth: bool = False) -> NDArray[np.float64]:
-    """Correlation ``(c, C)`` of each MSI band, degraded, with each HSI band; 0 for a constant band."""
+    """Return the correlation ``(c, C)`` of each degraded MSI band with each HSI band; 0 for constant bands.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    windows : list of Window
+        Windows of the scene.
+    smooth : bool
+        Whether both images are blurred by some pixels first.
+    """
     spatial, blur = scene.spatial_response, None
     if smooth:
         spatial = replace(SpatialResponse.gaussian(ratio=spatial.ratio, fwhm=SMOOTH), shift=spatial.shift)
@@ -103,5 +129,5 @@ def correlations(scene: ObservedScene, windows: list[Window], smooth: bool = Fal
     power = products.diagonal() / max(count, 1)
     varies = variance > FLAT_POWER * power
     deviation = np.sqrt(np.where(varies, variance, 1.0))
-    found = np.where(np.outer(varies, varies), covariance / np.outer(deviation, deviation), 0.0)
-    return np.asarray(found[:rows, rows:])
+    correlation = np.where(np.outer(varies, varies), covariance / np.outer(deviation, deviation), 0.0)
+    return np.asarray(correlation[:rows, rows:])

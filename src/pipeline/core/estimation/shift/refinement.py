@@ -1,8 +1,8 @@
 """Shift and width of the PSF with their errors, by least squares on the residual of matched bands.
 
-Minimises ``sum_p ||x_p - g_p H(y_p) - o_p||^2 / s_p^2`` over the shift and the FWHM of a Gaussian H, the
-same for all pairs, and over a gain and an offset per pair, which are eliminated (variable projection,
-Golub and Pereyra 1973). Errors by a jackknife over blocks of the image. No other PSF is fitted here.
+Minimises ``sum_p ||x_p - g_p H(y_p) - o_p||^2 / s_p^2`` over the shift and the FWHM of a Gaussian H, common
+to all pairs, and over a gain and an offset of each pair, which are eliminated (variable projection, Golub and
+Pereyra 1973). Standard errors are from a jackknife over blocks of the image.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from pipeline.errors import InputError
 Vector = NDArray[np.float64]
 
 STEP = 0.02  # of the derivatives, in LR pixels and in the logarithm of the FWHM
-FARTHEST = 2.0  # LR pixels from the start that the shift may go
+FARTHEST = 2.0  # LR pixels by which the shift may differ from the start
 NARROWEST, SAMPLED, WIDEST = 0.3, 0.6, 8.0  # FWHM: in LR pixels; in HR pixels, above ratio 1; in LR pixels
-BLOCKS = 25  # of the jackknife, about
+BLOCKS = 25  # approximate number of the jackknife's blocks
 FEWEST_PIXELS = 50
 TINY = float(np.finfo(float).tiny)
 PARAMETERS = 3  # rows, columns, logarithm of the FWHM
-UNTOLD = FARTHEST  # standard error in LR pixels from which on an image does not tell where it lies
+UNKNOWN = FARTHEST  # standard error in LR pixels from which on the images do not determine the shift
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where LR pixels lie on the HR image, by some matched bands.
+    """Position of LR pixels on the HR image, by matched bands.
 
     Attributes
     ----------
     shift : (float, float)
-        As in `SpatialResponse.shift`: rows and columns, in LR pixels, by which LR pixels lie further
-        down and right on the HR image than the two grids say.
+        As in `SpatialResponse.shift`: rows and columns, in LR pixels, by which LR pixels lie further down and
+        right on the HR image than according to the two grids.
     shift_error : (float, float)
-        Standard errors of both; infinite along an axis on which the images do not tell it.
+        Standard errors of both; infinite along an axis on which the images do not determine the shift.
     fwhm, fwhm_error : float
-        Of the Gaussian PSF, in LR pixels.
+        Full width at half maximum of the Gaussian PSF in LR pixels, with standard error.
     msi_bands : tuple of P int
         The MSI bands that were matched.
     correlation : tuple of P float
-        Of each with its HSI bands, aligned.
+        Correlation of each with its HSI bands after the alignment.
     pair_shift : tuple of P (float, float)
-        The shift by each pair alone; its scatter beyond the standard errors is that between bands.
+        Shift by each pair alone; scatter beyond the standard errors means that bands differ.
     pixels : int
-        LR pixels that were compared.
+        Number of LR pixels compared.
     ambiguous : bool
-        Another shift, more than a pixel away, explains the images nearly as well.
+        Whether another shift, more than a pixel away, explains the images nearly as well.
     by_response : bool
-        The bands were matched by R; those that merely correlate best may see other things.
+        Whether the bands were matched by R; bands that merely correlate may differ in content.
     """
 
     shift: tuple[float, float]
@@ -75,7 +75,15 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Matched:
-    """Matched bands of a window: x ``(P, h, w)`` of the LR-HSI and y ``(P, H, W)`` of the HR-MSI."""
+    """Matched bands of a window.
+
+    Attributes
+    ----------
+    x : (P, h, w)
+        Combinations of the LR-HSI's bands.
+    y : (P, H, W)
+        Bands of the HR-MSI.
+    """
 
     x: Vector
     y: Vector
@@ -87,9 +95,12 @@ class Residual:
     Parameters
     ----------
     windows : sequence of Matched
+        Matched bands.
     ratio : Fraction
+        Size of an LR pixel in HR pixels.
     start : (3,)
-        Pixels are compared that see no border and no gap of the HR image within `FARTHEST` / 4 of it.
+        Parameters about which the pixels are chosen: within `FARTHEST` / 4 of them, a pixel depends on no
+        border and no gap of the HR image.
 
     Attributes
     ----------
@@ -98,9 +109,9 @@ class Residual:
     x : (P, n)
         The LR-HSI there, less its mean; zero for a pair whose LR-HSI is constant up to rounding.
     block : (n,) int
-        The jackknife's block of each pixel.
+        Block of each pixel in the jackknife.
     floor : (P,)
-        The least standard deviation that the residual is credited with when errors are foretold.
+        Least standard deviation of the residual in predicted errors.
     """
 
     def __init__(self, windows: Sequence[Matched], ratio: Fraction, start: Vector) -> None:
@@ -116,12 +127,12 @@ class Residual:
         self.scale = np.sqrt(np.maximum(np.square(self.x).sum(axis=1) / max(1, self.count), TINY))
 
     def response(self, parameters: Vector) -> SpatialResponse:
-        """H of given parameters."""
+        """Return H at given parameters."""
         dy, dx, width = parameters.tolist()
         return SpatialResponse.gaussian(ratio=self.ratio, fwhm=exp(width)).shifted(dy, dx)
 
     def degraded(self, parameters: Vector) -> Vector:
-        """H(y) ``(P, n)`` at the pixels that are compared, less its mean."""
+        """Return H(y) ``(P, n)`` at the compared pixels, less its mean."""
         response, parts = self.response(parameters), []
         for image, valid in zip(self.filled, self.valid, strict=True):
             operator = response.operator(*image.shape[1:])
@@ -131,23 +142,23 @@ class Residual:
         return centred(z)
 
     def __call__(self, parameters: Vector) -> Vector:
-        """The residual ``(P, n)`` in units of each pair's scale, gain and offset being the best ones."""
+        """Return the residual ``(P, n)`` at the best gain and offset, in units of each pair's scale."""
         z = self.degraded(parameters)
         power = np.maximum(np.square(z).sum(axis=1), TINY)
         gain = (self.x * z).sum(axis=1) / power
         return np.asarray((self.x - gain[:, None] * z) / self.scale[:, None])
 
     def jacobian(self, parameters: Vector) -> Vector:
-        """Its derivatives ``(P, n, 3)`` by central differences."""
+        """Return the derivatives ``(P, n, 3)`` of the residual by central differences."""
         steps = STEP * np.eye(PARAMETERS)
         return np.stack([(self(parameters + s) - self(parameters - s)) / (2 * STEP) for s in steps], axis=-1)
 
     def correlation(self, parameters: Vector) -> Vector:
-        """Of each pair ``(P,)``."""
+        """Return the correlation ``(P,)`` of each pair."""
         return correlations(self.x, self.degraded(parameters))
 
     def _valid(self, window: Matched, start: Vector) -> NDArray[np.bool_]:
-        """LR pixels with data whose support has data and lies inside, with some room to move."""
+        """Return the LR pixels with data whose support has data and lies inside, with some margin."""
         room = FARTHEST / 4
         wide = self.response(start + np.array([0, 0, log(1.25)]))
         touched = np.isnan(window.x).any(axis=0)
@@ -161,7 +172,7 @@ class Residual:
         return np.asarray(inside & ~touched)
 
     def _blocks(self) -> Iterator[NDArray[np.intp]]:
-        """The block of each compared pixel, numbered through all windows."""
+        """Yield the block of each compared pixel, numbered through all windows."""
         side = max(2, ceil(sqrt(BLOCKS / len(self.valid))))
         for number, valid in enumerate(self.valid):
             y, x = np.nonzero(valid)
@@ -173,22 +184,35 @@ class Residual:
 
 
 def mean_correlation(windows: Sequence[Matched], ratio: Fraction, start: Vector) -> float:
-    """Of the pairs under an alignment ``(dy, dx, fwhm)``; -1 where it leaves too few pixels to compare."""
+    """Return the mean correlation of the pairs at an alignment; -1 if too few pixels can be compared.
+
+    Parameters
+    ----------
+    windows : sequence of Matched
+        Matched bands.
+    ratio : Fraction
+        Size of an LR pixel in HR pixels.
+    start : (3,)
+        Shift and FWHM ``(dy, dx, fwhm)``.
+    """
     parameters = np.array([*start[:2], log(start[2])])
     residual = Residual(windows, ratio, parameters)
     return float(residual.correlation(parameters).mean()) if residual.count >= FEWEST_PIXELS else -1.0
 
 
 def refined(windows: Sequence[Matched], ratio: Fraction, msi: tuple[int, ...], start: Vector) -> Alignment:
-    """The alignment nearest to a start ``(dy, dx, fwhm)``.
+    """Estimate the alignment nearest to a start.
 
     Parameters
     ----------
     windows : sequence of Matched
-        All with the same P pairs.
+        Matched bands, with the same P pairs in each window.
     ratio : Fraction
+        Size of an LR pixel in HR pixels.
     msi : tuple of P int
+        MSI bands of the pairs.
     start : (3,)
+        Shift and FWHM ``(dy, dx, fwhm)``.
 
     Raises
     ------
@@ -221,7 +245,7 @@ def refined(windows: Sequence[Matched], ratio: Fraction, msi: tuple[int, ...], s
 def _alignment(residual: Residual, at: Vector, msi: tuple[int, ...]) -> Alignment:
     left, jacobian = residual(at), residual.jacobian(at)
     error, width = _jackknife(jacobian, left, residual.block), exp(float(at[2]))
-    error[:2] = np.where(foretold_errors(residual, jacobian) < UNTOLD, error[:2], np.inf)
+    error[:2] = np.where(predicted_errors(residual, jacobian) < UNKNOWN, error[:2], np.inf)
     steps = (np.linalg.lstsq(own[:, :2], r, rcond=None)[0] for own, r in zip(jacobian, left, strict=True))
     pair_shift = [at[:2] - step for step in steps]
     return Alignment(
@@ -236,7 +260,7 @@ def _alignment(residual: Residual, at: Vector, msi: tuple[int, ...]) -> Alignmen
     )
 
 
-def foretold_errors(residual: Residual, jacobian: Vector) -> Vector:
+def predicted_errors(residual: Residual, jacobian: Vector) -> Vector:
     """Return the standard errors (2,) of the shift that a residual of independent pixels would leave.
 
     ``diag((J^T J)^-1)^(1/2)`` of the shift's two columns. The jackknife does not show that the images hold no
@@ -245,9 +269,9 @@ def foretold_errors(residual: Residual, jacobian: Vector) -> Vector:
     Parameters
     ----------
     residual : Residual
-        At its minimum, in units of each pair's scale.
+        The residual, with the scales at the minimum.
     jacobian : (P, n, 3)
-        Its derivatives.
+        Derivatives at the minimum.
     """
     weight = residual.scale / np.maximum(residual.scale, residual.floor)
     columns = (weight[:, None, None] * jacobian[..., :2]).reshape(-1, 2)
@@ -257,14 +281,18 @@ def foretold_errors(residual: Residual, jacobian: Vector) -> Vector:
 
 
 def _jackknife(jacobian: Vector, left: Vector, block: NDArray[np.intp]) -> Vector:
-    """Standard errors of the parameters: one Gauss-Newton step without each block (Busing et al. 1999).
+    """Return the standard errors of the parameters, by a Gauss-Newton step without each block.
+
+    The delete-m jackknife of Busing et al. (1999).
 
     Parameters
     ----------
     jacobian : (P, n, 3)
+        Derivatives at the minimum.
     left : (P, n)
         Residual at the minimum.
     block : (n,)
+        Block of each pixel.
     """
     members = [block == number for number in np.unique(block)]
     normal = np.stack([np.einsum("pni,pnj->ij", jacobian[:, m], jacobian[:, m]) for m in members])
@@ -276,6 +304,6 @@ def _jackknife(jacobian: Vector, left: Vector, block: NDArray[np.intp]) -> Vecto
 
 
 def _inner(size: int, shift: float, reach: float) -> slice:
-    """LR pixels along an axis whose shifted support lies inside the image."""
+    """Return the LR pixels along an axis whose shifted support lies inside the image."""
     first, last = max(0, ceil(reach - 0.5 - shift)), min(size, floor(size + 0.5 - reach - shift))
     return slice(first, max(first, last))

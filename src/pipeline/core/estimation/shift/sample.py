@@ -1,7 +1,4 @@
-"""The windows of a scene on which its alignment is estimated: all of a small scene, else some with texture.
-
-They depend on the scene alone. Nothing is estimated here.
-"""
+"""Windows of a scene on which its alignment is estimated: all of a small scene, else windows with texture."""
 
 from __future__ import annotations
 
@@ -19,16 +16,23 @@ from pipeline.errors import InputError
 
 WHOLE_HR = 2**22  # HR pixels up to which a scene is taken as a whole
 WHOLE_LR = 5 * 10**7  # values of the LR-HSI up to which it is
-SIDE = 512  # HR pixels, and at least
-SIDE_LR = 48  # so many LR pixels, that a window is wide
+SIDE = 512  # HR pixels: least side of a window
+SIDE_LR = 48  # LR pixels: least side of a window
 WINDOWS = 16  # windows of `SIDE`, or fewer larger ones
 FEWEST = 4
 CANDIDATES = 64
-VALID_SHARE = 0.5  # of a window's pixels, below which it is passed over
+VALID_FRACTION = 0.5  # of a window's pixels, below which the window is not used
 
 
 def sample_windows(scene: ObservedScene, progress: Progress = no_progress) -> list[Window]:
-    """Windows of whole LR pixels: the whole of a small scene, or those of most texture on a fixed grid.
+    """Return windows of whole LR pixels: a small scene as a whole, or those with most texture.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    progress : callable
+        Receives the number of windows that were read.
 
     Raises
     ------
@@ -59,19 +63,19 @@ def sample_windows(scene: ObservedScene, progress: Progress = no_progress) -> li
 
 
 def combined(lr_hsi: Image, weights: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
-    """Weighted sums ``(P, h, w)`` of bands of a window; NaN in a band matters where its weight is not 0."""
+    """Return weighted sums ``(P, h, w)`` of bands in a window; NaN spreads from bands of non-zero weight."""
     used = np.flatnonzero((weights != 0).any(axis=0))
     image = np.asarray(lr_hsi[:, *window.slices], np.float64)[used]
     return np.stack([np.tensordot(row[row != 0], image[row != 0], axes=1) for row in weights[:, used]])
 
 
 def _texture(scene: ObservedScene, window: Window) -> float:
-    """Mean squared difference of neighbouring LR pixels of the degraded HR-MSI; 0 without data or texture."""
+    """Return the mean squared difference of neighbouring pixels of H(Y); 0 without data or texture."""
     image = np.asarray(scene.hr_msi[:, *window.slices], np.float64)
     coarse = np.asarray(scene.lr_hsi[:, *scene.lr_window(window).slices])
-    if any(missing_pixels(part).mean() > 1 - VALID_SHARE for part in (image, coarse)):
+    if any(missing_pixels(part).mean() > 1 - VALID_FRACTION for part in (image, coarse)):
         return 0.0
-    seen = scene.spatial_response.operator(*window.shape).forward_with_nodata(image.mean(axis=0))
-    down, right = np.diff(seen, axis=0), np.diff(seen, axis=1)
+    degraded = scene.spatial_response.operator(*window.shape).forward_with_nodata(image.mean(axis=0))
+    down, right = np.diff(degraded, axis=0), np.diff(degraded, axis=1)
     texture = float(np.nan_to_num(np.nanmean(down**2) + np.nanmean(right**2)))
-    return texture if texture > FLAT_POWER * np.nanmean(seen**2) else 0.0
+    return texture if texture > FLAT_POWER * np.nanmean(degraded**2) else 0.0
