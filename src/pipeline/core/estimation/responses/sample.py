@@ -193,6 +193,6 @@ def _inside(
 
 
 def _fold(y: NDArray[np.intp], x: NDArray[np.intp], block: tuple[int, int]) -> NDArray[np.intp]:
-    """Return the fold of each pixel; the two blocks of a fold are two rows and two columns of blocks apart."""
+    """Return the fold of each pixel; its two blocks lie two rows and two columns of blocks apart."""
     row, column = y // block[0], x // block[1]
     return np.asarray(row % 2 * 4 + (column + 2 * (row // 2)) % 4)
