@@ -1,8 +1,8 @@
 """Hyperspectral and multispectral image fusion: from two observed images to one sharp cube.
 
 `fuse`, `simulate` and `evaluate` work on arrays; the command `pipeline` and the Snakemake workflow
-run whole experiments. See `pipeline.api` for an example. What needs PyTorch is imported when it is
-first used, since that takes longer than many a step of the workflow.
+run whole experiments. See `pipeline.api` for an example. Modules that need PyTorch are imported when
+they are first used, since that takes longer than many steps of the workflow.
 """
 
 from importlib import import_module

@@ -91,7 +91,7 @@ def fuse(
     Raises
     ------
     pipeline.InputError
-        One line naming the argument, what it is and what it should be.
+        One line naming the argument, the value found and the value expected.
     """
     chosen = parse(settings_of(method), {"method": method, **settings}, method)
     start = perf_counter()
@@ -143,7 +143,7 @@ def _observation(
 
 
 def image_array(name: str, image: ArrayLike) -> NDArray[np.float32]:
-    """An argument as a float32 array, its values in order: PyTorch takes no negative strides."""
+    """Return an argument as a contiguous float32 array, since PyTorch takes no negative strides."""
     return np.asarray(numeric_array(name, image), np.float32, order="C")
 
 
@@ -156,7 +156,7 @@ def _levels(name: str, sigma: ArrayLike, bands: int) -> NDArray[np.float64]:
 
 
 def _named_response(name: str, lr_hsi: NDArray[Any], hr_msi: NDArray[Any]) -> SpatialResponse:
-    """The response of a name, its ratio taken from the images' heights and widths."""
+    """Return the response of a given name, with the ratio of the images' heights and widths."""
     if lr_hsi.ndim != 3 or hr_msi.ndim != 3:
         raise InputError(
             f"expected three axes (band, y, x), got lr_hsi {lr_hsi.shape} and hr_msi {hr_msi.shape}"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 Configuration = Annotated[
-    str, typer.Argument(help="path of a configuration, or the name of one that comes along, such as demo")
+    str, typer.Argument(help="path of a configuration, or name of a packaged configuration, such as demo")
 ]
 Cores = Annotated[int | None, typer.Option(min=1, help="cores that the steps share; default: all")]
 Directory = Annotated[

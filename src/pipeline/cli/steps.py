@@ -89,8 +89,8 @@ class Argument(NamedTuple):
 def step_function(run: Callable[..., Any]) -> Callable[..., None]:
     """Return a function for Typer that calls `run` and prints the text that it returns.
 
-    Parameters before the `*` of `run` are arguments, the others options. Paths, texts and whole numbers are
-    given as they are; an optional path may be left empty; anything else is JSON text, checked by pydantic.
+    Parameters before the `*` of `run` are arguments, all others are options. Paths, texts and integers are
+    given literally; an optional path may be left empty; other types are JSON text, checked by pydantic.
 
     Parameters
     ----------

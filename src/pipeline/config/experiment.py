@@ -166,8 +166,8 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _studies_fit(self) -> Experiment:
-        seen = {response for _, response in self.observed()}
-        check_studies(self.studies, self.methods, self.responses, self.defaults, seen)
+        observed = {response for _, response in self.observed()}
+        check_studies(self.studies, self.methods, self.responses, self.defaults, observed)
         unused = set(self.defaults) - {settings.method for settings in self.methods.values()}
         if unused:
             raise ValueError(f"defaults.{min(unused)}: the experiment has no such method")
@@ -243,7 +243,7 @@ class Experiment(Strict):
         return None if part is None or (first := next(same)) == label else first
 
     def seeds_of(self, label: str) -> list[int]:
-        """Noise seeds under which a method runs: its own, those of methods that train, or all."""
+        """Return the noise seeds of a method: its own, the seeds of methods that train, or all seeds."""
         settings = self.methods[label]
         shared = self.noise.trained_seeds if settings.trains else None
         return settings.seeds or shared or self.noise.seeds
@@ -255,12 +255,12 @@ class Experiment(Strict):
                 yield name, response
 
     def title(self, scene: str, response: str) -> str:
-        """A scene's name, with the response where it is seen under several."""
+        """Return the name of a scene, followed by the response if the scene has several."""
         several = len(self.scenes[scene].responses or self.responses) > 1 and response != MEASURED
         return f"{scene}/{response}" if several else scene
 
     def estimation_of(self, scene: str) -> Estimation:
-        """What the methods are told of a scene."""
+        """Return which quantities are given and which are estimated for a scene."""
         described = self.scenes[scene]
         if described.source is not None:
             return self.estimation
@@ -276,7 +276,7 @@ class Experiment(Strict):
                     yield Run(scene, response, label, seed)
 
     def traced(self) -> Iterator[Run]:
-        """The runs whose sampling a trajectory follows: the first seed of each of its methods."""
+        """Return the runs whose sampling a trajectory follows: the first seed of each of its methods."""
         studies = (study for study in self.studies.values() if isinstance(study, Trajectory))
         first = {label: self.seeds_of(label)[0] for study in studies for label in study.methods}
         return (run for run in self.runs() if first.get(run.label) == run.seed)
@@ -288,7 +288,7 @@ def load_experiment(path: str | Path) -> Experiment:
     Raises
     ------
     InputError
-        One line naming the file, the key, what was found and what is accepted.
+        One line naming the file, the key, the value found and the accepted values.
     """
     path = Path(path)
     try:
@@ -306,7 +306,7 @@ def parse_experiment(content: Any, origin: str) -> Experiment:
 
 
 def json_schema() -> str:
-    """The JSON schema of an experiment file, as stored in `config/schema.json`."""
+    """Return the JSON schema of an experiment file, as stored in `config/schema.json`."""
     dialect = "https://json-schema.org/draft/2020-12/schema"
     schema = {"$schema": dialect} | Experiment.model_json_schema()
     always = ["experiment", "scenes"]  # studies can add the responses or the methods

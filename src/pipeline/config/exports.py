@@ -20,7 +20,7 @@ class Products(Strict):
     formats: list[Literal["cog", "envi"]] = Field(["cog"], min_length=1, description="of the fused cube")
     dtype: Literal["float32", "int16"] = Field(
         "float32",
-        description="of the cube's physical values; int16 rounds them and clips what it cannot hold",
+        description="of the cube's physical values; int16 rounds them and clips values out of its range",
     )
     quality: bool = Field(
         True,
@@ -52,7 +52,7 @@ class Products(Strict):
 
 
 def _check_times(text: str) -> None:
-    """Refuse what is not an RFC 3339 time with an offset, or two of them as `start/end`."""
+    """Refuse a text that is neither an RFC 3339 time with an offset nor an interval `start/end` of two."""
     try:
         moments = [datetime.fromisoformat(part) for part in text.split("/")]
     except ValueError:

@@ -1,6 +1,7 @@
-"""What two sensors do to a scene, as an experiment describes it: spatial and spectral responses, noise.
+"""Settings of the two sensors: spatial and spectral responses, and noise.
 
-And what of it the methods are told, or is estimated. Files of responses are read in `inputs.responses`.
+They also state which of these the methods are given and which are estimated from the images. Files of
+responses are read in `inputs.responses`.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Estimation(Strict):
-    """What the methods are told, and what is estimated from the observation."""
+    """Which responses and noise levels are given to the methods, and which are estimated from the images."""
 
     spectral_response: Literal["given", "calibrated", "estimated"] = Field(
         "given",
         description="calibrated: R as given, times a gain of each MSI band; estimated: R from the images, "
-        "as is a calibrated one that nothing gives",
+        "which is also done for `calibrated` where no R is given",
     )
     spatial_response: Literal["given", "gaussian", "separable", "free"] = Field(
         "given", description="gaussian: width and shift of a Gaussian PSF from the two images; else a kernel"
     )
     support: Literal["all", "given"] = Field(
-        "all", description="HSI bands that an estimated R may use: all, or those of the given R"
+        "all", description="HSI bands that an estimated R may use: all, or the bands that the given R uses"
     )
     offset: bool = Field(False, description="estimate an offset of each MSI band, for images in other units")
     noise: Literal["given", "estimated"] = "given"
@@ -62,7 +63,7 @@ class SpatialConfig(Strict):
         return self
 
     def build(self) -> SpatialResponse:
-        """The response object of `pipeline.core`."""
+        """Return the response object of `pipeline.core`."""
         return self._centred().shifted(*(self.shift or (0.0, 0.0)))
 
     def _centred(self) -> SpatialResponse:
@@ -79,7 +80,7 @@ class SpatialConfig(Strict):
 SENSORS = tuple(
     json.loads(files("pipeline").joinpath("inputs/sensors/multispectral.json").read_text("utf-8"))
 )
-"""Names of the multispectral sensors: those of their table."""
+"""Names of the multispectral sensors in the table."""
 
 if TYPE_CHECKING:
     SensorName = str
@@ -136,13 +137,13 @@ SpectralConfig = Annotated[
 
 
 class Response(Strict):
-    """What the two simulated sensors do to the scene."""
+    """Responses of the two simulated sensors."""
 
     spatial: SpatialConfig
     spectral: SpectralConfig
     told: SpatialConfig | None = Field(
         None,
-        description="H as the methods are told of it, and as residuals are computed; default: the true one",
+        description="H that is given to the methods and used for residuals; default: the true H",
     )
     snr_db: float | None = Field(
         None, gt=-20, allow_inf_nan=False, description="SNR under this response; default: noise.snr_db"

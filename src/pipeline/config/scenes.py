@@ -43,7 +43,7 @@ class FileSource(Strict):
     """A local file: MATLAB, NumPy, HDF5 or NetCDF-4, a raster that rasterio opens, or a sensor's product.
 
     `path` may also be the folder of a product, or tiles side by side: a folder of GeoTIFFs, or a pattern
-    such as `tiles/*.tif`. What is not given here is read from the file where its format holds it; see
+    such as `tiles/*.tif`. Settings that are left out are read from the file, if its format holds them; see
     `docs/data/formats.md`.
     """
 
@@ -71,7 +71,7 @@ class FileSource(Strict):
     )
     wavelengths: list[float] | str | None = Field(
         None,
-        description="nm; a list of one value per band (those of `bad_bands` may be left out), a variable of "
+        description="nm; a list of one value per band (`bad_bands` may be left out), a variable of "
         "the file, `first:last:count` for equal steps, or a known sensor (`hyperion`), which also gives "
         "widths and detectors",
     )
@@ -100,7 +100,7 @@ DATASETS = tuple(
         if entry.name.endswith(".yaml")
     )
 )
-"""Names of the data sets: those of the catalogue's files."""
+"""Names of the data sets, from the files of the catalogue."""
 
 if TYPE_CHECKING:
     DatasetName = str
@@ -109,7 +109,7 @@ else:
 
 
 class DatasetSource(Strict):
-    """An image of the catalogue, which says how it is read; fetched where it is not there."""
+    """An image of the catalogue, which states how to read it; downloaded if missing."""
 
     kind: Literal["dataset"]
     name: DatasetName = Field(description="see `pipeline datasets list`")
@@ -153,12 +153,12 @@ class Scene(Strict):
     )
     estimation: Estimation | None = Field(
         None,
-        description="what the methods are told of a pair; default: noise and a Gaussian PSF estimated, R "
+        description="responses and noise levels of a pair; default: noise and a Gaussian PSF estimated, R "
         "calibrated",
     )
     methods: dict[Name, dict[str, Any]] = Field(
         default_factory=dict,
-        description="label: settings of a method that differ for this scene; those of a budget by its fields",
+        description="label: settings of a method that differ for this scene; a budget may be given in part",
     )
     dataset: Literal["pavia_university", "chikusei", "ksc"] | None = Field(
         None, description="data set with published results, which the report shows beside its own"
@@ -170,7 +170,7 @@ class Scene(Strict):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width of the reference, where the configuration tells."""
+        """Height and width of the reference, if the configuration states them."""
         if self.source is None:
             return None
         known = self.crop or (self.source if isinstance(self.source, SyntheticSource) else None)
@@ -180,8 +180,8 @@ class Scene(Strict):
     def _one_kind(self) -> Scene:
         given = [key for key in ("source", "pair", "wald") if getattr(self, key) is not None]
         if len(given) != 1:
-            found = " and ".join(given) or "none of them"
-            raise ValueError(f"a scene has one of source, pair and wald, found {found}")
+            kinds = " and ".join(given) or "none of them"
+            raise ValueError(f"a scene has one of source, pair and wald, found {kinds}")
         extra = {"pair": ("responses",), "wald": ("responses", "crop", "dataset")}.get(given[0], ())
         for key in extra:
             if getattr(self, key) is not None:
@@ -206,15 +206,15 @@ class Alignment(Strict):
 
     shift: Literal["estimated"] | tuple[float, float] = Field(
         "estimated",
-        description="rows and columns in LR pixels by which the HSI is displaced on the MSI beyond what the "
-        "georeferences say",
+        description="rows and columns in LR pixels by which the HSI is displaced on the MSI, in addition "
+        "to the offset between their georeferences",
     )
     largest_shift: float = Field(
         3.0, gt=0, description="LR pixels; a pair that is estimated to be further apart is refused"
     )
     detectors: Literal["each", "together"] = Field(
         "each",
-        description="each: bands of every detector of the HSI are shifted to those of the best-placed one",
+        description="each: bands of every detector of the HSI are shifted to match the best-placed detector",
     )
 
 
@@ -244,12 +244,12 @@ class Pair(Strict):
     def files(self) -> dict[str, StoredSource]:
         """The files by their role: `hsi`, `msi` and, where there is one, `reference`."""
         msi = self.msi.source if isinstance(self.msi, BandsOf) else self.msi
-        found = {"hsi": self.hsi, "msi": msi}
-        return found | ({"reference": self.reference} if self.reference else {})
+        images = {"hsi": self.hsi, "msi": msi}
+        return images | ({"reference": self.reference} if self.reference else {})
 
     @property
     def configured_response(self) -> SpectralConfig | None:
-        """R as the configuration tells it."""
+        """Spectral response R from the configuration."""
         return self.msi.spectral if isinstance(self.msi, BandsOf) else self.spectral
 
     @model_validator(mode="after")

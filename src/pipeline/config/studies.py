@@ -1,4 +1,4 @@
-"""Studies of an experiment: what is varied, and which figures the report draws of it.
+"""Studies of an experiment: the settings that are varied, and the figures that the report draws.
 
 A sweep stands for the methods or responses that differ in one or two settings; they are written out
 when the configuration is read, so that the workflow knows labels alone. Figures are drawn in
@@ -23,10 +23,10 @@ Value = bool | int | float | str
 
 
 class Study(Strict):
-    """What all studies hold."""
+    """Settings common to all studies."""
 
     title: str = Field(description="heading of the figures")
-    note: str = Field("", description="text under the figures, such as what was published")
+    note: str = Field("", description="text under the figures, such as published values")
 
 
 class Sweep(Study):
@@ -95,9 +95,9 @@ StudyEntry = Annotated[Sweep | Cost | Trajectory, Field(discriminator="kind")]
 
 
 def complete(content: Mapping[str, Any]) -> dict[str, Any]:
-    """An experiment's content with its sweeps and defaults written out, and without empty scenes.
+    """Return an experiment's content with its sweeps and defaults written out, and without empty scenes.
 
-    What is wrong with it is left for the models to say.
+    Errors in the content are left for the models to report.
     """
     done = dict(content)
     if isinstance(done.get("scenes"), dict):
@@ -117,7 +117,7 @@ def check_studies(
     methods: Mapping[str, MethodSettings],
     responses: Mapping[str, BaseModel],
     defaults: Mapping[str, Any],
-    seen: Set[str],
+    observed: Set[str],
 ) -> None:
     """Refuse studies that do not fit the rest of an experiment.
 
@@ -125,8 +125,8 @@ def check_studies(
     ----------
     studies, methods, responses, defaults : mapping
         Sections of the experiment.
-    seen : set of str
-        The responses under which a scene is seen.
+    observed : set of str
+        Responses under which some scene is observed.
 
     Raises
     ------
@@ -138,10 +138,10 @@ def check_studies(
             _check_labels(name, study)
             for label, entry in study.entries(name):
                 wanted = _with_defaults(label, entry, defaults) if study.of == "methods" else entry
-                found = methods[label] if study.of == "methods" else responses[label]
-                if not _describes(wanted, found):
+                existing = methods[label] if study.of == "methods" else responses[label]
+                if not _describes(wanted, existing):
                     raise ValueError(f"{study.of}.{label}: is a label of studies.{name} too; rename one")
-            if study.of == "responses" and seen.isdisjoint(study.labels(name)):
+            if study.of == "responses" and observed.isdisjoint(study.labels(name)):
                 raise ValueError(
                     f"studies.{name}: no scene is seen under its responses; name them in the scenes' "
                     f"`responses`: {', '.join(study.labels(name))}"
@@ -181,7 +181,7 @@ def _check_trajectory(name: str, study: Trajectory, methods: Mapping[str, Method
 
 
 def _describes(content: Any, entry: BaseModel) -> bool:
-    """Whether an entry is what some content is read as."""
+    """Return whether some content, once validated, equals an entry."""
     try:
         return type(entry).model_validate(content).model_dump() == entry.model_dump()
     except ValidationError:
@@ -189,14 +189,14 @@ def _describes(content: Any, entry: BaseModel) -> bool:
 
 
 def _sweeps(studies: Any) -> Iterator[tuple[str, Sweep]]:
-    """The well-formed sweeps among an experiment's studies."""
+    """Return the well-formed sweeps among an experiment's studies."""
     for name, study in studies.items() if isinstance(studies, dict) else ():
         with suppress(ValidationError):
             yield str(name), Sweep.model_validate(study)
 
 
 def _with_defaults(label: str, entry: Any, defaults: Mapping[str, Any]) -> Any:
-    """A method's settings after the defaults of its method; anything that is not settings as it is."""
+    """Return the settings of a method, completed by the defaults; other content is returned unchanged."""
     if not isinstance(entry, dict | None):
         return entry
     entry = {"method": label} | (entry or {})

@@ -1,7 +1,7 @@
-"""Folders of products with a ledger beside them, which says what is in the folder.
+"""Folders of products, each with a ledger beside it that lists its files.
 
-`X/` is filled aside, synced and renamed; then the ledger `X.json`, with size and SHA-256 of every file,
-is. What the files are is not known here. Stores are in `store.store`.
+`X/` is filled under a temporary name, synced and renamed. Then the ledger `X.json`, with size and SHA-256 of
+every file, is written in the same way. The files' formats do not matter here. Stores are in `store.store`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A raster to be written: physical values read block by block, and what its bands are.
+"""A raster to be written: physical values read block by block, with a description of its bands.
 
-No-data is NaN on reading and the layer's `nodata` in a file. How files look is not known here.
+No-data is NaN on reading and the layer's `nodata` in a file. File formats are handled elsewhere.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The quality layer of a fused cube: its residuals against both images in noise levels, and its mask.
 
-A residual of 1 is what the noise alone would leave. The residuals themselves are computed in
+A residual of 1 is expected from noise alone. The residuals themselves are computed in
 `core.quality.residual_maps`.
 """
 

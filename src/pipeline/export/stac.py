@@ -40,7 +40,7 @@ class Product:
     path : Path
         The file.
     title : str
-        What it holds, for people.
+        Description of the content for human readers.
     media_type : str
         Its media type.
     roles : sequence of str

@@ -1,6 +1,6 @@
 """Files as scenes: usable bands in the order of their wavelengths, scaled, without values that mean no data.
 
-What the configuration says overrides the file. Pixels are read window by window. Every file that cannot be
+Settings of the configuration override the file. Pixels are read window by window. Every file that cannot be
 used is refused with one line; nothing is downloaded here.
 """
 
@@ -94,7 +94,7 @@ class FileScene(OpenScene):
     band_names : list of str or None
         Names of the bands, in a product with a file for each.
     report : dict
-        What became of the file, for JSON: `path`, `product` (its name, or None), `files` (those that are
+        How the file was read, JSON-ready: `path`, `product` (its name, or None), `files` (all files
         read, metadata included), `shape` of the scene, `file_bands` (their number),
         `bands` (those kept, 0-based in the file, in the scene's order), `names` (theirs, in a product
         with a file for each), `left_out` (a list of
@@ -209,7 +209,7 @@ class FileScene(OpenScene):
 
 @dataclass
 class _Content:
-    """What bands hold, one value for each.
+    """Content of bands, one value for each band.
 
     Attributes
     ----------
@@ -234,9 +234,9 @@ def _where(bands: list[int], chosen: NDArray[np.bool_]) -> list[int]:
 
 
 def _blocks(image: StoredImage) -> Iterator[Window]:
-    """Yield windows of about `BLOCK` values that cover the image: whole rows of what is stored together.
+    """Yield windows of about `BLOCK` values that cover the image in whole rows of stored blocks.
 
-    Windows are narrower only where such a row is too large.
+    A window is narrower only if such a row is too large.
     """
     bands, height, width = image.shape
     rows, columns = image.storage

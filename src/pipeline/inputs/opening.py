@@ -1,4 +1,4 @@
-"""One file or product as an image: the reader that suits it, and what the configuration adds to it."""
+"""One file or product as an image: the reader for its format, and the settings of the configuration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def open_image(path: Path, source: FileSource) -> StoredImage:
     path : Path
         An array file, a raster, or a sensor's product.
     source : FileSource
-        What the configuration says of it, which overrides the file.
+        Settings of the configuration, which override the file.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def _stored(path: Path, source: FileSource) -> StoredImage:
 
 
 def _refuse_array_settings(path: Path, source: FileSource) -> None:
-    """Refuse what the configuration says of arrays alone."""
+    """Refuse settings of the configuration that apply to arrays only."""
     for key in ("variable", "band_numbers", "shape"):
         if getattr(source, key) is not None:
             raise InputError(

@@ -104,7 +104,7 @@ class Schedule:
     method : str
         Name of the method in errors.
     phase : str
-        Name of what is trained, in errors and for `progress`.
+        Name of the trained model or quantity, in errors and for `progress`.
     iterations : int
         Number of steps.
     checkpoint : Checkpoint
@@ -193,7 +193,7 @@ def require_finite(loss: float, step: int, method: str, phase: str) -> None:
     step : int
         Number of the step, counted from 1.
     method, phase : str
-        Names of the method and of what is trained.
+        Names of the method and of the trained model or quantity.
 
     Raises
     ------

@@ -36,7 +36,7 @@ def training_pool(scene: ObservedScene, seed: int, method: str, stride: int = 1)
     method : str
         Name of the method, for the draw and the error.
     stride : int
-        Number of which the windows' sides are multiples.
+        Number that divides the windows' sides.
 
     Raises
     ------

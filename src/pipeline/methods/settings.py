@@ -65,7 +65,7 @@ class MethodSettings(Strict):
 
     @property
     def expected_training(self) -> float:
-        """Rough seconds of a training on one or two cores, from which the time left is told."""
+        """Rough duration of a training on one or two cores in seconds, for the estimate of the time left."""
         return 0.0
 
     @property

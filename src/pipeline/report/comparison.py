@@ -205,7 +205,7 @@ def _views(scene: SceneResults, composites: Sequence[Composite], kept: Overview)
 
 
 def _spectra(scene: SceneResults, kept: Overview) -> Markup:
-    """Draw the fused spectra upon the reference's, or else upon those of the two images."""
+    """Draw the fused spectra over the spectra of the reference or, without one, of the two images."""
     if not kept.pixels:
         return Markup()
     titles = [f"Pixel {n}: row {y}, column {x}" for n, (y, x) in enumerate(kept.pixels, 1)]

@@ -106,7 +106,7 @@ def overview(
     progress: Progress,
     deviations: Mapping[str, Image] | None = None,
 ) -> Overview:
-    """Read every image once and keep what the page shows.
+    """Read every image once and keep the pixels and pictures that the page shows.
 
     Parameters
     ----------

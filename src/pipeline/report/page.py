@@ -56,7 +56,7 @@ def provenance(experiment: Experiment, runs: Sequence[Run], stores: Mapping[str,
     Parameters
     ----------
     experiment : Experiment
-        Its configuration.
+        Configuration of the experiment.
     runs : sequence of dict
         All runs' `metrics.json`.
     stores : mapping
@@ -109,7 +109,7 @@ def render(
     Parameters
     ----------
     experiment : Experiment
-        Its configuration.
+        Configuration of the experiment.
     comparisons : sequence of Comparison
         One for each scene and response.
     origin : Provenance

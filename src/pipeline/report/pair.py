@@ -124,7 +124,7 @@ def alignment(records: Records) -> Alignment | None:
     Parameters
     ----------
     records : Records
-        What `align` recorded.
+        Records of the run, among them the one of `align`.
     """
     record = records.alignment
     if record is None:
@@ -213,7 +213,7 @@ def responses(records: Records, observation: ObservedScene, wavelength: Waveleng
     Parameters
     ----------
     records : Records
-        What `estimate` recorded.
+        Records of the run, among them the one of `estimate`.
     observation : ObservedScene
         R and H.
     wavelength : (C,) or None

@@ -61,11 +61,11 @@ class SceneResults:
     wavelength : (C,) or None
         Band centres in nm.
     fused : dict of FusedImages
-        What the methods fused from that observation, by label.
+        Images fused by each method from that observation, by label.
     reference : (C, H, W) or None
         In memory, or anything whose slices NumPy can read.
     records : Records
-        What `align` and `estimate` recorded.
+        Records of the steps `align` and `estimate`.
     dataset : str or None
         Data set whose published results are shown beside these.
     tables_only : sequence of str

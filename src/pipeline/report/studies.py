@@ -246,7 +246,7 @@ def _galleries(study: Trajectory, traces: Mapping[tuple[str, str, str], Planes])
 
 
 def _apart(study: Trajectory, rows: Mapping[str, Planes], label: str) -> str:
-    """Say how far a method's coefficients are from those of the first method."""
+    """State how far a method's coefficients are from the coefficients of the first method."""
     first = study.methods[0]
     if label == first:
         return ""

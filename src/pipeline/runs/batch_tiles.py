@@ -1,4 +1,4 @@
-"""The tiles of one batch: those that an earlier run has finished, and the writing of the others."""
+"""The tiles of one batch: finished tiles of an earlier run are kept, missing ones are written."""
 
 from __future__ import annotations
 

@@ -30,10 +30,10 @@ NOT_FOLLOWED = {
 
 
 def source_files(module: str, root: Path) -> list[Path]:
-    """List the files of a module and of all modules and data that it leads to, sorted.
+    """List the files of a module and of all modules and data on which it depends, sorted.
 
-    A module leads to what it imports from this package. A package that discovers its modules with
-    `iter_modules` leads to all of them.
+    A module depends on the modules of this package that it imports. A package that discovers its modules with
+    `iter_modules` depends on all of them.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _leads_to(module: str, root: Path) -> list[str]:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Names that may be modules of this package, from the import statements of a file."""
+    """Return names that may be modules of this package, from the import statements of a file."""
     for node in _walk(path):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pipeline"):
             yield node.module

@@ -30,7 +30,7 @@ def fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: P
     Parameters
     ----------
     settings : MethodEntry
-        The method's settings, of which those count that decide the fitted state.
+        Settings of the method; only those that determine the fitted state matter.
     seed : int
         Seed of the method's random draws.
     observation, estimate : Path
@@ -46,7 +46,7 @@ def training_fingerprint(settings: MethodEntry, seed: int, observation: Path, es
     Parameters
     ----------
     settings : MethodEntry
-        The method's settings, of which those of the training count.
+        Settings of the method; only those that affect the training matter.
     seed : int
         Seed of the method's random draws.
     observation, estimate : Path

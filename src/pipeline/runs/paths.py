@@ -181,7 +181,7 @@ class ImagesFolder(Folder):
 
     @property
     def observation(self) -> Store:
-        """The images, and what is known of their sensors."""
+        """The two images, with the responses and noise levels of their sensors."""
         return Store(self.path / "observation.json")
 
     @property

@@ -1,4 +1,4 @@
-"""Where the HSI of a pair lies on its MSI, beyond what the georeferences say, and the record of it.
+"""Displacement of a pair's HSI on its MSI beyond their georeferences, and its record.
 
 The shift is configured or estimated from the images. Where the HSI's detectors are displaced against each
 other, the shift is that of the detector with the smallest error, and the bands of the displaced ones are to
@@ -31,7 +31,7 @@ RESOLVED = 1e-3  # LR pixels, below which shifts are equal: some steps of the se
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the HSI lies on the MSI, beyond what the georeferences say.
+    """Displacement of the HSI on the MSI, in addition to the offset between their georeferences.
 
     Attributes
     ----------
@@ -146,7 +146,7 @@ def placement_record(pair: Pair, images: OpenPair, nesting: Nesting, placement: 
     nesting : Nesting
         The common footprint of both images, after the shift and the crop.
     placement : Placement
-        Where the HSI lies on the MSI.
+        Displacement of the HSI on the MSI.
     """
     record: dict[str, Any] = {
         "ratio": str(images.ratio),

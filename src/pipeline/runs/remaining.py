@@ -1,8 +1,8 @@
 """Estimate of how long a run of the workflow still takes, from the jobs that have finished.
 
 Before anything is measured, a job is expected to take `START_SECONDS`, in which Python starts and the inputs
-are read, and a training or a fusion what the method's settings say besides. Finished jobs then scale all of
-it to the speed of the machine, and jobs that write their progress into their logs tell what they have left.
+are read; a training or a fusion takes longer by the duration in the method's settings. Finished jobs then
+scale all expectations to the speed of the machine. Jobs that log their progress show their own time left.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Remaining:
     Parameters
     ----------
     experiment : Experiment
-        What is run.
+        Experiment that is run.
     cores : int
         Number of cores that its jobs share.
 
@@ -90,7 +90,7 @@ class Remaining:
         self._expected = self._measured = 0.0
 
     def plan(self, jobs: Mapping[str, int]) -> None:
-        """Set the number of jobs of each rule of which the run consists."""
+        """Set the number of jobs of each rule in the run."""
         self._waiting = Counter(jobs)
         self.total = self._waiting.total()
 
@@ -129,8 +129,8 @@ class Remaining:
     def seconds(self, now: float) -> float:
         """Estimate the seconds until the last job ends.
 
-        The larger of two bounds is taken: all work divided among the cores, and the longest series of jobs
-        of which each waits for the one before.
+        The larger of two bounds is taken: all work divided among the cores, and the longest chain of jobs
+        that wait for each other.
 
         Parameters
         ----------

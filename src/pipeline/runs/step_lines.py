@@ -1,4 +1,4 @@
-"""A run of the workflow in one line for each step: what is done, how long it took, how long is left.
+"""A run of the workflow in one line for each step: its task, its duration and the time left.
 
     [11/25] train graph_subspace on synthetic (seed 0): 4 s; about 1 min left
 
@@ -41,7 +41,7 @@ PHRASES = {
     "export": "export the cube of {label} on {scene}",
     "report": "write the report",
 }
-"""What a rule does, in words for people who do not know the workflow."""
+"""Description of each rule for people who do not know the workflow."""
 
 
 class StepLines(LogHandlerBase):
@@ -62,7 +62,7 @@ class StepLines(LogHandlerBase):
 
     @property
     def writes_to_file(self) -> bool:
-        """Whether this writes a file: Snakemake's full log stays where it is."""
+        """Whether this writes a file; False, since Snakemake keeps its full log itself."""
         return False
 
     @property

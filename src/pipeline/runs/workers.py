@@ -1,7 +1,7 @@
 """The computing of a scene's blocks: in this process, in its threads, or on a running Dask cluster.
 
-Results come in the blocks' order and few are under way at a time, so that neither what is computed
-nor the memory it takes depends on the choice. A lost worker's blocks are computed again by Dask.
+Results come in the blocks' order and few are under way at a time, so that neither the result
+nor the memory depends on the choice. A lost worker's blocks are computed again by Dask.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _client(address: str) -> Iterator[Any]:
 
 
 def _on_cluster(client: Any, function: Callable[[Window], T], items: Sequence[Window]) -> Iterable[T]:
-    # a task, which is computed again where it is lost, and of which each worker keeps one copy
+    # as a task, it is computed again if lost, and each worker keeps one copy
     shared = client.submit(_unchanged, function, pure=False)
     waiting: deque[Any] = deque()
     for item in items:

@@ -1,6 +1,6 @@
-"""A typed model from plain content, or one line that says what is wrong with the content.
+"""Validation of plain content: a typed model, or an error of one line.
 
-The line names the key, what was found and what is accepted; pydantic's other errors are counted.
+The line names the key, the value found and the accepted values; pydantic's other errors are counted.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ def parse(model: type[M], content: Any, origin: str) -> M:
 
 
 def _explain(error: ValidationError, content: Any) -> str:
-    """The first of a validation's errors as one line: where, what is wrong, what was found."""
+    """Return the first error of a validation as one line: key, fault and the value found."""
     errors = error.errors(include_url=False)
     places = [_keys(e["loc"], content, missing=e["type"] == "missing") for e in errors]
-    # where a union's alternatives all fail, the one that got furthest tells most
+    # where a union's alternatives all fail, the error deepest in the content explains most
     inside = [i for i, place in enumerate(places) if place[: len(places[0])] == places[0]]
     furthest = max(inside, key=lambda i: len(places[i]))
     first, where = errors[furthest], ".".join(places[furthest])
     message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    found = f", found {json.dumps(first['input'], default=str)}"
+    value = f", found {json.dumps(first['input'], default=str)}"
     if first["type"] in ("missing", "value_error"):
-        found = ""
+        value = ""
     elif first["type"] == "union_tag_not_found":
-        message, found = f"needs the key {first['ctx']['discriminator']}", ""
+        message, value = f"needs the key {first['ctx']['discriminator']}", ""
     elif first["type"] == "union_tag_invalid":
         message = f"{first['ctx']['discriminator']} should be one of {first['ctx']['expected_tags']}"
-        found = f", found {first['ctx']['tag']!r}"
+        value = f", found {first['ctx']['tag']!r}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{where}: {message}{found}{more}" if where else f"{message}{found}{more}"
+    return f"{where}: {message}{value}{more}" if where else f"{message}{value}{more}"
 
 
 def _keys(location: tuple[int | str, ...], content: Any, missing: bool) -> list[str]:
-    """The keys of an error's location, without the tags that pydantic adds for unions."""
+    """Return the keys of an error's location, without the tags that pydantic adds for unions."""
     keys: list[str] = []
     for key in location:
         inside = isinstance(content, dict) and key in content

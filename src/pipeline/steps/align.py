@@ -1,9 +1,9 @@
 """Step `align`: cut two real images to their common footprint on nested grids and estimate their shift.
 
-What the georeferences leave of the shift is estimated from the images. Whole HR pixels of it move the
-window that is cut from the MSI, and what remains goes into H: spectra are not resampled, except for
-those of a detector that is displaced against the others. Responses and noise levels stored here are a
-first guess, which `estimate` settles.
+The shift that remains after georeferencing is estimated from the images. Its whole HR pixels move the
+window that is cut from the MSI, and the fraction becomes part of H. Spectra are therefore not resampled,
+except for the bands of a detector that is displaced against the other detectors. Responses and noise levels
+stored here are a first guess, which `estimate` replaces.
 """
 
 from __future__ import annotations

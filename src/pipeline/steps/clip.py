@@ -49,7 +49,7 @@ def run(*, source: Path, observation: Path, settings: SceneConfig, out: Path) ->
     Raises
     ------
     InputError
-        The pair has no reference, or one of another grid or of other bands.
+        The pair has no reference, or its reference has another grid or other bands.
     """
     pair = settings.pair
     if pair is None or pair.reference is None:

@@ -45,7 +45,7 @@ def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
 
 
 def open_source(record: Path, source: Source) -> OpenScene:
-    """Open a whole scene; a file must still be the one that `download` recorded.
+    """Open a whole scene; its files must be unchanged since `download` recorded them.
 
     Parameters
     ----------

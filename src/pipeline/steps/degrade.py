@@ -1,8 +1,8 @@
 """Step `degrade`: degrade a pair to the next Wald level, where its LR-HSI is the reference.
 
 Both images are degraded by the LR-HSI's own response, which is assumed to hold one scale up (Wald et al.
-1997); the shift between the images is removed with the HR-MSI. No noise is added: the images' own is
-averaged. Responses and noise levels follow from those of `estimate`, so nothing is estimated again.
+1997); the shift between the images is removed with the HR-MSI. No noise is added: the noise of the
+images is averaged. Responses and noise levels follow from the result of `estimate`; none is estimated again.
 """
 
 from __future__ import annotations

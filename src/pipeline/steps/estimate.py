@@ -54,7 +54,7 @@ def run(*, observation: Path, settings: Estimation, out: Path) -> None:
     observation : Path
         Ledger of the observation.
     settings : Estimation
-        What is estimated and what is taken from the observation.
+        Choice of what is estimated and what is taken from the observation.
     out : Path
         The ledger to write, `estimate.json`.
     """
@@ -98,7 +98,7 @@ def settle(
     scene : ObservedScene
         The observation.
     settings : Estimation
-        What is estimated.
+        Choice of what is estimated.
     alignment : mapping
         Record of `align`; empty for a simulated scene.
     progress : callable
@@ -157,7 +157,7 @@ def estimate_dataset(settled: Settled, settings: Estimation, names: list[str] | 
     settled : Settled
         The scene as the methods see it.
     settings : Estimation
-        What was estimated.
+        Choice of what was estimated.
     names : list of str, optional
         Names of the MSI bands; default: their numbers.
     """

@@ -1,9 +1,9 @@
 """Step `evaluate`: score a fused cube against the observation and, where there is one, the reference.
 
 Metrics, residuals, time and memory of the run go into `metrics.json`. After `simulate`, only this step and
-the report's pictures open the reference. Residuals are those of the model that the method was given, also
-where its H is not the true one. A pair is scored by measures that need no reference as well, and keeps maps
-of its residuals. No cube is loaded whole.
+the report's pictures open the reference. Residuals are computed with the responses that the method was given,
+even if that H is not the true one. A pair is also scored by measures that need no reference,
+and maps of its residuals are kept. No cube is loaded whole.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def against_reference(run: OpenRun, named: Named) -> tuple[list[Any], dict[str, 
     Returns
     -------
     evidence : list
-        What the metrics are computed from; empty without a reference.
+        Quantities from which the metrics are computed; empty without a reference.
     uncertainty : dict
         Curves of the standard deviation's reliability; empty without a deviation.
     """
@@ -192,8 +192,8 @@ def costs(**folders: Path) -> dict[str, Any]:
     Parameters
     ----------
     **folders : Path
-        Step and the folder of its timing; the last step's device, precision and number of
-        parameters are those of the run.
+        Step and the folder of its timing; device, precision and number of parameters of
+        the run are taken from the last step.
     """
     timings = {step: _timing(folder / f"{step}.timing.json", step) for step, folder in folders.items()}
     last = list(timings.values())[-1]

@@ -69,7 +69,7 @@ def run(
     size: Size | None = None,
     batches: PositiveInt | None = None,
 ) -> str:
-    """Write `plan.zarr` and its ledger, and return what is planned in one line.
+    """Write `plan.zarr` and its ledger, and return a summary of the plan in one line.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def detector_of(dataset: xr.Dataset) -> NDArray[np.str_] | None:
 
 
 def dataset_attributes(like: Metadata) -> dict[str, Any]:
-    """Return attributes of any dataset; `units` are those of physical values, before division by `scale`."""
+    """Return attributes of any dataset; `units` refer to physical values, before division by `scale`."""
     return {"Conventions": "CF-1.11"} | value_attributes("", like)
 
 
@@ -64,9 +64,9 @@ def raster_variable(values: Image, dims: tuple[str, str, str], long_name: str, l
     dims : (str, str, str)
         Names of its dimensions.
     long_name : str
-        What it holds, for people.
+        Description of the content for human readers.
     like : Metadata
-        Its scale and units.
+        Metadata that give scale and units.
     """
     if isinstance(values, np.ndarray):
         values = values.astype(np.float32, copy=False)

@@ -82,6 +82,6 @@ def epsg_code(crs: CRS) -> str | None:
 
 
 def _crs_attribute(crs: CRS) -> dict[str, str]:
-    """Return the CRS by its code, else by its text; the convention wants just one of them."""
+    """Return the CRS as a code if it has one, else as text; the convention allows only one of them."""
     code = epsg_code(crs)
     return {"proj:wkt2": wkt2(crs)} if code is None else {"proj:code": code}

@@ -93,7 +93,7 @@ def scene_from(dataset: xr.Dataset, variable: str = "reference") -> Scene:
 def cube_dataset(cube: Image, like: Metadata, deviation: Image | None = None) -> xr.Dataset:
     """Return the dataset with `fused` (band, y, x) and its `deviation`.
 
-    GeoZarr attributes say where the grid lies, beside those of CF.
+    The georeference is given both as GeoZarr and as CF attributes.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def metadata_from(dataset: xr.Dataset) -> Metadata:
 def msi_metadata_from(dataset: xr.Dataset) -> Metadata:
     """Return bands, scale, units and place of an observation's HR-MSI.
 
-    Scale and units are those of the HSI where the HR-MSI has none of its own.
+    The HSI's scale and units are used where the HR-MSI has none of its own.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ class ShardWriter:
     store : Path
         `X.zarr`; other writers may fill other shards of it meanwhile.
     template : xr.Dataset
-        Rasters are placeholders (see `pipeline.store.schema.placeholder`); all else is written as it is.
+        Rasters are placeholders (see `pipeline.store.schema.placeholder`); all other variables are written.
     provenance : dict
         Attribute of the group.
     shard : dict
@@ -156,7 +156,7 @@ class ShardWriter:
         return self.ledger
 
     def damaged(self, shards: Shards) -> dict[str, str]:
-        """Return what is wrong with shards on disk, by their paths in the store."""
+        """Return the faults of shards on disk, by their paths in the store."""
         faults = ((key, file_fault(self.store / key, digest)) for key, digest in sorted(shards.items()))
         return {key: fault for key, fault in faults if fault}
 
@@ -196,7 +196,7 @@ class Journal:
         shards : dict
             SHA-256 of its shards by their paths in the store.
         **extra
-            What else the line holds, JSON-ready.
+            Further content of the line, JSON-ready.
 
         Returns
         -------
@@ -236,7 +236,7 @@ def fill_store(
     journal : Journal
         Record of the units that are finished.
     units : dict
-        By name, what computes the parts of each write unit; together they cover all rasters.
+        Functions, by name, that compute the parts of each write unit; together they cover all rasters.
     progress : callable
         Called after each unit.
 

@@ -1,8 +1,8 @@
-"""Rasters on disk, of which no value is read before its file is checked against the ledger.
+"""Rasters on disk whose files are checked against the ledger before a value is read.
 
 The first read of a shard compares the digest of its whole file with the ledger's, so that a job
-pays for the shards it touches and not for the scene. A shard that the ledger names and that is not
-there is an error here; to Zarr alone it would read as fill value.
+checks only the shards that it reads. A missing shard that the ledger names is an error here, whereas
+Zarr alone would return fill values.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _shards(index: int | slice | NDArray[np.intp], size: int, side: int) -> list
 
 
 def check_file(store: Path, name: str, expected: str | None) -> None:
-    """Refuse a file of a store that is not what the ledger says.
+    """Refuse a file of a store that differs from the ledger.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def check_file(store: Path, name: str, expected: str | None) -> None:
 
 
 def file_fault(path: Path, expected: str | None) -> str | None:
-    """Return what is wrong with a file, or None.
+    """Return the fault of a file in a few words, or None.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """The catalogue of public scenes: titles, licences, addresses, checksums and how each is read.
 
-One YAML file for each data set; the facts are those of the publishers and of public code, named in
+One YAML file for each data set; the facts come from the publishers and from public code, named in
 each entry. `pipeline.inputs.datasets.fetch` fetches what an entry describes.
 """
 

@@ -68,9 +68,9 @@ def fetch_image(
     folder : Path
         Holds a sub-folder for each data set, and `datasets.lock.json`.
     accept_change : bool
-        Record the checksums of what is there or comes now, whatever was recorded before.
+        Record the checksums of present and newly downloaded files, whatever was recorded before.
     patience : Patience, optional
-        Time limits; by default those of `$PIPELINE_TIMEOUT`.
+        Time limits; default: from `$PIPELINE_TIMEOUT`.
     progress : callable
         Called with a name, and megabytes done and in all.
 
@@ -100,7 +100,7 @@ def fetch_file(
     source : FileSource
         Path, address and perhaps digest of the file.
     patience : Patience, optional
-        Time limits; by default those of `$PIPELINE_TIMEOUT`.
+        Time limits; default: from `$PIPELINE_TIMEOUT`.
     progress : callable
         Called with a name, and megabytes done and in all.
     """
@@ -125,7 +125,7 @@ class Fetcher:
     progress : callable
         Called with a name, and megabytes done and in all.
     how_to_accept : str
-        What to do for a changed file to be accepted, for messages.
+        How the user accepts a changed file, for messages.
     accepts_change : bool
         Record checksums anew, whatever was recorded before.
     """
@@ -170,14 +170,14 @@ class Fetcher:
         path : Path
             The file.
         content : Content
-            What it must be.
+            Published size and checksum.
         origins : list of Origin
-            Where it comes from, in the order to try.
+            Origins of the file, in the order to try.
 
         Raises
         ------
         InputError
-            It is not what it must be, or no origin has it.
+            The file does not match, or no origin has it.
         """
         expected = content if self.accepts_change else locked(self.folder, path, content)
         if not path.exists():
@@ -207,9 +207,9 @@ class Fetcher:
         raise InputError("; ".join([*failures, f"fetch it by other means and put it at {claimed.path}"]))
 
     def _try(self, origin: Origin, part: Path, content: Content, expected: Content) -> str | None:
-        """Fetch from an origin, and return what is wrong with it; None where `part` is now as it has to be.
+        """Fetch from an origin into `part`, and return the fault, or None after success.
 
-        Otherwise, what is left of `part` is the beginning of a file.
+        After a fault, `part` holds the beginning of a file.
         """
         known = bool(expected.sha256 or expected.md5)
         continued = known and part.stat().st_size > 0
@@ -224,7 +224,7 @@ class Fetcher:
             return None
         hint = self._hint(part, content, expected)
         part.write_bytes(b"")
-        if continued:  # what was there may have been the beginning of another file
+        if continued:  # the bytes in `part` may have been the beginning of another file
             return self._try(origin, part, content, expected)
         return f"{origin.name}: {'answered by a web page, not data' if wrong == WEB_PAGE else wrong}{hint}"
 

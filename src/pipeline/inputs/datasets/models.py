@@ -18,7 +18,7 @@ RelativePath = Annotated[str, Field(pattern=r"^[^/\\]+(/[^/\\]+)*$")]
 
 
 class Content(Strict):
-    """What a file must be to count as there; what is not known is not checked."""
+    """Properties that a file must have to be accepted; unknown properties are not checked."""
 
     path: RelativePath = Field(description="below the data set's folder")
     urls: list[str] = Field(default_factory=list, description="addresses, in the order to try them")
@@ -46,7 +46,7 @@ class Image(Strict):
     bands: int = Field(ge=1)
     size: tuple[int, int] = Field(description="height and width")
     gsd: float | None = Field(gt=0, description="m")
-    wavelengths: str = Field(description="for people; `reading.wavelengths` is what is used")
+    wavelengths: str = Field(description="for human readers; `reading.wavelengths` is used")
     file: File
     beside: list[File] = Field(default_factory=list, description="files that reading needs too")
     tiles: RelativePath | None = Field(
@@ -63,7 +63,7 @@ class Dataset(Strict):
     licence: str
     citation: str
     page: str
-    checked: str = Field(description="where sizes and checksums come from, and what was not verified")
+    checked: str = Field(description="origin of sizes and checksums, and properties that were not verified")
     traps: list[str]
     archive: Content | None = None
     images: dict[str, Image] = Field(min_length=1, description="the first is the default")

@@ -194,7 +194,7 @@ class Resuming:
             raise TransferError(f"connection failed ({_in_one_line(error)})", broken=not permanent) from None
 
     def _receive(self, response: requests.Response, target: Path, have: int) -> None:
-        """Write the body behind the first `have` bytes, or from the start if that is what was sent."""
+        """Append the body to the first `have` bytes, or replace them if the server sent the whole file."""
         status = response.status_code
         if status == 416 and have:
             if response.headers.get("Content-Range", "").endswith(f"/{have}"):

@@ -32,11 +32,11 @@ DAMAGE = (
     RuntimeError,  # encrypted, or compressed in a way that Python does not know
 )
 Members = Mapping[str, Callable[[], IO[bytes]]]
-"""What opens the content of each file of an archive, by its name."""
+"""Functions that open the files of an archive, by name."""
 
 
 def archive_fault(path: Path, thorough: bool) -> str | None:
-    """Return what is wrong with an archive, or None.
+    """Return the fault of an archive in a few words, or None.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _members(path: Path) -> Iterator[Members]:
 
 
 def _tar_stream(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    return cast("IO[bytes]", archive.extractfile(member))  # None for what is no file alone
+    return cast("IO[bytes]", archive.extractfile(member))  # None only if the member is not a file
 
 
 def _some(names: list[str]) -> str:

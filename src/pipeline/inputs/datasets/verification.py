@@ -1,4 +1,4 @@
-"""Checks that a file is what it should be: size, beginning, shape and checksum.
+"""Checks of a file against its catalogue entry: size, first bytes, shape and checksum.
 
 Shapes are read from headers. The known trap is a web page under the name of a MATLAB file.
 """
@@ -28,19 +28,19 @@ BEGINNINGS = {
     "envi_header": (b"ENVI",),
     "zip": (b"PK\x03\x04",),
 }
-"""Format and how its files begin; for the others nothing is known."""
+"""First bytes of files by format; other formats are not checked."""
 WEB_PAGE = "is a web page, not data"
 
 
 def fault(path: Path, expected: Content) -> str | None:
-    """Return what is wrong with a file that is there in a few words, or None.
+    """Return the fault of an existing file in a few words, or None.
 
     Parameters
     ----------
     path : Path
         The file.
     expected : Content
-        What it must be.
+        Expected size, format, shape and checksum.
     """
     if not path.is_file():
         return "is not a file"

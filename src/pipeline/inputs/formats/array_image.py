@@ -1,6 +1,6 @@
 """Arrays of `.mat`, `.npz`, `.npy` and HDF5 files as images in the order (band, y, x).
 
-The configuration names the array and its axes; what it leaves out is guessed where only one answer fits.
+The configuration names the array and its axes; missing settings are inferred where only one value fits.
 Bytes are read in `arrays`, and wavelengths in `bands`.
 """
 
@@ -27,7 +27,7 @@ class ArrayPixels:
     Parameters
     ----------
     array : array or Dataset
-        What is indexed; a dataset of an HDF5 file is read window by window.
+        Array of values; a dataset of an HDF5 file is read window by window.
     axes : list of str
         Its axes: `band`, `y` and `x`, or `band` and an axis of pixels in row-major (`yx`) or column-major
         (`xy`) order.
@@ -88,7 +88,7 @@ def array_image(path: Path, source: FileSource) -> StoredImage:
     Raises
     ------
     InputError
-        The array cannot be read or is not what the configuration says.
+        The array cannot be read or contradicts the configuration.
     """
     return image_of(open_arrays(path), source)[0]
 

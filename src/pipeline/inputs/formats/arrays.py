@@ -1,8 +1,8 @@
 """Named numeric arrays of `.mat`, `.npz`, `.npy` and HDF5 files, listed before they are loaded.
 
-Listing reads headers only. A `.npy` is mapped into memory and HDF5 (MATLAB v7.3 among it) is read
-where it is indexed; arrays of `.npz` and older `.mat` are loaded whole. Nothing is ever unpickled:
-object, cell and struct arrays are left out.
+Listing reads headers only. A `.npy` is mapped into memory and of HDF5 (including MATLAB v7.3)
+only the indexed values are read; arrays of `.npz` and older `.mat` are loaded whole. Nothing is ever
+unpickled: object, cell and struct arrays are left out.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ArrayFile:
     shapes : dict
         Shape of every numeric array by name.
     other : dict
-        Type of what is not a numeric array, by name.
+        Type of every other entry by name.
     read : callable
         Returns the array of a name, to be indexed.
     """
@@ -114,7 +114,7 @@ def open_arrays(path: Path) -> ArrayFile:
     Raises
     ------
     InputError
-        The file is missing or is not what its name says.
+        The file is missing, or its content does not match its suffix.
     """
     start = first_bytes(path)
     if path.suffix in HDF5_SUFFIXES:
@@ -209,7 +209,7 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _numeric(
     headers: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]],
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
-    """Return shapes of the numeric arrays, and names of the types of the others."""
+    """Return the shapes of numeric arrays, and the type names of all other arrays."""
     numeric = {name: shape for name, (shape, dtype) in headers.items() if dtype.kind in "biufc"}
     other = {
         name: "Python object" if dtype.hasobject else str(dtype)

@@ -1,7 +1,7 @@
-"""Single-band rasters of one grid stacked to one image: how many agencies deliver their products.
+"""Single-band rasters on one grid stacked to an image, as many agencies deliver their products.
 
-Digital numbers become physical values by each band's gain and offset. Which file is which band, and
-what its numbers mean, is described in `missions`; nothing is resampled here.
+Digital numbers become physical values by each band's gain and offset. The modules of
+`missions` describe which file holds which band and what its numbers mean; nothing is resampled here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Band centres and widths that the configuration gives for a file.
 
-They are numbers in nm, `first:last:count`, a variable of the file, or those of a known sensor. Bands that
-formats describe themselves are read in `raster`.
+They are numbers in nm, `first:last:count`, a variable of the file, or the bands of a known sensor. Bands
+described by the format itself are read in `raster`.
 """
 
 from __future__ import annotations

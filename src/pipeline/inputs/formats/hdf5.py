@@ -22,7 +22,7 @@ CACHE = 32 * 2**20  # bytes of decoded chunks that are kept for the next window,
 
 
 class Dataset:
-    """A dataset as an array that is read where it is indexed, by slices and at most one list.
+    """A dataset as an array of which only indexed values are read, by slices and at most one list.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def hdf5_image(path: Path, source: FileSource) -> StoredImage:
     Raises
     ------
     InputError
-        The dataset cannot be read or is not what the configuration says.
+        The dataset cannot be read or contradicts the configuration.
     """
     image, dataset = image_of(open_arrays(path), source)
     assert isinstance(dataset, Dataset)
@@ -101,7 +101,7 @@ def from_gdal(numbers: Any) -> Transform:
 
 
 def _place(path: Path, dataset: str, grid: str) -> tuple[str | None, Transform | None]:
-    """Return CRS and transform of the grid mapping beside a dataset, each None where it is not given."""
+    """Return CRS and transform of the grid mapping beside a dataset, each None if missing."""
     with open_hdf5(path) as file, readable(path):
         beside = file[dataset].parent.get(grid)
         attributes = {} if beside is None else {name: plain(value) for name, value in beside.attrs.items()}

@@ -38,7 +38,7 @@ class StoredImage(Metadata):
     storage : (int, int)
         Rows and columns that the file stores, and is best read, together.
     pixels : Pixels
-        Source of the stored numbers, which knows what the file itself declares missing.
+        Source of the stored numbers, which knows the values that the file itself declares missing.
     bad_bands : tuple of int
         0-based numbers of the bands that the file declares bad.
     band_names : tuple of str or None

@@ -1,7 +1,7 @@
 """Sensor products: files and folders whose layout an agency fixed, one module of this package for each.
 
-A module with a `PRODUCT` is found by itself; see `Mission` for what it has. Plain arrays and rasters are
-not products.
+A module with a `PRODUCT` is discovered automatically; `Mission` describes its content. Plain arrays and
+rasters are not products.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Bands = Sequence[str] | None
 
 
 class Mission(Protocol):
-    """What a module of this package has.
+    """Content of a module of this package.
 
     A module whose products are several files also has ``files(path, bands) -> list[Path]``, the files that
     the image is read from. One whose folders hold several products of one grid has

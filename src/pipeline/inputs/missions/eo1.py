@@ -1,6 +1,6 @@
-"""Names of files and the MTL, which the products of EO-1's two sensors have in common.
+"""File names and MTL metadata that the products of EO-1's two sensors have in common.
 
-The layout is that of USGS Level 1 (L1T, L1Gst), of which each band is a GeoTIFF and values are integers.
+The layout is USGS Level 1 (L1T, L1Gst): a GeoTIFF of integers for each band.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Metadata files of products: USGS MTL (text, JSON or XML) and XML.
 
-Each failure is one line that names the file and what it lacks.
+Each error is one line that names the file and the missing entry.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def as_number(path: Path, name: str, text: str | None) -> float:
     name : str
         Name of the number, for messages.
     text : str or None
-        What the file has.
+        Value in the file.
 
     Raises
     ------

@@ -28,7 +28,7 @@ class MsiBands:
     Attributes
     ----------
     response : (c, C) float64
-        R; constant where it is not known.
+        R; constant if unknown.
     known : bool
         Whether R is known.
     names : list of str
@@ -111,7 +111,7 @@ def _check_order(response: NDArray[np.float64], pair: Pair, images: OpenPair) ->
 
 
 def band_names(pair: Pair, images: OpenPair) -> list[str]:
-    """Return names of the MSI's bands: the file's, those of R, the wavelengths, or numbers.
+    """Return names of the MSI's bands: from the file, else from R, else their wavelengths or numbers.
 
     Parameters
     ----------

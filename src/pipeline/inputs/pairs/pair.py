@@ -25,8 +25,8 @@ from pipeline.inputs.file_scene import open_file
 from pipeline.inputs.pairs.grids import Nesting, Raster, nest, nested_ratio
 from pipeline.inputs.pairs.simulated_msi import BandsScene
 
-CELL = 128  # side in pixels of what is warped at once
-MARGIN = 4  # pixels of the source around what a warped cell needs
+CELL = 128  # side in pixels of a part that is warped at once
+MARGIN = 4  # pixels of the source read around a cell
 RESAMPLING = "cubic"
 
 
@@ -73,7 +73,7 @@ class WarpedScene(OpenScene):
     Attributes
     ----------
     name, band_names
-        Those of the scene.
+        Name and band names of the scene.
     shape : (int, int, int)
         Bands of the scene, height and width of the wanted grid.
     metadata : Metadata
@@ -90,10 +90,10 @@ class WarpedScene(OpenScene):
         self.metadata = replace(scene.metadata, crs=onto.crs, transform=onto.transform)
 
     def read(self, window: Window) -> NDArray[np.float32]:
-        """Return values of a window (band, y, x); no-data, and what the scene does not cover, is NaN.
+        """Return values of a window (band, y, x); NaN where there is no data or the scene does not reach.
 
-        GDAL interpolates positions within what it warps at once, so cells are always warped whole: values do
-        not depend on the window.
+        GDAL interpolates positions within each part that it warps. Cells are therefore always warped whole,
+        so that values do not depend on the window.
         """
         height, width = self.shape[1:]
         cells = window.aligned(CELL, Window(0, height, 0, width))

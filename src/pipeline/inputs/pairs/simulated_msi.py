@@ -29,7 +29,7 @@ class BandsScene(OpenScene):
     Attributes
     ----------
     name : str
-        That of the scene.
+        The name of the scene.
     shape : (int, int, int)
         Bands of the MSI, height and width of the scene.
     metadata : Metadata

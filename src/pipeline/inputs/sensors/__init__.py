@@ -1,7 +1,8 @@
 """Published bands of known sensors: multispectral ones and imaging spectrometers.
 
-The numbers lie in the JSON files beside this module, each sensor with its source and with what its
-widths mean. A multispectral band is a flat top of its published width, unless its response is given as well.
+The numbers lie in the JSON files beside this module, each sensor with its source and the
+definition of its widths. A multispectral band is a flat top of its published width, unless its response is
+given as well.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ class ArgsDiffSettings(TrainedSettings):
         return None if self.fast else self.steps
 
     def training_part(self) -> dict[str, Any] | None:
-        """Return the settings on which the trained weights depend; the others act in sampling alone."""
+        """Return the settings on which the trained weights depend; all others affect sampling only."""
         if self.fast:
             return None
         trained = {"method", "budget", "d", "stop", "precision", "device", "threads"}

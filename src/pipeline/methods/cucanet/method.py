@@ -53,15 +53,15 @@ class CuCaNet:
     the
       training, so that it is the same for every window. The spatial attention acts on the HSI's stream, which
       the fused image does not pass.
-    - Both attentions are softmaxes times the number of their entries, with mean 1. Those of the public code
-    sum
-      to 1, so that the features that they multiply all but vanish (1/512 and 1/pixels). Its channel attention
-      starts at the sum over the LR image instead of the mean.
+    - Both attentions are softmaxes times the number of their entries, with mean 1. In the public code they
+      sum to 1, so that the features that they multiply all but vanish (1/512 and 1/pixels). Its channel
+      attention starts at the sum over the LR image instead of the mean.
     - Abundances are clamped to [0, 1] as published, but a gradient that leads back into the range passes the
       clamp (`networks.Unit`). With a plain clamp the published learning rate soon leaves no abundance with a
-      gradient on small crops and images, and the loss stays where it is.
+      gradient on small crops and images, and the loss no longer falls.
     - For the same reason, the images reconstructed in training are not clamped to [0, 1] as in the public
-    code. - `responses: given`, the default, uses the observation's responses; the publication learns them.
+      code.
+    - `responses: given`, the default, uses the observation's responses; the publication learns them.
     The support
       of a learned SRF is its bands with a positive response. The public code leaves the PSF free and degrades
       the spatial attention, after its 3x3 convolution, with a second PSF. Here the MSI features are degraded

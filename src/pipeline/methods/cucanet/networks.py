@@ -78,9 +78,9 @@ class CoupledNetworks(nn.Module):
         hr_msi : (n, c, H, W) tensor
             The HR-MSI, with the encoder's context around the crop.
         inner : (slice, slice)
-            Position of the pixels that `degrade` takes to those of `lr_hsi`.
+            Position of the HR pixels that `degrade` maps to the pixels of `lr_hsi`.
         degrade : callable
-            H, from an HR image to the LR image of the same place.
+            H, which maps an HR image to the LR image of the same place.
         """
         hsi_features = self.hsi_encoder(lr_hsi)
         msi_features = self.msi_encoder(hr_msi)[..., *inner]

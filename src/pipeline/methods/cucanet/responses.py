@@ -24,7 +24,7 @@ class LearnedResponses(nn.Module):
     Parameters
     ----------
     spatial : SpatialResponse
-        Response of the observation, of which the ratio counts.
+        Response of the observation; only its ratio is used.
     spectral : (c, C)
         Response of the observation, whose positive entries are the support of each MSI band.
 

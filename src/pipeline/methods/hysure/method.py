@@ -127,8 +127,8 @@ class FittedHysure(FittedMethod):
     def weighted(self, observation: Observation) -> Observation:
         """Divide the images by their scale, and set noise levels that weight the data terms.
 
-        The noise levels of the LR-HSI have a mean square of 1, so that `lphi` means what it does in the
-        paper.
+        The noise levels of the LR-HSI have a mean square of 1, so that `lphi` has the same meaning as in
+        the paper.
         """
         lm = self.method.settings.lm
         unit = np.sqrt(self.noise) * self.scale

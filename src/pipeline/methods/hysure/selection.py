@@ -101,14 +101,16 @@ class Fold:
         kept = np.delete(np.arange(window.lr_shape[0]), held)
         lr_hsi = window.lr_hsi.copy()
         lr_hsi[:, held] = np.nan  # so that no gap in the rows that are kept is filled from these
-        seen = data_terms(filled_observation(replace(window, lr_hsi=lr_hsi)), basis)
+        kept_terms = data_terms(filled_observation(replace(window, lr_hsi=lr_hsi)), basis)
         whole = data_terms(filled_observation(window), basis)
         self.terms = replace(
-            seen, operator=_rows(seen.operator, kept), coefficients=seen.coefficients[:, kept]
+            kept_terms,
+            operator=_rows(kept_terms.operator, kept),
+            coefficients=kept_terms.coefficients[:, kept],
         )
         self.operator, self.truth = _rows(whole.operator, held), whole.coefficients[:, held]
         self.valid = ~missing_pixels(window.lr_hsi)[held]
-        guess = seen.coefficients.copy()
+        guess = kept_terms.coefficients.copy()
         guess[:, held] = guess[:, held - 1]
         self.iterate = started(upsample(guess, window.hr_shape, window.spatial_response.shift))
 

@@ -24,7 +24,7 @@ class HysureSettings(MethodSettings):
     )
     basis: Literal["whitened", "svd", "vca"] = Field(
         "whitened",
-        description="planes over which the total variation sums: those of the SVD, as published; the same "
+        description="planes over which the total variation sums: of the SVD, as published; the same "
         "scaled so that detail is white; or the endmembers of the largest of 20 VCA runs, as published",
     )
     lm: float | None = Field(

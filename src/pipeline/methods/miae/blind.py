@@ -170,7 +170,7 @@ def _sample(
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Return LR pixels ``(C, n)`` of a part, and the HR-MSI at each tap about them ``(c, k * k, n)``.
 
-    The LR pixels are those of an even grid that have data and depend only on HR pixels with data.
+    LR pixels are taken from an even grid, if they have data and depend only on HR pixels with data.
     """
     own = scene.window_of(part)
     inside = lr_inside(scene, own).relative_to(scene.lr_window(own))

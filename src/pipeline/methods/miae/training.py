@@ -134,7 +134,7 @@ def _patch(part: Observation, lr: Window, ratio: Fraction, arrays: _PartTensors)
 
 
 def _under(lr: Window, ratio: Fraction) -> Window:
-    """Return the HR pixels that LR pixels cover, each covered by one of two neighbours."""
+    """Return the HR window under an LR window; adjacent LR windows share no HR pixel."""
     return Window(*(round(bound * ratio) for bound in (lr.y0, lr.y1, lr.x0, lr.x1)))
 
 

@@ -97,7 +97,7 @@ class Spectra:
     Attributes
     ----------
     base : (pixels, C)
-        Spectra upon which the others are drawn.
+        Spectra drawn beneath the spectra of the methods.
     fused : dict of (pixels, C)
         Spectra of each method.
     wavelength : (C,) or None
@@ -124,7 +124,7 @@ def spectra(content: Spectra, look: Look) -> str:
     Parameters
     ----------
     content : Spectra
-        What to draw.
+        Spectra to draw.
     look : dict
         Colour and dashes of each method.
     """
@@ -329,7 +329,7 @@ def colour_bar(upper: float, name: str) -> str:
     Parameters
     ----------
     upper : float
-        Its upper end; larger values share the last colour.
+        Upper end of the scale; larger values share the last colour.
     name : str
         Quantity and unit.
     """

@@ -39,7 +39,7 @@ class Composite:
     name : str
         Such as true colour.
     wavelengths : (float, float, float) or None
-        Wanted wavelengths in nm; None where those of the bands are not known.
+        Wanted wavelengths in nm; None if the wavelengths of the bands are unknown.
     bands : (int, int, int)
         Indices of the HSI's bands.
     """

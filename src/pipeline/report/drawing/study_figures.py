@@ -133,7 +133,7 @@ def heat_map(
 
 
 def differences(values: Mapping[str, Mapping[str, Values]], base: str) -> str:
-    """Draw PSNR and SAM of methods minus those of `base`: a point per seed, a bar for their mean.
+    """Draw PSNR and SAM of each method minus the values of `base`: a point per seed, a bar for the mean.
 
     Parameters
     ----------

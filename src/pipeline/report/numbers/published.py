@@ -26,11 +26,11 @@ class Result:
     Attributes
     ----------
     name : str
-        Method as it is printed.
+        Name of the method in the publication.
     method : str or None
         The same method in this package, if there is one.
     psnr, sam, ergas, ssim : float or None
-        In dB and degrees; None where it is not printed.
+        In dB and degrees; None where the publication gives no value.
     seconds : float
         Time of sampling alone on an RTX 4090.
     """

@@ -1,4 +1,4 @@
-"""The seeds over which methods are compared: those that all of them ran with.
+"""The seeds over which methods are compared: the seeds with which all of them ran.
 
 A method that trains for minutes may run with fewer seeds than the others. Its own seeds could happen to be
 easy, so methods are never ranked over unequal sets of seeds.

@@ -287,7 +287,7 @@ def format_table(rows: Sequence[Row]) -> str:
 
     `*` marks the best over the seeds that all methods share; a line names these seeds where some methods ran
     with others. PSNR and SAM have their standard deviation. A scene has the columns for which it has values,
-    and those of `STAND_INS` if it has no reference.
+    and the columns of `STAND_INS` if it has no reference.
 
     Parameters
     ----------
