@@ -287,7 +287,7 @@ def test_unusable_references_and_settings() -> None:
         ),
         (
             {"reference": np.where(np.arange(5)[:, None, None] % 4, cube, np.nan)},
-            "reference: holds no valid value of which the hr_msi could be made",
+            "reference: holds no valid value from which the hr_msi could be simulated",
         ),
         ({"snr_db": -20}, "snr_db: -20 dB leaves nothing of the signal; use a value above -20"),
         ({"snr_db": np.nan}, "snr_db: nan dB"),

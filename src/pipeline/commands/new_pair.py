@@ -1,6 +1,7 @@
-"""`pipeline pair`: write the experiment of a real pair as commented YAML, from what its two files hold.
+"""`pipeline pair`: write the experiment of a real pair as commented YAML, from the content of its two files.
 
-The YAML is a draft that people edit. What the files do not say is asked for in one line instead of guessed.
+The YAML is a draft for the user to edit. Facts missing from the files are asked for in one line instead of
+guessed.
 """
 
 from __future__ import annotations

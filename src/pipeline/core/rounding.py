@@ -1,4 +1,4 @@
-"""The scale below which a difference is rounding, for decisions on what is zero in exact arithmetic.
+"""The scale below which a difference is rounding, for decisions on values that are zero in exact arithmetic.
 
 Whether a band varies, two values are equal or a direction is known must not hang on the last bits of a sum,
 which differ between processors, libraries and numbers of threads. Images are float32, which rounds a value by
@@ -77,7 +77,7 @@ def first_largest(values: Array, scale: float | None = None, tied: float = TIED)
     values : (n,)
         Finite values.
     scale : float, optional
-        What their errors are in proportion to; by default the largest magnitude.
+        Magnitude to which their errors are proportional; default: the largest value's.
     tied : float
         Difference in units of the scale below which two values are equal.
 

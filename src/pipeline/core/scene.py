@@ -21,7 +21,7 @@ Transform = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What a cube's values mean and where its pixels lie.
+    """Units, bands and georeference of a cube.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class OpenScene(Protocol):
     Attributes
     ----------
     name : str
-        What messages call the scene, such as the path of its file.
+        Name of the scene in messages, such as the path of its file.
     shape : (int, int, int)
         Bands, height and width.
     metadata : Metadata

@@ -1,7 +1,7 @@
 """The number of jobs of a fused cube, known when the workflow is planned, before any job runs.
 
-The number follows from the scene's size and the method's speed. It decides when a cube is ready and
-never what is in it; once a plan exists, its own number holds.
+The number follows from the scene's size and the method's speed. It affects the time
+until a cube is ready, never its content. Once a plan exists, the number in the plan holds.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def batch_count(shape: tuple[int, int], core: int, seconds_per_megapixel: float,
 def planned_batches(experiment: Experiment, run: RunFolder) -> int:
     """Return the number of batches of one fused cube.
 
-    That of the cube's plan, where there is one of the same size and settings; 1 for a scene whose size
-    cannot be known yet.
+    If the cube has a plan of the same size and settings, its number is returned. The number is 1 for a scene
+    whose size is still unknown.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def batch_minutes(experiment: Experiment, run: RunFolder, batches: int) -> float
 
 
 def scene_shape(experiment: Experiment, scene: str) -> tuple[int, int] | None:
-    """Return height and width of a scene, of a pair those of its MSI; None where they are not known yet.
+    """Return height and width of a scene (for a pair, of its MSI), or None while they are unknown.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def block_side(bands: int) -> int:
 
 
 def blocks(shape: tuple[int, int], side: int, thinnest: int) -> list[Window]:
-    """Cover an image row by row with square windows, of which the last ones may be smaller or larger.
+    """Cover an image row by row with square windows; the last ones may be smaller or larger.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ from pipeline.errors import InputError
 
 Array = NDArray[np.float64]
 Scores = list[float | None]
-"""A score of each band, None where it is not defined."""
+"""A score for each band, None where it is undefined."""
 
 PSNR_LIMIT = 140.0  # dB, given to a band without error; float32 resolves about as much
 
@@ -89,7 +89,7 @@ def compare(
 class Comparison:
     """Sums over two cubes, and the scores that follow from them.
 
-    What is not defined is None and is left out of means over bands.
+    Undefined scores are None and are left out of means over bands.
 
     Attributes
     ----------
@@ -198,7 +198,7 @@ def mean(scores: Scores) -> float | None:
 
 
 def _sliceable(image: Any) -> Any:
-    """Return the image as it is, or as an array where it has no shape of its own."""
+    """Return the image, converted to an array if it has no shape of its own."""
     return image if hasattr(image, "shape") else np.asarray(image)
 
 

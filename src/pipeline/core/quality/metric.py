@@ -36,7 +36,7 @@ class Metric(Generic[Evidence]):
     formula : str
         Definition in a line, for the documentation and the report.
     of : type
-        What it is computed from: `Comparison`, `Residuals`, `Distortions` or `Reliability`.
+        Type of the evidence it is computed from: `Comparison`, `Residuals`, `Distortions` or `Reliability`.
     score : callable, optional
         Computes the number; None for a measure that exists band by band only.
     per_band : callable, optional

@@ -323,7 +323,7 @@ def pixelwise_functions() -> list[PixelFunction]:
 
 
 def measure(*evidence: Any) -> tuple[dict[str, Any], dict[str, Scores]]:
-    """Compute all metrics that follow from what is known of a cube.
+    """Compute all metrics that follow from the given evidence on a cube.
 
     Parameters
     ----------

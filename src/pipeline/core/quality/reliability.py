@@ -105,7 +105,7 @@ class Reliability:
         return list(self.band_coverage[HEADLINE].tolist())
 
     def curves(self) -> dict[str, list[float]]:
-        """Return what the charts of coverage and spread show, as `metrics.json` holds it."""
+        """Return the curves of the coverage and spread charts, as stored in `metrics.json`."""
         return {
             "nominal": list(NOMINAL),
             "coverage": self.band_coverage.mean(axis=1).tolist(),

@@ -102,7 +102,7 @@ def residuals(cube: Any, scene: ObservedScene, *, maps: bool = False, mapped: Ma
 
 
 def check_cube(cube: Any, scene: ObservedScene) -> None:
-    """Refuse a cube whose bands and HR pixels are not those of the observation.
+    """Refuse a cube whose numbers of bands and HR pixels differ from the observation.
 
     Parameters
     ----------

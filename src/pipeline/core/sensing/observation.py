@@ -1,4 +1,4 @@
-"""What a fusion method may see: the two images, their responses and their noise levels.
+"""The observation that a fusion method receives: two images, their responses and noise levels.
 
 The reference is not here and nothing here depends on it. No file is read in this module.
 """
@@ -47,7 +47,7 @@ class Image(Protocol):
 
 @dataclass(frozen=True)
 class ObservedScene:
-    """An LR-HSI and an HR-MSI of the same place, in memory or not, and what is known of their sensors.
+    """An LR-HSI and an HR-MSI of the same place, in memory or not, with responses and noise levels.
 
     A scene of any size: its images are read in windows, by `crop`.
 
@@ -200,7 +200,7 @@ def check_pair(
     Raises
     ------
     InputError
-        One line naming the argument, what it is and what it should be.
+        One line naming the argument, the value found and the value expected.
     """
     for name, image in (("lr_hsi", lr_hsi), ("hr_msi", hr_msi)):
         check_rank(name, image)

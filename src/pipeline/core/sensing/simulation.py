@@ -32,7 +32,7 @@ from pipeline.errors import InputError
 
 Cube = np.ndarray[tuple[int, int, int], np.dtype[np.float64]]
 IMAGES = ("lr_hsi", "hr_msi")  # also the purposes of their noise
-CELL = 128  # side in HR pixels of what is computed at once, in float64
+CELL = 128  # side in HR pixels of a part computed at once, in float64
 
 
 class Sensors:
@@ -62,21 +62,21 @@ class Sensors:
         self.lr_shape = spatial_response.lr_size(self.hr_shape[0]), spatial_response.lr_size(self.hr_shape[1])
 
     def lr_window(self, window: Window) -> Window:
-        """The LR pixels under a window of whole LR pixels."""
+        """Return the LR pixels under a window of whole LR pixels."""
         return window.coarsened(self.spatial_response.ratio)
 
     def images(self, window: Window) -> tuple[Cube, Cube]:
-        """LR-HSI ``(C, h, w)`` and HR-MSI ``(c, height, width)`` of a window of whole LR pixels."""
+        """Return LR-HSI ``(C, h, w)`` and HR-MSI ``(c, height, width)`` of a window of whole LR pixels."""
         lr = self.lr_window(window)
-        _, seen = self.spatial_response.window_operator(self.hr_shape, lr)
-        read = seen.union(window)
+        _, support = self.spatial_response.window_operator(self.hr_shape, lr)
+        read = support.union(window)
         block = np.asarray(self.reference[:, *read.slices])
         if np.isinf(block).any():
             raise InputError("reference: holds infinite values; mark no-data as NaN")
         lr_hsi = np.empty((len(block), *lr.shape))
         for cell in lr.split(max(1, int(CELL / self.spatial_response.ratio))):
-            operator, seen = self.spatial_response.window_operator(self.hr_shape, cell)
-            part = block[:, *seen.relative_to(read).slices].astype(np.float64)
+            operator, support = self.spatial_response.window_operator(self.hr_shape, cell)
+            part = block[:, *support.relative_to(read).slices].astype(np.float64)
             lr_hsi[:, *cell.relative_to(lr).slices] = operator.forward_with_nodata(part)
         hr_msi = np.empty((len(self.spectral_response), *window.shape))
         for cell in window.split(CELL):
@@ -85,7 +85,7 @@ class Sensors:
         return lr_hsi, hr_msi
 
     def _msi(self, cube: NDArray[np.float64]) -> NDArray[np.float64]:
-        """R applied to a cube; no-data in a band matters to the rows that see the band."""
+        """Return R applied to a cube; no-data in a band affects only MSI bands that respond to it."""
         missing = np.isnan(cube)
         if not missing.any():
             return np.tensordot(self.spectral_response, cube, axes=1)
@@ -143,14 +143,14 @@ class Simulation:
         totals = [reduce(add, of_image) for of_image in zip(*powers, strict=True)]
         for name, total in zip(IMAGES, totals, strict=True):
             if not total.counts.any():
-                raise InputError(f"reference: holds no valid value of which the {name} could be made")
+                raise InputError(f"reference: holds no valid value from which the {name} could be simulated")
         self._added = [noise_sigma(total, snr_db, per_band) for total in totals]
         self.sigma_hsi, self.sigma_msi = (
             np.fmax(sigma, noise_floor(total)) for sigma, total in zip(self._added, totals, strict=True)
         )
 
     def observe(self, window: Window) -> Observation:
-        """The observation of a window of whole LR pixels."""
+        """Return the observation of a window of whole LR pixels."""
         lr = self.sensors.lr_window(window)
         images = []
         for name, clean, sigma, place in zip(

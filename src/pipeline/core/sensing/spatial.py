@@ -160,7 +160,7 @@ class SpatialResponse:
         return fields
 
     def shifted(self, dy: float, dx: float) -> Self:
-        """The response displaced by so many LR pixels more, down and right on the HR image."""
+        """Return the response shifted further by `dy` and `dx` LR pixels, down and right on the HR image."""
         return replace(self, shift=(self.shift[0] + dy, self.shift[1] + dx))
 
     def lr_size(self, hr_size: int) -> int:
@@ -199,8 +199,8 @@ class SpatialResponse:
     def noise_gain(self, height: int, width: int, apart: tuple[int, int] = (0, 0)) -> float:
         """Mean over LR pixels of the variance of H applied to white noise of unit variance.
 
-        With `apart`, so many LR pixels down and to the right, the covariance of two pixels; zero if there
-        are no two.
+        If `apart` is given, the covariance of two LR pixels that lie that far apart (down, right); zero if
+        the image holds no such pair.
         """
         terms = len(self._profiles())
 
@@ -216,7 +216,7 @@ class SpatialResponse:
 
     @cached_property
     def support_lr(self) -> int:
-        """LR pixels, rounded up, from an LR pixel's centre on its grid to the end of what it sees."""
+        """LR pixels, rounded up, from an LR pixel's centre on its grid to the edge of its PSF."""
         reach = max(support for _, support, _ in self._profiles() + self._profiles(columns=True))
         return ceil(reach / 2 / self.ratio + max(map(abs, self.shift)))
 

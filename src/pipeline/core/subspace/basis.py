@@ -25,7 +25,7 @@ from pipeline.errors import InputError
 
 DEFAULT_DIMENSION = 10
 COVARIANCE_FLOOR = 1e-6  # share of the mean variance added to every direction, so that it inverts
-BLOCK = 128  # side in LR pixels of what is read at once
+BLOCK = 128  # side in LR pixels of a block that is read at once
 
 
 @dataclass(frozen=True)
@@ -196,10 +196,10 @@ def _detail(
     rows, top = _upsampling_rows(response.lr_size(size[0]), size[0], window.y0, window.y1)
     cols, left = _upsampling_rows(response.lr_size(size[1]), size[1], window.x0, window.x1)
     coarse = Window(top, top + rows.shape[1], left, left + cols.shape[1])
-    operator, seen = response.window_operator(size, coarse)
-    read = seen.union(window)
+    operator, support = response.window_operator(size, coarse)
+    read = support.union(window)
     block = np.asarray(image[:, *read.slices])
-    smooth = operator.forward(fill_nearest(block)[:, *seen.relative_to(read).slices])
+    smooth = operator.forward(fill_nearest(block)[:, *support.relative_to(read).slices])
     return block[:, *window.relative_to(read).slices] - rows @ smooth @ cols.T
 
 
