@@ -122,7 +122,7 @@ def _names(request: Request) -> tuple[str, str]:
 
 
 def _scaled(text: str, scale: float | None, role: str) -> Inspected:
-    """Inspect an image with its scale, which is required where values are too large for reflectance."""
+    """Inspect an image with its scale, which is required if its values are too large for reflectance."""
     if scale is not None and not 0 < scale < float("inf"):
         raise InputError(f"--scale-{role}: {scale:g} cannot divide values; give a positive number")
     source = source_of(text)

@@ -249,7 +249,7 @@ class Experiment(Strict):
         return settings.seeds or shared or self.noise.seeds
 
     def observed(self) -> Iterator[tuple[str, str]]:
-        """Every scene with each response under which it is seen."""
+        """Yield every scene with each response under which it is observed."""
         for name, scene in self.scenes.items():
             for response in [MEASURED] if scene.source is None else scene.responses or self.responses:
                 yield name, response
@@ -269,7 +269,7 @@ class Experiment(Strict):
         return described.estimation or PAIR_ESTIMATION
 
     def runs(self) -> Iterator[Run]:
-        """Every fused cube: scenes with their responses x methods with their seeds."""
+        """Yield every fused cube: scenes with their responses x methods with their seeds."""
         for scene, response in self.observed():
             for label in self.methods:
                 for seed in self.seeds_of(label):

@@ -46,7 +46,7 @@ class Products(Strict):
         return times
 
     def of_scene(self, scene: str) -> Products:
-        """The products of one scene, with its own `datetime`."""
+        """Return the products of one scene, with its own `datetime`."""
         times = self.datetime.get(scene) if isinstance(self.datetime, dict) else self.datetime
         return self.model_copy(update={"datetime": times})
 

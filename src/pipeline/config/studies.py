@@ -60,14 +60,14 @@ class Sweep(Study):
         return "responses" if self.method is None else "methods"
 
     def labels(self, name: str) -> dict[str, tuple[Value, ...]]:
-        """Values by label, in the order of the configuration."""
+        """Return the values by label, in the order of the configuration."""
         return {
             "-".join([name, *map(_in_label, values)]): values
             for values in itertools.product(*self.over.values())
         }
 
     def entries(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Labels with their settings."""
+        """Yield labels with their settings."""
         for label, values in self.labels(name).items():
             entry = deepcopy(self.method if self.method is not None else self.response) or {}
             for setting, value in zip(self.over, values, strict=True):

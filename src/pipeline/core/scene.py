@@ -147,7 +147,7 @@ def crop_window(
 
 
 def shifted(transform: Transform | None, row: int, column: int) -> Transform | None:
-    """The affine of a window whose first pixel is (row, column)."""
+    """Return the affine transform of a window whose first pixel is (row, column)."""
     if transform is None:
         return None
     a, b, c, d, e, f = transform
@@ -155,6 +155,6 @@ def shifted(transform: Transform | None, row: int, column: int) -> Transform | N
 
 
 def coarsened(transform: Transform, ratio: float) -> Transform:
-    """The affine of a grid with the same corner and pixels `ratio` times as large."""
+    """Return the affine transform of a grid with the same corner and pixels `ratio` times as large."""
     a, b, c, d, e, f = transform
     return (a * ratio, b * ratio, c, d * ratio, e * ratio, f)

@@ -30,13 +30,13 @@ class Window:
         return self.y1 - self.y0, self.x1 - self.x0
 
     def split(self, side: int) -> Iterator[Window]:
-        """Squares of `side` pixels that cover the window row by row; the last ones may be smaller."""
+        """Yield squares of `side` pixels that cover the window row by row; the last ones may be smaller."""
         for y in range(self.y0, self.y1, side):
             for x in range(self.x0, self.x1, side):
                 yield Window(y, min(y + side, self.y1), x, min(x + side, self.x1))
 
     def grown(self, margin: int, within: Window) -> Window:
-        """The window with a margin on all sides, as far as `within` reaches."""
+        """Return the window with a margin on all sides, clipped to `within`."""
         return Window(
             max(within.y0, self.y0 - margin),
             min(within.y1, self.y1 + margin),
@@ -45,7 +45,7 @@ class Window:
         )
 
     def aligned(self, side: int, within: Window) -> Window:
-        """The smallest window around it whose bounds are multiples of `side`, or those of `within`."""
+        """Return the smallest enclosing window with bounds at multiples of `side`, clipped to `within`."""
         return Window(
             max(within.y0, self.y0 // side * side),
             min(within.y1, -(-self.y1 // side) * side),
@@ -54,7 +54,7 @@ class Window:
         )
 
     def coarsened(self, ratio: Fraction) -> Window:
-        """The pixels, `ratio` times as large, that it touches.
+        """Return the window of pixels, `ratio` times as large, that this window touches.
 
         >>> Window(0, 8, 6, 9).coarsened(Fraction(4))
         Window(y0=0, y1=2, x0=1, x1=3)
@@ -64,11 +64,11 @@ class Window:
         )
 
     def relative_to(self, other: Window) -> Window:
-        """The window in the coordinates of `other`'s upper left corner."""
+        """Return the window in the coordinates of `other`'s upper left corner."""
         return Window(self.y0 - other.y0, self.y1 - other.y0, self.x0 - other.x0, self.x1 - other.x0)
 
     def union(self, other: Window) -> Window:
-        """The smallest window that holds both."""
+        """Return the smallest window that holds both."""
         return Window(
             min(self.y0, other.y0), max(self.y1, other.y1), min(self.x0, other.x0), max(self.x1, other.x1)
         )

@@ -88,7 +88,7 @@ class StepLines(LogHandlerBase):
             self._take(record.__dict__, record.levelno)
 
     def close(self) -> None:
-        """End the watch on what runs."""
+        """Stop watching the running jobs."""
         self._stop.set()
         super().close()
 

@@ -30,7 +30,7 @@ SECONDS_TO_CONNECT = 10
 
 @contextmanager
 def scheduled(scheduler: str, workers: int = 2) -> Iterator[Mapped]:
-    """Provide a `map` that computes blocks where the scheduler says.
+    """Provide a `map` that computes blocks on the given scheduler.
 
     Parameters
     ----------

@@ -19,23 +19,23 @@ ROUNDING = 1e-9  # LR pixels: a centre on the edge of two LR pixels belongs to t
 
 
 def missing_pixels(image: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels ``(y, x)`` of an image ``(band, y, x)`` with NaN in any band."""
+    """Return the mask ``(y, x)`` of pixels of an image ``(band, y, x)`` that are NaN in any band."""
     return np.isnan(image).any(axis=0)
 
 
 def coupled_pixels(observation: Observation) -> NDArray[np.bool_]:
-    """LR pixels ``(h, w)`` that have data and see nothing but HR pixels that have data."""
+    """Return the mask ``(h, w)`` of LR pixels that have data and depend only on HR pixels with data."""
     unseen = observation.operator.touches(missing_pixels(observation.hr_msi))
     return ~(missing_pixels(observation.lr_hsi) | unseen)
 
 
 def degraded_msi(observation: Observation) -> NDArray[np.float64]:
-    """H(Y) ``(c, h, w)``, with the gaps of Y filled."""
+    """Return H(Y) ``(c, h, w)``, computed with the gaps of Y filled."""
     return np.asarray(observation.operator.forward(fill_nearest(observation.hr_msi).astype(np.float64)))
 
 
 def fill_nearest(image: NDArray[Any]) -> NDArray[Any]:
-    """The image ``(band, y, x)`` with missing pixels replaced by the nearest valid pixel.
+    """Return the image ``(band, y, x)`` with missing pixels replaced by the nearest valid pixel.
 
     Zero throughout where no pixel is valid.
     """
@@ -51,7 +51,7 @@ def fill_nearest(image: NDArray[Any]) -> NDArray[Any]:
 def footprint(
     lr_missing: NDArray[np.bool_], hr_shape: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0)
 ) -> NDArray[np.bool_]:
-    """HR pixels ``(H, W)`` whose centre lies in an LR pixel of the mask ``(h, w)``.
+    """Return the mask ``(H, W)`` of HR pixels whose centre lies in an LR pixel of the mask ``(h, w)``.
 
     With a `SpatialResponse`'s shift, pixels that lie in none belong to the nearest one.
     """
@@ -63,14 +63,14 @@ def footprint(
 
 
 def filled_observation(observation: Observation) -> Observation:
-    """The observation with no-data replaced by the nearest valid pixels."""
+    """Return the observation with no-data replaced by the nearest valid pixels."""
     return replace(
         observation, lr_hsi=fill_nearest(observation.lr_hsi), hr_msi=fill_nearest(observation.hr_msi)
     )
 
 
 def mark_nodata(cube: NDArray[np.float32], observation: Observation) -> NDArray[np.float32]:
-    """The cube with NaN where the HR-MSI, or the LR-HSI's pixel around it, has no data."""
+    """Return the cube with NaN where the HR-MSI, or the LR-HSI's pixel around it, has no data."""
     missing = missing_pixels(observation.hr_msi)
     shift = observation.spatial_response.shift
     missing |= footprint(missing_pixels(observation.lr_hsi), observation.hr_shape, shift)

@@ -25,7 +25,7 @@ NOISE_FLOOR = 1e-6
 def standard_normal(
     seed: int, purpose: str, shape: tuple[int, int, int], origin: tuple[int, int] = (0, 0)
 ) -> NDArray[np.float32]:
-    """Independent N(0, 1) values for a window of an unbounded grid.
+    """Draw independent N(0, 1) values for a window of an unbounded grid.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ def standard_normal(
 
 
 def philox_key(seed: int, purpose: str) -> int:
-    """The 128-bit generator key of a seed and a purpose."""
+    """Return the 128-bit generator key of a seed and a purpose."""
     return int.from_bytes(blake2b(f"{seed}:{purpose}".encode(), digest_size=16).digest(), "little")
 
 
 def derived_seed(seed: int, purpose: str) -> int:
-    """A 63-bit seed for generators that take one number (PyTorch)."""
+    """Return a 63-bit seed for generators that take one number (PyTorch)."""
     return philox_key(seed, purpose) >> 65
 
 
@@ -98,19 +98,19 @@ class SignalPower:
 
 
 def power_of(image: NDArray[np.floating]) -> SignalPower:
-    """Power of an image ``(band, ...)``, in which NaN does not count."""
+    """Return the power of an image ``(band, ...)``, without its NaN values."""
     values = image.reshape(len(image), -1)
     squares = np.nansum(np.square(values, dtype=np.float64), axis=1)
     return SignalPower(squares, (~np.isnan(values)).sum(axis=1))
 
 
 def noise_floor(power: SignalPower) -> float:
-    """Smallest noise level that an image is credited with: 1e-6 of its root mean square."""
+    """Return the smallest noise level that is assumed for an image: 1e-6 of its root mean square."""
     return max(NOISE_FLOOR * np.sqrt(power.mean), np.finfo(np.float32).tiny)
 
 
 def noise_sigma(power: SignalPower, snr_db: float, per_band: bool) -> NDArray[np.float64]:
-    """Noise level of each band at a signal-to-noise ratio of mean power over variance.
+    """Return the noise level of each band at a signal-to-noise ratio of mean power over variance.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ class Progress(Protocol):
     """Called by long computations."""
 
     def __call__(self, phase: str, done: int, total: int, loss: float | None = None, /) -> None:
-        """`done` of `total` steps of a phase are finished, a training or sampling with its loss."""
+        """Report that `done` of `total` steps of a phase are finished, with the loss if it has one."""
 
 
 BLOCK = 512
@@ -42,7 +42,7 @@ class Image(Protocol):
         """(band, y, x)."""
 
     def __getitem__(self, key: Any) -> Any:
-        """The values of a window."""
+        """Return the values of a window."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class ObservedScene:
         return Window(0, self.hr_shape[0], 0, self.hr_shape[1])
 
     def blocks(self) -> Iterator[Window]:
-        """Windows of some `BLOCK` HR pixels, aligned with LR pixels, that cover the image row by row.
+        """Yield windows of about `BLOCK` HR pixels, aligned with LR pixels, that cover the image row by row.
 
         They depend on the image's size and ratio alone: sums over them do not depend on anything else.
         """
@@ -113,20 +113,20 @@ class ObservedScene:
         return self.whole.split(side)
 
     def padded_window(self, window: Window, halo_lr: int) -> Window:
-        """`window` grown by `halo_lr` LR pixels and outwards to whole LR pixels, inside the image."""
+        """Return `window` extended by `halo_lr` LR pixels and to whole LR pixels, inside the image."""
         self._check_inside(window)
         ratio = self.spatial_response.ratio
         return window.grown(ceil(halo_lr * ratio), self.whole).aligned(ratio.numerator, self.whole)
 
     def lr_window(self, window: Window) -> Window:
-        """The LR pixels under a window of whole LR pixels."""
+        """Return the LR pixels under a window of whole LR pixels."""
         ratio = self.spatial_response.ratio
         if any(bound % ratio.numerator for bound in (window.y0, window.y1, window.x0, window.x1)):
             raise InputError(f"{window} is not aligned with LR pixels at ratio {ratio}")
         return window.coarsened(ratio)
 
     def window_of(self, part: Observation) -> Window:
-        """Where a part of the scene lies in it."""
+        """Return the window of the scene that a part covers."""
         y, x = (own - of_scene for own, of_scene in zip(part.origin, self.origin, strict=True))
         height, width = part.hr_shape
         return Window(y, y + height, x, x + width)
@@ -170,7 +170,7 @@ class Observation(ObservedScene):
 
 
 def numeric_array(name: str, values: Any) -> NDArray[Any]:
-    """An argument as an array of real numbers."""
+    """Return an argument as an array of real numbers."""
     try:
         array = np.asarray(values)
     except ValueError:  # rows of unequal length

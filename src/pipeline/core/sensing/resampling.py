@@ -18,7 +18,7 @@ Kernel = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def keys_cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' cubic convolution kernel with a = -0.5 (Keys 1981), as MATLAB's `imresize` uses."""
+    """Evaluate Keys' cubic convolution kernel with a = -0.5 (Keys 1981), as in MATLAB's `imresize`."""
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
@@ -34,7 +34,7 @@ def response_matrix(
     normalise: bool = True,
     offset: float = 0.0,
 ) -> NDArray[np.float64]:
-    """Sampling matrix ``(out_size, hr_size)`` of a kernel, with symmetric (half-sample) borders.
+    """Return the sampling matrix ``(out_size, hr_size)`` of a kernel, with half-sample symmetric borders.
 
     Row i holds the kernel centred on ``(i + 1/2) ratio - 1/2 + offset``, folded at the borders as
     MATLAB's `imresize` does. A `ratio` below 1 upsamples.
@@ -52,7 +52,7 @@ def response_rows(
     normalise: bool = True,
     offset: float = 0.0,
 ) -> tuple[NDArray[np.float64], int]:
-    """Some rows of `response_matrix`, without the columns before the first and after the last one used.
+    """Return some rows of `response_matrix`, cut to the range of columns that they use.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def _taps(
     normalise: bool,
     offset: float,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """For each row, the columns that it uses, folded at the borders, and their weights."""
+    """Return the columns that each row uses, folded at the borders, and their weights."""
     centres = (rows + 0.5) * float(ratio) - 0.5 + offset
     first = np.floor(centres - support / 2).astype(int)
     taps = first[:, None] + np.arange(ceil(support) + 2)
@@ -95,7 +95,7 @@ def _dense(taps: NDArray[np.intp], weights: NDArray[np.float64], columns: int) -
 
 
 def upsampling_matrix(lr_size: int, hr_size: int, shift: float = 0.0) -> NDArray[np.float64]:
-    """Bicubic interpolation ``(hr_size, lr_size)`` in MATLAB's `imresize` convention.
+    """Return the bicubic interpolation ``(hr_size, lr_size)`` in MATLAB's `imresize` convention.
 
     LR pixels lie `shift` LR pixels further along the axis than the HR pixels under them.
     """
@@ -104,7 +104,7 @@ def upsampling_matrix(lr_size: int, hr_size: int, shift: float = 0.0) -> NDArray
 
 
 def sampled_kernel(profile: NDArray[np.float64]) -> tuple[Kernel, float]:
-    """A profile sampled at unit spacing about its centre, interpolated linearly, zero outside."""
+    """Return the kernel of a profile sampled at unit spacing: linear between samples, zero outside."""
     positions = np.arange(profile.size) - (profile.size - 1) / 2
     padded = np.concatenate([[positions[0] - 1], positions, [positions[-1] + 1]])
     values = np.concatenate([[0.0], profile, [0.0]])

@@ -178,7 +178,7 @@ def simulate(
     per_band: bool = False,
     seed: int = 0,
 ) -> Observation:
-    """The two noisy images that the given sensors would take of `reference`.
+    """Simulate the two noisy images that the given sensors would take of `reference`.
 
     Parameters
     ----------

@@ -88,14 +88,14 @@ class SpatialResponse:
 
     @classmethod
     def bicubic(cls, *, ratio: float | str | Fraction) -> Self:
-        """MATLAB `imresize` with antialiasing: Keys' cubic (a = -0.5) stretched by the ratio."""
+        """Return MATLAB's `imresize` with antialiasing: Keys' cubic (a = -0.5) stretched by the ratio."""
         return cls("bicubic", as_ratio(ratio))
 
     @classmethod
     def gaussian(
         cls, *, ratio: float | str | Fraction, fwhm: float | None = None, mtf: float | None = None
     ) -> Self:
-        """Gaussian PSF, given by its width or by its modulation transfer at the LR Nyquist frequency.
+        """Return a Gaussian PSF, given by its FWHM or its modulation transfer at the LR Nyquist frequency.
 
         Parameters
         ----------
@@ -116,12 +116,12 @@ class SpatialResponse:
 
     @classmethod
     def box(cls, *, ratio: float | str | Fraction) -> Self:
-        """The mean over the LR pixel's footprint; HR pixels cut by its edge count by their share."""
+        """Return the mean over the LR pixel's footprint; HR pixels on its edge count by their share inside."""
         return cls("box", as_ratio(ratio))
 
     @classmethod
     def from_psf(cls, psf: ArrayLike, *, ratio: float | str | Fraction) -> Self:
-        """A free PSF, sampled at HR pixel spacing and centred on the array's centre.
+        """Return a free PSF, sampled at HR pixel spacing and centred on the array's centre.
 
         Where the LR pixel's centre falls between the samples (an odd PSF with an even ratio, or a
         shift), the PSF is interpolated linearly; with matching parity it is used exactly. The array is
@@ -149,7 +149,7 @@ class SpatialResponse:
         return cls(fields["kind"], Fraction(fields["ratio"]), fields.get("fwhm"), frozen, (dy, dx))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready fields, from which `from_dict` rebuilds the same response."""
+        """Return JSON-ready fields, from which `from_dict` rebuilds the same response."""
         fields: dict[str, Any] = {"kind": self.kind, "ratio": str(self.ratio)}
         if self.fwhm is not None:
             fields["fwhm"] = self.fwhm
@@ -164,7 +164,7 @@ class SpatialResponse:
         return replace(self, shift=(self.shift[0] + dy, self.shift[1] + dx))
 
     def lr_size(self, hr_size: int) -> int:
-        """Number of LR pixels over `hr_size` HR pixels; the ratio must divide it."""
+        """Return the number of LR pixels over `hr_size` HR pixels; the ratio must divide it."""
         exact = hr_size / self.ratio
         if exact.denominator != 1:
             step = self.ratio.numerator
@@ -177,12 +177,12 @@ class SpatialResponse:
         return int(exact)
 
     def operator(self, height: int, width: int) -> SpatialOperator:
-        """The linear operator for an HR image of the given size."""
+        """Return the linear operator for an HR image of the given size."""
         rows, cols = self._factors(height), self._factors(width, columns=True)
         return SpatialOperator(rows, cols)
 
     def window_operator(self, hr_shape: tuple[int, int], lr: Window) -> tuple[SpatialOperator, Window]:
-        """The operator of an image of size `hr_shape`, restricted to a window of LR pixels.
+        """Return the operator of an image of size `hr_shape`, restricted to a window of LR pixels.
 
         Returns
         -------
@@ -234,7 +234,7 @@ class SpatialResponse:
     def _rows(
         self, size: int, rows: NDArray[np.intp], columns: bool = False
     ) -> tuple[tuple[NDArray[np.float64], ...], int]:
-        """The given rows of all factors over the columns that any of them uses, and the first of these."""
+        """Return the given rows of all factors, cut to the columns in use, and the first of these columns."""
         self.lr_size(size)
         parts = [
             response_rows(size, self.ratio, rows, *profile, offset=self._offset(columns))
@@ -253,7 +253,7 @@ class SpatialResponse:
         return self.shift[1 if columns else 0] * float(self.ratio)
 
     def _profiles(self, columns: bool = False) -> list[tuple[Kernel, float, bool]]:
-        """Kernel, full support in HR pixels, and whether rows sum to one, of each separable term."""
+        """Return kernel, full support in HR pixels, and whether rows sum to one, for each separable term."""
         if self.psf is None:
             return [self._kernel()]
         psf = np.array(self.psf)
@@ -264,7 +264,7 @@ class SpatialResponse:
         return [(*sampled_kernel(profile), False) for profile in profiles]
 
     def _kernel(self) -> tuple[Kernel, float, bool]:
-        """The continuous kernel over HR pixels, its full support, and whether rows sum to one."""
+        """Return the continuous kernel over HR pixels, its full support, and whether rows sum to one."""
         ratio = float(self.ratio)
         if self.kind == "bicubic":
             return (lambda x: keys_cubic(x / ratio)), 4 * ratio, True
@@ -321,17 +321,17 @@ class SpatialOperator:
         return len(self.rows) == 1
 
     def forward(self, image: Array) -> Array:
-        """H applied to the last two axes: ``(..., H, W)`` to ``(..., h, w)``."""
+        """Apply H to the last two axes: ``(..., H, W)`` to ``(..., h, w)``."""
         result: Array = sum(r @ image @ c.mT for r, c in zip(self.rows, self.cols, strict=True))
         return result
 
     def adjoint(self, image: Array) -> Array:
-        """H's transpose applied to the last two axes: ``(..., h, w)`` to ``(..., H, W)``."""
+        """Apply the transpose of H to the last two axes: ``(..., h, w)`` to ``(..., H, W)``."""
         result: Array = sum(r.mT @ image @ c for r, c in zip(self.rows, self.cols, strict=True))
         return result
 
     def forward_with_nodata(self, image: NDArray[Any]) -> NDArray[Any]:
-        """`forward` for images whose no-data is NaN; NaN spreads over the response's support only."""
+        """Apply H to images whose no-data is NaN; NaN spreads over the response's support only."""
         missing = np.isnan(image)
         if not missing.any():
             return self.forward(image)
@@ -340,7 +340,7 @@ class SpatialOperator:
         return result
 
     def touches(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """LR pixels whose support holds at least one HR pixel of `mask` ``(..., H, W)``."""
+        """Return the LR pixels whose support holds at least one HR pixel of `mask` ``(..., H, W)``."""
         rows, cols = self._support
         return (rows @ mask.astype(np.float32) @ cols.T) > 0
 
@@ -353,7 +353,7 @@ class SpatialOperator:
         return union(self.rows), union(self.cols)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> SpatialOperator:
-        """The same operator on tensors, by default of float32."""
+        """Return the same operator for tensors, by default of float32."""
         import torch  # only here: most users of H need no tensors, and PyTorch takes seconds to load
 
         def move(factors: tuple[Any, ...]) -> tuple[torch.Tensor, ...]:
@@ -363,7 +363,7 @@ class SpatialOperator:
 
 
 def as_ratio(value: float | str | Fraction) -> Fraction:
-    """A ratio as a fraction: ``4``, ``"25/3"`` or ``8.33`` (taken as the nearest small fraction, 25/3)."""
+    """Convert a ratio to a fraction: ``4``, ``"25/3"`` or ``8.33`` (rounded to a small fraction, 25/3)."""
     try:
         if isinstance(value, Fraction) or (isinstance(value, str) and "/" in value):
             return Fraction(value)
@@ -377,7 +377,7 @@ def as_ratio(value: float | str | Fraction) -> Fraction:
 def upsample(
     image: NDArray[Any], shape: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0)
 ) -> NDArray[Any]:
-    """Bicubic interpolation of the last two axes to `shape`; NaN spreads over the kernel's support.
+    """Interpolate the last two axes bicubically to `shape`; NaN spreads over the kernel's support.
 
     The image's pixels lie where those of a `SpatialResponse` of that `shift` do.
     """

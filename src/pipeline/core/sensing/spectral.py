@@ -31,7 +31,7 @@ NEGLIGIBLE = 1e-9
 def table_response(
     nm: Vector, srf: Vector, wavelength: Vector, fwhm: Vector | None = None, names: Sequence[str] = ()
 ) -> Vector:
-    """R from tabulated SRFs, linear between the table's entries and zero outside.
+    """Return R from tabulated SRFs, linear between the table's entries and zero outside.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def table_response(
 def gaussian_response(
     centres: Vector, widths: Vector, wavelength: Vector, fwhm: Vector | None = None, names: Sequence[str] = ()
 ) -> Vector:
-    """R of MSI bands that are Gaussians of the given centres and FWHM in nm; see `table_response`."""
+    """Return R of Gaussian MSI bands with given centres and FWHM in nm; see `table_response`."""
     sigma = np.asarray(widths, np.float64)[:, None] / FWHM_PER_SIGMA
     variance = sigma**2 + (_widths(wavelength, fwhm) / FWHM_PER_SIGMA) ** 2
     distance = np.asarray(centres, np.float64)[:, None] - wavelength
@@ -75,7 +75,7 @@ def gaussian_response(
 
 
 def normalised_rows(response: Vector, peak: Vector, names: Sequence[str] = ()) -> Vector:
-    """Rows divided by their sums; `peak` (c,) is what a row could reach at most.
+    """Return rows divided by their sums; `peak` (c,) is what a row could reach at most.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def normalised_rows(response: Vector, peak: Vector, names: Sequence[str] = ()) -
 
 
 def band_spacing(wavelength: Vector) -> Vector:
-    """Each band's distance to the nearer of its neighbours, a stand-in for an unknown FWHM.
+    """Return each band's distance to its nearer neighbour, a substitute for an unknown FWHM.
 
     Neighbours are those in the given order, so that neither the gaps of removed bands nor the
     overlap of two detectors count.

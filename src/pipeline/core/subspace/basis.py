@@ -45,17 +45,17 @@ class Subspace:
 
     @classmethod
     def of(cls, basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> Subspace:
-        """That of any basis of full rank, for bands with noise of given levels."""
+        """Return the subspace of any basis of full rank, for bands with given noise levels."""
         return cls(basis, np.asarray(np.linalg.solve(coefficient_precision(basis, sigma), basis / sigma**2)))
 
     def coefficients(self, image: Image) -> Coefficients:
-        """The coefficients of an image, projected when they are read."""
+        """Return the coefficients of an image, projected when they are read."""
         return Coefficients(self.projection, image)
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """An image ``(C, h, w)`` seen in a subspace: its slices are coefficients ``(d, ...)``, float64."""
+    """An image ``(C, h, w)`` projected onto a subspace: its slices are coefficients ``(d, ...)``, float64."""
 
     projection: NDArray[np.float64]
     image: Image
@@ -66,22 +66,22 @@ class Coefficients:
         return len(self.projection), *self.image.shape[1:]
 
     def __getitem__(self, key: Any) -> NDArray[np.float64]:
-        """The coefficients of a window, given by three slices of which the first is whole."""
+        """Return the coefficients of a window, given by three slices; the first selects all coefficients."""
         return np.tensordot(self.projection, np.asarray(self.image[key], np.float64), axes=1)
 
 
 def coefficient_precision(basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``E Sh^-1 E^T`` ``(d, d)``: what a spectrum with noise of given levels says of its coefficients."""
+    """Return ``E Sh^-1 E^T`` ``(d, d)``, the precision of coefficients from a spectrum with given noise."""
     return np.asarray((basis / sigma**2) @ basis.T)
 
 
 def coefficient_noise(basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Covariance ``(d, d)`` of the noise of least-squares coefficients on a basis ``(d, C)``."""
+    """Return the covariance ``(d, d)`` of the noise of least-squares coefficients on a basis ``(d, C)``."""
     return np.asarray(np.linalg.inv(coefficient_precision(basis, sigma)))
 
 
 def resolve_dimension(d: int | None, scene: ObservedScene) -> int:
-    """The subspace dimension asked for, or 10 where bands and LR pixels allow it."""
+    """Return the requested subspace dimension or, by default, 10 if bands and LR pixels allow it."""
     pixels = scene.lr_shape[0] * scene.lr_shape[1]
     most = min(scene.bands, pixels)
     if d is None:
@@ -95,7 +95,7 @@ def resolve_dimension(d: int | None, scene: ObservedScene) -> int:
 
 
 def fit_subspace(lr_hsi: Image, sigma: NDArray[np.float64], d: int) -> Subspace:
-    """Principal directions of an LR-HSI whose bands are divided by their noise levels.
+    """Compute the principal directions of an LR-HSI whose bands are divided by their noise levels.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def fit_subspace(lr_hsi: Image, sigma: NDArray[np.float64], d: int) -> Subspace:
 
 
 def signal_dimension(lr_hsi: Image, sigma: NDArray[np.float64]) -> int:
-    """Number of spectral directions whose power no white noise of the given levels explains.
+    """Count the spectral directions whose power exceeds white noise of the given levels.
 
     Counts the eigenvalues of the noise-whitened second moment above the Marchenko-Pastur edge
     ``(1 + sqrt(C / N))^2``.
@@ -153,7 +153,7 @@ def _blocks(image: Image) -> Iterator[NDArray[np.floating]]:
 
 
 def detail_covariance(coefficients: Image, response: SpatialResponse) -> NDArray[np.float64]:
-    """Covariance ``(d, d)`` of what one more degradation loses: ``a - upsample(H(a))``.
+    """Estimate the covariance ``(d, d)`` of the detail lost in one more degradation, ``a - upsample(H(a))``.
 
     One Wald level below the wanted image, so that it can be measured on the LR-HSI alone. H's shift
     is left out, since the detail depends on the kernel's shape alone. Images that the ratio does not
@@ -189,7 +189,7 @@ def detail_covariance(coefficients: Image, response: SpatialResponse) -> NDArray
 def _detail(
     image: Image, response: SpatialResponse, size: tuple[int, int], window: Window
 ) -> NDArray[np.float64]:
-    """``a - upsample(H(a))`` in a window, as in the whole image of a size; NaN where a is.
+    """Return ``a - upsample(H(a))`` in a window, as computed from the whole image; NaN where a is NaN.
 
     No-data takes the nearest valid pixel among those that the window depends on.
     """
@@ -204,5 +204,5 @@ def _detail(
 
 
 def _upsampling_rows(coarse: int, fine: int, start: int, stop: int) -> tuple[NDArray[np.float64], int]:
-    """Rows of `upsampling_matrix` over the columns that they use, and the first of these."""
+    """Return rows of `upsampling_matrix`, cut to the columns in use, and the first of these columns."""
     return response_rows(coarse, Fraction(coarse, fine), np.arange(start, stop), keys_cubic, 4.0)

@@ -18,7 +18,7 @@ from pipeline.errors import InputError
 def vca(
     spectra: NDArray[np.float64], count: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Endmembers by orthogonal projections onto random directions.
+    """Extract endmembers by orthogonal projections onto random directions.
 
     At high SNR the spectra are projected onto the hyperplane ``<y, mean> = 1``, at low SNR onto the
     principal plane through their mean, as in the paper.
@@ -69,7 +69,7 @@ def vca(
 
 
 def _extreme(vertices: NDArray[np.float64], count: int, generator: np.random.Generator) -> NDArray[np.intp]:
-    """Columns that are farthest along directions orthogonal to those chosen before.
+    """Select columns that lie farthest along directions orthogonal to the columns chosen before.
 
     The first ones where columns are equal, or where none reaches out of the span of those chosen.
     """
@@ -86,13 +86,13 @@ def _extreme(vertices: NDArray[np.float64], count: int, generator: np.random.Gen
 
 
 def _principal(spectra: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """The ``(C, count)`` leading left singular vectors, their signs fixed."""
+    """Return the ``(C, count)`` leading left singular vectors with fixed signs."""
     _, vectors = np.linalg.eigh(spectra @ spectra.T)
     return signed(vectors[:, : -count - 1 : -1].T).T
 
 
 def _snr_db(spectra: NDArray[np.float64], mean: NDArray[np.float64], count: int) -> float:
-    """The paper's estimate: power inside the subspace over power outside it."""
+    """Estimate the SNR in dB as the paper does: power inside the subspace over power outside it."""
     bands, pixels = spectra.shape
     power = float((spectra**2).sum()) / pixels
     inside = float(((_principal(spectra - mean, count).T @ (spectra - mean)) ** 2).sum()) / pixels

@@ -9,7 +9,7 @@ from pipeline.core.rounding import TIED, first_largest
 
 
 def farthest_points(points: NDArray[np.float64], first: int, count: int) -> list[int]:
-    """Indices of points ``(n, k)``, each the farthest from those before; fewer where points coincide.
+    """Return indices of points ``(n, k)``, each farthest from the previous ones; fewer if points coincide.
 
     Points coincide where they differ by rounding; of points that are equally far, the first is taken.
 

@@ -187,7 +187,7 @@ def _shape(
 
 
 def _guessed_axes(label: str, shape: tuple[int, ...], wavelength: Bands) -> list[str]:
-    """Guess MATLAB's y,x,band, or band,y,x where the number of wavelengths says so."""
+    """Guess MATLAB's y,x,band, or band,y,x if the number of wavelengths fits the first axis."""
     if len(shape) != 3:
         raise InputError(f"{label} has {len(shape)} axes, a scene has 3; give `axes` and `shape`")
     if wavelength is None or shape[2] == wavelength.size:

@@ -21,7 +21,7 @@ REPEATED = "of the same wavelength as another band"
 def by_wavelength(
     bands: list[int], wavelength: NDArray[np.float64] | None, detector: NDArray[np.str_] | None
 ) -> tuple[list[int], dict[str, list[int]]]:
-    """Order bands by strictly increasing wavelength, and leave out those that stand in the way.
+    """Order bands by strictly increasing wavelength, and leave out bands that would break the order.
 
     Where the ranges of two detectors overlap, the cut is at the middle of the overlap: the detector of
     shorter wavelengths keeps its bands up to there, the other its bands beyond. Without detectors, a file

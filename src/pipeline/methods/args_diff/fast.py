@@ -168,7 +168,7 @@ class FittedFastArgsDiff(FittedMethod):
     def denoised(
         self, planes: NDArray[np.float64], sigma: float, origin: tuple[int, int]
     ) -> NDArray[np.float64]:
-        """Denoise planes, each by itself.
+        """Denoise planes independently of each other.
 
         The network's coarse pixels lie as in the whole scene, wherever the planes start.
 

@@ -33,11 +33,11 @@ class Bicubic:
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedBicubic:
-        """Nothing is learned."""
+        """Return the method for a scene; it learns nothing."""
         return FittedBicubic(scene, self.halo_lr(scene.spatial_response))
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedBicubic:
-        """Nothing was learned."""
+        """Return the method for a scene; there is no state to restore."""
         return FittedBicubic(scene, self.halo_lr(scene.spatial_response))
 
 
@@ -45,7 +45,7 @@ class FittedBicubic(FittedMethod):
     """Interpolates on demand."""
 
     def state(self) -> State:
-        """Empty."""
+        """Return an empty state."""
         return {}
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:

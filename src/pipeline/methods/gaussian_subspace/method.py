@@ -27,7 +27,7 @@ class GaussianSubspace:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """Where the solution's dependence on the images has died away.
+        """Return the distance at which the solution hardly depends on the images.
 
         A pixel depends on the LR pixels that see it, on those that share pixels with these, and so
         on; the dependence falls by some factor with each support, the slower the less noise there
@@ -70,7 +70,7 @@ class FittedGaussianSubspace(FittedMethod):
         self.basis, self.covariance = basis, covariance
 
     def state(self) -> State:
-        """Basis and covariance."""
+        """Return basis and covariance."""
         return {"basis": self.basis, "covariance": self.covariance}
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:

@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 
 
 def search_windows(pool: list[Observation], seed: int) -> list[Observation]:
-    """At most `WINDOWS` squares of the pool."""
+    """Return at most `WINDOWS` squares of the pool."""
     return drawn_windows(pool, seed, "hysure/windows", SIDE, WINDOWS)
 
 
@@ -41,7 +41,7 @@ def choose_lphi(
     penalty: Callable[[float], float],
     progress: Progress,
 ) -> float:
-    """The largest weight whose held-out error is within one standard error of the smallest.
+    """Choose the largest weight whose held-out error is within one standard error of the smallest.
 
     The standard error is that of the difference, over the same LR pixels. Weights are tried from the
     smallest on, until the error leaves that range.
@@ -76,7 +76,7 @@ def choose_lphi(
 
 
 def _as_good(error: Array, best: Array, equal: float) -> bool:
-    """Whether errors exceed the best, pixel by pixel, by no more than one standard error on the mean.
+    """Return whether errors exceed the best, pixel by pixel, by no more than one standard error on the mean.
 
     An excess up to `equal` counts as none: a constant image is predicted exactly by every weight.
     """
@@ -115,12 +115,12 @@ class Fold:
         self.iterate = started(upsample(guess, window.hr_shape, window.spatial_response.shift))
 
     def error(self, lphi: float, mu: float) -> Array:
-        """Squared errors of the valid LR pixels held out, in units of the LR-HSI's data term."""
+        """Return squared errors of the valid held-out LR pixels, in units of the LR-HSI's data term."""
         self.iterate = fuse_vector_tv(self.terms, self.iterate, lphi, mu, ITERATIONS)
         wrong = (self.operator.forward(self.iterate.coefficients) - self.truth)[:, self.valid]
         return np.einsum("dn,de,en->n", wrong, self.terms.by_hsi, wrong)
 
 
 def _rows(operator: SpatialOperator, rows: NDArray[np.intp]) -> SpatialOperator:
-    """H restricted to rows of LR pixels."""
+    """Return H restricted to rows of LR pixels."""
     return SpatialOperator(tuple(factor[rows] for factor in operator.rows), operator.cols)
