@@ -1,7 +1,7 @@
 """The one exception whose message is meant for the user.
 
 Every wrong input becomes an `InputError` with a single line that names the file or argument,
-what was found, what was expected and what to do. The command line prints it and exits with 2.
+the value found, the value expected and the remedy. The command line prints it and exits with 2.
 """
 
 

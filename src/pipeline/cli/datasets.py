@@ -87,7 +87,7 @@ def fetch(
         bool, typer.Option("--accept-change", help="record the checksums anew, whatever was recorded before")
     ] = False,
 ) -> None:
-    """Fetch what is missing of a data set, and verify it all."""
+    """Fetch the missing files of a data set, and verify all of them."""
     from pipeline.inputs.datasets import catalogue
     from pipeline.inputs.datasets.fetch import fetch_image
     from pipeline.runs.progress import ProgressReport
@@ -116,7 +116,7 @@ def _addresses(file: Content) -> list[str]:
 
 
 def _checksum(file: Content) -> str | None:
-    """Kind and digits of the checksum that a file must have."""
+    """Return kind and digits of the checksum that a file must have."""
     return next((f"{kind} {value}" for kind in ("sha256", "md5") if (value := getattr(file, kind))), None)
 
 

@@ -79,7 +79,7 @@ class Argument(NamedTuple):
     parameter : inspect.Parameter
         The parameter as Typer understands it.
     convert : callable
-        Turns the command line's value into that of `run`.
+        Converts the value of the command line to the argument of `run`.
     """
 
     parameter: inspect.Parameter

@@ -1,6 +1,6 @@
 """`pipeline compare`: compare two summaries, times and memory aside.
 
-Numbers are compared as they are written, digit for digit; no tolerance.
+Numbers are compared digit for digit, as printed, without tolerance.
 """
 
 from __future__ import annotations

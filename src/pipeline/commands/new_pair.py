@@ -57,7 +57,7 @@ class Request:
     bands : sequence of str or None
         Names of its bands in the file's order.
     ratio : str or None
-        LR pixel size over HR pixel size, where the files do not tell.
+        LR pixel size over HR pixel size, if the files do not state it.
     products : bool
         Whether fused cubes are exported.
     """
@@ -75,12 +75,12 @@ class Request:
 
 
 def run(request: Request) -> str:
-    """Write the experiment's file, and return a description of the pair for people.
+    """Write the experiment's file, and return a description of the pair in words.
 
     Parameters
     ----------
     request : Request
-        The two files, and what they do not say themselves.
+        The two files, and facts that they do not state.
 
     Raises
     ------
@@ -284,7 +284,7 @@ def _estimation(hsi: Inspected, msi: Inspected, known: bool) -> list[str]:
 
 
 def _methods() -> list[str]:
-    """Return the lines of the methods, from fast to slow; those that train are commented out."""
+    """Return the lines of the methods, from fast to slow; methods that train are commented out."""
     proposed = [(name, settings_of(name)) for name in methods()]
     return [
         f"  {'# ' * settings.trains}{name}: {settings.proposal.settings}   # {settings.proposal.remark}"

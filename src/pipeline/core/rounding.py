@@ -70,7 +70,7 @@ def correlations(first: Array, second: Array) -> Array:
 
 
 def first_largest(values: Array, scale: float | None = None, tied: float = TIED) -> int:
-    """Return the index of the largest value, and of the first among those that equal it up to rounding.
+    """Return the index of the largest value, or of the first value that equals it up to rounding.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """A hyperspectral scene, in memory or open to be read in windows, with its wavelengths and place.
 
-Axis order is (band, y, x); the affine is that of the upper left corner, as in rasterio. No file is
+Axis order is (band, y, x); the affine transform refers to the upper left corner, as in rasterio. No file is
 opened and nothing is resampled here.
 """
 

@@ -31,12 +31,12 @@ def write_cog(path: Path, layer: Layer, *, categories: bool = False) -> Tally:
     layer : Layer
         The layer.
     categories : bool
-        Overviews keep values as they are, instead of taking means.
+        Overviews are made of unchanged values instead of means.
 
     Returns
     -------
     Tally
-        Range of the values, and number of those clipped.
+        Range of the values, and number of clipped values.
     """
     tally, draft = Tally(), path.with_name(f"draft-{path.name}")
     resampling = Resampling.nearest if categories else Resampling.average

@@ -29,7 +29,7 @@ def write_envi(path: Path, layer: Layer) -> Tally:
     Returns
     -------
     Tally
-        Range of the values, and number of those clipped.
+        Range of the values, and number of clipped values.
     """
     with gdal(path), rasterio.open(path, "w", driver="ENVI", **profile(layer)) as file:
         for number, name in enumerate(layer.names, start=1):

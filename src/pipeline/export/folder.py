@@ -17,7 +17,7 @@ from pipeline.store.verified import file_fault
 def write_folder(
     ledger: Path, fill: Callable[[Path], Mapping[str, Any]], provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Fill the folder `X` of a ledger `X.json`; an earlier one is replaced, and nothing is left of a failure.
+    """Fill the folder `X` of a ledger `X.json`; an earlier folder is replaced, and a failure leaves no files.
 
     Parameters
     ----------

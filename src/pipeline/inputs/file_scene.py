@@ -96,7 +96,7 @@ class FileScene(OpenScene):
     report : dict
         How the file was read, JSON-ready: `path`, `product` (its name, or None), `files` (all files
         read, metadata included), `shape` of the scene, `file_bands` (their number),
-        `bands` (those kept, 0-based in the file, in the scene's order), `names` (theirs, in a product
+        `bands` (kept bands, 0-based in the file, in the scene's order), `names` (their names, in a product
         with a file for each), `left_out` (a list of
         `reason` and `bands`), `nodata_share` (of the kept bands' values), `scale` and `units`.
 
@@ -150,7 +150,7 @@ class FileScene(OpenScene):
         return values, missing
 
     def _usable_bands(self) -> tuple[list[int], dict[str, list[int]], float]:
-        """Return the bands to keep in their order, those left out by reason, and the share of no-data."""
+        """Return the bands to keep in order, the omitted bands by reason, and the share of no-data."""
         listed, bad = self._listed_bands()
         content = self._look_through(listed)
         self._refuse_infinite(listed, content)
@@ -172,7 +172,7 @@ class FileScene(OpenScene):
         return kept, left_out, float(1 - valid.mean() / (self._image.shape[1] * self._image.shape[2]))
 
     def _listed_bands(self) -> tuple[list[int], list[int]]:
-        """Return the bands that neither configuration nor file lists as bad, and those listed."""
+        """Return the good bands, and the bands that the configuration or the file lists as bad."""
         count = self._image.shape[0]
         outside = [band for band in self._reading.bad_bands if not 0 <= band < count]
         if outside:

@@ -45,7 +45,7 @@ else:
         Union[tuple(folder.SETTINGS for folder in REGISTRY.values())],  # noqa: UP007
         Field(discriminator="method"),
     ]
-    """Settings of any method, told apart by the key `method`."""
+    """Settings of any method, distinguished by the key `method`."""
 
 
 def methods() -> list[str]:

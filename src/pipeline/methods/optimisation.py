@@ -137,7 +137,7 @@ def minimise(
     optimiser : torch.optim.Adam or AdamW
         With any parameter groups.
     loss : callable
-        From a step's number, counted from 0, to the loss. Its random draws depend on that number alone: see
+        Returns the loss of a step, given its number from 0. Its random draws depend on that number alone: see
         `seeded_generator`.
     schedule : Schedule
         Name, length and learning rate.

@@ -49,7 +49,7 @@ def prior_of(
 
 
 def _sample(scene: ObservedScene, part: Observation, subspace: Subspace) -> Sample:
-    """Return the LR pixels of a part; those that depend on pixels beyond it are not compared with Y."""
+    """Return the LR pixels of a part; pixels that depend on others beyond it are not compared with Y."""
     own = scene.window_of(part)
     return sample_of(part, subspace, lr_inside(scene, own).relative_to(scene.lr_window(own)))
 

@@ -24,7 +24,7 @@ class Picture:
     Attributes
     ----------
     caption, alt : str
-        Text below the image, and in its place for those who cannot see it.
+        Text below the image, also used as its alternative text.
     uri : str
         The image as a `data:` address; empty if there is none.
     note : str
@@ -102,7 +102,7 @@ def composite_gallery(
 ) -> Gallery:
     """Show both inputs, all fused cubes and the reference, if there is one, in three bands.
 
-    The stretch is that of the reference, or else of the LR-HSI.
+    The stretch is taken from the reference or, without one, from the LR-HSI.
 
     Parameters
     ----------

@@ -173,7 +173,7 @@ def _read_all(
 
 
 def _check_shapes(reference: Image | None, cubes: Mapping[str, Image], shape: tuple[int, ...]) -> None:
-    """Refuse images whose shape is not that of the observation's HR-HSI."""
+    """Refuse images whose shape differs from the observation's HR-HSI."""
     named = {f"fused cube of {label}": cube for label, cube in cubes.items()}
     for name, image in (named if reference is None else {"reference": reference} | named).items():
         if tuple(image.shape) != shape:
@@ -224,7 +224,7 @@ class _ReducedCube:
         self.differences = _Differences(height, width) if known else None
 
     def add(self, window: Window, reference: Floats | None = None) -> Floats:
-        """Read a window, compare it with that of the reference, and return it.
+        """Read a window of a cube, compare it with the reference, and return it.
 
         Parameters
         ----------
@@ -262,7 +262,7 @@ class _Differences:
         self.angles = Sample(height * width)
 
     def add(self, window: Window, reference: Floats, cube: Floats) -> None:
-        """Compare a window of the reference with that of the cube.
+        """Compare a window of the reference with the same window of the cube.
 
         Parameters
         ----------

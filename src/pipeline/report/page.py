@@ -1,6 +1,6 @@
 """The page: one self-contained HTML file that opens offline, on a screen and on paper.
 
-The template escapes all text; only the SVG of the charts is inserted as it is.
+The template escapes all text; only the SVG of the charts is inserted unescaped.
 """
 
 from __future__ import annotations

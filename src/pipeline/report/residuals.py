@@ -1,6 +1,6 @@
 """Residuals on the page: whether fused cubes explain the two images, and if not, in which bands and where.
 
-The residuals are those that `evaluate` left, by band and by pixel, in units of the noise level.
+The step `evaluate` has stored the residuals by band and by pixel, in units of the noise level.
 """
 
 from __future__ import annotations

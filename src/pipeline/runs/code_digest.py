@@ -61,7 +61,7 @@ def source_files(module: str, root: Path) -> list[Path]:
 
 @cache
 def code_digest(*modules: str, root: Path = ROOT) -> str:
-    """Compute the SHA-256 over the code of modules and of all that they lead to.
+    """Compute the SHA-256 over the code of modules and of all modules on which they depend.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The observation: its store, filled tile by tile, and what a method sees of it.
+"""The observation: its store, filled tile by tile, and the view of it that a method receives.
 
 `simulate`, `align` and `degrade` write the store alike; where the two images of a tile come from is up to
 the step, and a killed run keeps the tiles that it has written. A method sees the observed images together

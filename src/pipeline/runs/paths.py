@@ -52,7 +52,7 @@ class Store:
 
     @property
     def metadata(self) -> Path:
-        """The file in the store that is written last, by which Snakemake tracks the store."""
+        """The file of the store that is written last; Snakemake tracks the store through it."""
         return self.folder / "zarr.json"
 
 
@@ -285,7 +285,7 @@ def batch_of(manifest: Path) -> tuple[int, int]:
     Raises
     ------
     InputError
-        The name is not that of a batch.
+        The name does not denote a batch.
     """
     batch, _, batches = manifest.stem.partition("-of-")
     if not (batch.isdecimal() and batches.isdecimal()):

@@ -1,8 +1,8 @@
 """Displacement of a pair's HSI on its MSI beyond their georeferences, and its record.
 
 The shift is configured or estimated from the images. Where the HSI's detectors are displaced against each
-other, the shift is that of the detector with the smallest error, and the bands of the displaced ones are to
-be resampled to it.
+other, the shift of the detector with the smallest error is used, and the bands of displaced detectors are
+resampled to it later.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Placement:
     detector : str
         The detector that the shift belongs to; empty where it belongs to all bands.
     moved : mapping of str to Alignment
-        That detector and those whose bands are resampled to its shift; empty where none is displaced.
+        That detector, and the detectors whose bands are resampled to its shift; empty if none is displaced.
     estimates : Alignments or None
         Every estimated shift, by all bands and by detector; None for a configured shift.
     """
@@ -135,7 +135,7 @@ def _check_distance(shift: Offset, error: Offset, pair: Pair, images: OpenPair) 
 def placement_record(pair: Pair, images: OpenPair, nesting: Nesting, placement: Placement) -> dict[str, Any]:
     """Return the JSON-ready record of an alignment; its notes are logged as warnings.
 
-    Shifts are those beyond the georeferences, in LR pixels and in metres.
+    Shifts exclude the offset between the georeferences; they are in LR pixels and in metres.
 
     Parameters
     ----------

@@ -160,7 +160,7 @@ class Remaining:
         return START_SECONDS + (sum(costs) / len(costs) if costs else 0.0)
 
     def _after(self, job: Job | None) -> float:
-        """Return the expected seconds of the longest series of waiting jobs: those after a job, or all."""
+        """Return the expected seconds of the longest chain of waiting jobs, after a given job or in all."""
         place = SERIES.index(job.rule) + 1 if job and job.rule in SERIES else 0
         rules = [rule for rule in SERIES[place:] if self._waiting[rule] > 0]
         series = (
@@ -180,7 +180,7 @@ def _costs(experiment: Experiment, run: Run) -> dict[str, float]:
 
 
 def _left(job: Job, expected: float, now: float) -> float:
-    """Return the seconds until a running job ends: as its log tells, or as expected."""
+    """Return the seconds until a running job ends, from its log or else as expected."""
     rest = expected - (now - job.started)
     match = LEFT.search(last_line(job.log)) if job.log else None
     late = 0.1 * (now - job.started)  # of a job that takes longer than expected

@@ -57,7 +57,7 @@ class StepLines(LogHandlerBase):
 
     @property
     def writes_to_stream(self) -> bool:
-        """Whether this takes the place of Snakemake's own lines; a dry run keeps those."""
+        """Whether this replaces Snakemake's own lines; a dry run keeps them."""
         return not getattr(self.common_settings, "dryrun", False)
 
     @property
@@ -155,7 +155,7 @@ class StepLines(LogHandlerBase):
 
 
 def phrase(job: Job) -> str:
-    """Say what a job does.
+    """Describe the task of a job.
 
     >>> phrase(Job("train", 0.0, {"label": "bicubic", "scene": "field", "seed": "0"}))
     'train bicubic on field (seed 0)'

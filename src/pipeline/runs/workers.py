@@ -24,7 +24,7 @@ from pipeline.errors import InputError
 T = TypeVar("T")
 
 PER_THREAD = 8  # blocks that a thread computes before the threads wait for each other
-IN_FLIGHT = 1024  # blocks that a cluster knows of at a time; those that wait take no memory
+IN_FLIGHT = 1024  # blocks submitted to a cluster at a time; blocks that wait take no memory
 SECONDS_TO_CONNECT = 10
 
 

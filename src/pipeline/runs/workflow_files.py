@@ -51,7 +51,7 @@ def configuration_file(name: str) -> Path:
 
 
 def package_file(name: str) -> str:
-    """Return a file of the package as seen from the working directory, or its whole path if it is not below.
+    """Return a file of the package relative to the working directory, or absolute if it lies elsewhere.
 
     The path of a clone's file thus stays the same when the clone is moved, and no rule runs again.
 

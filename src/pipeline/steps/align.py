@@ -153,7 +153,7 @@ def _blur(configured: SpatialResponse | None, placement: Placement, images: Open
 
 
 def _configured_blur(pair: Pair, images: OpenPair) -> SpatialResponse | None:
-    """Return the configured PSF of the HSI, whose ratio must be that of the images."""
+    """Return the configured PSF of the HSI, whose ratio must equal the ratio of the images."""
     blur = pair.spatial.build() if pair.spatial else None
     if blur and blur.ratio != images.ratio:
         raise InputError(

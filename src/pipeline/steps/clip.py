@@ -88,7 +88,7 @@ def _check_reference(pair: Pair, scene: OpenScene, window: Window, dataset: xr.D
 
 
 def _same_place(first: Metadata, second: Metadata, shape: tuple[int, int]) -> bool:
-    """Return whether two grids of one shape coincide, as far as their georeferences tell."""
+    """Return whether two grids of one shape coincide, as far as their georeferences show."""
     if first.transform is None or second.transform is None:
         return True
     if first.crs and second.crs and CRS.from_user_input(first.crs) != CRS.from_user_input(second.crs):

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settled:
-    """A scene as the methods see it.
+    """A scene with the responses and noise levels that the methods are given.
 
     Attributes
     ----------
@@ -155,7 +155,7 @@ def estimate_dataset(settled: Settled, settings: Estimation, names: list[str] | 
     Parameters
     ----------
     settled : Settled
-        The scene as the methods see it.
+        The scene as given to the methods.
     settings : Estimation
         Choice of what was estimated.
     names : list of str, optional

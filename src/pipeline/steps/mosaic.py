@@ -104,7 +104,7 @@ def _check_undamaged(writer: ShardWriter, shards: Shards, owners: Mapping[str, P
 
 
 def _check_complete(out: Path, inputs: Inputs, shards: Shards, manifests: Sequence[Path]) -> None:
-    """Refuse manifests that do not hold just the shards of the plan; those that lack some are removed."""
+    """Refuse manifests that do not hold exactly the shards of the plan; incomplete ones are removed."""
     plan, uncertain = inputs.tiles, inputs.settings.uncertain
     expected = {
         key: batch

@@ -127,7 +127,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy another label's file; a link would share the modification time by which Snakemake decides."""
+    """Copy another label's file; a link would share its time, by which Snakemake finds outdated files."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     shutil.copy(source, target)

@@ -89,7 +89,7 @@ def band_coords(bands: int, like: Metadata) -> dict[str, xr.Variable]:
 
 
 def spectral_coords(prefix: str, like: Metadata) -> dict[str, xr.Variable]:
-    """Return coordinates of the bands in nm; `prefix` is that of the dimension `band` too."""
+    """Return coordinates of the bands in nm; the dimension `band` has the same `prefix`."""
     described = (("wavelength", like.wavelength, WAVELENGTH), ("fwhm", like.fwhm, FWHM))
     return {
         f"{prefix}{name}": xr.Variable(f"{prefix}band", np.asarray(values, np.float64), attrs)

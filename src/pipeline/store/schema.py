@@ -118,7 +118,7 @@ def cube_dataset(cube: Image, like: Metadata, deviation: Image | None = None) ->
 def observation_dataset(
     observation: ObservedScene, like: Metadata, msi: Metadata | None = None
 ) -> xr.Dataset:
-    """Return the dataset of all that a method may see.
+    """Return the dataset of everything that a method may use.
 
     Variables are `lr_hsi` (band, y_lr, x_lr), `hr_msi` (msi_band, y, x), `spectral_response`
     (msi_band, band), `sigma_hsi` (band) and `sigma_msi` (msi_band). The spatial response and the origin are
@@ -271,7 +271,7 @@ def variable_of(dataset: xr.Dataset, name: str) -> xr.DataArray:
     Raises
     ------
     InputError
-        The dataset is that of another store, without this variable.
+        The dataset belongs to another store and lacks this variable.
     """
     if name not in dataset:
         raise InputError(f"dataset: no variable {name!r}; it holds {', '.join(map(str, dataset.data_vars))}")

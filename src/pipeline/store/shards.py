@@ -3,7 +3,7 @@
 A write unit owns whole shards outright. Each shard is encoded in memory, written aside, synced and
 renamed, and only then recorded in the writer's journal; the store's metadata comes last, and after
 it the ledger. So a file in place is whole, a recorded file is on the disk, a store with metadata is
-complete, and what a killed writer left is kept if it is recorded and unchanged, else done again.
+complete, and shards of a killed writer are kept if they are recorded and unchanged, else written again.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class ShardWriter:
 
 
 class Journal:
-    """Record of what a writer has finished: a line for each write unit, synced, with a digest of its own.
+    """Record of the write units that a writer has finished: a line each, synced, with its own digest.
 
     A line that a kill cut short, or that was changed, counts for nothing. The file stays when the
     store is complete, so that a damaged store is repaired shard by shard.

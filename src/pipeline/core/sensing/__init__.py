@@ -1,1 +1,1 @@
-"""How the two sensors see a scene: responses, simulation, noise, no-data, calibration."""
+"""Models of the two sensors: responses, simulation, noise, no-data, calibration."""

@@ -116,7 +116,7 @@ class SpatialResponse:
 
     @classmethod
     def box(cls, *, ratio: float | str | Fraction) -> Self:
-        """Return the mean over the LR pixel's footprint; HR pixels on its edge count by their share inside."""
+        """Return the mean over the LR pixel's footprint; HR pixels on its edge count in part."""
         return cls("box", as_ratio(ratio))
 
     @classmethod
@@ -189,7 +189,7 @@ class SpatialResponse:
         operator : SpatialOperator
             From the HR window to the LR window, exactly as the whole operator would.
         window : Window
-            The HR pixels that those LR pixels see.
+            The HR pixels on which these LR pixels depend.
         """
         rows, top = self._rows(hr_shape[0], np.arange(lr.y0, lr.y1))
         cols, left = self._rows(hr_shape[1], np.arange(lr.x0, lr.x1), columns=True)
@@ -279,7 +279,7 @@ class SpatialResponse:
 
         if self.ratio > 1:
             return gaussian, 2 * reach, True
-        # a Gaussian of a pixel's width is not told by samples at the pixels: it averages interpolations
+        # samples at the pixels do not resolve a Gaussian as narrow as a pixel: it averages interpolations
         within = np.linspace(-reach, reach, INTERPOLATIONS)
         weights = gaussian(within) / gaussian(within).sum()
 
@@ -379,7 +379,7 @@ def upsample(
 ) -> NDArray[Any]:
     """Interpolate the last two axes bicubically to `shape`; NaN spreads over the kernel's support.
 
-    The image's pixels lie where those of a `SpatialResponse` of that `shift` do.
+    The image's pixels are positioned like the LR pixels of a `SpatialResponse` with the same `shift`.
     """
     rows = upsampling_matrix(image.shape[-2], shape[0], shift[0])
     cols = upsampling_matrix(image.shape[-1], shape[1], shift[1])

@@ -75,7 +75,7 @@ def gaussian_response(
 
 
 def normalised_rows(response: Vector, peak: Vector, names: Sequence[str] = ()) -> Vector:
-    """Return rows divided by their sums; `peak` (c,) is what a row could reach at most.
+    """Return rows divided by their sums; `peak` (c,) is the largest possible sum of a row.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def normalised_rows(response: Vector, peak: Vector, names: Sequence[str] = ()) -
 def band_spacing(wavelength: Vector) -> Vector:
     """Return each band's distance to its nearer neighbour, a substitute for an unknown FWHM.
 
-    Neighbours are those in the given order, so that neither the gaps of removed bands nor the
+    Neighbours are taken in the given order, so that neither the gaps of removed bands nor the
     overlap of two detectors count.
     """
     if wavelength.size < 2:

@@ -156,7 +156,7 @@ class Quadratic:
         start : (d, H, W)
             First estimate of A.
         steps : int
-            Number of steps, all of which are taken.
+            Number of steps; the iteration does not stop earlier.
         """
         return conjugate_gradients(self.apply, self.preconditioner.invert, rhs, start, steps)
 

@@ -52,7 +52,7 @@ class GraphPrior:
     centres : (K, c)
         HR-MSI spectra of the classes, in units of `scale`.
     scale : float
-        Standard deviation of the HR-MSI over pixels and bands; that of rounding if it is constant.
+        Standard deviation of the HR-MSI over pixels and bands; the level of rounding if it is constant.
     misfit : float
         Variance of the model's errors in each coefficient of the LR-HSI.
     """
@@ -78,7 +78,7 @@ class GraphPrior:
         return np.asarray(hr_msi, np.float64) / self.scale
 
     def classes(self, spectra: Array) -> NDArray[np.intp]:
-        """Return the class ``(n,)`` of spectra ``(c, n)``: that of the nearest centre."""
+        """Return the class ``(n,)`` of spectra ``(c, n)``, the index of the nearest centre."""
         return nearest(spectra, self.centres)
 
 
@@ -269,7 +269,7 @@ def class_precision(white: Array) -> Array:
     Parameters
     ----------
     white : (d, m)
-        Weighted differences of the class, in units in which those of all classes are white.
+        Weighted differences of the class, in units in which the differences of all classes are white.
     """
     d, count = white.shape
     shared = OWN_DIFFERENCES * d
@@ -289,7 +289,7 @@ def misfit(sample: Sample, whitening: Array, basis: Array, comparison: Compariso
     sample : Sample
         LR pixels of the scene.
     whitening : (d, d)
-        From the sample's coefficients to those of `basis`.
+        Matrix from the sample's coefficients to coefficients on `basis`.
     basis : (d, C)
         E, in which typical differences are white.
     comparison : Comparison

@@ -191,7 +191,7 @@ def _detail(
 ) -> NDArray[np.float64]:
     """Return ``a - upsample(H(a))`` in a window, as computed from the whole image; NaN where a is NaN.
 
-    No-data takes the nearest valid pixel among those that the window depends on.
+    No-data is replaced by the nearest valid pixel among the pixels on which the window depends.
     """
     rows, top = _upsampling_rows(response.lr_size(size[0]), size[0], window.y0, window.y1)
     cols, left = _upsampling_rows(response.lr_size(size[1]), size[1], window.x0, window.x1)

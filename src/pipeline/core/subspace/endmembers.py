@@ -35,7 +35,7 @@ def vca(
     Returns
     -------
     endmembers : (C, count) float64
-        The chosen pixels' spectra, without what lies outside the subspace.
+        The chosen pixels' spectra, projected onto the subspace.
     chosen : (count,) int
         Their columns.
 
@@ -71,7 +71,7 @@ def vca(
 def _extreme(vertices: NDArray[np.float64], count: int, generator: np.random.Generator) -> NDArray[np.intp]:
     """Select columns that lie farthest along directions orthogonal to the columns chosen before.
 
-    The first ones where columns are equal, or where none reaches out of the span of those chosen.
+    Of equal columns, or if all lie in the span of the chosen ones, the first is taken.
     """
     size = float(np.sqrt(np.square(vertices).sum(axis=0).max()))
     corners = np.zeros((len(vertices), count))

@@ -1,4 +1,4 @@
-"""A file that appears under its final name at once or not at all, written by one process at a time.
+"""A file that appears under its final name complete or not at all, written by one process at a time.
 
 `X.part.mat` is written while `X.mat` is not there yet. The lock between processes that want the same file is
 `.X.mat.lock` beside it (filelock: a killed process loses its lock); it is removed with the claim.

@@ -1,4 +1,4 @@
-"""Models of the catalogue's entries: where files come from and what they must be.
+"""Models of the catalogue's entries: origins and required properties of files.
 
 Entries are the YAML files beside this module. Nothing is fetched or read here; an entry's `reading`
 has the keys of a `FileSource`.

@@ -151,7 +151,7 @@ class Resuming:
         Called with the name and megabytes done and to come.
     verified : bool
         The whole is compared with a checksum later. Else a transfer goes on only where the server can
-        tell that it still has the same file (RFC 9110, `If-Range`).
+        confirm that its file is unchanged (RFC 9110, `If-Range`).
     """
 
     name: str

@@ -198,7 +198,7 @@ def _guessed_axes(label: str, shape: tuple[int, ...], wavelength: Bands) -> list
 
 
 def _band_numbers(file: ArrayFile, name: str, wavelength: Bands) -> NDArray[np.intp]:
-    """Return 0-based positions of the kept bands among those that the wavelengths describe."""
+    """Return 0-based positions of the kept bands among the bands that the wavelengths describe."""
     numbers = file.load(name).ravel()
     most = np.inf if wavelength is None else wavelength.size
     if numbers.size == 0:

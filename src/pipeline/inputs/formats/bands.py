@@ -133,7 +133,7 @@ def detectors_of(wavelength: Bands) -> NDArray[np.str_] | None:
     """Return names of the detectors of a file whose wavelengths step back where another detector begins.
 
     Two that meet where silicon ends are a VNIR and a SWIR detector. None where wavelengths only rise,
-    or step back more often than a detector has bands: those are bands in another order.
+    or step back more often than a detector has bands: such bands are stored in another order.
 
     Parameters
     ----------

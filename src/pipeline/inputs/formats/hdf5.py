@@ -164,7 +164,7 @@ def plain(value: Any) -> Any:
 
 
 def _stretches(wanted: NDArray[np.intp]) -> list[tuple[int, int]]:
-    """Return ranges that cover sorted indices: one where little is read in vain, else those without gaps."""
+    """Return ranges that cover sorted indices: a single range if it adds few values, else one per run."""
     first, last = int(wanted[0]), int(wanted[-1])
     if last - first < 2 * wanted.size:
         return [(first, last + 1)]

@@ -28,7 +28,7 @@ class Mission(Protocol):
     Attributes
     ----------
     PRODUCT : str
-        Name of the product, for people.
+        Name of the product in messages.
     """
 
     PRODUCT: str
@@ -53,7 +53,7 @@ def mission_of(path: Path) -> Mission | None:
 
 
 def image_paths(path: Path, mission: Mission) -> list[Path]:
-    """Return the images side by side that a path of a mission leads to, most often itself."""
+    """Return the adjacent images that a path of a mission stands for; usually the path itself."""
     tiles = getattr(mission, "tiles", None)
     return [path] if tiles is None else list(tiles(path))
 

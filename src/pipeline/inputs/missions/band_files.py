@@ -97,6 +97,6 @@ def metadata_file(folder: Path, names: Iterable[str]) -> Path:
 
 
 def mtl_file(folder: Path, names: Iterable[str]) -> tuple[Path, Groups]:
-    """Return the first of some MTL files that is there, and its content; see `metadata_file`."""
+    """Return the first existing one of some MTL files, and its content; see `metadata_file`."""
     path = metadata_file(folder, names)
     return path, read_mtl(path)

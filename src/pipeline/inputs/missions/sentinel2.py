@@ -2,7 +2,7 @@
 
 Layout and elements follow the Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD, 14 and 15):
 reflectance is (number + offset) / quantification value, the offset being there from baseline 04.00 on. Zero
-is no data and 65535 saturated. Loose bands have no metadata: their numbers stay as they are.
+is no data and 65535 saturated. Loose bands have no metadata: their numbers are not converted.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def nested_ratio(hsi: Raster, msi: Raster, ratio: int | float | str | None = Non
     ------
     InputError
         One image alone is georeferenced, the axes run in other directions, the MSI is coarser than
-        the HSI, images without georeference do not tell the ratio, or the configured one is below 1.
+        the HSI, the ratio of images without georeference is unknown, or the configured one is below 1.
     """
     if ratio is not None and as_ratio(ratio) < 1:
         raise InputError(f"ratio: {ratio} is below 1; give LR pixel size over HR pixel size")

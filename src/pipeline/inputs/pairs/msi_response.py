@@ -32,7 +32,7 @@ class MsiBands:
     known : bool
         Whether R is known.
     names : list of str
-        Names of the bands, for people.
+        Names of the bands in messages and the report.
     coverage : (c,) list of float, or None
         Fraction of each band's SRF that the HSI covers.
     """

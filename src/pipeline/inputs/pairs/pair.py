@@ -175,7 +175,7 @@ def on_nested_grids(hsi: OpenScene, msi: OpenScene, ratio: int | float | str | N
     hsi, msi : OpenScene
         The two images.
     ratio : optional
-        LR pixel size over HR pixel size as configured; by default that of the georeferences or sizes.
+        LR pixel size over HR pixel size as configured; default: from the georeferences or sizes.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def _grid_of(scene: OpenScene) -> Raster:
 
 
 def _resampled_ratio(grids: tuple[Raster, Raster], ratio: int | float | str | None) -> Fraction:
-    """Return the configured ratio, or the whole number nearest to that of the pixel sizes on the ground."""
+    """Return the configured ratio, or the integer nearest to the ratio of the pixel sizes on the ground."""
     if ratio is not None:
         return as_ratio(ratio)
     hsi, msi = grids

@@ -103,7 +103,7 @@ class FittedArgsDiff(FittedMethod):
     def state(self) -> State:
         """Return weights of both networks in float32, scale, precision and recording.
 
-        The precision is that of the training's device, whichever device samples the tiles.
+        The precision of the training's device is kept, whichever device samples the tiles.
         """
         weights = {
             f"{name}.{key}": tensor.cpu().contiguous().numpy()

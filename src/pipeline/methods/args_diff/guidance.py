@@ -119,7 +119,7 @@ class JointLoss:
 
 
 class RecordedLoss:
-    """The loss of A alone, whose gradient is that of a joint run with the same residuals.
+    """The loss of A alone, whose gradient equals the one of a joint run with the same residuals.
 
     Parameters
     ----------

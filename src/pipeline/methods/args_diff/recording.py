@@ -44,7 +44,7 @@ class Recording:
 
     @classmethod
     def of(cls, basis: Tensor, loss: JointLoss, network: RecordingUNet) -> Recording:
-        """Collect what a loss and a network recorded.
+        """Collect the records of a loss and a network.
 
         Parameters
         ----------

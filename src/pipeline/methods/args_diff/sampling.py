@@ -1,8 +1,8 @@
 """Reverse diffusion of ARGS-Diff in the subspace: coefficients A and basis E, guided by X and Y.
 
 Follows arXiv 2505.11800, sections 3.3 and 3.4, or its public code where the two differ (`variant`): the code
-takes the norms in the loss as they are and moves the DDIM output by the Adam step; the paper squares the
-norms and moves the predicted noise. `guidance` compares the factors with X and Y, without forming the cube.
+does not square the norms in the loss and moves the DDIM output by the Adam step; the paper squares the norms
+and moves the predicted noise. `guidance` compares the factors with X and Y, without forming the cube.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from pipeline.errors import InputError
 from pipeline.methods.cnmf.factorisation import Factorisation, Matrix, Recorder, Trajectory, descend
 from pipeline.methods.cnmf.settings import CnmfSettings
 
-FLOOR = 1e-9  # least value at the start: multiplicative updates leave a zero as it is
+FLOOR = 1e-9  # least value at the start: multiplicative updates never change a zero
 LEAST_ENDMEMBERS = 30  # in the authors' code
 FREE_BANDS = 4  # MSI bands from which on W_m is updated, in the authors' code
 OUTER_TOLERANCE = 1e-2

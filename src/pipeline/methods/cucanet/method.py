@@ -37,7 +37,7 @@ from pipeline.methods.optimisation import (
 )
 from pipeline.methods.pool import training_pool, unit_scale
 
-BLOCK = 128  # side in HR pixels of what goes through the network at once
+BLOCK = 128  # side in HR pixels of a block that the network processes at once
 
 
 class CuCaNet:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 SLOPE = 0.2  # of the leaky ReLU
 FEATURES = 512  # channels of an encoder's output
 ABUNDANCES = 128
-RADIUS = 3  # pixels that the MSI encoder sees around a pixel: a 5x5 and a 3x3 convolution
+RADIUS = 3  # context of the MSI encoder around a pixel: a 5x5 and a 3x3 convolution
 
 Degrade = Callable[[Tensor], Tensor]
 """From an HR image to the LR image of the same place."""

@@ -62,7 +62,7 @@ class LearnedResponses(nn.Module):
 
 
 def footprint_response(spatial: SpatialResponse) -> SpatialResponse:
-    """Return a response whose support is that of a learned PSF: the HR pixels that an LR pixel covers.
+    """Return a response with the support of a learned PSF: the HR pixels that an LR pixel covers.
 
     Parameters
     ----------

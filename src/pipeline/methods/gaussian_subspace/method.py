@@ -1,7 +1,7 @@
 """Gaussian-prior fusion in a spectral subspace: exact, non-iterative and without tuning.
 
 The basis and the prior's covariance come from the LR-HSI alone; `pipeline.core.solvers.gaussian` solves.
-The prior's mean is the upsampled LR-HSI, its covariance that of the detail lost one level down.
+The prior's mean is the upsampled LR-HSI, its covariance is the covariance of the detail lost one level down.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class GaussianSubspace:
     def halo_lr(self, response: SpatialResponse) -> int:
         """Return the distance at which the solution hardly depends on the images.
 
-        A pixel depends on the LR pixels that see it, on those that share pixels with these, and so
-        on; the dependence falls by some factor with each support, the slower the less noise there
-        is. Twice the support and 3 pixels keep it below 1e-4 of full scale: at any noise level for
+        A pixel depends on the LR pixels whose support holds it, on LR pixels that share HR pixels with
+        these, and so on. The dependence falls by some factor with each support, more slowly if there is
+        less noise. Twice the support and 3 pixels keep it below 1e-4 of full scale: at any noise level for
         PSFs up to one LR pixel wide, bicubic and box; for PSFs of two or three LR pixels down to the
         noise of 50 dB, below which such a deconvolution couples ever more distant pixels.
         """

@@ -3,8 +3,8 @@
 It starts from the spread of draws from the posterior. Since a posterior is only as good as its model, the
 spread is calibrated one level down, where the LR-HSI is the truth and no reference is needed: both images are
 degraded once more and fused with a prior that is learned there, and a factor for each band makes the
-intervals cover what they should. Two parts are added that one level down underestimates, because H averages
-them away: what lies outside of the subspace (`left_out`), and what is white on the fine grid within it
+intervals have their nominal coverage. Two parts that H averages away, so that one level down underestimates
+them, are added: the power outside the subspace (`left_out`), and white detail of the fine grid within it
 (`nugget`). The bands of the HR-MSI show how much H averages away (`contrasts`).
 """
 

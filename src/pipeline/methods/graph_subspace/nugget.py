@@ -42,7 +42,7 @@ def nugget(parts: Sequence[Observation], basis: Array, noise: Array, white: floa
 
         gamma(h) = noise + nugget * gain(h) + slope * h
 
-    The nugget times `white` is returned. The gain is taken to be no less than that of a bicubic kernel of
+    The nugget times `white` is returned. The gain is taken to be at least the gain of a bicubic kernel of
     ratio 4: with the gain of wider PSFs and larger ratios, a little detail that is not white would pass for
     a lot of white detail. The variance is zero if there are few pairs of LR pixels.
 

@@ -1,7 +1,7 @@
 """The weight of the vector total variation, chosen on the observation alone.
 
 Rows of LR pixels are held out, the rest is fused, and H of the result is compared with what was
-held out. No reference is involved; the rule of one standard error is that of Breiman et al. 1984.
+held out. No reference is involved; the rule of one standard error is due to Breiman et al. 1984.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def choose_lphi(
 ) -> float:
     """Choose the largest weight whose held-out error is within one standard error of the smallest.
 
-    The standard error is that of the difference, over the same LR pixels. Weights are tried from the
+    The standard error refers to the difference, over the same LR pixels. Weights are tried from the
     smallest on, until the error leaves that range.
 
     Parameters

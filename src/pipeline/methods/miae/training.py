@@ -213,7 +213,7 @@ def train(
 
 
 def training_patches(images: TrainingImages, budget: MiaeBudget) -> list[TrainingPatch]:
-    """Return the patches of all parts; that of a scene of few pixels is the whole scene.
+    """Return the patches of all parts; a scene of few pixels is a single patch.
 
     Parameters
     ----------

@@ -444,7 +444,7 @@ def svg(figure: Figure, description: str) -> str:
     figure : Figure
         A finished figure.
     description : str
-        Text for those who cannot see it.
+        Alternative text for readers who cannot see it.
     """
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))

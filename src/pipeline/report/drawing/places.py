@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.report.drawing.pictures import Floats
 
 MARKED = 1.25
-"""Ratio of a part's RMS to that of its counterpart above which the part is named."""
+"""Ratio of a part's RMS to its counterpart's RMS above which the part is named."""
 BORDER = 20
 """The border is the outermost of this many parts of a side."""
 STEEP = 0.9

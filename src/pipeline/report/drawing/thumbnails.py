@@ -1,6 +1,6 @@
 """Images of any size averaged down to pictures while they are read, window by window.
 
-The average is that of `pictures.shrink`. Windows hold whole picture pixels, so that each is averaged at
+Averages are taken as in `pictures.shrink`. Windows hold whole picture pixels, so that each is averaged at
 once. Only one window of an image is in memory.
 """
 

@@ -47,7 +47,7 @@ class Cell:
     mean, sd : float or None
         Mean and sample standard deviation.
     text, spread : str
-        Both as they are printed.
+        Both as printed.
     compared : float or None
         Mean over the seeds that all methods share; the best of these is marked.
     best : bool
@@ -97,7 +97,7 @@ class Table:
     rows: list[TableRow]
 
     def split(self, index: int) -> tuple[Table, Table]:
-        """Return the columns before `index` and the others as two tables.
+        """Split the table before the column `index` into two tables.
 
         Parameters
         ----------
@@ -255,7 +255,7 @@ def make_table(groups: Mapping[str, Mapping[int, Row]], columns: Sequence[Column
 
 
 def _present(rows: Mapping[int, Row], key: str) -> dict[int, float]:
-    """Return a number by seed, without those that are missing."""
+    """Return a number by seed, without missing values."""
     values = {seed: number(row.get(key)) for seed, row in rows.items()}
     return {seed: value for seed, value in values.items() if not math.isnan(value)}
 

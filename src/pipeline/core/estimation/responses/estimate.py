@@ -39,7 +39,7 @@ BOUND = 0.01  # LR pixels from its bound within which a parameter counts as at t
 class Responses:
     """Responses of two sensors: ``H(Y_i) = gain_i (R X)_i + offset_i``.
 
-    Goodness of fit is that on pixels that were not fitted.
+    Goodness of fit is computed on held-out pixels.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Responses:
     residual : (c,) float64
         Root mean square of their difference, in the units of Y.
     excess : (c,) float64
-        The residual over the one that the noise of both images would leave.
+        Ratio of the residual to the residual expected from the noise of both images.
     coverage : (c,) float64 or None
         Fraction of each MSI band's SRF covered by the HSI's bands, if known.
     warnings : tuple of str
@@ -207,7 +207,7 @@ def _predict_held_out(sample: PairSample, task: Task, state: State, progress: Pr
 
 
 def _excess(sample: PairSample, state: State, held_out: HeldOut, noise_gain: float) -> Array:
-    """Return the residual ``(c,)`` over the one that the noise of both images would leave."""
+    """Return the ratio ``(c,)`` of the residual to the residual expected from noise."""
     sigma = estimate_hsi_noise(MatchedPixels(sample.hsi, held_out.degraded, 1.0))
     of_hsi = state.gain**2 * (np.square(state.spectral) @ sigma**2)
     of_msi = noise_gain * hr_noise(sample) ** 2

@@ -2,7 +2,7 @@
 
 The objective is quadratic in the kernel's values: the squared residuals, a ridge on first differences (as for
 HySure's blur, Simoes et al. 2015) and a penalty for a sum other than 1. Its non-negative minimiser is the
-free kernel, that of rank one the separable kernel. Centre and extent of the kernel are given.
+free kernel, the minimiser of rank one is the separable kernel. Centre and extent of the kernel are given.
 """
 
 from __future__ import annotations

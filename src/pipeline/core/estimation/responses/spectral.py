@@ -27,7 +27,7 @@ JITTER = 1e-13  # of the mean power, added to each band's power so that the syst
 class Moments:
     """Sums over pixels from which any regression of H(Y) on X follows.
 
-    Those of disjoint sets of pixels add up.
+    Moments of disjoint sets of pixels add up.
 
     Attributes
     ----------
@@ -165,7 +165,7 @@ def choose_weights(
 def calibrate(matched: Matrix, degraded: Matrix, offset: bool) -> tuple[Matrix, Matrix]:
     """Fit gain and offset ``(c,)`` with ``H(Y) = gain * R X + offset``, by regression of R X on H(Y).
 
-    The regression has this direction because the noise of H(Y) is averaged away and that of R X is not.
+    The regression has this direction because the noise of H(Y) is averaged away and the noise of R X is not.
 
     Parameters
     ----------

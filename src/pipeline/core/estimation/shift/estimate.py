@@ -23,14 +23,13 @@ from pipeline.errors import InputError
 
 DEFAULT_FWHM = 1.0  # LR pixels, where the scene's PSF is not a Gaussian
 APART = 1.5  # LR pixels between shifts that count as different
-AMBIGUOUS = (
-    0.8  # unexplained part at the best shift, relative to that at the second best, above which both fit
-)
+# ratio of the unexplained parts at the best and the second-best shift above which both fit
+AMBIGUOUS = 0.8
 
 
 @dataclass(frozen=True)
 class Alignments:
-    """The alignment by all bands and by those of each detector.
+    """Alignments by all bands and by the bands of each detector.
 
     Attributes
     ----------
