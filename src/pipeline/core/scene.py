@@ -1,7 +1,6 @@
 """A hyperspectral scene, in memory or open to be read in windows, with its wavelengths and place.
 
-Axis order is (band, y, x); the affine transform refers to the upper left corner, as in rasterio. No file is
-opened and nothing is resampled here.
+Axis order is (band, y, x); the affine is that of the upper left corner, as in rasterio.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ Transform = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """Units, bands and georeference of a cube.
+    """Bands, units and position of a cube.
 
     Attributes
     ----------
@@ -30,15 +29,15 @@ class Metadata:
     fwhm : (C,) float64 or None
         Full width at half maximum of each band in nm.
     scale : float
-        Physical values were divided by this number.
+        Number by which physical values were divided.
     crs : str or None
         WKT or `EPSG:n`; without a CRS, coordinates are pixels.
     transform : tuple of six floats or None
         Affine a, b, c, d, e, f from (column, row) of the corner to (x, y).
     units : str or None
-        Of physical values, such as `reflectance` or `W m-2 sr-1 um-1`.
+        Units of physical values, such as `reflectance` or `W m-2 sr-1 um-1`.
     detector : (C,) str or None
-        Name of the detector that saw each band, such as `VNIR` or `SWIR`.
+        Name of each band's detector, such as `VNIR` or `SWIR`.
     """
 
     wavelength: NDArray[np.float64] | None = None
@@ -147,7 +146,15 @@ def crop_window(
 
 
 def shifted(transform: Transform | None, row: int, column: int) -> Transform | None:
-    """Return the affine transform of a window whose first pixel is (row, column)."""
+    """Return the affine of a window of an image.
+
+    Parameters
+    ----------
+    transform : tuple of six floats or None
+        Affine of the image; None without a place.
+    row, column : int
+        First pixel of the window.
+    """
     if transform is None:
         return None
     a, b, c, d, e, f = transform
@@ -155,6 +162,6 @@ def shifted(transform: Transform | None, row: int, column: int) -> Transform | N
 
 
 def coarsened(transform: Transform, ratio: float) -> Transform:
-    """Return the affine transform of a grid with the same corner and pixels `ratio` times as large."""
+    """Return the affine of a grid with the same corner and pixels `ratio` times as large."""
     a, b, c, d, e, f = transform
     return (a * ratio, b * ratio, c, d * ratio, e * ratio, f)

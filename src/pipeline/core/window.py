@@ -1,4 +1,4 @@
-"""A rectangle of pixels and its integer arithmetic. No image is touched here."""
+"""A rectangle of pixels and its integer arithmetic."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ LARGEST_CORE = 512  # HR pixels, side of a tile and of a shard where none is giv
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of pixels: rows ``y0:y1``, columns ``x0:x1``."""
+    """A rectangle of pixels.
+
+    Attributes
+    ----------
+    y0, y1 : int
+        Rows ``y0:y1``.
+    x0, x1 : int
+        Columns ``x0:x1``.
+    """
 
     y0: int
     y1: int
@@ -30,13 +38,13 @@ class Window:
         return self.y1 - self.y0, self.x1 - self.x0
 
     def split(self, side: int) -> Iterator[Window]:
-        """Yield squares of `side` pixels that cover the window row by row; the last ones may be smaller."""
+        """Yield squares of `side` pixels that cover the window row by row; the last may be smaller."""
         for y in range(self.y0, self.y1, side):
             for x in range(self.x0, self.x1, side):
                 yield Window(y, min(y + side, self.y1), x, min(x + side, self.x1))
 
     def grown(self, margin: int, within: Window) -> Window:
-        """Return the window with a margin on all sides, clipped to `within`."""
+        """Return the window with a margin on all sides, cut to `within`."""
         return Window(
             max(within.y0, self.y0 - margin),
             min(within.y1, self.y1 + margin),
@@ -45,7 +53,7 @@ class Window:
         )
 
     def aligned(self, side: int, within: Window) -> Window:
-        """Return the smallest enclosing window with bounds at multiples of `side`, clipped to `within`."""
+        """Return the smallest window around it whose bounds are multiples of `side`, cut to `within`."""
         return Window(
             max(within.y0, self.y0 // side * side),
             min(within.y1, -(-self.y1 // side) * side),
@@ -54,7 +62,7 @@ class Window:
         )
 
     def coarsened(self, ratio: Fraction) -> Window:
-        """Return the window of pixels, `ratio` times as large, that this window touches.
+        """Return the pixels, `ratio` times as large, that the window touches.
 
         >>> Window(0, 8, 6, 9).coarsened(Fraction(4))
         Window(y0=0, y1=2, x0=1, x1=3)
@@ -64,11 +72,11 @@ class Window:
         )
 
     def relative_to(self, other: Window) -> Window:
-        """Return the window in the coordinates of `other`'s upper left corner."""
+        """Return the window relative to the upper left corner of another window."""
         return Window(self.y0 - other.y0, self.y1 - other.y0, self.x0 - other.x0, self.x1 - other.x0)
 
     def union(self, other: Window) -> Window:
-        """Return the smallest window that holds both."""
+        """Return the smallest window that contains both."""
         return Window(
             min(self.y0, other.y0), max(self.y1, other.y1), min(self.x0, other.x0), max(self.x1, other.x1)
         )

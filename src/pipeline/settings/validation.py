@@ -1,6 +1,6 @@
-"""Validation of plain content: a typed model, or an error of one line.
+"""Validation of plain content as a typed model, with an error of a single line.
 
-The line names the key, the value found and the accepted values; pydantic's other errors are counted.
+The line names the key, the value and what is accepted, and counts pydantic's other errors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,22 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def parse(model: type[M], content: Any, origin: str) -> M:
-    """Validate `content` as `model`, turning the first error into one line."""
+    """Validate content as a model.
+
+    Parameters
+    ----------
+    model : type
+        The pydantic model.
+    content : object
+        Plain content, such as from YAML.
+    origin : str
+        Name of the content in errors, such as the path of its file.
+
+    Raises
+    ------
+    InputError
+        The content is not valid; the first error as a single line.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -24,10 +39,10 @@ def parse(model: type[M], content: Any, origin: str) -> M:
 
 
 def _explain(error: ValidationError, content: Any) -> str:
-    """Return the first error of a validation as one line: key, fault and the value found."""
+    """Return the first error of a validation as a line: key, what is wrong, and the value."""
     errors = error.errors(include_url=False)
     places = [_keys(e["loc"], content, missing=e["type"] == "missing") for e in errors]
-    # where a union's alternatives all fail, the error deepest in the content explains most
+    # of a union whose alternatives all fail, the alternative that got furthest explains most
     inside = [i for i, place in enumerate(places) if place[: len(places[0])] == places[0]]
     furthest = max(inside, key=lambda i: len(places[i]))
     first, where = errors[furthest], ".".join(places[furthest])

@@ -1,6 +1,6 @@
-"""An image brought to another image's units, band by band: ``(value - offset) / gain``.
+"""An image in the units of another image, band by band: ``(value - offset) / gain``.
 
-Gains and offsets are estimated in `core.estimation`; values are converted as their windows are read.
+Values are converted when their windows are read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class CalibratedImage:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(band, y, x)."""
+        """Sizes (band, y, x)."""
         return self.image.shape
 
     def __getitem__(self, key: Any) -> NDArray[np.float32]:

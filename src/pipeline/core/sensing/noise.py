@@ -1,8 +1,8 @@
 """Gaussian noise as a function of the seed and the absolute position.
 
-A value depends on (seed, purpose, channel, y, x) alone: drawn in aligned blocks by the
-counter-based Philox generator (Salmon et al. 2011), a window's noise does not depend on how the
-scene was cut, on the worker, or on the order of the jobs.
+A value depends on (seed, purpose, channel, y, x) alone. It is drawn in aligned blocks by the counter-based
+Philox generator (Salmon et al. 2011), so that the noise of a window does not depend on how the scene is cut,
+on the worker, or on the order of the jobs.
 
 >>> whole = standard_normal(0, "lr_hsi", (3, 200, 200))
 >>> part = standard_normal(0, "lr_hsi", (3, 50, 60), origin=(100, 130))
@@ -18,8 +18,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 64
-NOISE_FLOOR = 1e-6
+BLOCK = 64  # side of the blocks; changing it changes all draws
+NOISE_FLOOR = 1e-6  # of an image's root mean square
 
 
 def standard_normal(
@@ -30,11 +30,13 @@ def standard_normal(
     Parameters
     ----------
     seed : int
+        Seed of the draw.
     purpose : str
-        Keeps the draws of different purposes independent.
+        Name of the draw; draws of different purposes are independent.
     shape : (channels, height, width)
+        Shape of the result.
     origin : (y, x)
-        Absolute position of the window's first pixel, not negative.
+        Absolute position of the window's first pixel, non-negative.
 
     Returns
     -------
@@ -63,13 +65,13 @@ def philox_key(seed: int, purpose: str) -> int:
 
 
 def derived_seed(seed: int, purpose: str) -> int:
-    """Return a 63-bit seed for generators that take one number (PyTorch)."""
+    """Return a 63-bit seed of a seed and a purpose, for generators that take a single number (PyTorch)."""
     return philox_key(seed, purpose) >> 65
 
 
 @dataclass(frozen=True)
 class SignalPower:
-    """Mean squares of an image, gathered part by part: ``power_of(a) + power_of(b)``.
+    """Power of an image; the powers of its parts add up.
 
     Attributes
     ----------
@@ -87,39 +89,39 @@ class SignalPower:
 
     @property
     def mean(self) -> float:
-        """Mean square of the image, NaN where it has no valid value."""
+        """Mean square of the image; NaN without valid values."""
         return float(self.squares.sum() / self.counts.sum()) if self.counts.any() else np.nan
 
     @property
     def means(self) -> NDArray[np.float64]:
-        """Mean square of each band, NaN for one without valid values."""
+        """Mean square of each band; NaN for a band without valid values."""
         filled = self.counts > 0
         return np.where(filled, self.squares / np.where(filled, self.counts, 1), np.nan)
 
 
 def power_of(image: NDArray[np.floating]) -> SignalPower:
-    """Return the power of an image ``(band, ...)``, without its NaN values."""
+    """Return the power of an image ``(band, ...)``, leaving out NaN."""
     values = image.reshape(len(image), -1)
     squares = np.nansum(np.square(values, dtype=np.float64), axis=1)
     return SignalPower(squares, (~np.isnan(values)).sum(axis=1))
 
 
 def noise_floor(power: SignalPower) -> float:
-    """Return the smallest noise level that is assumed for an image: 1e-6 of its root mean square."""
+    """Return the smallest noise level that any image is taken to have: 1e-6 of its root mean square."""
     return max(NOISE_FLOOR * np.sqrt(power.mean), np.finfo(np.float32).tiny)
 
 
 def noise_sigma(power: SignalPower, snr_db: float, per_band: bool) -> NDArray[np.float64]:
-    """Return the noise level of each band at a signal-to-noise ratio of mean power over variance.
+    """Return the noise level of each band at a signal-to-noise ratio.
 
     Parameters
     ----------
     power : SignalPower
-        Of the image without noise.
+        Power of the noiseless image.
     snr_db : float
-        ``10 log10(mean(clean^2) / sigma^2)``
+        ``10 log10(mean(clean^2) / sigma^2)``.
     per_band : bool
-        The mean is taken over each band, else over the image.
+        Whether the mean is taken over each band; else over the image.
 
     Returns
     -------

@@ -1,7 +1,4 @@
-"""The observation that a fusion method receives: two images, their responses and noise levels.
-
-The reference is not here and nothing here depends on it. No file is read in this module.
-"""
+"""The input of a fusion method: two images, their responses and their noise levels; never a reference."""
 
 from __future__ import annotations
 
@@ -20,10 +17,20 @@ from pipeline.errors import InputError
 
 
 class Progress(Protocol):
-    """Called by long computations."""
+    """Callback of long computations."""
 
     def __call__(self, phase: str, done: int, total: int, loss: float | None = None, /) -> None:
-        """Report that `done` of `total` steps of a phase are finished, with the loss if it has one."""
+        """Report finished steps.
+
+        Parameters
+        ----------
+        phase : str
+            Name of the phase.
+        done, total : int
+            Number of finished steps, and of all steps of the phase.
+        loss : float, optional
+            Current loss of a training or sampling.
+        """
 
 
 BLOCK = 512
@@ -31,31 +38,32 @@ BLOCK = 512
 
 
 def no_progress(phase: str, done: int, total: int, loss: float | None = None) -> None:
-    """Report nothing."""
+    """Report nothing: the `Progress` of computations that nobody watches."""
 
 
 class Image(Protocol):
-    """Anything with a shape whose slices NumPy can read: an array, or a Zarr array on disk."""
+    """Image with a shape, whose slices NumPy can read: an array, or a Zarr array on disk."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(band, y, x)."""
+        """Sizes (band, y, x)."""
 
     def __getitem__(self, key: Any) -> Any:
-        """Return the values of a window."""
+        """Read the values of a window, given by three slices."""
 
 
 @dataclass(frozen=True)
 class ObservedScene:
-    """An LR-HSI and an HR-MSI of the same place, in memory or not, with responses and noise levels.
+    """An LR-HSI and an HR-MSI of the same place, with the responses and noise levels of their sensors.
 
-    A scene of any size: its images are read in windows, by `crop`.
+    The scene may have any size; `crop` reads its images in windows.
 
     Attributes
     ----------
     lr_hsi : (C, h, w) float32
         Values divided by `scale`; no-data is NaN.
     hr_msi : (c, H, W) float32
+        Values divided by the same number; no-data is NaN.
     spectral_response : (c, C) float64
         R: each row takes a spectrum to one MSI band.
     spatial_response : SpatialResponse
@@ -65,7 +73,7 @@ class ObservedScene:
     sigma_msi : (c,) float64
         Standard deviation of the HR-MSI's noise, per band.
     origin : (int, int)
-        Absolute row and column of the upper left HR pixel, to which random draws refer.
+        Absolute row and column of the upper left HR pixel; random draws depend on it.
     """
 
     lr_hsi: Image
@@ -100,33 +108,41 @@ class ObservedScene:
 
     @property
     def whole(self) -> Window:
-        """The window that covers the image."""
+        """Window of the whole image."""
         return Window(0, self.hr_shape[0], 0, self.hr_shape[1])
 
     def blocks(self) -> Iterator[Window]:
-        """Yield windows of about `BLOCK` HR pixels, aligned with LR pixels, that cover the image row by row.
+        """Return windows of about `BLOCK` HR pixels, aligned with LR pixels, that cover the image row by row.
 
-        They depend on the image's size and ratio alone: sums over them do not depend on anything else.
+        They depend on the image's size and ratio alone, so that sums over them are reproducible.
         """
         step = self.spatial_response.ratio.numerator
         side = max(1, BLOCK // step) * step
         return self.whole.split(side)
 
     def padded_window(self, window: Window, halo_lr: int) -> Window:
-        """Return `window` extended by `halo_lr` LR pixels and to whole LR pixels, inside the image."""
+        """Grow a window by a halo and outwards to whole LR pixels, within the image.
+
+        Parameters
+        ----------
+        window : Window
+            HR pixels.
+        halo_lr : int
+            Halo in LR pixels.
+        """
         self._check_inside(window)
         ratio = self.spatial_response.ratio
         return window.grown(ceil(halo_lr * ratio), self.whole).aligned(ratio.numerator, self.whole)
 
     def lr_window(self, window: Window) -> Window:
-        """Return the LR pixels under a window of whole LR pixels."""
+        """Return the LR pixels that a window of whole LR pixels covers."""
         ratio = self.spatial_response.ratio
         if any(bound % ratio.numerator for bound in (window.y0, window.y1, window.x0, window.x1)):
             raise InputError(f"{window} is not aligned with LR pixels at ratio {ratio}")
         return window.coarsened(ratio)
 
     def window_of(self, part: Observation) -> Window:
-        """Return the window of the scene that a part covers."""
+        """Return the window of a part of the scene."""
         y, x = (own - of_scene for own, of_scene in zip(part.origin, self.origin, strict=True))
         height, width = part.hr_shape
         return Window(y, y + height, x, x + width)
@@ -152,7 +168,15 @@ class ObservedScene:
 
 @dataclass(frozen=True)
 class Observation(ObservedScene):
-    """A scene, or a window of one, whose images are in memory."""
+    """A scene, or a window of a scene, with its images in memory.
+
+    Attributes
+    ----------
+    lr_hsi : (C, h, w) float32
+        The LR-HSI; no-data is NaN.
+    hr_msi : (c, H, W) float32
+        The HR-MSI; no-data is NaN.
+    """
 
     lr_hsi: NDArray[np.float32]
     hr_msi: NDArray[np.float32]
@@ -165,12 +189,25 @@ class Observation(ObservedScene):
 
     @cached_property
     def operator(self) -> SpatialOperator:
-        """H for this image's size."""
+        """H as an operator for this image's size."""
         return self.spatial_response.operator(*self.hr_shape)
 
 
 def numeric_array(name: str, values: Any) -> NDArray[Any]:
-    """Return an argument as an array of real numbers."""
+    """Convert an argument to an array of real numbers.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument in errors.
+    values : array_like
+        The argument.
+
+    Raises
+    ------
+    InputError
+        It has rows of unequal length, or values that are no numbers.
+    """
     try:
         array = np.asarray(values)
     except ValueError:  # rows of unequal length
@@ -195,12 +232,23 @@ def check_pair(
     spectral_response: NDArray[Any],
     spatial_response: SpatialResponse,
 ) -> None:
-    """Refuse images and responses that do not fit together or hold nothing that can be used.
+    """Refuse images and responses that do not fit together, or images without valid pixels.
+
+    Parameters
+    ----------
+    lr_hsi : (C, h, w)
+        The LR-HSI.
+    hr_msi : (c, H, W)
+        The HR-MSI.
+    spectral_response : (c, C)
+        R.
+    spatial_response : SpatialResponse
+        H.
 
     Raises
     ------
     InputError
-        One line naming the argument, the value found and the value expected.
+        One line that names the argument, what it is and what was expected.
     """
     for name, image in (("lr_hsi", lr_hsi), ("hr_msi", hr_msi)):
         check_rank(name, image)
@@ -214,7 +262,19 @@ def check_pair(
 def check_shapes(
     lr_hsi: Image, hr_msi: Image, spectral_response: NDArray[Any], spatial_response: SpatialResponse
 ) -> None:
-    """Refuse images and responses whose sizes do not fit together."""
+    """Refuse images and responses whose sizes do not fit together.
+
+    Parameters
+    ----------
+    lr_hsi : (C, h, w)
+        The LR-HSI.
+    hr_msi : (c, H, W)
+        The HR-MSI.
+    spectral_response : (c, C)
+        R.
+    spatial_response : SpatialResponse
+        H.
+    """
     check_rank("lr_hsi", lr_hsi)
     check_rank("hr_msi", hr_msi)
     if spectral_response.ndim == 2:
@@ -237,7 +297,17 @@ def check_rank(name: str, image: Image) -> None:
 
 
 def check_axes(name: str, image: Image, bands: int) -> None:
-    """Refuse a cube whose bands are not where they belong but on its last axis."""
+    """Refuse a cube with its bands on the last axis.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument in the error.
+    image : Image
+        The cube.
+    bands : int
+        Number of bands.
+    """
     if image.shape[0] != bands == image.shape[2]:
         raise InputError(
             f"{name}: shape {image.shape} has its {bands} bands on the last axis, expected (band, y, x); "
@@ -246,7 +316,15 @@ def check_axes(name: str, image: Image, bands: int) -> None:
 
 
 def check_spectral_response(response: NDArray[Any], msi_bands: int, hsi_bands: int) -> None:
-    """Refuse a spectral response of the wrong shape, with a non-finite value or an all-zero row."""
+    """Refuse a spectral response of the wrong shape, with a non-finite value or an all-zero row.
+
+    Parameters
+    ----------
+    response : array
+        R.
+    msi_bands, hsi_bands : int
+        c and C.
+    """
     if response.shape != (msi_bands, hsi_bands):
         raise InputError(
             f"spectral_response: expected shape ({msi_bands}, {hsi_bands}) = (MSI bands, HSI bands), "

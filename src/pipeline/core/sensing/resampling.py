@@ -1,7 +1,7 @@
 """Matrices that sample a kernel along one axis, with symmetric borders.
 
-The convention is MATLAB's `imresize`: half-sample symmetric borders, rows that sum to one, and Keys'
-cubic for interpolation. What the kernels mean for a sensor is in `pipeline.core.sensing.spatial`.
+The convention is MATLAB's `imresize`: half-sample symmetric borders, rows that sum to 1, and Keys' cubic for
+interpolation.
 """
 
 from __future__ import annotations
@@ -9,12 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-ROUNDING = 1e-12  # share of the largest weight below which a weight is zero
+ROUNDING = 1e-12  # relative to the largest weight, below which a weight is zero
 Kernel = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+class Profile(NamedTuple):
+    """A kernel along an axis.
+
+    Attributes
+    ----------
+    kernel : callable
+        From distances in pixels to weights.
+    support : float
+        Full width of the kernel in pixels.
+    normalise : bool
+        Whether the weights of a pixel are scaled to a sum of 1.
+    """
+
+    kernel: Kernel
+    support: float
+    normalise: bool = True
 
 
 def keys_cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -25,42 +44,61 @@ def keys_cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
 
 
-def response_matrix(
-    hr_size: int,
-    ratio: Fraction,
-    out_size: int,
-    kernel: Kernel,
-    support: float,
-    normalise: bool = True,
-    offset: float = 0.0,
-) -> NDArray[np.float64]:
-    """Return the sampling matrix ``(out_size, hr_size)`` of a kernel, with half-sample symmetric borders.
+KEYS = Profile(keys_cubic, 4.0)
+"""Keys' cubic between pixels at unit spacing."""
 
-    Row i holds the kernel centred on ``(i + 1/2) ratio - 1/2 + offset``, folded at the borders as
-    MATLAB's `imresize` does. A `ratio` below 1 upsamples.
+
+def response_matrix(
+    hr_size: int, ratio: Fraction, out_size: int, profile: Profile, offset: float = 0.0
+) -> NDArray[np.float64]:
+    """Return the sampling matrix ``(out_size, hr_size)`` of a kernel, with symmetric (half-sample) borders.
+
+    Row i is the kernel centred on ``(i + 1/2) ratio - 1/2 + offset``, folded at the borders as in MATLAB's
+    `imresize`.
+
+    Parameters
+    ----------
+    hr_size : int
+        Number of input pixels.
+    ratio : Fraction
+        Size of an output pixel in input pixels; below 1 the matrix upsamples.
+    out_size : int
+        Number of output pixels.
+    profile : Profile
+        The kernel.
+    offset : float
+        Offset of the kernel in input pixels.
     """
-    taps, weights = _taps(hr_size, ratio, np.arange(out_size), kernel, support, normalise, offset)
+    taps, weights = _taps(hr_size, ratio, np.arange(out_size), profile, offset)
     return _dense(taps, weights, hr_size)
 
 
 def response_rows(
-    hr_size: int,
-    ratio: Fraction,
-    rows: NDArray[np.intp],
-    kernel: Kernel,
-    support: float,
-    normalise: bool = True,
-    offset: float = 0.0,
+    hr_size: int, ratio: Fraction, rows: NDArray[np.intp], profile: Profile, offset: float = 0.0
 ) -> tuple[NDArray[np.float64], int]:
-    """Return some rows of `response_matrix`, cut to the range of columns that they use.
+    """Return rows of `response_matrix`, over the columns that they use.
+
+    Parameters
+    ----------
+    hr_size : int
+        Number of input pixels.
+    ratio : Fraction
+        Size of an output pixel in input pixels.
+    rows : (n,) int
+        Output pixels.
+    profile : Profile
+        The kernel.
+    offset : float
+        Offset of the kernel in input pixels.
 
     Returns
     -------
-    matrix : (len(rows), n) float64
+    matrix : (n, columns) float64
+        The rows.
     first : int
-        The column of the whole matrix at which it begins.
+        Column of the whole matrix at which they start.
     """
-    taps, weights = _taps(hr_size, ratio, rows, kernel, support, normalise, offset)
+    taps, weights = _taps(hr_size, ratio, rows, profile, offset)
     used = taps[weights != 0]
     first, last = int(used.min()), int(used.max())
     inside = np.clip(taps, first, last)  # taps of zero weight may lie outside
@@ -68,21 +106,15 @@ def response_rows(
 
 
 def _taps(
-    hr_size: int,
-    ratio: Fraction,
-    rows: NDArray[np.intp],
-    kernel: Kernel,
-    support: float,
-    normalise: bool,
-    offset: float,
+    hr_size: int, ratio: Fraction, rows: NDArray[np.intp], profile: Profile, offset: float
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the columns that each row uses, folded at the borders, and their weights."""
     centres = (rows + 0.5) * float(ratio) - 0.5 + offset
-    first = np.floor(centres - support / 2).astype(int)
-    taps = first[:, None] + np.arange(ceil(support) + 2)
-    weights = kernel(centres[:, None] - taps)
+    first = np.floor(centres - profile.support / 2).astype(int)
+    taps = first[:, None] + np.arange(ceil(profile.support) + 2)
+    weights = profile.kernel(centres[:, None] - taps)
     weights[np.abs(weights) <= ROUNDING * np.abs(weights).max()] = 0  # rounding is not support
-    if normalise:
+    if profile.normalise:
         weights /= weights.sum(axis=1, keepdims=True)
     folded = np.mod(taps, 2 * hr_size)
     return np.where(folded < hr_size, folded, 2 * hr_size - 1 - folded), weights
@@ -95,19 +127,25 @@ def _dense(taps: NDArray[np.intp], weights: NDArray[np.float64], columns: int) -
 
 
 def upsampling_matrix(lr_size: int, hr_size: int, shift: float = 0.0) -> NDArray[np.float64]:
-    """Return the bicubic interpolation ``(hr_size, lr_size)`` in MATLAB's `imresize` convention.
+    """Return the matrix ``(hr_size, lr_size)`` of bicubic interpolation, in the convention of `imresize`.
 
-    LR pixels lie `shift` LR pixels further along the axis than the HR pixels under them.
+    Parameters
+    ----------
+    lr_size, hr_size : int
+        Number of input and of output pixels.
+    shift : float
+        Shift of the input pixels along the axis, in input pixels.
     """
     ratio = Fraction(lr_size, hr_size)
-    return response_matrix(lr_size, ratio, hr_size, keys_cubic, 4.0, offset=-shift)
+    return response_matrix(lr_size, ratio, hr_size, KEYS, -shift)
 
 
-def sampled_kernel(profile: NDArray[np.float64]) -> tuple[Kernel, float]:
-    """Return the kernel of a profile sampled at unit spacing: linear between samples, zero outside."""
-    positions = np.arange(profile.size) - (profile.size - 1) / 2
+def sampled_profile(samples: NDArray[np.float64]) -> Profile:
+    """Return the profile of samples at unit spacing about its centre: linear between, zero outside."""
+    positions = np.arange(samples.size) - (samples.size - 1) / 2
     padded = np.concatenate([[positions[0] - 1], positions, [positions[-1] + 1]])
-    values = np.concatenate([[0.0], profile, [0.0]])
+    values = np.concatenate([[0.0], samples, [0.0]])
 
-    # the matrix asks for kernel(centre - tap); a PSF array runs along the taps
-    return (lambda x: np.interp(-x, padded, values, left=0, right=0)), float(profile.size + 1)
+    # the matrix evaluates kernel(centre - tap), while a PSF array runs along the taps
+    kernel: Kernel = lambda x: np.interp(-x, padded, values, left=0, right=0)  # noqa: E731
+    return Profile(kernel, float(samples.size + 1), normalise=False)

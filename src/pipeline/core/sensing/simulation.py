@@ -1,7 +1,6 @@
 """An observation simulated from a reference: blur and decimation, spectral response, noise.
 
-Follows the usual Wald protocol of HSI-MSI fusion. The reference may lie on disk: it is read in
-windows, twice. It does not travel with the result.
+Follows the usual Wald protocol of HSI-MSI fusion. The reference may be on disk: it is read twice, in windows.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ from pipeline.errors import InputError
 
 Cube = np.ndarray[tuple[int, int, int], np.dtype[np.float64]]
 IMAGES = ("lr_hsi", "hr_msi")  # also the purposes of their noise
-CELL = 128  # side in HR pixels of a part computed at once, in float64
+CELL = 128  # HR pixels: side of the squares that are computed at once, in float64
 
 
 class Sensors:
-    """Two sensors without noise that look at a reference.
+    """Two noiseless sensors and the reference that they measure.
 
     Parameters
     ----------
@@ -62,7 +61,7 @@ class Sensors:
         self.lr_shape = spatial_response.lr_size(self.hr_shape[0]), spatial_response.lr_size(self.hr_shape[1])
 
     def lr_window(self, window: Window) -> Window:
-        """Return the LR pixels under a window of whole LR pixels."""
+        """Return the LR pixels that a window of whole LR pixels covers."""
         return window.coarsened(self.spatial_response.ratio)
 
     def images(self, window: Window) -> tuple[Cube, Cube]:
@@ -85,34 +84,36 @@ class Sensors:
         return lr_hsi, hr_msi
 
     def _msi(self, cube: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return R applied to a cube; no-data in a band affects only MSI bands that respond to it."""
+        """Apply R to a cube; no-data of a band spreads to the rows with a response to that band."""
         missing = np.isnan(cube)
         if not missing.any():
             return np.tensordot(self.spectral_response, cube, axes=1)
         image = np.tensordot(self.spectral_response, np.where(missing, 0, cube), axes=1)
-        sees = (self.spectral_response != 0).astype(np.float32)
-        image[np.tensordot(sees, missing.astype(np.float32), axes=1) > 0] = np.nan
+        responds = (self.spectral_response != 0).astype(np.float32)
+        image[np.tensordot(responds, missing.astype(np.float32), axes=1) > 0] = np.nan
         return image
 
 
 class Simulation:
     """The noisy images of a reference of any size, window by window.
 
-    The power of the images without noise, from which the noise levels follow, is gathered first,
-    in one pass over the reference.
+    A first pass over the reference sums the power of the noiseless images, from which the noise levels
+    follow.
 
     Parameters
     ----------
     sensors : Sensors
+        Sensors and reference.
     windows : iterable of Window
-        Cover the reference in whole LR pixels; their order fixes the order of the sums.
+        Windows of whole LR pixels that cover the reference; their order determines the order of the sums.
     snr_db : float
         ``10 log10(mean signal power / noise variance)`` of either image, above -20.
     per_band : bool
-        Each band at `snr_db`, instead of one noise level for the image.
+        Whether each band has the SNR `snr_db`; else the noise level is that of the image.
     seed : int
         Seed of the noise, which also depends on the position in the reference.
     progress : callable
+        Receives the number of windows that were read.
 
     Attributes
     ----------
@@ -178,7 +179,7 @@ def simulate(
     per_band: bool = False,
     seed: int = 0,
 ) -> Observation:
-    """Simulate the two noisy images that the given sensors would take of `reference`.
+    """Simulate the two noisy images that sensors take of a reference.
 
     Parameters
     ----------
@@ -191,13 +192,14 @@ def simulate(
     snr_db : float
         ``10 log10(mean signal power / noise variance)`` of either image, above -20.
     per_band : bool
-        Each band at `snr_db`, instead of one noise level for the image.
+        Whether each band has the SNR `snr_db`; else the noise level is that of the image.
     seed : int
         Seed of the noise, which also depends on the position in the reference.
 
     Returns
     -------
     Observation
+        LR-HSI and HR-MSI, with the responses and the noise levels.
     """
     reference = numeric_array("reference", reference)
     response = numeric_array("spectral_response", spectral_response).astype(np.float64)

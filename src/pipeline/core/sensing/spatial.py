@@ -1,7 +1,7 @@
 """The spatial response H: blur and decimation from the HR grid to the LR grid.
 
-Kernels follow MATLAB's `imresize` (antialiased bicubic, symmetric borders) and Gaussian, box or
-free point spread functions. This is not a resampler between georeferenced grids.
+Kernels are MATLAB's `imresize` (antialiased bicubic, symmetric borders) and Gaussian, box or free point
+spread functions.
 
 >>> import numpy as np
 >>> operator = SpatialResponse.bicubic(ratio=4).operator(64, 48)
@@ -22,11 +22,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.rounding import TIED
 from pipeline.core.sensing.resampling import (
-    Kernel,
+    Profile,
     keys_cubic,
     response_matrix,
     response_rows,
-    sampled_kernel,
+    sampled_profile,
     upsampling_matrix,
 )
 from pipeline.core.window import Window
@@ -41,31 +41,32 @@ KINDS = ("bicubic", "gaussian", "box", "psf")
 FWHM_PER_SIGMA = 2 * sqrt(2 * log(2))
 GAUSSIAN_CUT = 4.0  # standard deviations at which the Gaussian ends: 3e-5 of its peak
 INTERPOLATIONS = 65  # positions on which a Gaussian is sampled at ratio 1
-ROWS_AT_ONCE = 1024
-PSF_RANK_TOLERANCE = 1e-7  # a free PSF's singular values below this share of the first are dropped
+ROWS_AT_ONCE = 1024  # bounds the memory of `noise_gain`
+PSF_RANK_TOLERANCE = 1e-7  # relative to the first, below which a free PSF's singular values are dropped
 
 
 @dataclass(frozen=True)
 class SpatialResponse:
     """A point spread function followed by decimation, independent of the image's size.
 
-    Build it with `bicubic`, `gaussian`, `box` or `from_psf`. An LR pixel covers exactly `ratio`
-    HR pixels; the PSF of LR pixel i is centred on the HR position ``(i + 1/2 + shift) ratio``, in
-    HR pixels from the image's corner. At ratio 1, where PSFs may be narrower than a pixel, the HR
-    image is that interpolated by Keys' cubic between its pixels.
+    Build it with `bicubic`, `gaussian`, `box` or `from_psf`. An LR pixel covers exactly `ratio` HR pixels.
+    The PSF of LR pixel i is centred on the HR position ``(i + 1/2 + shift) ratio``, in HR pixels from the
+    image's corner. At ratio 1, where PSFs may be narrower than a pixel, the HR image is interpolated by Keys'
+    cubic.
 
     Attributes
     ----------
     kind : {"bicubic", "gaussian", "box", "psf"}
+        Kind of the PSF.
     ratio : Fraction
-        LR pixel size over HR pixel size, 1 or more; any rational number. At 1, H is a blur and a shift.
+        LR pixel size over HR pixel size: any rational number from 1 on. At 1, H is a blur and a shift.
     fwhm : float or None
         Full width at half maximum of the Gaussian, in LR pixels.
     psf : tuple of tuple of float, or None
-        The free PSF sampled at HR pixel spacing, summing to one.
+        Free PSF, sampled at HR pixel spacing, with a sum of 1.
     shift : (float, float)
-        Rows and columns, in LR pixels, by which the LR pixels lie further down and right on the HR
-        image than the two grids say.
+        Rows and columns, in LR pixels, by which LR pixels lie further down and right on the HR image than
+        according to the two grids.
     """
 
     kind: str
@@ -88,18 +89,19 @@ class SpatialResponse:
 
     @classmethod
     def bicubic(cls, *, ratio: float | str | Fraction) -> Self:
-        """Return MATLAB's `imresize` with antialiasing: Keys' cubic (a = -0.5) stretched by the ratio."""
+        """Make the response of MATLAB's `imresize`: Keys' cubic (a = -0.5) stretched by the ratio."""
         return cls("bicubic", as_ratio(ratio))
 
     @classmethod
     def gaussian(
         cls, *, ratio: float | str | Fraction, fwhm: float | None = None, mtf: float | None = None
     ) -> Self:
-        """Return a Gaussian PSF, given by its FWHM or its modulation transfer at the LR Nyquist frequency.
+        """Make a Gaussian PSF from its width or from its modulation transfer at the LR Nyquist frequency.
 
         Parameters
         ----------
         ratio : rational
+            LR pixel size over HR pixel size.
         fwhm : float, optional
             Full width at half maximum in LR pixels (1.0 is one LR pixel).
         mtf : float, optional
@@ -116,16 +118,22 @@ class SpatialResponse:
 
     @classmethod
     def box(cls, *, ratio: float | str | Fraction) -> Self:
-        """Return the mean over the LR pixel's footprint; HR pixels on its edge count in part."""
+        """Make a box PSF: the mean over the LR pixel's footprint, HR pixels weighted by their overlap."""
         return cls("box", as_ratio(ratio))
 
     @classmethod
     def from_psf(cls, psf: ArrayLike, *, ratio: float | str | Fraction) -> Self:
-        """Return a free PSF, sampled at HR pixel spacing and centred on the array's centre.
+        """Make a free PSF from samples at HR pixel spacing, centred on the array's centre.
 
-        Where the LR pixel's centre falls between the samples (an odd PSF with an even ratio, or a
-        shift), the PSF is interpolated linearly; with matching parity it is used exactly. The array is
-        normalised to sum one.
+        If the LR pixel's centre falls between the samples (an odd PSF with an even ratio, or a shift), the
+        PSF is interpolated linearly; with equal parity it is used exactly.
+
+        Parameters
+        ----------
+        psf : (k, l) array_like
+            Samples of the PSF; they are scaled to a sum of 1.
+        ratio : rational
+            LR pixel size over HR pixel size.
         """
         try:
             array = np.asarray(psf, dtype=np.float64)
@@ -160,11 +168,11 @@ class SpatialResponse:
         return fields
 
     def shifted(self, dy: float, dx: float) -> Self:
-        """Return the response shifted further by `dy` and `dx` LR pixels, down and right on the HR image."""
+        """Return the response shifted by further LR pixels, down and right on the HR image."""
         return replace(self, shift=(self.shift[0] + dy, self.shift[1] + dx))
 
     def lr_size(self, hr_size: int) -> int:
-        """Return the number of LR pixels over `hr_size` HR pixels; the ratio must divide it."""
+        """Return the number of LR pixels on `hr_size` HR pixels, which the ratio must divide."""
         exact = hr_size / self.ratio
         if exact.denominator != 1:
             step = self.ratio.numerator
@@ -177,17 +185,24 @@ class SpatialResponse:
         return int(exact)
 
     def operator(self, height: int, width: int) -> SpatialOperator:
-        """Return the linear operator for an HR image of the given size."""
+        """Return H as an operator for an HR image of a given size."""
         rows, cols = self._factors(height), self._factors(width, columns=True)
         return SpatialOperator(rows, cols)
 
     def window_operator(self, hr_shape: tuple[int, int], lr: Window) -> tuple[SpatialOperator, Window]:
-        """Return the operator of an image of size `hr_shape`, restricted to a window of LR pixels.
+        """Return H restricted to a window of LR pixels.
+
+        Parameters
+        ----------
+        hr_shape : (int, int)
+            Height and width of the whole HR image.
+        lr : Window
+            The LR pixels.
 
         Returns
         -------
         operator : SpatialOperator
-            From the HR window to the LR window, exactly as the whole operator would.
+            From the HR window to the LR window, with the values of the whole operator.
         window : Window
             The HR pixels on which these LR pixels depend.
         """
@@ -197,10 +212,15 @@ class SpatialResponse:
         return SpatialOperator(rows, cols), window
 
     def noise_gain(self, height: int, width: int, apart: tuple[int, int] = (0, 0)) -> float:
-        """Mean over LR pixels of the variance of H applied to white noise of unit variance.
+        """Return the mean variance of H applied to white noise of unit variance.
 
-        If `apart` is given, the covariance of two LR pixels that lie that far apart (down, right); zero if
-        the image holds no such pair.
+        Parameters
+        ----------
+        height, width : int
+            Size of the HR image.
+        apart : (int, int)
+            Rows and columns between two LR pixels, whose covariance is returned instead; zero if there is no
+            such pair.
         """
         terms = len(self._profiles())
 
@@ -216,28 +236,28 @@ class SpatialResponse:
 
     @cached_property
     def support_lr(self) -> int:
-        """LR pixels, rounded up, from an LR pixel's centre on its grid to the edge of its PSF."""
+        """LR pixels, rounded up, from an LR pixel's centre on its grid to the end of its support."""
         reach = max(support for _, support, _ in self._profiles() + self._profiles(columns=True))
         return ceil(reach / 2 / self.ratio + max(map(abs, self.shift)))
 
     @property
     def shift_lr(self) -> int:
-        """LR pixels, rounded up, between an LR pixel's centre and its place on its grid, along an axis."""
+        """Largest shift along an axis in LR pixels, rounded up."""
         return ceil(max(map(abs, self.shift)))
 
     def _factors(self, size: int, columns: bool = False) -> tuple[NDArray[np.float64], ...]:
         return tuple(
-            response_matrix(size, self.ratio, self.lr_size(size), *profile, offset=self._offset(columns))
+            response_matrix(size, self.ratio, self.lr_size(size), profile, self._offset(columns))
             for profile in self._profiles(columns)
         )
 
     def _rows(
         self, size: int, rows: NDArray[np.intp], columns: bool = False
     ) -> tuple[tuple[NDArray[np.float64], ...], int]:
-        """Return the given rows of all factors, cut to the columns in use, and the first of these columns."""
+        """Return rows of all factors over the columns that any of them uses, and the first column."""
         self.lr_size(size)
         parts = [
-            response_rows(size, self.ratio, rows, *profile, offset=self._offset(columns))
+            response_rows(size, self.ratio, rows, profile, self._offset(columns))
             for profile in self._profiles(columns)
         ]
         first = min(start for _, start in parts)
@@ -249,27 +269,27 @@ class SpatialResponse:
         return padded, first
 
     def _offset(self, columns: bool) -> float:
-        """The shift in HR pixels."""
+        """Return the shift along an axis in HR pixels."""
         return self.shift[1 if columns else 0] * float(self.ratio)
 
-    def _profiles(self, columns: bool = False) -> list[tuple[Kernel, float, bool]]:
-        """Return kernel, full support in HR pixels, and whether rows sum to one, for each separable term."""
+    def _profiles(self, columns: bool = False) -> list[Profile]:
+        """Return the profile along an axis of each separable term."""
         if self.psf is None:
             return [self._kernel()]
         psf = np.array(self.psf)
         u, s, vt = np.linalg.svd(psf, full_matrices=False)
         keep = s > PSF_RANK_TOLERANCE * s[0]
         profiles = (vt[keep] if columns else u.T[keep]) * np.sqrt(s[keep, None])
-        profiles[:, ~psf.any(axis=0 if columns else 1)] = 0  # an empty margin stays empty: it is not support
-        return [(*sampled_kernel(profile), False) for profile in profiles]
+        profiles[:, ~psf.any(axis=0 if columns else 1)] = 0  # rounding must not give support to a zero margin
+        return [sampled_profile(profile) for profile in profiles]
 
-    def _kernel(self) -> tuple[Kernel, float, bool]:
-        """Return the continuous kernel over HR pixels, its full support, and whether rows sum to one."""
+    def _kernel(self) -> Profile:
+        """Return the continuous profile of a PSF that is not free."""
         ratio = float(self.ratio)
         if self.kind == "bicubic":
-            return (lambda x: keys_cubic(x / ratio)), 4 * ratio, True
+            return Profile(lambda x: keys_cubic(x / ratio), 4 * ratio)
         if self.kind == "box":
-            return (lambda x: np.clip((ratio + 1) / 2 - np.abs(x), 0, min(1.0, ratio))), ratio + 1, True
+            return Profile(lambda x: np.clip((ratio + 1) / 2 - np.abs(x), 0, min(1.0, ratio)), ratio + 1)
         assert self.fwhm is not None
         sigma = self.fwhm / FWHM_PER_SIGMA * ratio
         reach = GAUSSIAN_CUT * sigma
@@ -278,28 +298,30 @@ class SpatialResponse:
             return np.where(np.abs(x) <= reach, np.exp(-0.5 * (x / sigma) ** 2), 0.0)
 
         if self.ratio > 1:
-            return gaussian, 2 * reach, True
-        # samples at the pixels do not resolve a Gaussian as narrow as a pixel: it averages interpolations
+            return Profile(gaussian, 2 * reach)
+        # samples at the pixels do not resolve a Gaussian of a pixel's width: it averages interpolated images
         within = np.linspace(-reach, reach, INTERPOLATIONS)
         weights = gaussian(within) / gaussian(within).sum()
 
         def of_interpolated(x: NDArray[np.float64]) -> NDArray[np.float64]:
             return keys_cubic(x[..., None] + within) @ weights
 
-        return of_interpolated, 2 * reach + 4, True
+        return Profile(of_interpolated, 2 * reach + 4)
 
 
 @dataclass(frozen=True)
 class SpatialOperator:
-    """H for one image size, as a sum of separable terms: ``H(A) = sum_k D_y^k A D_x^k^T``.
+    """H for an image size, as a sum of separable terms: ``H(A) = sum_k D_y^k A D_x^k^T``.
 
-    Bicubic, Gaussian, box and rank-one PSFs have a single term; a free PSF has one for each
-    singular value of its array. Works on NumPy arrays and, after `to`, on tensors.
+    Bicubic, Gaussian, box and rank-one PSFs have a single term; a free PSF has a term for each singular value
+    of its array. The operator acts on NumPy arrays and, after `to`, on tensors.
 
     Attributes
     ----------
     rows : tuple of (h, H) arrays
+        ``D_y`` of each term.
     cols : tuple of (w, W) arrays
+        ``D_x`` of each term.
     """
 
     rows: tuple[Any, ...]
@@ -317,7 +339,7 @@ class SpatialOperator:
 
     @property
     def separable(self) -> bool:
-        """Whether H is one pair of row and column matrices."""
+        """Whether H has a single term."""
         return len(self.rows) == 1
 
     def forward(self, image: Array) -> Array:
@@ -331,7 +353,7 @@ class SpatialOperator:
         return result
 
     def forward_with_nodata(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Apply H to images whose no-data is NaN; NaN spreads over the response's support only."""
+        """Apply H to an image whose no-data is NaN; NaN spreads over the response's support only."""
         missing = np.isnan(image)
         if not missing.any():
             return self.forward(image)
@@ -340,7 +362,7 @@ class SpatialOperator:
         return result
 
     def touches(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return the LR pixels whose support holds at least one HR pixel of `mask` ``(..., H, W)``."""
+        """Return the LR pixels ``(..., h, w)`` whose support has an HR pixel of a mask ``(..., H, W)``."""
         rows, cols = self._support
         return (rows @ mask.astype(np.float32) @ cols.T) > 0
 
@@ -353,8 +375,16 @@ class SpatialOperator:
         return union(self.rows), union(self.cols)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> SpatialOperator:
-        """Return the same operator for tensors, by default of float32."""
-        import torch  # only here: most users of H need no tensors, and PyTorch takes seconds to load
+        """Return the operator on tensors.
+
+        Parameters
+        ----------
+        device : torch.device or str
+            Device of the tensors.
+        dtype : torch.dtype, optional
+            Their type; default: float32.
+        """
+        import torch  # here: most users of H need no tensors, and PyTorch takes seconds to load
 
         def move(factors: tuple[Any, ...]) -> tuple[torch.Tensor, ...]:
             return tuple(torch.as_tensor(m, dtype=dtype or torch.float32, device=device) for m in factors)
@@ -363,7 +393,7 @@ class SpatialOperator:
 
 
 def as_ratio(value: float | str | Fraction) -> Fraction:
-    """Convert a ratio to a fraction: ``4``, ``"25/3"`` or ``8.33`` (rounded to a small fraction, 25/3)."""
+    """Convert a ratio to a fraction: ``4``, ``"25/3"``, or ``8.33`` to the nearest small fraction, 25/3."""
     try:
         if isinstance(value, Fraction) or (isinstance(value, str) and "/" in value):
             return Fraction(value)
@@ -377,9 +407,16 @@ def as_ratio(value: float | str | Fraction) -> Fraction:
 def upsample(
     image: NDArray[Any], shape: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0)
 ) -> NDArray[Any]:
-    """Interpolate the last two axes bicubically to `shape`; NaN spreads over the kernel's support.
+    """Interpolate the last two axes bicubically; NaN spreads over the kernel's support.
 
-    The image's pixels are positioned like the LR pixels of a `SpatialResponse` with the same `shift`.
+    Parameters
+    ----------
+    image : (..., h, w)
+        The image.
+    shape : (int, int)
+        Height and width of the result.
+    shift : (float, float)
+        Shift of the image's pixels relative to the result's grid, as in `SpatialResponse`.
     """
     rows = upsampling_matrix(image.shape[-2], shape[0], shift[0])
     cols = upsampling_matrix(image.shape[-1], shape[1], shift[1])

@@ -1,7 +1,7 @@
 """The spectral response R: from the spectral response functions of an MSI to a matrix over HSI bands.
 
-``r_ib`` is the integral of MSI band i's SRF times HSI band b's, a Gaussian of unit area; each row
-then sums to one. Both integrals are closed forms. R holds no radiometric calibration.
+``r_ib`` is the integral of the SRF of MSI band i times that of HSI band b, a Gaussian of unit area. Rows are
+then scaled to a sum of 1, so that R contains no radiometric calibration. The integrals are closed forms.
 
 >>> import numpy as np
 >>> hsi = np.arange(400.0, 701.0, 10.0)
@@ -22,16 +22,16 @@ from pipeline.errors import InputError
 
 Vector = NDArray[np.float64]
 
-# an MSI band is out of the HSI's reach when no HSI band sees this share of its SRF's peak
+# response, relative to an SRF's peak, that some HSI band must reach for the HSI to cover the MSI band
 COVERED = 1e-3
-# responses below this share of the row's largest are the Gaussian's far tail
+# response, relative to the row's largest, below which it is the far tail of a Gaussian
 NEGLIGIBLE = 1e-9
 
 
 def table_response(
     nm: Vector, srf: Vector, wavelength: Vector, fwhm: Vector | None = None, names: Sequence[str] = ()
 ) -> Vector:
-    """Return R from tabulated SRFs, linear between the table's entries and zero outside.
+    """Return R for tabulated SRFs, linear between the table's entries and zero outside.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ def table_response(
     srf : (c, n)
         Relative responses of the MSI bands.
     wavelength, fwhm : (C,)
-        HSI bands in nm; without `fwhm`, `band_spacing`.
+        Centres and widths of the HSI bands in nm; default of `fwhm`: `band_spacing`.
     names : sequence of str
-        MSI bands' names for the error message.
+        Names of the MSI bands in errors.
 
     Returns
     -------
-    (c, C) float64, rows summing to one
+    (c, C) float64, rows with a sum of 1
     """
     srf = np.atleast_2d(srf)
     if nm.size < 2 or srf.shape[1] != nm.size or (np.diff(nm) <= 0).any():
@@ -66,7 +66,17 @@ def table_response(
 def gaussian_response(
     centres: Vector, widths: Vector, wavelength: Vector, fwhm: Vector | None = None, names: Sequence[str] = ()
 ) -> Vector:
-    """Return R of Gaussian MSI bands with given centres and FWHM in nm; see `table_response`."""
+    """Return R for Gaussian SRFs.
+
+    Parameters
+    ----------
+    centres, widths : (c,)
+        Centres and full widths at half maximum of the MSI bands in nm.
+    wavelength, fwhm : (C,)
+        Centres and widths of the HSI bands in nm; default of `fwhm`: `band_spacing`.
+    names : sequence of str
+        Names of the MSI bands in errors.
+    """
     sigma = np.asarray(widths, np.float64)[:, None] / FWHM_PER_SIGMA
     variance = sigma**2 + (_widths(wavelength, fwhm) / FWHM_PER_SIGMA) ** 2
     distance = np.asarray(centres, np.float64)[:, None] - wavelength
@@ -75,12 +85,21 @@ def gaussian_response(
 
 
 def normalised_rows(response: Vector, peak: Vector, names: Sequence[str] = ()) -> Vector:
-    """Return rows divided by their sums; `peak` (c,) is the largest possible sum of a row.
+    """Divide rows by their sums.
+
+    Parameters
+    ----------
+    response : (c, C)
+        Integrals of the SRFs.
+    peak : (c,)
+        Largest value that each row can have.
+    names : sequence of str
+        Names of the MSI bands in errors.
 
     Raises
     ------
     InputError
-        An MSI band that the HSI does not cover.
+        The HSI does not cover an MSI band.
     """
     largest = response.max(axis=1)
     for i in np.flatnonzero(~(largest > COVERED * peak)).tolist():
@@ -93,10 +112,20 @@ def normalised_rows(response: Vector, peak: Vector, names: Sequence[str] = ()) -
 
 
 def band_spacing(wavelength: Vector) -> Vector:
-    """Return each band's distance to its nearer neighbour, a substitute for an unknown FWHM.
+    """Return each band's distance to the nearer of its neighbours, in place of an unknown FWHM.
 
-    Neighbours are taken in the given order, so that neither the gaps of removed bands nor the
-    overlap of two detectors count.
+    Neighbours are those in the given order. Gaps of removed bands count only for bands with gaps on both
+    sides, and the overlap of two detectors does not count.
+
+    Parameters
+    ----------
+    wavelength : (C,)
+        Band centres in nm.
+
+    Raises
+    ------
+    InputError
+        There is a single band, or bands have equal wavelengths.
     """
     if wavelength.size < 2:
         raise InputError("fwhm: a single band has no spacing to guess its width from; give fwhm")

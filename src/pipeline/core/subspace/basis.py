@@ -1,8 +1,7 @@
 """The spectral subspace of a scene, learned from its LR-HSI: ``Z = A E``.
 
-Rows of E span the d directions that hold most of the LR-HSI above its noise. The same E, scaled by
-the noise, serves images whose bands have different noise levels. Images may be larger than memory:
-they are read in fixed blocks, and only valid pixels count.
+Rows of E span the d directions with the most power of the LR-HSI relative to its noise. Images may be larger
+than memory: they are read in fixed blocks. Only valid pixels count.
 """
 
 from __future__ import annotations
@@ -18,26 +17,26 @@ from numpy.typing import NDArray
 from pipeline.core.rounding import signed
 from pipeline.core.sensing.nodata import fill_nearest, missing_pixels
 from pipeline.core.sensing.observation import Image, ObservedScene
-from pipeline.core.sensing.resampling import keys_cubic, response_rows
+from pipeline.core.sensing.resampling import KEYS, response_rows
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 
 DEFAULT_DIMENSION = 10
-COVARIANCE_FLOOR = 1e-6  # share of the mean variance added to every direction, so that it inverts
-BLOCK = 128  # side in LR pixels of a block that is read at once
+COVARIANCE_FLOOR = 1e-6  # of the mean variance, added to every direction so that it can be inverted
+BLOCK = 128  # LR pixels: side of the blocks that are read
 
 
 @dataclass(frozen=True)
 class Subspace:
-    """A basis, and how an LR-HSI is projected onto it.
+    """A basis, and the projection of an LR-HSI onto it.
 
     Attributes
     ----------
     basis : (d, C) float64
-        E; orthonormal rows after division of the bands by their noise levels.
+        E; its rows are orthonormal after division of the bands by their noise levels.
     projection : (d, C) float64
-        Takes a spectrum to its coefficients: the least-squares solution, weighted by the noise.
+        From a spectrum to its coefficients, by least squares weighted by the noise.
     """
 
     basis: NDArray[np.float64]
@@ -45,7 +44,15 @@ class Subspace:
 
     @classmethod
     def of(cls, basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> Subspace:
-        """Return the subspace of any basis of full rank, for bands with given noise levels."""
+        """Make the subspace of a basis.
+
+        Parameters
+        ----------
+        basis : (d, C)
+            E, of full rank.
+        sigma : (C,)
+            Noise standard deviations of the bands.
+        """
         return cls(basis, np.asarray(np.linalg.solve(coefficient_precision(basis, sigma), basis / sigma**2)))
 
     def coefficients(self, image: Image) -> Coefficients:
@@ -55,33 +62,70 @@ class Subspace:
 
 @dataclass(frozen=True)
 class Coefficients:
-    """An image ``(C, h, w)`` projected onto a subspace: its slices are coefficients ``(d, ...)``, float64."""
+    """Coefficients of an image in a subspace; slices are float64.
+
+    Attributes
+    ----------
+    projection : (d, C) float64
+        From a spectrum to its coefficients.
+    image : (C, h, w)
+        The image.
+    """
 
     projection: NDArray[np.float64]
     image: Image
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(d, h, w)."""
+        """Sizes (d, h, w)."""
         return len(self.projection), *self.image.shape[1:]
 
     def __getitem__(self, key: Any) -> NDArray[np.float64]:
-        """Return the coefficients of a window, given by three slices; the first selects all coefficients."""
+        """Read the coefficients of a window, given by three slices of which the first is whole."""
         return np.tensordot(self.projection, np.asarray(self.image[key], np.float64), axes=1)
 
 
 def coefficient_precision(basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``E Sh^-1 E^T`` ``(d, d)``, the precision of coefficients from a spectrum with given noise."""
+    """Return the precision ``E Sh^-1 E^T`` ``(d, d)`` of the coefficients of a noisy spectrum.
+
+    Parameters
+    ----------
+    basis : (d, C)
+        E.
+    sigma : (C,)
+        Noise standard deviations of the bands.
+    """
     return np.asarray((basis / sigma**2) @ basis.T)
 
 
 def coefficient_noise(basis: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the covariance ``(d, d)`` of the noise of least-squares coefficients on a basis ``(d, C)``."""
+    """Return the noise covariance ``(d, d)`` of least-squares coefficients.
+
+    Parameters
+    ----------
+    basis : (d, C)
+        E.
+    sigma : (C,)
+        Noise standard deviations of the bands.
+    """
     return np.asarray(np.linalg.inv(coefficient_precision(basis, sigma)))
 
 
 def resolve_dimension(d: int | None, scene: ObservedScene) -> int:
-    """Return the requested subspace dimension or, by default, 10 if bands and LR pixels allow it."""
+    """Return the subspace dimension of a scene.
+
+    Parameters
+    ----------
+    d : int or None
+        Dimension asked for; by default 10, or fewer if there are fewer bands or LR pixels.
+    scene : ObservedScene
+        The scene.
+
+    Raises
+    ------
+    InputError
+        Bands or LR pixels are fewer than `d`.
+    """
     pixels = scene.lr_shape[0] * scene.lr_shape[1]
     most = min(scene.bands, pixels)
     if d is None:
@@ -95,21 +139,23 @@ def resolve_dimension(d: int | None, scene: ObservedScene) -> int:
 
 
 def fit_subspace(lr_hsi: Image, sigma: NDArray[np.float64], d: int) -> Subspace:
-    """Compute the principal directions of an LR-HSI whose bands are divided by their noise levels.
+    """Return the principal directions of an LR-HSI whose bands are divided by their noise levels.
 
     Parameters
     ----------
     lr_hsi : (C, h, w)
-        No-data is NaN.
+        The LR-HSI; no-data is NaN.
     sigma : (C,)
-        Noise standard deviation per band, positive.
+        Noise standard deviations of the bands, positive.
     d : int
+        Dimension of the subspace.
 
     Returns
     -------
     Subspace
+        Basis and projection.
     """
-    weight = np.sqrt(np.mean(sigma**2)) / sigma  # one for equal noise, so that E is orthonormal then
+    weight = np.sqrt(np.mean(sigma**2)) / sigma  # 1 for equal noise, so that E is orthonormal then
     moment, _ = second_moment(_blocks(lr_hsi))
     _, vectors = np.linalg.eigh(moment * np.outer(weight, weight))
     directions = signed(vectors[:, : -d - 1 : -1].T)
@@ -117,17 +163,17 @@ def fit_subspace(lr_hsi: Image, sigma: NDArray[np.float64], d: int) -> Subspace:
 
 
 def signal_dimension(lr_hsi: Image, sigma: NDArray[np.float64]) -> int:
-    """Count the spectral directions whose power exceeds white noise of the given levels.
+    """Return the number of spectral directions whose power exceeds that of white noise.
 
-    Counts the eigenvalues of the noise-whitened second moment above the Marchenko-Pastur edge
+    It is the number of eigenvalues of the noise-whitened second moment above the Marchenko-Pastur edge
     ``(1 + sqrt(C / N))^2``.
 
     Parameters
     ----------
     lr_hsi : (C, h, w)
-        No-data is NaN.
+        The LR-HSI; no-data is NaN.
     sigma : (C,)
-        Noise standard deviation per band, positive.
+        Noise standard deviations of the bands, positive.
     """
     moment, pixels = second_moment(_blocks(lr_hsi))
     eigenvalues = np.linalg.eigvalsh(moment / np.outer(sigma, sigma) / pixels)
@@ -135,7 +181,7 @@ def signal_dimension(lr_hsi: Image, sigma: NDArray[np.float64]) -> int:
 
 
 def second_moment(blocks: Iterable[NDArray[np.floating]]) -> tuple[NDArray[np.float64], int]:
-    """Sum of ``x x^T`` ``(C, C)`` over the valid pixels of blocks ``(C, h, w)``, and their number."""
+    """Sum ``x x^T`` ``(C, C)`` over the valid pixels of blocks ``(C, h, w)``, and count the pixels."""
     moment: NDArray[np.float64] | float = 0.0
     count = 0
     for block in blocks:
@@ -153,16 +199,16 @@ def _blocks(image: Image) -> Iterator[NDArray[np.floating]]:
 
 
 def detail_covariance(coefficients: Image, response: SpatialResponse) -> NDArray[np.float64]:
-    """Estimate the covariance ``(d, d)`` of the detail lost in one more degradation, ``a - upsample(H(a))``.
+    """Return the covariance ``(d, d)`` of the detail that a further degradation loses.
 
-    One Wald level below the wanted image, so that it can be measured on the LR-HSI alone. H's shift
-    is left out, since the detail depends on the kernel's shape alone. Images that the ratio does not
-    divide are cut; very small ones use the largest ratio that fits.
+    The detail is ``a - upsample(H(a))``: that of the wanted image a Wald level lower, and it can be measured
+    on the LR-HSI alone. H's shift is left out, since the detail depends on the kernel's shape alone. Images
+    that the ratio does not divide are cut; very small images use the largest ratio that fits.
 
     Parameters
     ----------
     coefficients : (d, h, w)
-        a, of the LR-HSI; no-data is NaN.
+        a, coefficients of the LR-HSI; no-data is NaN.
     response : SpatialResponse
         H.
     """
@@ -189,9 +235,9 @@ def detail_covariance(coefficients: Image, response: SpatialResponse) -> NDArray
 def _detail(
     image: Image, response: SpatialResponse, size: tuple[int, int], window: Window
 ) -> NDArray[np.float64]:
-    """Return ``a - upsample(H(a))`` in a window, as computed from the whole image; NaN where a is NaN.
+    """Return ``a - upsample(H(a))`` in a window of an image of a size; NaN where a is.
 
-    No-data is replaced by the nearest valid pixel among the pixels on which the window depends.
+    No-data takes the nearest valid pixel among those on which the window depends.
     """
     rows, top = _upsampling_rows(response.lr_size(size[0]), size[0], window.y0, window.y1)
     cols, left = _upsampling_rows(response.lr_size(size[1]), size[1], window.x0, window.x1)
@@ -204,5 +250,5 @@ def _detail(
 
 
 def _upsampling_rows(coarse: int, fine: int, start: int, stop: int) -> tuple[NDArray[np.float64], int]:
-    """Return rows of `upsampling_matrix`, cut to the columns in use, and the first of these columns."""
-    return response_rows(coarse, Fraction(coarse, fine), np.arange(start, stop), keys_cubic, 4.0)
+    """Return rows of `upsampling_matrix` over the columns that they use, and the first of these columns."""
+    return response_rows(coarse, Fraction(coarse, fine), np.arange(start, stop), KEYS)

@@ -1,7 +1,6 @@
-"""Endmembers of an image: the pure-looking spectra at the corners of its data's simplex.
+"""Endmembers of an image: the purest spectra, at the corners of the simplex of its data.
 
-Vertex component analysis (Nascimento and Bioucas-Dias 2005, IEEE TGRS 43(4), 898-910). Their
-number is chosen elsewhere (`pipeline.core.subspace.basis.signal_dimension`).
+Vertex component analysis (Nascimento and Bioucas-Dias 2005, IEEE TGRS 43(4), 898-910).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pipeline.errors import InputError
 def vca(
     spectra: NDArray[np.float64], count: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Extract endmembers by orthogonal projections onto random directions.
+    """Find endmembers by orthogonal projections onto random directions.
 
     At high SNR the spectra are projected onto the hyperplane ``<y, mean> = 1``, at low SNR onto the
     principal plane through their mean, as in the paper.
@@ -26,23 +25,23 @@ def vca(
     Parameters
     ----------
     spectra : (C, N)
-        Finite values, one column a pixel.
+        Spectra with finite values, a column for each pixel.
     count : int
-        Number of endmembers, at most C and N.
+        Number of endmembers, at most C and at most N.
     generator : Generator
         Draws the directions.
 
     Returns
     -------
     endmembers : (C, count) float64
-        The chosen pixels' spectra, projected onto the subspace.
+        Spectra of the chosen pixels, projected onto the subspace.
     chosen : (count,) int
-        Their columns.
+        Columns of these pixels.
 
     Raises
     ------
     InputError
-        For a count below 1 or beyond the bands or pixels.
+        `count` is below 1, or above the number of bands or pixels.
     """
     bands, pixels = spectra.shape
     if not 1 <= count <= min(bands, pixels):
@@ -51,27 +50,36 @@ def vca(
             f"{min(bands, pixels)}"
         )
     mean = spectra.mean(axis=1, keepdims=True)
-    centred = spectra - mean
     if _snr_db(spectra, mean, count) > 15 + 10 * log10(count):
-        directions = _principal(spectra, count)
-        coordinates = directions.T @ spectra
-        level = coordinates.mean(axis=1) @ coordinates
-        vertices = coordinates / np.where(np.abs(level) > FLAT_POWER * np.abs(level).max(), level, 1.0)
-        denoised = directions @ coordinates
+        vertices, denoised = _on_hyperplane(spectra, count)
     else:
-        directions = _principal(centred, max(count - 1, 1))
-        coordinates = directions.T @ centred
-        height = np.full((1, pixels), np.sqrt((coordinates**2).sum(axis=0).max()))
-        vertices = np.concatenate([coordinates, height])
-        denoised = directions @ coordinates + mean
+        vertices, denoised = _on_principal_plane(spectra - mean, count)
+        denoised = denoised + mean
     chosen = _extreme(vertices, count, generator)
     return denoised[:, chosen], chosen
 
 
-def _extreme(vertices: NDArray[np.float64], count: int, generator: np.random.Generator) -> NDArray[np.intp]:
-    """Select columns that lie farthest along directions orthogonal to the columns chosen before.
+def _on_hyperplane(spectra: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], ...]:
+    """Project spectra onto ``<y, mean> = 1``; return the coordinates and the denoised spectra."""
+    directions = _principal(spectra, count)
+    coordinates = directions.T @ spectra
+    level = coordinates.mean(axis=1) @ coordinates
+    vertices = coordinates / np.where(np.abs(level) > FLAT_POWER * np.abs(level).max(), level, 1.0)
+    return vertices, directions @ coordinates
 
-    Of equal columns, or if all lie in the span of the chosen ones, the first is taken.
+
+def _on_principal_plane(centred: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], ...]:
+    """Project centred spectra onto their principal plane; return the coordinates and the denoised spectra."""
+    directions = _principal(centred, max(count - 1, 1))
+    coordinates = directions.T @ centred
+    height = np.full((1, centred.shape[1]), np.sqrt((coordinates**2).sum(axis=0).max()))
+    return np.concatenate([coordinates, height]), directions @ coordinates
+
+
+def _extreme(vertices: NDArray[np.float64], count: int, generator: np.random.Generator) -> NDArray[np.intp]:
+    """Choose columns that are farthest along directions orthogonal to those already chosen.
+
+    The first is taken of columns that are equal, or if none leaves the span of those chosen.
     """
     size = float(np.sqrt(np.square(vertices).sum(axis=0).max()))
     corners = np.zeros((len(vertices), count))
@@ -86,13 +94,13 @@ def _extreme(vertices: NDArray[np.float64], count: int, generator: np.random.Gen
 
 
 def _principal(spectra: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return the ``(C, count)`` leading left singular vectors with fixed signs."""
+    """Return the leading left singular vectors ``(C, count)``, with fixed signs."""
     _, vectors = np.linalg.eigh(spectra @ spectra.T)
     return signed(vectors[:, : -count - 1 : -1].T).T
 
 
 def _snr_db(spectra: NDArray[np.float64], mean: NDArray[np.float64], count: int) -> float:
-    """Estimate the SNR in dB as the paper does: power inside the subspace over power outside it."""
+    """Return the paper's estimate of the SNR: power inside the subspace over power outside."""
     bands, pixels = spectra.shape
     power = float((spectra**2).sum()) / pixels
     inside = float(((_principal(spectra - mean, count).T @ (spectra - mean)) ** 2).sum()) / pixels

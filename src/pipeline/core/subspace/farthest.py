@@ -1,4 +1,4 @@
-"""Farthest-point sampling (Gonzalez 1985): a few points that represent what differs most among many."""
+"""Farthest-point sampling (Gonzalez 1985): a few points that represent the largest differences among many."""
 
 from __future__ import annotations
 
@@ -9,9 +9,21 @@ from pipeline.core.rounding import TIED, first_largest
 
 
 def farthest_points(points: NDArray[np.float64], first: int, count: int) -> list[int]:
-    """Return indices of points ``(n, k)``, each farthest from the previous ones; fewer if points coincide.
+    """Choose points, each the farthest from those already chosen; the first of equally far points.
 
-    Points coincide where they differ by rounding; of points that are equally far, the first is taken.
+    Parameters
+    ----------
+    points : (n, k)
+        The points.
+    first : int
+        Index of the first point chosen.
+    count : int
+        Number of points; fewer are chosen if all others coincide with them up to rounding.
+
+    Returns
+    -------
+    list of int
+        Indices of the chosen points.
 
     >>> farthest_points(np.array([[0.0], [1.0], [5.0], [5.0]]), 0, 4)
     [0, 2, 1]

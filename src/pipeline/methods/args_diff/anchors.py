@@ -72,6 +72,16 @@ def farthest(features: NDArray[np.float64], count: int) -> list[int]:
 
 
 def of_scene(scene: ObservedScene, part: Observation, window: Window) -> Window:
-    """Return a window of a part in the coordinates of the scene."""
+    """Return a window of a part in the coordinates of the scene.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    part : Observation
+        Part of the scene.
+    window : Window
+        Window of the part.
+    """
     own = scene.window_of(part)
     return window.relative_to(Window(-own.y0, 0, -own.x0, 0))

@@ -59,7 +59,15 @@ NETWORK = "network."  # before the names of its weights in a state
 
 
 class FastArgsDiff:
-    """See `pipeline.methods.base.Method`."""
+    """The method with exact data steps (`pipeline.methods.base.Method`).
+
+    Parameters
+    ----------
+    settings : ArgsDiffSettings
+        Device, precision and threads.
+    budget : FastBudget
+        Size and training of the denoiser, and number of steps.
+    """
 
     def __init__(self, settings: ArgsDiffSettings, budget: FastBudget) -> None:
         self.settings, self.budget = settings, budget

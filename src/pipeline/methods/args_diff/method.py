@@ -33,7 +33,7 @@ HELD_OUT_SPECTRA = 16  # every 16th LR pixel is held out where training stops by
 
 
 class ArgsDiff:
-    """See `pipeline.methods.base.Method`."""
+    """The method `args_diff`, as described by `pipeline.methods.base.Method`."""
 
     def __init__(self, settings: ArgsDiffSettings) -> None:
         self.settings = settings

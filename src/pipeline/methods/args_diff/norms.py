@@ -62,7 +62,19 @@ class GroupNormBfloat16(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        """Normalise ``(n, channels, H, W)`` with weights and biases ``(n, channels)``."""
+        """Normalise images.
+
+        Parameters
+        ----------
+        ctx : object
+            Holds what the backward pass needs.
+        x : (n, channels, H, W) tensor
+            Images.
+        weight, bias : (n, channels) tensor
+            Weights and biases.
+        eps : float
+            Added to the variance.
+        """
         _, channels, height, width = x.shape
         gamma, beta = weight.to(x.dtype), bias.to(x.dtype)
         y, mean, rstd = zip(
@@ -157,7 +169,15 @@ class RecordingNorm(Norm):
     slopes: Tensor
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-        """Normalise images ``(n, channels, H, W)`` as a single image of height ``n H``."""
+        """Normalise images as a single image of height ``n H``.
+
+        Parameters
+        ----------
+        x : (n, channels, H, W) tensor
+            Images.
+        scale, shift : (n, channels) tensor, optional
+            Modulation, equal for all images.
+        """
         n, channels, height, width = x.shape
         image = x.permute(0, 2, 3, 1).reshape(1, n * height, width, channels).permute(0, 3, 1, 2)
         values = image.detach().float().reshape(GROUPS, -1)
@@ -193,7 +213,15 @@ class FrozenNorm(Norm):
     slopes: Tensor
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-        """Normalise images ``(n, channels, H, W)``, all modulated by the first of `scale` and `shift`."""
+        """Normalise images.
+
+        Parameters
+        ----------
+        x : (n, channels, H, W) tensor
+            Images.
+        scale, shift : (n, channels) tensor, optional
+            Modulation, equal for all images.
+        """
         weight, bias = self.weight.detach(), self.bias.detach()
         if scale is not None and shift is not None:
             gain = 1 + scale[0].float()

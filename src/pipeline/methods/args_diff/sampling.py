@@ -198,7 +198,19 @@ def loss_gradient(loss: Callable[[Sequence[Tensor]], Tensor], factors: Sequence[
 def estimates(
     networks: Sequence[Network], factors: Sequence[Tensor], t: int, share: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the estimate of each clean factor, clamped to [-1, 1], and the noise that belongs to it."""
+    """Yield the estimate of each clean factor, clamped to [-1, 1], and the noise that belongs to it.
+
+    Parameters
+    ----------
+    networks : sequence of callable
+        Predict the noise of the factors.
+    factors : sequence of Tensor
+        The noisy factors.
+    t : int
+        Schedule index.
+    share : Tensor
+        Signal's share of the power at that index.
+    """
     for network, x in zip(networks, factors, strict=True):
         index = torch.full((len(x),), t, device=x.device)
         eps = network(x, index).to(x.dtype)

@@ -174,7 +174,17 @@ class _Run:
     checkpoint: Checkpoint
 
     def save(self, step: int, best: float, since_best: int) -> None:
-        """Write network, optimiser, average, and the course of the held-out loss."""
+        """Write network, optimiser, average, and the course of the held-out loss.
+
+        Parameters
+        ----------
+        step : int
+            Number of finished steps.
+        best : float
+            Best held-out loss.
+        since_best : int
+            Evaluations since then.
+        """
         tensors = training_tensors(self.network, self.optimiser)
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         tensors["held_out"] = torch.tensor([best, since_best], dtype=torch.float64)

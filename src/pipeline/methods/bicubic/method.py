@@ -1,4 +1,4 @@
-"""Bicubic interpolation of the LR-HSI: the floor that every fusion method must clear.
+"""Bicubic interpolation of the LR-HSI: the lower bound for every fusion method.
 
 Keys' cubic convolution in MATLAB's `imresize` convention. It ignores the HR-MSI.
 """
@@ -17,7 +17,7 @@ from pipeline.methods.bicubic.settings import BicubicSettings
 
 
 class Bicubic:
-    """See `pipeline.methods.base.Method`."""
+    """The method `bicubic`, as described by `pipeline.methods.base.Method`."""
 
     def __init__(self, settings: BicubicSettings) -> None:
         self.settings = settings
@@ -33,16 +33,16 @@ class Bicubic:
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedBicubic:
-        """Return the method for a scene; it learns nothing."""
+        """Return the fitted method; nothing is learned."""
         return FittedBicubic(scene, self.halo_lr(scene.spatial_response))
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedBicubic:
-        """Return the method for a scene; there is no state to restore."""
+        """Return the fitted method; its state is empty."""
         return FittedBicubic(scene, self.halo_lr(scene.spatial_response))
 
 
 class FittedBicubic(FittedMethod):
-    """Interpolates on demand."""
+    """Interpolation of a scene."""
 
     def state(self) -> State:
         """Return an empty state."""

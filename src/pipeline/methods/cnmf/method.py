@@ -24,7 +24,7 @@ from pipeline.methods.pool import training_pool, unit_scale
 
 
 class Cnmf:
-    """See `pipeline.methods.base.Method`.
+    """The method `cnmf`, as described by `pipeline.methods.base.Method`.
 
     Differences from the authors' code: H and R are the observation's instead of a Gaussian and an estimate.
     Abundances are upsampled bicubically instead of bilinearly. The objective that stops an inner loop

@@ -45,7 +45,15 @@ class Target:
 
 
 def absolute_error(image: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Return ``sum |image - target|`` over the bands, averaged over valid pixels."""
+    """Return ``sum |image - target|`` over the bands, averaged over valid pixels.
+
+    Parameters
+    ----------
+    image, target : (n, channels, y, x) tensor
+        Images to compare.
+    valid : (y, x) tensor
+        1 where a pixel counts, else 0.
+    """
     return per_pixel((image - target).abs(), valid)
 
 
@@ -102,7 +110,17 @@ def total_loss(made: Reconstruction, target: Target, lr_of_fused: Tensor, srf: T
 
 
 def response_loss(target: Target, lr_of_msi: Tensor, srf: Tensor) -> Tensor:
-    """Return the weighted difference of the LR-HSI degraded by the SRF and the HR-MSI degraded by the PSF."""
+    """Return the weighted difference of both images, each degraded by the other's response.
+
+    Parameters
+    ----------
+    target : Target
+        The crop of the observation.
+    lr_of_msi : (n, c, h, w) tensor
+        The HR-MSI degraded by the PSF.
+    srf : (c, C) tensor
+        R.
+    """
     return RESPONSES * absolute_error(to_msi(srf, target.lr_hsi), lr_of_msi, target.lr_valid)
 
 

@@ -41,7 +41,7 @@ BLOCK = 128  # side in HR pixels of a block that the network processes at once
 
 
 class CuCaNet:
-    """See `pipeline.methods.base.Method`.
+    """The method `cucanet`, as described by `pipeline.methods.base.Method`.
 
     Differences from the publication, and their reasons:
 

@@ -1,7 +1,8 @@
 """Gaussian-prior fusion in a spectral subspace: exact, non-iterative and without tuning.
 
-The basis and the prior's covariance come from the LR-HSI alone; `pipeline.core.solvers.gaussian` solves.
-The prior's mean is the upsampled LR-HSI, its covariance is the covariance of the detail lost one level down.
+The prior's mean is the upsampled LR-HSI, and its covariance that of the detail that the LR-HSI loses one
+level down. Basis and covariance are learned from the LR-HSI alone; `pipeline.core.solvers.gaussian` solves
+the problem.
 """
 
 from __future__ import annotations
@@ -21,19 +22,24 @@ from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 
 
 class GaussianSubspace:
-    """See `pipeline.methods.base.Method`."""
+    """The method `gaussian_subspace`, as described by `pipeline.methods.base.Method`."""
 
     def __init__(self, settings: GaussianSubspaceSettings) -> None:
         self.settings = settings
 
     def halo_lr(self, response: SpatialResponse) -> int:
-        """Return the distance at which the solution hardly depends on the images.
+        """Return the distance in LR pixels beyond which the images hardly influence the solution.
 
-        A pixel depends on the LR pixels whose support holds it, on LR pixels that share HR pixels with
-        these, and so on. The dependence falls by some factor with each support, more slowly if there is
-        less noise. Twice the support and 3 pixels keep it below 1e-4 of full scale: at any noise level for
-        PSFs up to one LR pixel wide, bicubic and box; for PSFs of two or three LR pixels down to the
-        noise of 50 dB, below which such a deconvolution couples ever more distant pixels.
+        A pixel depends on the LR pixels whose support contains it, on those whose support overlaps theirs,
+        and so on. The influence falls by a factor with each support, less so with less noise. Twice the
+        support plus 3 pixels keeps it below 1e-4 of full scale: at any noise level for bicubic, box and PSFs
+        up to an LR pixel wide, and down to the noise of 50 dB for PSFs of two or three LR pixels. With less
+        noise, such a deconvolution couples ever more distant pixels.
+
+        Parameters
+        ----------
+        response : SpatialResponse
+            H.
         """
         return 2 * response.support_lr + 3
 
@@ -44,20 +50,32 @@ class GaussianSubspace:
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedGaussianSubspace:
-        """Take the basis and the detail covariance from the LR-HSI, read twice in blocks."""
+        """Learn the basis and the covariance of the detail from the LR-HSI, which is read twice in blocks."""
         d = resolve_dimension(self.settings.d, scene)
         subspace = fit_subspace(scene.lr_hsi, scene.sigma_hsi, d)
         covariance = detail_covariance(subspace.coefficients(scene.lr_hsi), scene.spatial_response)
         return self.restore(scene, {"basis": subspace.basis, "covariance": covariance})
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedGaussianSubspace:
-        """Take them from a stored state."""
+        """Take the basis and the covariance from a stored state."""
         halo = self.halo_lr(scene.spatial_response)
         return FittedGaussianSubspace(scene, halo, state["basis"], state["covariance"])
 
 
 class FittedGaussianSubspace(FittedMethod):
-    """A scene's basis ``(d, C)`` and detail covariance ``(d, d)``."""
+    """A scene's basis and the covariance of its detail.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    halo_lr : int
+        Number of LR pixels around a window that are read.
+    basis : (d, C)
+        E.
+    covariance : (d, d)
+        Covariance of the detail.
+    """
 
     def __init__(
         self,
@@ -70,7 +88,7 @@ class FittedGaussianSubspace(FittedMethod):
         self.basis, self.covariance = basis, covariance
 
     def state(self) -> State:
-        """Return basis and covariance."""
+        """Return the basis and the covariance."""
         return {"basis": self.basis, "covariance": self.covariance}
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:

@@ -36,7 +36,7 @@ TESTED_WINDOWS = 4  # a fusion one level down costs little, its draws a lot
 
 
 class GraphSubspace:
-    """See `pipeline.methods.base.Method`."""
+    """The method `graph_subspace`, as described by `pipeline.methods.base.Method`."""
 
     def __init__(self, settings: GraphSubspaceSettings) -> None:
         self.settings = settings

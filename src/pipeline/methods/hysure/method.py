@@ -43,7 +43,7 @@ VCA_PIXELS = 50_000  # largest number of LR pixels among which endmembers are so
 
 
 class Hysure:
-    """See `pipeline.methods.base.Method`."""
+    """The method `hysure`, as described by `pipeline.methods.base.Method`."""
 
     def __init__(self, settings: HysureSettings) -> None:
         self.settings = settings

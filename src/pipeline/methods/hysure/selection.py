@@ -1,7 +1,7 @@
 """The weight of the vector total variation, chosen on the observation alone.
 
-Rows of LR pixels are held out, the rest is fused, and H of the result is compared with what was
-held out. No reference is involved; the rule of one standard error is due to Breiman et al. 1984.
+Rows of LR pixels are held out, the rest is fused, and H of the result is compared with the held-out pixels.
+The weight is chosen by the one-standard-error rule of Breiman et al. 1984.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pipeline.core.solvers.gaussian import data_terms
 from pipeline.methods.hysure.vector_tv import fuse_vector_tv, started
 from pipeline.methods.pool import drawn_windows
 
-SIDE = 128  # HR pixels, side of the windows that are fused
+SIDE = 128  # HR pixels: side of the windows that are fused
 WINDOWS = 4
-EVERY = 4  # of this many rows of LR pixels one is held out
+EVERY = 4  # every 4th row of LR pixels is held out
 ITERATIONS = 30  # for each weight, from the solution of the one before
-WEIGHTS = 10 ** np.arange(-1, 2.6, 0.5)  # over the noise variance
-EXACT = 1e-6  # of the noise variance, by which squared errors that differ by less are equal
+WEIGHTS = 10 ** np.arange(-1, 2.6, 0.5)  # in units of the noise variance
+EXACT = 1e-6  # of the noise variance, below which a difference of squared errors is none
 
 Array = NDArray[np.float64]
 
 
 def search_windows(pool: list[Observation], seed: int) -> list[Observation]:
-    """Return at most `WINDOWS` squares of the pool."""
+    """Draw at most `WINDOWS` squares from the pool."""
     return drawn_windows(pool, seed, "hysure/windows", SIDE, WINDOWS)
 
 
@@ -41,24 +41,28 @@ def choose_lphi(
     penalty: Callable[[float], float],
     progress: Progress,
 ) -> float:
-    """Choose the largest weight whose held-out error is within one standard error of the smallest.
+    """Choose the largest weight whose held-out error is within one standard error of the smallest error.
 
-    The standard error refers to the difference, over the same LR pixels. Weights are tried from the
-    smallest on, until the error leaves that range.
+    The standard error is that of the difference over the same LR pixels. Weights are tried in increasing
+    order until the error leaves that range.
 
     Parameters
     ----------
     windows : list of Observation
+        Windows of the scene.
     basis : (d, C)
+        E.
     noise : float
         Noise variance of the LR-HSI in units of its data term, about which the weights lie.
     penalty : callable
-        ADMM's penalty for each weight.
+        From a weight to the penalty of the ADMM.
+    progress : callable
+        Receives the number of weights tried and the error of the last.
 
     Returns
     -------
     float
-        `noise` where no window has two rows of LR pixels.
+        The weight; `noise` if no window has two rows of LR pixels.
     """
     folds = [Fold(window, basis) for window in windows if window.lr_shape[0] > 1]
     folds = [fold for fold in folds if fold.valid.any()]
@@ -76,51 +80,59 @@ def choose_lphi(
 
 
 def _as_good(error: Array, best: Array, equal: float) -> bool:
-    """Return whether errors exceed the best, pixel by pixel, by no more than one standard error on the mean.
+    """Tell whether errors exceed the best ones by at most a standard error of the mean excess.
 
-    An excess up to `equal` counts as none: a constant image is predicted exactly by every weight.
+    An excess up to `equal` counts as none: every weight predicts a constant image exactly.
     """
     excess = error - best
     return bool(excess.mean() <= excess.std() / np.sqrt(excess.size) + equal)
 
 
 class Fold:
-    """A window's fusion without the LR rows that are held out, and its error there.
+    """Fusion of a window without its held-out rows of LR pixels, and the error there.
 
-    Rows keep H separable, so that the fusion stays exact; scattered pixels would not.
+    Without whole rows H stays separable, so that the fusion stays exact; without scattered pixels it would
+    not.
 
     Parameters
     ----------
     window : Observation
-        With two rows of LR pixels or more.
+        Window with at least two rows of LR pixels.
     basis : (d, C)
+        E.
     """
 
     def __init__(self, window: Observation, basis: Array) -> None:
         held = np.arange(1, window.lr_shape[0], EVERY)
         kept = np.delete(np.arange(window.lr_shape[0]), held)
         lr_hsi = window.lr_hsi.copy()
-        lr_hsi[:, held] = np.nan  # so that no gap in the rows that are kept is filled from these
-        kept_terms = data_terms(filled_observation(replace(window, lr_hsi=lr_hsi)), basis)
+        lr_hsi[:, held] = np.nan  # so that gaps in the other rows are not filled from these
+        terms = data_terms(filled_observation(replace(window, lr_hsi=lr_hsi)), basis)
         whole = data_terms(filled_observation(window), basis)
         self.terms = replace(
-            kept_terms,
-            operator=_rows(kept_terms.operator, kept),
-            coefficients=kept_terms.coefficients[:, kept],
+            terms, operator=_rows(terms.operator, kept), coefficients=terms.coefficients[:, kept]
         )
         self.operator, self.truth = _rows(whole.operator, held), whole.coefficients[:, held]
         self.valid = ~missing_pixels(window.lr_hsi)[held]
-        guess = kept_terms.coefficients.copy()
+        guess = terms.coefficients.copy()
         guess[:, held] = guess[:, held - 1]
         self.iterate = started(upsample(guess, window.hr_shape, window.spatial_response.shift))
 
     def error(self, lphi: float, mu: float) -> Array:
-        """Return squared errors of the valid held-out LR pixels, in units of the LR-HSI's data term."""
+        """Return the squared errors of the valid held-out LR pixels, in units of the LR-HSI's data term.
+
+        Parameters
+        ----------
+        lphi : float
+            Weight of the total variation.
+        mu : float
+            Penalty of the ADMM.
+        """
         self.iterate = fuse_vector_tv(self.terms, self.iterate, lphi, mu, ITERATIONS)
         wrong = (self.operator.forward(self.iterate.coefficients) - self.truth)[:, self.valid]
         return np.einsum("dn,de,en->n", wrong, self.terms.by_hsi, wrong)
 
 
 def _rows(operator: SpatialOperator, rows: NDArray[np.intp]) -> SpatialOperator:
-    """Return H restricted to rows of LR pixels."""
+    """Restrict H to rows of LR pixels."""
     return SpatialOperator(tuple(factor[rows] for factor in operator.rows), operator.cols)

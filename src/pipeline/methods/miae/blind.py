@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from pipeline.core.sensing.nodata import coupled_pixels, filled_observation
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress
-from pipeline.core.sensing.resampling import response_rows, sampled_kernel
+from pipeline.core.sensing.resampling import response_rows, sampled_profile
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods.base import State
@@ -182,8 +182,8 @@ def _sample(
     ) -> list[tuple[NDArray[np.float64], slice]]:
         rows = []
         for tap in np.eye(taps):
-            kernel, offset = sampled_kernel(tap), displaced * float(ratio)
-            matrix, first = response_rows(size, ratio, pixels, *kernel, normalise=False, offset=offset)
+            profile, offset = sampled_profile(tap), displaced * float(ratio)
+            matrix, first = response_rows(size, ratio, pixels, profile, offset)
             rows.append((matrix, slice(first, first + matrix.shape[1])))
         return rows
 

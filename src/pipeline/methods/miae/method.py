@@ -39,7 +39,7 @@ NETWORK = "network."  # before the names of its weights in a state
 
 
 class Miae:
-    """See `pipeline.methods.base.Method`."""
+    """The method `miae`, as described by `pipeline.methods.base.Method`."""
 
     def __init__(self, settings: MiaeSettings) -> None:
         self.settings = settings

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from pipeline.core.sensing.resampling import response_rows
+from pipeline.core.sensing.resampling import Profile, response_rows
 from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
 
@@ -158,8 +158,9 @@ def bilinear(
         The LR pixels used.
     """
     (dy, dx), inverse = response.shift, 1 / response.ratio
-    rows, top = response_rows(lr_shape[0], inverse, np.arange(window.y0, window.y1), _hat, 2.0, offset=-dy)
-    cols, left = response_rows(lr_shape[1], inverse, np.arange(window.x0, window.x1), _hat, 2.0, offset=-dx)
+    hat = Profile(_hat, 2.0)
+    rows, top = response_rows(lr_shape[0], inverse, np.arange(window.y0, window.y1), hat, -dy)
+    cols, left = response_rows(lr_shape[1], inverse, np.arange(window.x0, window.x1), hat, -dx)
     return SpatialOperator((rows,), (cols,)), Window(top, top + rows.shape[1], left, left + cols.shape[1])
 
 

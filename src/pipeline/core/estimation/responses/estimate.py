@@ -139,8 +139,14 @@ def estimate_responses(
     held_out = _predict_held_out(sample, task, state, progress)
     excess = _excess(sample, state, held_out, state.spatial.noise_gain(*scene.hr_shape))
     names = names or [str(band) for band in range(shape[0])]
-    correlation = correlations(held_out.degraded, held_out.predicted)
-    warnings = *warnings_of(names, correlation, excess, coverage), *_bounds_reached(task, state)
+    warnings = *warnings_of(names, held_out.correlation, excess, coverage), *_bounds_reached(task, state)
+    return _responses(state, held_out, excess, coverage, warnings)
+
+
+def _responses(
+    state: State, held_out: HeldOut, excess: Array, coverage: Array | None, warnings: tuple[str, ...]
+) -> Responses:
+    """Put together the responses, their standard errors and their goodness of fit."""
     bands = len(state.gain)
     fwhm, centre, _, _ = _split(_parameters(state), bands)
     fwhm_error, centre_error, gain_error, offset_error = _split(held_out.standard_errors, bands)
@@ -155,7 +161,7 @@ def estimate_responses(
         fwhm_error=fwhm_error,
         centre=centre,
         centre_error=centre_error,
-        correlation=correlation,
+        correlation=held_out.correlation,
         residual=held_out.residual,
         excess=excess,
         coverage=coverage,
@@ -180,6 +186,11 @@ class HeldOut:
     degraded: Array
     predicted: Array
     parameters: Array
+
+    @property
+    def correlation(self) -> Array:
+        """Correlation ``(c,)`` of both."""
+        return correlations(self.degraded, self.predicted)
 
     @property
     def residual(self) -> Array:

@@ -17,7 +17,7 @@ from scipy.optimize import nnls
 
 from pipeline.core.estimation.responses.sample import FOLDS, PairSample, Part
 from pipeline.core.rounding import SUMS, first_largest
-from pipeline.core.sensing.resampling import response_matrix, sampled_kernel
+from pipeline.core.sensing.resampling import response_matrix, sampled_profile
 from pipeline.core.sensing.spatial import SpatialResponse
 
 Array = NDArray[np.float64]
@@ -189,7 +189,7 @@ def neighbourhoods(band: NDArray[np.float32], part: Part, gaussian: SpatialRespo
     rows, cols = (
         np.stack(
             [
-                response_matrix(size, gaussian.ratio, out, *sampled_kernel(value), False, s * ratio)
+                response_matrix(size, gaussian.ratio, out, sampled_profile(value), s * ratio)
                 for value in np.eye(side)
             ]
         )

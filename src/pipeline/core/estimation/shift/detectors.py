@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipeline.core.estimation.shift.refinement import Alignment
 from pipeline.core.sensing.nodata import fill_nearest
 from pipeline.core.sensing.observation import Image
-from pipeline.core.sensing.resampling import response_matrix
+from pipeline.core.sensing.resampling import Profile, response_matrix
 from pipeline.core.window import Window
 
 REACH = 3  # pixels to either side
@@ -93,7 +93,15 @@ class ResampledBands:
 
 
 def moved(image: NDArray[np.float32], dy: float, dx: float) -> NDArray[np.float32]:
-    """Interpolate an image ``(h, w)`` at positions moved by (dy, dx) pixels, with symmetric borders."""
+    """Interpolate an image at moved positions, with symmetric borders.
+
+    Parameters
+    ----------
+    image : (h, w)
+        The image; no-data is NaN.
+    dy, dx : float
+        Rows and columns by which the positions are moved.
+    """
     missing = np.isnan(image)
     rows, cols = (_interpolation(size, move) for size, move in zip(image.shape, (dy, dx), strict=True))
     result: NDArray[np.float32] = (rows @ fill_nearest(image[None])[0] @ cols.T).astype(np.float32)
@@ -108,7 +116,7 @@ def moved(image: NDArray[np.float32], dy: float, dx: float) -> NDArray[np.float3
 
 def _interpolation(size: int, move: float) -> NDArray[np.float64]:
     """Return the matrix ``(size, size)`` of the interpolation along an axis; its rows sum to 1."""
-    return response_matrix(size, Fraction(1), size, _lanczos, 2.0 * REACH, offset=move)
+    return response_matrix(size, Fraction(1), size, Profile(_lanczos, 2.0 * REACH), move)
 
 
 def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -63,7 +63,17 @@ def sample_windows(scene: ObservedScene, progress: Progress = no_progress) -> li
 
 
 def combined(lr_hsi: Image, weights: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
-    """Return weighted sums ``(P, h, w)`` of bands in a window; NaN spreads from bands of non-zero weight."""
+    """Return weighted sums ``(P, h, w)`` of bands in a window.
+
+    Parameters
+    ----------
+    lr_hsi : (C, h, w)
+        The LR-HSI; NaN spreads from bands of non-zero weight.
+    weights : (P, C)
+        Weights of the bands.
+    window : Window
+        LR pixels to read.
+    """
     used = np.flatnonzero((weights != 0).any(axis=0))
     image = np.asarray(lr_hsi[:, *window.slices], np.float64)[used]
     return np.stack([np.tensordot(row[row != 0], image[row != 0], axes=1) for row in weights[:, used]])
