@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def scene(size: int, bands: int) -> tuple[Array, Observation]:
-    """The reference ``(C, H, W)`` and its observation at 35 dB."""
+    """Return the reference ``(C, H, W)`` and its observation at 35 dB."""
     source = SyntheticSource(
         kind="synthetic", height=size, width=size, bands=bands, wavelength_range=(430, 860)
     )
@@ -165,7 +165,7 @@ def parts_of_graph_subspace(observation: Observation, repeats: int) -> None:
 
 
 def plain_steps(quadratic: Quadratic) -> int:
-    """Steps of unpreconditioned conjugate gradients from zero to the residual of `STEPS` preconditioned."""
+    """Count the unpreconditioned steps that reach the residual of `STEPS` preconditioned steps."""
     rhs = quadratic.fusion.rhs
     reached = quadratic.minimise(rhs, np.zeros_like(rhs), STEPS)
     goal = float(np.linalg.norm(rhs - quadratic.apply(reached)))

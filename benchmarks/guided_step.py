@@ -49,7 +49,7 @@ class FullCubeGuidance(Guidance):
 
 
 def random_observation(size: int, bands: int) -> Observation:
-    """A random scene of the given size; its content does not matter here."""
+    """Make a random scene of the given size; its content does not matter here."""
     rng = np.random.default_rng(0)
     return simulate(
         rng.random((bands, size, size), dtype=np.float32),
@@ -78,7 +78,7 @@ def guided_step(
 def responses_only(
     factors: list[Tensor], guidance: Guidance, settings: ArgsDiffSettings
 ) -> Callable[[], None]:
-    """The ARGM's gradients alone."""
+    """Compute the gradients of the ARGM alone."""
     loss = partial(JointLoss([guidance], settings), 0, ARGM)
     return lambda: loss_gradient(loss, factors) and None
 

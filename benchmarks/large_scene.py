@@ -33,7 +33,7 @@ STEPS = ("download", "crop", "simulate", "estimate", "train", "plan", "fuse", "m
 
 
 def experiment(size: int, bands: int, method: str) -> dict[str, object]:
-    """The configuration of one size."""
+    """Write the configuration of a scene size."""
     return {
         "experiment": f"large_{size}",
         "scenes": {

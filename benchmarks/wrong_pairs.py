@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def observed(experiment: Experiment, scene: Scene) -> tuple[Array, Observation]:
-    """The scene's reference, and what is observed of it at the experiment's noise."""
+    """Return the scene's reference and its observation at the experiment's noise."""
     given = scene.source
     source = open_scene(given)
     window = scene.window(source.shape[1:])
@@ -120,7 +120,7 @@ def striped(pair: Observation, generator: np.random.Generator) -> tuple[Observat
 
 
 def dead_bands(pair: Observation, generator: np.random.Generator) -> tuple[Observation, list[int]]:
-    """Some HSI bands zero, and not known to be."""
+    """Set some HSI bands to zero, unknown to the method."""
     lr_hsi = pair.lr_hsi.copy()
     bands = generator.choice(np.arange(AWAY, len(lr_hsi) - AWAY), DEAD, replace=False)
     lr_hsi[bands] = 0
