@@ -1,5 +1,6 @@
 # make demo: the workflow on an embedded scene, from an empty folder to its table and report.
-# make test: the tests. make check: lint, format and types. Each installs what it needs in .venv once.
+# make test: the quick tests. make check: lint, format and types. Each installs what it needs in .venv once.
+# make test-long: whole workflows, trainings that are broken off, real pairs. make test-slow, test-faults: minutes each.
 # make test-cluster: the tests on a Slurm of their own, which it starts and stops.
 # make test-lowered: the quick tests as an older processor computes them: one thread, no bfloat16, and the
 # instructions of AVX2 or less in PyTorch, MKL, oneDNN, OpenBLAS and NumPy. With CORETYPE=SkylakeX OpenBLAS sums
@@ -18,21 +19,28 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # an older processor, as far as the libraries let themselves be told
-LOWERED := PIPELINE_BFLOAT16=0 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+LOWERED := PIPELINE_BFLOAT16=0 \
 	ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 \
 	OPENBLAS_CORETYPE=$(CORETYPE) NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
 
-.PHONY: demo test test-lowered test-slow test-faults test-cluster check docs wheel clean
+# a process for each core, and so one thread for each process
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n logical
+QUICK := -m "not long and not slow and not faults and not cluster" --dist worksteal
+
+.PHONY: demo test test-long test-lowered test-slow test-faults test-cluster check docs wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(BIN)/.run-$(KEY)
 	@pipeline run $(EXPERIMENT) $(if $(CORES),--cores $(CORES))
 
 test: $(BIN)/.test-$(KEY)
-	python -m pytest -n logical --dist loadfile -m "not slow and not faults and not cluster" --cov=pipeline --cov-report=term
+	$(PYTEST) $(QUICK) --cov=pipeline --cov-report=term
+
+test-long: $(BIN)/.test-$(KEY)
+	$(PYTEST) -m "long and not slow" --dist loadfile
 
 test-lowered: $(BIN)/.test-$(KEY)
-	$(LOWERED) python -m pytest -n logical --dist loadfile -m "not slow and not faults and not cluster and not workflow"
+	$(LOWERED) $(PYTEST) $(QUICK)
 
 test-slow: $(BIN)/.test-$(KEY)
 	python -m pytest -m slow

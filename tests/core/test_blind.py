@@ -103,6 +103,7 @@ def from_repository(catalogued, monkeypatch):
 SLOW_SEEDS = [pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, *SLOW_SEEDS])
 def test_blind_estimation_on_jasper_ridge(from_repository, seed):
     data, pair = real_pair("jasper_ridge", "landsat8", gaussian_blur(4), seed)
@@ -135,6 +136,7 @@ def test_blind_estimation_on_jasper_ridge(from_repository, seed):
     assert fused_psnr(replace(told, sigma_hsi=sigma_hsi, sigma_msi=sigma_msi), data) > known - 0.5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "sensor", "blur"),
     [("cave_brocade", "nikon_d700", gaussian_blur(6)), ("samson", "ikonos", gaussian_blur(3, 0.9))],

@@ -24,7 +24,6 @@ def profile() -> dict[str, Any]:
     return content
 
 
-@pytest.mark.workflow
 @pytest.mark.parametrize("command", DRY_RUNS)
 def test_dry_runs_of_the_guide_work(command: str, tmp_path: Path) -> None:
     for name in ("Snakefile", "workflow", "profiles", "config", "envs", "src"):

@@ -54,7 +54,7 @@ def test_a_metric_is_one_entry(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["0.25", f"True {hint}"]
 
 
-@pytest.mark.workflow
+@pytest.mark.long
 def test_a_step_is_a_module_and_a_rule(tmp_path: Path) -> None:
     workflow = Workflow(tmp_path)
     (module,) = code_of("Add a step")

@@ -69,7 +69,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory, data_sets: Path) -> Follo
     return workflow, done
 
 
-@pytest.mark.workflow
+@pytest.mark.long
 def test_commands_work_and_say_what_the_guide_says(followed: Followed) -> None:
     workflow, done = followed
     for line, result in zip(COMMANDS, done, strict=True):
@@ -86,7 +86,7 @@ def test_commands_work_and_say_what_the_guide_says(followed: Followed) -> None:
     assert "MSI band" in (workflow.folder / "logs/my_pair/berlin/measured/seed0/estimate.log").read_text()
 
 
-@pytest.mark.workflow
+@pytest.mark.long
 def test_the_layer_lies_where_the_msi_does(followed: Followed) -> None:
     folder = followed[0].folder
     source = folder / "data/berlin/hymap_3.6m.bsq"

@@ -242,7 +242,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(server: Loopback, tmp_path: 
     assert [asked for _, asked in server.asked] == [None, "bytes=5000-"]
 
 
-@pytest.mark.parametrize(("later", "body"), [('"one"', BODY), ('"two"', BODY_2)])
+@pytest.mark.parametrize(("later", "body"), [('"one"', BODY), ('"two"', BODY_2)], ids=["same", "changed"])
 def test_without_a_checksum_the_server_has_to_know_the_file(
     server: Loopback, tmp_path: Path, later: str, body: bytes
 ) -> None:

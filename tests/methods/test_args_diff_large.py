@@ -195,6 +195,7 @@ def test_halo_holds_all_lr_pixels_that_see_a_core():
 # --- the product
 
 
+@pytest.mark.long
 def test_replay_of_the_anchor_reproduces_the_joint_run(strip):
     """The scene is its own anchor: in one piece as published, or in seven patches that see all of it."""
     scene = strip.crop(Window(0, 32, 0, 72))
@@ -206,6 +207,7 @@ def test_replay_of_the_anchor_reproduces_the_joint_run(strip):
     assert float(np.abs(difference).max()) < 1e-4
 
 
+@pytest.mark.long
 def test_product_does_not_depend_on_the_tiles(fitted, product):
     for side in (24, 64):
         tiles = np.empty_like(product)
@@ -214,6 +216,7 @@ def test_product_does_not_depend_on_the_tiles(fitted, product):
         assert np.allclose(tiles, product, rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 def test_window_depends_on_its_surroundings_alone(strip, fitted, product):
     """Another scene to the right of what the first patch sees changes none of its bytes."""
     far = np.s_[:, :, 104:]
@@ -232,6 +235,7 @@ def test_patches_without_data_are_nodata_and_harm_no_other(strip, fitted):
     assert np.isnan(cube[:, :, 8:]).all()
 
 
+@pytest.mark.long
 def test_state_holds_all_that_a_tile_needs(strip, fitted, product):
     class Unreadable(Observation):
         def blocks(self):
@@ -244,6 +248,7 @@ def test_state_holds_all_that_a_tile_needs(strip, fitted, product):
     assert np.allclose(restored.fuse(window), product[:, *window.slices], rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 def test_scene_of_one_patch_is_sampled_as_published_and_once(strip):
     one = ArgsDiff(tiny(patch=80)).fit(strip)
     assert one.recording is None
@@ -254,7 +259,8 @@ def test_scene_of_one_patch_is_sampled_as_published_and_once(strip):
     assert len(steps) == 4
 
 
-@pytest.mark.parametrize("changes", [{"variant": "paper"}, {"argm": False}, {"precision": "bfloat16"}])
+@pytest.mark.long
+@pytest.mark.parametrize("changes", [{"argm": False}, {"precision": "bfloat16"}])
 def test_options_apply_in_patches(changes, strip, product):
     fitted = ArgsDiff(tiny(**changes)).fit(strip)
     cube = fitted.fuse(Window(0, 32, 0, 32))
@@ -339,6 +345,7 @@ def test_farthest_starts_in_the_middle_and_takes_the_extremes():
     assert len(farthest(features, 9)) == 5
 
 
+@pytest.mark.long
 def test_large_scene_is_fitted_from_its_pool(monkeypatch, strip):
     monkeypatch.setattr(pool, "WINDOWS", 1)
     monkeypatch.setattr(pool, "SIDE", 64)
@@ -358,6 +365,7 @@ def test_scale_is_the_largest_value_of_valid_pixels(strip):
     assert unit_scale(holed) == float(max(filled.lr_hsi.max(), filled.hr_msi.max())) < 50
 
 
+@pytest.mark.long
 def test_rational_ratio_in_patches(landscape_srf):
     scene = synthetic_scene(SyntheticSource(kind="synthetic", height=50, width=100, bands=24, seed=4))
     response = SpatialResponse.gaussian(ratio=Fraction(25, 3), fwhm=1.0)

@@ -236,6 +236,7 @@ def test_no_round_raises_the_objective(observation_of_landscape):
     assert values == sorted(values, reverse=True)
 
 
+@pytest.mark.long
 def test_draws_have_the_posterior_covariance():
     observation, prior = small_problem()
     solution = GraphFusion(observation, prior, similar=2).solve()
@@ -281,6 +282,7 @@ def test_wrong_responses_cost_little(landscape, landscape_srf):
         assert psnr(landscape.data, fitted(wrong, draws=0).fuse()) > psnr(landscape.data, gaussian) + 0.5
 
 
+@pytest.mark.long
 def test_tiles_agree_with_the_whole_image():
     source = SyntheticSource(kind="synthetic", height=192, width=192, bands=20, seed=1)
     scene = synthetic_scene(source)
@@ -511,6 +513,7 @@ def test_without_draws_there_is_no_deviation(observation_of_landscape):
     assert np.array_equal(sure.cube, unsure.cube)
 
 
+@pytest.mark.long
 def test_prior_of_a_sample_serves_as_well_as_that_of_the_whole(large_observation, monkeypatch):
     whole = fitted(large_observation)
     monkeypatch.setattr(pool, "WINDOWS", 4)

@@ -168,6 +168,7 @@ def test_piecewise_constant_scene_without_noise_is_recovered(basis):
     assert psnr(scene, fitted(pair, d=5, basis=basis).fuse()) > 45
 
 
+@pytest.mark.long
 def test_tiles_agree_with_the_whole_image():
     source = SyntheticSource(kind="synthetic", height=160, width=160, bands=20, seed=1)
     scene = synthetic_scene(source)

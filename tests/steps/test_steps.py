@@ -138,7 +138,9 @@ def test_observation_holds_no_trace_of_the_reference(prepared: Run) -> None:
     assert all(variable.shape != reference.shape for variable in dataset.data_vars.values())
 
 
-@pytest.mark.parametrize("label", ["bicubic", "gaussian_subspace", "args_diff"])
+@pytest.mark.parametrize(
+    "label", ["bicubic", "gaussian_subspace", pytest.param("args_diff", marks=pytest.mark.long)]
+)
 def test_methods_repeat_themselves_and_follow_the_seed(prepared: Run, label: str) -> None:
     settings = prepared.experiment.methods[label]
     first = prepared.digest(settings)
@@ -220,6 +222,7 @@ simulate.run(
 """
 
 
+@pytest.mark.long
 def test_killed_simulation_keeps_its_tiles(observed: Run, tmp_path: Path) -> None:
     for name in ("reference.json", "reference.zarr"):
         (tmp_path / name).symlink_to(observed.folder / name)
@@ -381,6 +384,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.long
 def test_killed_crop_goes_on_where_it_was(tmp_path: Path) -> None:
     y, x, band = np.ogrid[:1600, :1500, :40]
     cube = ((31 * y + 17 * x + 7 * band) % 251).astype(np.uint8)

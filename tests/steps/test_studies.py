@@ -324,6 +324,7 @@ def test_a_response_has_its_own_noise(prepared: tuple[Path, Path], tmp_path: Pat
     assert noisy.sigma_hsi == pytest.approx(10 * base.sigma_hsi)
 
 
+@pytest.mark.long
 def test_a_shared_training_has_the_same_bytes(prepared: tuple[Path, Path], tmp_path: Path) -> None:
     first = trained(prepared, tmp_path / "first", tiny())
     alone = trained(prepared, tmp_path / "alone", tiny(steps=7, argm="basis"))
@@ -339,6 +340,7 @@ def test_a_shared_training_has_the_same_bytes(prepared: tuple[Path, Path], tmp_p
     assert trained(prepared, shared.parent, tiny(steps=9)).stat().st_ino == before
 
 
+@pytest.mark.long
 def test_another_training_is_not_taken_over(
     prepared: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -355,6 +357,7 @@ def test_another_training_is_not_taken_over(
     assert other.read_bytes() == alone.read_bytes()
 
 
+@pytest.mark.long
 def test_labels_of_a_scene_in_patches_share_networks(
     monkeypatch: pytest.MonkeyPatch, prepared: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -493,7 +496,7 @@ def test_the_page_says_which_blur_is_given_to_the_methods() -> None:
 # --- workflow
 
 
-@pytest.mark.workflow
+@pytest.mark.long
 def test_a_sweep_trains_once(tmp_path: Path) -> None:
     workflow = Workflow(tmp_path)
     workflow.run(STUDIES)

@@ -140,6 +140,7 @@ def damaged(path: Path, position: int) -> None:
     path.write_bytes(changed)
 
 
+@pytest.mark.long
 def test_a_deviation_lies_beside_the_cube_however_it_is_divided(uncertain: Run) -> None:
     store = uncertain.all(1)
     whole = content(store)
@@ -149,18 +150,13 @@ def test_a_deviation_lies_beside_the_cube_however_it_is_divided(uncertain: Run) 
     assert dataset.fused.attrs["ancillary_variables"] == "deviation"
     assert dataset.deviation.attrs["units"] == dataset.fused.attrs["units"]
     assert "deviation/c/0/0/0" in read_json(store.with_suffix(".json"))["files"]
-    shutil.rmtree(store)
-    shutil.rmtree(uncertain.folder / "tiles")
-    assert content(uncertain.all(3, [3, 1, 2])) == whole
-
-
-def test_a_damaged_deviation_is_fused_again(uncertain: Run) -> None:
-    store = uncertain.all(1)
-    before = content(store)
     damaged(store / "deviation/c/0/0/0", 100)
     with pytest.raises(InputError, match=r"deviation/c/0/0/0 .* fuse these tiles anew"):
         uncertain.mosaic(1)
-    assert content(uncertain.all(1)) == before
+    assert content(uncertain.all(1)) == whole
+    shutil.rmtree(store)
+    shutil.rmtree(uncertain.folder / "tiles")
+    assert content(uncertain.all(3, [3, 1, 2])) == whole
 
 
 def test_the_product_is_the_methods_cube(run: Run) -> None:
@@ -179,6 +175,7 @@ def test_the_product_is_the_methods_cube(run: Run) -> None:
     assert not list(run.folder.rglob("*.partial"))
 
 
+@pytest.mark.long
 def test_bytes_do_not_depend_on_batches_or_their_order(run: Run, tmp_path: Path) -> None:
     one = content(run.all(1))
     (run.folder / "fused.json").unlink()
@@ -187,6 +184,7 @@ def test_bytes_do_not_depend_on_batches_or_their_order(run: Run, tmp_path: Path)
     assert content(run.all(5, order=[4, 1, 5, 3, 2])) == one
 
 
+@pytest.mark.long
 def test_dividing_the_tiles_anew_keeps_them(run: Run) -> None:
     store = run.all(2)
     before = {p: p.stat().st_mtime_ns for p in store.rglob("c/*/*") if p.is_file()}
@@ -194,6 +192,7 @@ def test_dividing_the_tiles_anew_keeps_them(run: Run) -> None:
     assert {p: p.stat().st_mtime_ns for p in store.rglob("c/*/*") if p.is_file()} == before
 
 
+@pytest.mark.long
 def test_another_setting_recomputes_every_tile(run: Run) -> None:
     first = content(run.all(2))
     other = replace(run, settings=GaussianSubspaceSettings(d=3))
@@ -239,6 +238,7 @@ def test_mosaic_sends_a_damaged_tile_back(run: Run) -> None:
     assert all(p.stat().st_mtime_ns == time for p, time in others.items())
 
 
+@pytest.mark.long
 def test_tiles_without_data_are_neither_fused_nor_missing(run: Run, tmp_path: Path) -> None:
     folder = run.folder.parents[1] / "hole"
     config = load_experiment(ROOT / "config/test/tiled.yaml")
@@ -272,6 +272,7 @@ def flips(folder: Path, count: int) -> Iterator[Path]:
     yield from fitted + random.Random(5).choices(files, weights, k=count - len(fitted))
 
 
+@pytest.mark.long
 def test_every_flipped_byte_is_named_and_none_is_used(run: Run) -> None:
     run.all(2)
     results = run.folder.parents[2]

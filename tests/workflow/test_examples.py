@@ -23,7 +23,6 @@ FILES = {
 
 
 @pytest.mark.slow
-@pytest.mark.workflow
 @pytest.mark.parametrize("name", FILES)
 def test_an_example_runs_from_a_mirror_to_its_report(
     name: str, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,7 @@ from workflow_copy import ROOT, TINY, Workflow
 
 RUN = Path("results/field/synthetic/four_bands/seed0/bicubic")
 
-pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ RESULTS = Path("results/tiled")
 RUN = Path("synthetic/four_bands/seed0")
 ARGUMENTS = ("--cores", "2", "--configfile", TILED, "--quiet", "all")
 
-pytestmark = [pytest.mark.faults, pytest.mark.workflow]
+pytestmark = pytest.mark.faults
 
 
 def products(workflow: Workflow) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ import yaml
 
 from workflow_copy import ROOT, TINY, Workflow
 
-pytestmark = pytest.mark.workflow
+pytestmark = pytest.mark.long
 
 SNAKEFILE = """
 module fusion:

@@ -14,7 +14,7 @@ from page_parser import Page
 from real_pair import Truth, pair_of
 from workflow_copy import Workflow
 
-pytestmark = pytest.mark.workflow
+pytestmark = pytest.mark.long
 
 RESULTS = Path("results/pair")
 METHODS = ["bicubic", "gaussian_subspace"]

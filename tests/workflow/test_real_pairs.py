@@ -22,6 +22,8 @@ from real_pair import ESTIMATED, Steps, write_tif
 
 ROOT = Path(__file__).resolve().parents[2]
 
+pytestmark = pytest.mark.long
+
 
 def steps_of(experiment: Experiment, name: str, folder: Path) -> Steps:
     """The steps of a scene as its configuration has it."""

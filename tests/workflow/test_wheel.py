@@ -17,7 +17,7 @@ import yaml
 
 from workflow_copy import ROOT, TINY
 
-pytestmark = pytest.mark.workflow
+pytestmark = pytest.mark.long
 
 SOURCES = ("config", "envs", "profiles", "src", "workflow")
 FILES = ("LICENSE", "MANIFEST.in", "README.md", "Snakefile", "pyproject.toml", "setup.py")
