@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.rounding import signed
+from pipeline.core.rounding import SUMS, signed
 from pipeline.core.sensing.nodata import fill_nearest, missing_pixels
 from pipeline.core.sensing.observation import Image, ObservedScene
 from pipeline.core.sensing.resampling import KEYS, response_rows
@@ -148,7 +148,7 @@ def fit_subspace(lr_hsi: Image, sigma: NDArray[np.float64], d: int) -> Subspace:
     sigma : (C,)
         Noise standard deviations of the bands, positive.
     d : int
-        Dimension of the subspace.
+        Dimension of the subspace, at most: an image without noise may have fewer (see `leading_directions`).
 
     Returns
     -------
@@ -157,9 +157,26 @@ def fit_subspace(lr_hsi: Image, sigma: NDArray[np.float64], d: int) -> Subspace:
     """
     weight = np.sqrt(np.mean(sigma**2)) / sigma  # 1 for equal noise, so that E is orthonormal then
     moment, _ = second_moment(_blocks(lr_hsi))
-    _, vectors = np.linalg.eigh(moment * np.outer(weight, weight))
-    directions = signed(vectors[:, : -d - 1 : -1].T)
+    directions = leading_directions(moment * np.outer(weight, weight), d)
     return Subspace(directions / weight, directions * weight)
+
+
+def leading_directions(moment: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Return the eigenvectors ``(k, C)`` of the largest eigenvalues, k of them, their signs fixed.
+
+    Eigenvectors whose eigenvalues are rounding are left out, since they are arbitrary: any rotation of them
+    is as good, and another processor finds another.
+
+    Parameters
+    ----------
+    moment : (C, C)
+        Symmetric, without negative eigenvalues but for rounding.
+    count : int
+        Number of eigenvectors, at most; there is one at least.
+    """
+    values, vectors = np.linalg.eigh(moment)
+    count = max(1, min(count, int((values > SUMS * values[-1]).sum())))
+    return signed(vectors[:, : -count - 1 : -1].T)
 
 
 def signal_dimension(lr_hsi: Image, sigma: NDArray[np.float64]) -> int:

@@ -10,7 +10,8 @@ from math import log10
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.rounding import FLAT_POWER, TIED, first_largest, signed
+from pipeline.core.rounding import FLAT_POWER, TIED, first_largest
+from pipeline.core.subspace.basis import leading_directions
 from pipeline.errors import InputError
 
 
@@ -79,7 +80,8 @@ def _on_principal_plane(centred: NDArray[np.float64], count: int) -> tuple[NDArr
 def _extreme(vertices: NDArray[np.float64], count: int, generator: np.random.Generator) -> NDArray[np.intp]:
     """Choose columns that are farthest along directions orthogonal to those already chosen.
 
-    The first is taken of columns that are equal, or if none leaves the span of those chosen.
+    Of equal columns the first one counts. Where none leaves the span of those chosen, the one farthest from
+    them counts.
     """
     size = float(np.sqrt(np.square(vertices).sum(axis=0).max()))
     corners = np.zeros((len(vertices), count))
@@ -88,15 +90,23 @@ def _extreme(vertices: NDArray[np.float64], count: int, generator: np.random.Gen
     for i in range(count):
         draw = generator.standard_normal(len(vertices))
         direction = draw - corners @ (np.linalg.pinv(corners, rcond=TIED) @ draw)
-        chosen[i] = first_largest(np.abs(direction @ vertices), scale=size * float(np.linalg.norm(draw)))
+        extent, scale = np.abs(direction @ vertices), size * float(np.linalg.norm(draw))
+        if i > 0 and extent.max() <= TIED * scale:
+            extent, scale = _squared_distance(vertices, corners[:, :i]), size**2
+        chosen[i] = first_largest(extent, scale)
         corners[:, i] = vertices[:, chosen[i]]
     return chosen
 
 
+def _squared_distance(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the squared distance ``(n,)`` of columns ``(k, n)`` from the nearest of others ``(k, m)``."""
+    squares = [np.square(points - other[:, None]).sum(axis=0) for other in others.T]
+    return np.asarray(np.min(squares, axis=0))
+
+
 def _principal(spectra: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return the leading left singular vectors ``(C, count)``, with fixed signs."""
-    _, vectors = np.linalg.eigh(spectra @ spectra.T)
-    return signed(vectors[:, : -count - 1 : -1].T).T
+    """Return the ``(C, k)`` leading left singular vectors, k of them at most `count`."""
+    return leading_directions(spectra @ spectra.T, count).T
 
 
 def _snr_db(spectra: NDArray[np.float64], mean: NDArray[np.float64], count: int) -> float:

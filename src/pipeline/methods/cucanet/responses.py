@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.core.rounding import TIED
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 
@@ -26,7 +27,8 @@ class LearnedResponses(nn.Module):
     spatial : SpatialResponse
         Response of the observation; only its ratio is used.
     spectral : (c, C)
-        Response of the observation, whose positive entries are the support of each MSI band.
+        Response of the observation, whose entries that are positive beyond rounding are the support of each
+        MSI band.
 
     Raises
     ------
@@ -38,7 +40,7 @@ class LearnedResponses(nn.Module):
 
     def __init__(self, spatial: SpatialResponse, spectral: NDArray[np.float64]) -> None:
         super().__init__()
-        support = spectral > 0
+        support = spectral > TIED * spectral.max(axis=1, keepdims=True).clip(min=0)
         if not support.any(axis=1).all():
             raise InputError("spectral_response: an MSI band has no positive response; use responses: given")
         self.ratio = int(footprint_response(spatial).ratio)

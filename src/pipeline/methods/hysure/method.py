@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.rounding import FLAT
 from pipeline.core.sensing.nodata import filled_observation, mark_nodata, missing_pixels
 from pipeline.core.sensing.noise import philox_key
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
@@ -32,6 +33,7 @@ from pipeline.core.sensing.spatial import SpatialResponse, upsample
 from pipeline.core.solvers.gaussian import data_terms
 from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension
 from pipeline.core.subspace.endmembers import vca
+from pipeline.errors import InputError
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.hysure.selection import choose_lphi, search_windows
 from pipeline.methods.hysure.settings import HysureSettings
@@ -186,9 +188,22 @@ def endmembers(pool: list[Observation], d: int, seed: int) -> NDArray[np.float64
         Number of endmembers.
     seed : int
         Seed of the runs.
+
+    Raises
+    ------
+    InputError
+        The image has fewer than d spectra that are independent of each other.
     """
     spectra = np.concatenate([part.lr_hsi[:, ~missing_pixels(part.lr_hsi)] for part in pool], axis=1)
     spectra = spectra[:, :: -(-spectra.shape[1] // VCA_PIXELS)].astype(np.float64)
     generator = np.random.Generator(np.random.Philox(key=philox_key(seed, "hysure/endmembers")))
     runs = [vca(spectra, d, generator)[0].T for _ in range(VCA_RUNS)]
-    return max(runs, key=lambda run: float(np.linalg.slogdet(run @ run.T)[1]))
+    largest = max(runs, key=lambda run: float(np.linalg.slogdet(run @ run.T)[1]))
+    strengths = np.linalg.svd(largest, compute_uv=False)
+    if strengths[-1] <= FLAT * strengths[0]:
+        rank = int((strengths > FLAT * strengths[0]).sum())
+        raise InputError(
+            f"hysure: the LR-HSI has {rank} independent spectra, but {d} endmembers are asked for; use a "
+            "smaller d or `basis: svd`"
+        )
+    return largest
