@@ -232,7 +232,7 @@ SCALES = ("--scale-hsi", "1e4", "--scale-msi", "1e4")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "hsi.tif: its values, .* have no unit; say whether .* --scale-hsi 10000, .* --scale-hsi 1"),
+        ((), "hsi.tif: its values, .* have no unit; give --scale-hsi 10000 if .* --scale-hsi 1"),
         (("--scale-hsi", "1e4"), "msi.tif: its values, .* --scale-msi 10000"),
         ((*SCALES, "--scale-hsi", "0"), "--scale-hsi: 0 cannot divide values"),
         ((*SCALES, "--sensor", "spot"), "--sensor: 'spot' is not known; give one of sentinel2a"),

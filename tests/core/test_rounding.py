@@ -176,7 +176,7 @@ def test_bands_that_do_not_vary_are_no_pair(
     [
         ("estimated", "does not grow with any HSI band"),
         ("calibrated", "falls where the HSI bands that match it rise"),
-        ("given", "nothing tells the PSF"),
+        ("given", "the PSF cannot be estimated"),
     ],
 )
 def test_responses_of_a_constant_hsi_are_refused(

@@ -111,7 +111,7 @@ def test_images_that_do_not_tell_their_shift_are_refused(
     """A constant LR-HSI, in any units and whatever its last bits are."""
     wrong = rounding * np.random.default_rng(0).uniform(-1, 1, TRUTHS["4"].hsi.shape)
     steps = Steps(tmp_path, TRUTHS["4"].write(tmp_path, hsi=scale * (1 + wrong)))
-    with pytest.raises(InputError, match=r"nothing in it and in .* tells the shift between them"):
+    with pytest.raises(InputError, match=r"nothing in it and in .* determines the shift between them"):
         steps.align()
     assert not list(steps.path("").iterdir())
 
@@ -562,7 +562,7 @@ REFUSED = {
     "coarser": (coarser, None, "msi.tif: its pixels are 2 times those of"),
     "coarser in another CRS": (coarser_elsewhere, None, "coarser than the HSI; exchange `hsi` and `msi`"),
     "band list": (other_bands, None, "msi.tif: has 4 bands, but `spectral` describes 3"),
-    "band order": (other_order, None, "its band 1 lies at 480 nm, but that of `spectral` at"),
+    "band order": (other_order, None, "its band 1 lies at 480 nm, but this band of `spectral` at"),
     "rotated axes": (rotated, None, "are rotated by 180 degrees; bring both to north-up first"),
     "too far": (too_far, None, "beyond alignment.largest_shift 0.2; register the images first"),
     "crop": (as_it_is, {"height": 40, "width": 8}, "crop: 40x8 is larger than the scene of 24x20 pixels"),

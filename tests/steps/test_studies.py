@@ -138,8 +138,7 @@ def test_a_scene_may_leave_out_the_responses_of_a_sweep_that_another_has() -> No
                 "studies": {"snr": SNR},
                 "defaults": {},
             },
-            "studies.snr: no scene is seen under its responses; name them in the scenes' `responses`: "
-            "snr-20, snr-30",
+            "studies.snr: no scene uses its responses; name them in the scenes' `responses`: snr-20, snr-30",
         ),
         (
             {"studies": {"rho": SWEEP, "c": TRAJECTORY | {"methods": ["rho-0.01-0.03", "bicubic"]}}},
@@ -167,7 +166,7 @@ def test_a_wrong_study_is_one_line(changes: dict[str, Any], line: str) -> None:
 
 def test_what_is_told_has_the_true_ratio() -> None:
     response = content()["responses"]["r"] | {"told": {"kind": "bicubic", "ratio": 2}}
-    with pytest.raises(InputError, match=r"responses.r: told.ratio: 2 is not that of spatial, 4"):
+    with pytest.raises(InputError, match=r"responses.r: told.ratio: 2 differs from spatial.ratio, 4"):
         parse_experiment(content(responses={"r": response}), "test")
 
 

@@ -116,10 +116,10 @@ def test_tiles_that_do_not_fit(tmp_path: Path) -> None:
     assert "its pixels are 20 by -20, not 30 by -30" in changed(
         transform=Affine(20, 0, 366015, 0, -20, 5806905)
     )
-    assert "its CRS is EPSG:32634, that of" in changed(crs="EPSG:32634")
+    assert "its CRS is EPSG:32634, but" in changed(crs="EPSG:32634")
     assert "covers the same pixels as" in changed(transform=products.GRID)
     products.write_tif(second, CUBE[:2, 6:, :6], transform=Affine(30, 0, 366015, 0, -30, 5806905))
-    assert "its number of bands is 2, that of" in refused(tmp_path)
+    assert "its number of bands is 2, but" in refused(tmp_path)
     assert "matches no file" not in refused(tmp_path)
     assert "no file matches this pattern" in refused(tmp_path / "nothing_*.tif")
     empty = tmp_path / "empty"

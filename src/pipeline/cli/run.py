@@ -13,7 +13,7 @@ Configuration = Annotated[
 ]
 Cores = Annotated[int | None, typer.Option(min=1, help="cores that the steps share; default: all")]
 Directory = Annotated[
-    Path, typer.Option(help="folder of results/ and logs/, from which paths in the configuration are seen")
+    Path, typer.Option(help="folder of results/ and logs/; relative paths in the configuration start here")
 ]
 Options = Annotated[
     list[str] | None,

@@ -130,8 +130,8 @@ def _scaled(text: str, scale: float | None, role: str) -> Inspected:
     if scale is None and image.unit_unknown and image.values is not None:
         low, high = image.values
         raise InputError(
-            f"{image.source.path}: its values, {low:.4g} to {high:.4g}, have no unit; say whether they are "
-            f"{image.guess} by --scale-{role} 10000, or are to be taken as they are by --scale-{role} 1"
+            f"{image.source.path}: its values, {low:.4g} to {high:.4g}, have no unit; give "
+            f"--scale-{role} 10000 if they are {image.guess}, or --scale-{role} 1 to leave them unchanged"
         )
     return image
 
@@ -202,7 +202,7 @@ def _text(draft: Draft) -> str:
     nesting, pair, known = draft.images.nesting(), draft.pair, draft.known
     lines = [
         "# Written by `pipeline pair`, to be edited. docs/real_pairs.md says what to look at; every key",
-        "# with its default is in config/schema.json. Paths are seen from the folder where snakemake runs.",
+        "# with its default is in config/schema.json. Paths start in the folder where snakemake runs.",
         f"experiment: {draft.experiment}",
         "scenes:",
         f"  {draft.scene}:",

@@ -152,5 +152,7 @@ class Response(Strict):
     @model_validator(mode="after")
     def _one_ratio(self) -> Response:
         if self.told and self.told.build().ratio != self.spatial.build().ratio:
-            raise ValueError(f"told.ratio: {self.told.ratio} is not that of spatial, {self.spatial.ratio}")
+            raise ValueError(
+                f"told.ratio: {self.told.ratio} differs from spatial.ratio, {self.spatial.ratio}"
+            )
         return self

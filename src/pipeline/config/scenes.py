@@ -80,7 +80,7 @@ class FileSource(Strict):
     )
     band_numbers: str | None = Field(
         None,
-        description="variable with the 1-based numbers of the kept bands among those that `wavelengths` "
+        description="variable with the 1-based numbers of the kept bands among the bands that `wavelengths` "
         "describes",
     )
     scale: float = Field(1.0, gt=0, description="values are divided by this number on ingest")
@@ -149,7 +149,7 @@ class Scene(Strict):
     )
     crop: Crop | None = Field(None, description="of a source in its pixels, of a pair in LR pixels")
     responses: list[Name] | None = Field(
-        None, min_length=1, description="names of the responses under which it is seen; default: all"
+        None, min_length=1, description="names of the responses with which it is observed; default: all"
     )
     estimation: Estimation | None = Field(
         None,

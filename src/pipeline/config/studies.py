@@ -143,7 +143,7 @@ def check_studies(
                     raise ValueError(f"{study.of}.{label}: is a label of studies.{name} too; rename one")
             if study.of == "responses" and observed.isdisjoint(study.labels(name)):
                 raise ValueError(
-                    f"studies.{name}: no scene is seen under its responses; name them in the scenes' "
+                    f"studies.{name}: no scene uses its responses; name them in the scenes' "
                     f"`responses`: {', '.join(study.labels(name))}"
                 )
         elif isinstance(study, Trajectory):

@@ -25,7 +25,7 @@ def resolve_device(name: str) -> torch.device:
         A GPU is asked for and PyTorch finds none.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: cuda was asked for, but PyTorch sees no GPU; use cpu or auto")
+        raise InputError("device: cuda was asked for, but PyTorch finds no GPU; use cpu or auto")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)

@@ -121,7 +121,7 @@ def _check_distance(shift: Offset, error: Offset, pair: Pair, images: OpenPair) 
     limit = pair.alignment.largest_shift
     if not hypot(*error) <= limit:
         raise InputError(
-            f"{images.hsi.name}: nothing in it and in {images.msi.name} tells the shift between "
+            f"{images.hsi.name}: nothing in it and in {images.msi.name} determines the shift between "
             "them; use a part with more texture, or give `alignment.shift`"
         )
     if hypot(*shift) > limit:

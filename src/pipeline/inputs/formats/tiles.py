@@ -102,7 +102,7 @@ def _check_alike(tile: StoredImage, first: StoredImage) -> None:
     ):
         if actual != expected:
             raise InputError(
-                f"{tile.name}: its {quantity} is {actual}, that of {first.name} {expected}; "
+                f"{tile.name}: its {quantity} is {actual}, but {expected} in {first.name}; "
                 "tiles of one scene are alike, leave it out"
             )
     if not _same_bands(tile.wavelength, first.wavelength):

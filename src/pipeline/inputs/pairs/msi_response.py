@@ -104,7 +104,7 @@ def _check_order(response: NDArray[np.float64], pair: Pair, images: OpenPair) ->
     apart = np.flatnonzero(np.abs(centres - msi) > SAME_BAND * msi)
     for band in apart.tolist():
         raise InputError(
-            f"{images.msi.name}: its band {band + 1} lies at {msi[band]:.0f} nm, but that of "
+            f"{images.msi.name}: its band {band + 1} lies at {msi[band]:.0f} nm, but this band of "
             f"`spectral` at {centres[band]:.0f} nm; name the bands of `spectral` in the order of the file, "
             "by wavelength"
         )

@@ -222,7 +222,7 @@ class FittedArgsDiff(FittedMethod):
         }
         if not guided:
             raise InputError(
-                "args_diff: no LR pixel sees only one of the windows on which the basis is drawn; "
+                "args_diff: every LR pixel depends on HR pixels outside the windows that yield the basis; "
                 f"ratio {self.scene.spatial_response.ratio} or the response's support is too large for it"
             )
         spatial, spectral = self.sampling_networks(RecordingNorm)

@@ -124,7 +124,7 @@ class Alternation:
         self.coarse_valid = [coupled_pixels(part).ravel() for part in pool]
         if not any(valid.any() for valid in self.coarse_valid):
             raise InputError(
-                "cnmf: no LR pixel has data in lr_hsi and throughout what it sees of hr_msi; "
+                "cnmf: no LR pixel has data together with all HR pixels on which it depends; "
                 "fill the gaps of hr_msi or crop to where both images have data"
             )
         hsi = self._gathered([part.lr_hsi for part in self.parts], self.coarse_valid)

@@ -98,12 +98,12 @@ class Crops:
         height, width = (min(shape) for shape in zip(*(place.shape for place in self.places), strict=True))
         if min(height, width) < 1:
             raise InputError(
-                f"cucanet: no LR pixel sees only one of the windows of the training; ratio "
+                f"cucanet: every LR pixel depends on HR pixels outside the training windows; ratio "
                 f"{self.response.ratio} or the response's support is too large for a scene of this size"
             )
         if not any(i.lr_valid[p.slices].any() for i, p in zip(self.images, self.places, strict=True)):
             raise InputError(
-                "cucanet: no LR pixel has data itself and in all HR pixels that it sees; "
+                "cucanet: no LR pixel has data together with all HR pixels on which it depends; "
                 "crop the scene to where both images have data"
             )
         self.lr_shape = min(size, height), min(size, width)

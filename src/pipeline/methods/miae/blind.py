@@ -159,8 +159,9 @@ def _samples(images: TrainingImages, taps: int) -> tuple[Tensor, Tensor]:
     )
     if not hsi.shape[1]:
         raise InputError(
-            "miae: no LR pixel of the windows to train on sees them alone and has data itself and in all HR "
-            "pixels around it; crop the scene to where both images have data, or give the responses"
+            "miae: no LR pixel depends only on HR pixels inside the training windows and has data "
+            "together with all HR pixels around it; crop the scene to where both images have data, or "
+            "give the responses"
         )
     return hsi, shifted
 

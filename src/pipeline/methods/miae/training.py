@@ -233,7 +233,7 @@ def training_patches(images: TrainingImages, budget: MiaeBudget) -> list[Trainin
     patches = [patch for part in pool for patch in patches_of(images, part, side)]
     if not patches:
         raise InputError(
-            "miae: no LR pixel of the windows to train on sees them alone and has data itself and in all HR "
-            "pixels that it sees; crop the scene to where both images have data, or use a narrower PSF"
+            "miae: no LR pixel depends only on HR pixels inside the training windows and has data together "
+            "with all these HR pixels; crop the scene to where both images have data, or use a narrower PSF"
         )
     return patches

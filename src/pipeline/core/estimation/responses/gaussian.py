@@ -55,8 +55,8 @@ def fit_gaussian(sample: PairSample, matched: Vector, theta: Vector, offset: boo
     """
     if offset and not centred(matched).any():
         raise InputError(
-            "lr_hsi: no band that matches an MSI band varies, so that nothing tells the PSF; use a part with "
-            "more texture, or give the spatial response"
+            "lr_hsi: no band that matches an MSI band varies, so the PSF cannot be estimated; use a part "
+            "with more texture, or give the spatial response"
         )
 
     def residual(theta: Vector) -> Vector:

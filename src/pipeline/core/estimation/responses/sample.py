@@ -135,9 +135,9 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
     count = len(sample.fold)
     if count < FEWEST_PIXELS or len(sample.folds) < FEWEST_FOLDS:
         raise InputError(
-            f"lr_hsi and hr_msi: {count} LR pixels are valid in both with all that lies within "
-            f"{REACH} pixels of them, of which an estimation of responses needs {FEWEST_PIXELS} spread over "
-            "the scene; use a larger scene with less no-data, or give the responses"
+            f"lr_hsi and hr_msi: {count} LR pixels are valid in both, together with all pixels "
+            f"within {REACH} LR pixels of them; an estimation of responses needs {FEWEST_PIXELS} such pixels "
+            "spread over the scene; use a larger scene with less no-data, or give the responses"
         )
     for name, empty in (("lr_hsi", not sample.hsi.any()), ("hr_msi", not any(p.msi.any() for p in parts))):
         if empty:
