@@ -137,12 +137,17 @@ class StepLines(LogHandlerBase):
         """Name the job that has run longest, whenever nothing was printed for a while."""
         while not self._stop.wait(1.0):
             with self._lock:
-                now = monotonic()
-                if now - self._printed >= SECONDS_BETWEEN_LINES and self.remaining.running:
-                    job = min(self.remaining.running.values(), key=lambda job: job.started)
-                    count = " " * len(f"[{self.remaining.done}/{self.remaining.total}]")
-                    spent = in_words(now - job.started)
-                    self._print(f"{count} {phrase(job)}: running for {spent}; {self._time_left(now)}")
+                if self.remaining.running:
+                    self._show_running(monotonic())
+
+    def _show_running(self, now: float) -> None:
+        job = min(self.remaining.running.values(), key=lambda job: job.started)
+        spent = now - job.started
+        if now - self._printed >= max(
+            SECONDS_BETWEEN_LINES, spent / 10
+        ):  # a day's training: a few dozen lines
+            count = " " * len(f"[{self.remaining.done}/{self.remaining.total}]")
+            self._print(f"{count} {phrase(job)}: running for {in_words(spent)}; {self._time_left(now)}")
 
     def _time_left(self, now: float) -> str:
         if self.remaining.done >= self.remaining.total:
