@@ -22,9 +22,7 @@ from pipeline.errors import InputError
 
 COARSEST_STEP = 10  # LR pixels in which a ratio that is not configured must be whole HR pixels
 LARGEST_DRIFT = 0.25  # HR pixels by which two grids may disagree at the image's far corner
-ROUNDING = (
-    1e-6  # pixels, of a corner computed from coordinates in metres: a half is the same half on any grid
-)
+ROUNDING = 1e-6  # pixels, of a corner that follows from coordinates in metres
 Shape = tuple[int, int]
 Offset = tuple[float, float]
 
