@@ -228,7 +228,7 @@ def test_lr_pixels_of_which_a_window_knows_too_little_do_not_count_as_valid():
     part = scene.crop(Window(16, 32, 16, 32))
     lr_hsi = np.full_like(part.lr_hsi, np.nan)
     lr_hsi[:, 0, 0] = 0.5  # in a corner of the window, where the context is cut off
-    with pytest.raises(InputError, match=r"^cucanet: no LR pixel has data itself and in all HR pixels"):
+    with pytest.raises(InputError, match=r"^cucanet: no LR pixel has data together with all HR pixels"):
         Crops(CropImages(scene, [replace(part, lr_hsi=lr_hsi)], 1.0, CPU, box), 4)
 
 
@@ -323,7 +323,7 @@ def test_data_in_the_last_column_alone_suffices(observation_of_landscape):
 def test_images_without_a_common_pixel_are_refused(observation_of_landscape):
     hr_msi = observation_of_landscape.hr_msi.copy()
     hr_msi[:, ::4] = np.nan
-    with pytest.raises(InputError, match=r"^cucanet: no LR pixel has data itself and in all HR pixels"):
+    with pytest.raises(InputError, match=r"^cucanet: no LR pixel has data together with all HR pixels"):
         CuCaNet(tiny()).fit(replace(observation_of_landscape, hr_msi=hr_msi))
 
 
