@@ -55,7 +55,9 @@ def step_commands() -> dict[str, StepCommand]:
     """Return the commands of all steps by name, without importing a step."""
     texts = {path.name.removesuffix(".py"): path for path in files(PACKAGE).iterdir() if path.is_file()}
     return {
-        name: StepCommand(name, help=_first_sentence(path.open().readline()), rich_help_panel=PANEL)
+        name: StepCommand(
+            name, help=_first_sentence(path.read_text("utf-8").partition("\n")[0]), rich_help_panel=PANEL
+        )
         for name, path in sorted(texts.items())
         if not name.startswith("_")
     }

@@ -79,13 +79,14 @@ def code_digest(*modules: str, root: Path = ROOT) -> str:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+    """Parse a file and leave out its docstrings."""
+    tree: ast.Module = _WithoutDocstrings().visit(ast.parse(path.read_text()))
+    return tree
 
 
 @cache
 def _code(path: Path) -> str:
-    """Dump the syntax tree of a file without its docstrings."""
-    return ast.dump(_WithoutDocstrings().visit(ast.parse(path.read_text())))
+    return ast.dump(_tree(path))
 
 
 class _WithoutDocstrings(ast.NodeTransformer):
