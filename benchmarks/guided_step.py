@@ -23,13 +23,13 @@ from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.methods.args_diff.fitted import FittedArgsDiff
-from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, Guidance, JointLoss
+from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, JointLoss
 from pipeline.methods.args_diff.method import ArgsDiff
 from pipeline.methods.args_diff.networks import SpatialUNet, SpectralNet, alpha_bar
-from pipeline.methods.args_diff.patches import guidance_of
 from pipeline.methods.args_diff.sampling import guided_estimate, loss_gradient
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.device import bfloat16_on, device_name, resolve_device
+from pipeline.methods.guidance import Guidance, guidance_of
 from pipeline.methods.pool import unit_scale
 
 RATIO = 4

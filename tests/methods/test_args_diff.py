@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch.nn import functional
 
+from pipeline.core.diffusion.norms import GroupNormBfloat16
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.args_diff import training
-from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, Guidance, JointLoss, RecordedLoss
+from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, JointLoss, RecordedLoss
 from pipeline.methods.args_diff.method import ArgsDiff
 from pipeline.methods.args_diff.networks import (
     SpatialUNet,
@@ -23,12 +24,11 @@ from pipeline.methods.args_diff.networks import (
     alpha_bar,
     sinusoids,
 )
-from pipeline.methods.args_diff.norms import GroupNormBfloat16
-from pipeline.methods.args_diff.patches import guidance_of
 from pipeline.methods.args_diff.sampling import Adam, estimates, loss_gradient, sample, timesteps, unit
 from pipeline.methods.args_diff.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
 from pipeline.methods.args_diff.training import Recipe, crops_draw, train
 from pipeline.methods.device import resolve_device
+from pipeline.methods.guidance import Guidance, guidance_of
 from pipeline.methods.optimisation import Checkpoint, parameter_count
 from pipeline.methods.pool import unit_scale
 

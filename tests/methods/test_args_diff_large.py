@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config.scenes import SyntheticSource
+from pipeline.core.diffusion.norms import FrozenNorm, Norm, RecordingNorm
 from pipeline.core.sensing.nodata import filled_observation
 from pipeline.core.sensing.observation import Observation, ObservedScene
 from pipeline.core.sensing.simulation import simulate
@@ -17,17 +18,16 @@ from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.synthetic.scene import synthetic_scene
-from pipeline.methods import pool
-from pipeline.methods.args_diff import anchors
-from pipeline.methods.args_diff.anchors import anchor_windows, farthest
+from pipeline.methods import anchors, pool
+from pipeline.methods.anchors import anchor_windows, farthest
 from pipeline.methods.args_diff.fitted import FittedArgsDiff
 from pipeline.methods.args_diff.method import ArgsDiff
 from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, on_device
-from pipeline.methods.args_diff.norms import FrozenNorm, Norm, RecordingNorm
-from pipeline.methods.args_diff.patches import guidance_of, halo, lr_inside, patches
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
 from pipeline.methods.args_diff.settings import ArgsDiffSettings, TrainingBudget
-from pipeline.methods.pool import training_pool, unit_scale
+from pipeline.methods.guidance import guidance_of
+from pipeline.methods.patches import halo, patches
+from pipeline.methods.pool import lr_inside, training_pool, unit_scale
 
 TINY = TrainingBudget(width=32, spatial_iterations=6, spatial_batch=2, crop=16, spectral_iterations=12)
 CPU = torch.device("cpu")
@@ -141,12 +141,12 @@ def test_every_pixel_belongs_to_one_patch_whatever_is_asked(rows, cols, response
     y, x = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     window = Window(y, data.draw(st.integers(y + 1, height)), x, data.draw(st.integers(x + 1, width)))
     count = np.zeros(scene.hr_shape, int)
-    found = patches(scene, window, 32)
+    found = patches(scene, window, 32, STRIDE)
     for patch in found:
         count[patch.core.slices] += 1
         assert patch.window.y0 % STRIDE == 0
         assert patch.window.x0 % STRIDE == 0
-        assert patch in patches(scene, scene.whole, 32)
+        assert patch in patches(scene, scene.whole, 32, STRIDE)
     assert (count[window.slices] == 1).all()
     assert count.max() == 1
 
@@ -186,9 +186,9 @@ def test_residuals_of_a_window_are_those_of_the_whole(window, strip):
 
 
 def test_halo_holds_all_lr_pixels_that_see_a_core():
-    assert halo(SpatialResponse.bicubic(ratio=4)) == 48
+    assert halo(SpatialResponse.bicubic(ratio=4), STRIDE) == 48
     wide = SpatialResponse.bicubic(ratio=30)
-    assert halo(wide) >= 2 * wide.support_lr * 30
+    assert halo(wide, STRIDE) >= 2 * wide.support_lr * 30
     assert ArgsDiff(tiny()).halo_lr(SpatialResponse.bicubic(ratio=4)) == 12
 
 
@@ -202,7 +202,7 @@ def test_replay_of_the_anchor_reproduces_the_joint_run(strip):
     state = ArgsDiff(tiny(patch=32)).fit(scene).state()
     published = ArgsDiff(tiny(patch=256)).restore(scene, state)
     in_patches = ArgsDiff(tiny(patch=32)).restore(scene, state)
-    assert [patch.window for patch in patches(scene, Window(0, 32, 32, 64), 32)] == [scene.whole]
+    assert [patch.window for patch in patches(scene, Window(0, 32, 32, 64), 32, STRIDE)] == [scene.whole]
     difference = (published.fuse() - in_patches.fuse())[:, :, 32:64]
     assert float(np.abs(difference).max()) < 1e-4
 
@@ -305,7 +305,7 @@ def test_training_reads_no_more_of_a_larger_scene(small_pool):
         scene = on_disk(blank(size, size, SpatialResponse.bicubic(ratio=4)))
         windows = training_pool(scene, 0, "args_diff", STRIDE)
         assert [part.hr_shape for part in windows] == [(16, 16)] * 3
-        anchor_windows(scene, windows)
+        anchor_windows(scene, windows, "args_diff")
         reads.append(scene.hr_msi.read)
     assert reads[0] == reads[1] == 3 * 16 * 16
 
@@ -326,7 +326,7 @@ def test_pool_is_drawn_by_the_seed_from_windows_with_data(small_pool, strip):
 def test_small_scene_is_its_own_pool_and_anchor(strip):
     (part,) = training_pool(strip, 0, "args_diff", STRIDE)
     assert np.array_equal(part.hr_msi, strip.hr_msi)
-    assert [window for _, window in anchor_windows(strip, [part])] == [strip.whole]
+    assert [window for _, window in anchor_windows(strip, [part], "args_diff")] == [strip.whole]
 
 
 def test_anchors_lie_in_the_pool_and_differ(small_pool, strip):

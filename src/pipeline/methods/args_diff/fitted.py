@@ -10,30 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import groupby
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.core.diffusion.norms import FrozenNorm, Norm, RecordingNorm
 from pipeline.core.sensing.nodata import mark_nodata
 from pipeline.core.sensing.noise import standard_normal
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.methods.args_diff.guidance import Guidance, JointLoss, RecordedLoss
-from pipeline.methods.args_diff.networks import SpatialUNet, on_device, to_precision
-from pipeline.methods.args_diff.norms import FrozenNorm, Norm, RecordingNorm
-from pipeline.methods.args_diff.patches import Patch, guidance_of, patches
+from pipeline.methods.args_diff.guidance import JointLoss, RecordedLoss
+from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, on_device, to_precision
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
 from pipeline.methods.args_diff.sampling import Watch, sample, timesteps
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, reproducible, resolve_device
+from pipeline.methods.guidance import Guidance, guidance_of
 from pipeline.methods.optimisation import parameter_count
-
-AT_ONCE = {"cpu": 1, "cuda": 8}  # patches in a batch
+from pipeline.methods.patches import AT_ONCE, Patch, alike, part_of, patches
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ class FittedArgsDiff(FittedMethod):
         """Read the patches that a window touches, or the whole of a small scene."""
         if self.in_one_piece:
             return self.scene.crop(self.scene.whole)
-        touched = [patch.window for patch in patches(self.scene, window, self.settings.patch)]
+        touched = [patch.window for patch in patches(self.scene, window, self.settings.patch, STRIDE)]
         bounds = reduce(Window.union, touched)
         return self.scene.crop(self.scene.padded_window(bounds, 0))
 
@@ -244,7 +242,7 @@ class FittedArgsDiff(FittedMethod):
         recording = recording.to(self._device)
         times = [t for t, _ in timesteps(self.settings.steps)]
         network = FrozenUNet(self.sampling_networks(FrozenNorm)[0], times, recording)
-        groups = alike(patches(self.scene, window, self.settings.patch), AT_ONCE[self._device.type])
+        groups = alike(patches(self.scene, window, self.settings.patch, STRIDE), AT_ONCE[self._device.type])
         for done, group in enumerate(groups):
             guided = {
                 patch: guidance
@@ -254,7 +252,7 @@ class FittedArgsDiff(FittedMethod):
             if guided:
                 loss = RecordedLoss(list(guided.values()), recording.bases, recording.pulls, self.settings)
                 start = self.start([patch.window for patch in guided])
-                report = _part_of(progress, done, len(groups))
+                report = part_of(progress, done, len(groups))
                 (drawn,) = sample([network], [start], loss, self.settings, report)
                 yield from zip(guided, drawn, strict=True)
 
@@ -297,26 +295,3 @@ class FittedArgsDiff(FittedMethod):
         """Draw E_T ``(d, C)``."""
         basis = standard_normal(self.seed, "args_diff/basis", (1, self.settings.d, self.scene.bands))[0]
         return torch.from_numpy(basis).to(self._device)
-
-
-def alike(patches: list[Patch], at_once: int) -> list[list[Patch]]:
-    """Divide patches into groups of neighbours whose windows have the same shape.
-
-    Parameters
-    ----------
-    patches : list of Patch
-        Patches, row by row.
-    at_once : int
-        Largest size of a group.
-    """
-    by_shape = (list(group) for _, group in groupby(patches, key=lambda patch: patch.window.shape))
-    return [group[i : i + at_once] for group in by_shape for i in range(0, len(group), at_once)]
-
-
-def _part_of(progress: Progress, done: int, parts: int) -> Progress:
-    """Return a `progress` that reports one of several equal parts as part of the whole."""
-
-    def report(phase: str, step: int, steps: int, loss: float | None = None) -> None:
-        progress(phase, done * steps + step, parts * steps, loss)
-
-    return report

@@ -7,16 +7,14 @@ The loss of arXiv 2505.11800, section 3.3. Its norms run over the whole image an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from pipeline.core.sensing.spatial import SpatialOperator
-from pipeline.core.window import Window
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
+from pipeline.methods.guidance import Guidance
 
 GUIDANCE, ARGM = 0, 1  # the two uses of the loss in a sampling step
 
@@ -36,41 +34,6 @@ class Loss(Protocol):
         factors : sequence of Tensor
             A, or A and E, in [0, 1].
         """
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """The two observations of a window, scaled to [0, 1].
-
-    Attributes
-    ----------
-    lr_hsi : (C, h, w) tensor
-        The LR-HSI.
-    hr_msi : (c, H, W) tensor
-        The HR-MSI.
-    spectral_response : (c, C) tensor
-        R.
-    operator : SpatialOperator
-        H on tensors, from `support` to the LR-HSI.
-    support : Window
-        HR pixels on which the LR pixels depend, relative to the window.
-    """
-
-    lr_hsi: Tensor
-    hr_msi: Tensor
-    spectral_response: Tensor
-    operator: SpatialOperator
-    support: Window
-
-    def residuals(self, coefficients: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``X - H(A E)`` and ``Y - A E R^T`` for A ``(d, H, W)`` and E ``(d, C)``.
-
-        Uses ``H(A E) = H(A) E`` and ``(A E) R^T = A (E R^T)``.
-        """
-        low = self.operator.forward(coefficients[:, *self.support.slices])
-        of_hsi = self.lr_hsi - torch.tensordot(basis.T, low, dims=1)
-        of_msi = self.hr_msi - torch.tensordot(self.spectral_response @ basis.T, coefficients, dims=1)
-        return of_hsi, of_msi
 
 
 class JointLoss:

@@ -17,16 +17,16 @@ from pipeline.core.sensing.nodata import filled_observation
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.subspace.basis import resolve_dimension
-from pipeline.methods.args_diff.anchors import anchor_windows
+from pipeline.methods.anchors import anchor_windows
 from pipeline.methods.args_diff.fitted import FittedArgsDiff, Learned
 from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, SpectralNet
-from pipeline.methods.args_diff.patches import halo
 from pipeline.methods.args_diff.recording import Recording
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.args_diff.training import Draw, Recipe, crops_draw, spectra_draw, train
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
 from pipeline.methods.optimisation import Checkpoint, pair_fingerprint, weights_under
+from pipeline.methods.patches import halo
 from pipeline.methods.pool import training_pool, unit_scale
 
 HELD_OUT_SPECTRA = 16  # every 16th LR pixel is held out where training stops by the held-out loss
@@ -40,7 +40,7 @@ class ArgsDiff:
 
     def halo_lr(self, response: SpatialResponse) -> int:
         """Return the halo around a patch, in LR pixels."""
-        return ceil(halo(response) / response.ratio)
+        return ceil(halo(response, STRIDE) / response.ratio)
 
     def fit(
         self,
@@ -122,7 +122,7 @@ class ArgsDiff:
         """Return the fitted method, after drawing the basis of a scene that is larger than a patch."""
         fitted = self._fitted(scene, seed, learned)
         if not fitted.in_one_piece:
-            fitted.recording = fitted.record(anchor_windows(scene, pool), progress)
+            fitted.recording = fitted.record(anchor_windows(scene, pool, "args_diff"), progress)
         return fitted
 
     def _fitted(self, scene: ObservedScene, seed: int, learned: Learned) -> FittedArgsDiff:

@@ -11,26 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.methods.args_diff.norms import Norm
+from pipeline.core.diffusion.norms import Norm
+from pipeline.core.diffusion.schedules import exponential
 
 STEPS = 1000  # K, steps of the noise schedule
-SHARPNESS = 10.0  # k, of the exponential schedule
 MULTIPLIERS = (1, 2, 3, 4)  # channels of the UNet's levels, in units of its width
 STRIDE = 2 ** (len(MULTIPLIERS) - 1)  # sides of the UNet's input are multiples of this
 
 
 def alpha_bar() -> Tensor:
-    """Return the signal's share of the power in each step of the "exp" schedule.
-
-    ``abar_t = 0.001 + 0.999 (1 - exp(-k (1 - t/K))) / (1 - exp(-k))`` for t = 1..K, decreasing.
-
-    Returns
-    -------
-    (K,) float64 tensor; entry i belongs to t = i + 1
-    """
-    t = torch.arange(1, STEPS + 1, dtype=torch.float64)
-    falling = (1 - torch.exp(-SHARPNESS * (1 - t / STEPS))) / (1 - math.exp(-SHARPNESS))
-    return 0.001 + 0.999 * falling
+    """Return the signal's share of the power ``(K,)`` in each step of the "exp" schedule, in float64."""
+    return exponential(STEPS)
 
 
 # Published hidden widths and embedding sizes, and the number of bands up to which they are the nearest

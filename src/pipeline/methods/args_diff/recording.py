@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pipeline.core.diffusion.norms import FrozenNorm, RecordingNorm
 from pipeline.methods.args_diff.guidance import JointLoss
 from pipeline.methods.args_diff.networks import SpatialUNet
-from pipeline.methods.args_diff.norms import FrozenNorm, RecordingNorm
 from pipeline.methods.base import State
 
 

@@ -1,14 +1,8 @@
-"""The patches in which the network samples a large scene.
-
-Their cores lie on a lattice fixed to the scene, and each is sampled with a halo around it. A pixel therefore
-belongs to the same patch whichever window of the scene is fused.
-"""
+"""The two observations of a window, against which a diffusion method compares its estimate."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
-from math import ceil
 from typing import Any
 
 import torch
@@ -17,62 +11,44 @@ from torch import Tensor
 
 from pipeline.core.sensing.nodata import filled_observation, missing_pixels
 from pipeline.core.sensing.observation import Observation, ObservedScene
-from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.sensing.spatial import SpatialOperator
 from pipeline.core.window import Window
-from pipeline.methods.args_diff.guidance import Guidance
-from pipeline.methods.args_diff.networks import STRIDE
 from pipeline.methods.pool import lr_inside
-
-HALO = 48
-"""HR pixels around a core beyond which surroundings hardly matter (`README.md`, Large scenes)."""
 
 
 @dataclass(frozen=True)
-class Patch:
-    """A core and the window in which the network samples it.
-
-    The window starts and, inside the scene, ends at multiples of the network's stride: the network then
-    subsamples at the same pixels as on the whole scene.
+class Guidance:
+    """The two observations of a window, scaled to [0, 1].
 
     Attributes
     ----------
-    core : Window
-        Pixels that belong to the patch, in the scene's coordinates.
-    window : Window
-        The core with its halo, in the scene's coordinates.
+    lr_hsi : (C, h, w) tensor
+        The LR-HSI.
+    hr_msi : (c, H, W) tensor
+        The HR-MSI.
+    spectral_response : (c, C) tensor
+        R.
+    operator : SpatialOperator
+        H on tensors, from `support` to the LR-HSI.
+    support : Window
+        HR pixels on which the LR pixels depend, relative to the window.
     """
 
-    core: Window
-    window: Window
+    lr_hsi: Tensor
+    hr_msi: Tensor
+    spectral_response: Tensor
+    operator: SpatialOperator
+    support: Window
 
+    def residuals(self, coefficients: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``X - H(A E)`` and ``Y - A E R^T`` for A ``(d, H, W)`` and E ``(d, C)``.
 
-def halo(response: SpatialResponse) -> int:
-    """Return the halo in HR pixels: the window must hold all LR pixels that depend on the core.
-
-    Parameters
-    ----------
-    response : SpatialResponse
-        H.
-    """
-    support = 2 * response.support_lr * response.ratio
-    return ceil(max(Fraction(HALO), support) / STRIDE) * STRIDE
-
-
-def patches(scene: ObservedScene, window: Window, side: int) -> list[Patch]:
-    """Return the patches whose cores cover a window, row by row.
-
-    Parameters
-    ----------
-    scene : ObservedScene
-        The scene.
-    window : Window
-        The window, in the scene's coordinates.
-    side : int
-        Side of a core in HR pixels.
-    """
-    margin = halo(scene.spatial_response)
-    cores = window.aligned(side, scene.whole).split(side)
-    return [Patch(core, core.grown(margin, scene.whole)) for core in cores]
+        Uses ``H(A E) = H(A) E`` and ``(A E) R^T = A (E R^T)``.
+        """
+        low = self.operator.forward(coefficients[:, *self.support.slices])
+        of_hsi = self.lr_hsi - torch.tensordot(basis.T, low, dims=1)
+        of_msi = self.hr_msi - torch.tensordot(self.spectral_response @ basis.T, coefficients, dims=1)
+        return of_hsi, of_msi
 
 
 def guidance_of(

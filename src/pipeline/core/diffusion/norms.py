@@ -12,20 +12,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-GROUPS = 32
+from pipeline.core.diffusion.coupling import Coupled
+
+GROUPS = 32  # of the published networks of ARGS-Diff and PLRDiff
 
 
 class Norm(nn.GroupNorm):
-    """GroupNorm of 32 groups, with statistics and weights in float32 whatever the images' type.
+    """GroupNorm with statistics and weights in float32 whatever the images' type.
 
     Parameters
     ----------
     channels : int
-        Number of channels, a multiple of 32.
+        Number of channels, a multiple of the number of groups.
+    groups : int
+        Number of groups.
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(GROUPS, channels)
+    def __init__(self, channels: int, groups: int = GROUPS) -> None:
+        super().__init__(groups, channels)
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
         """Normalise images and modulate them by ``1 + scale`` and `shift`.
@@ -45,7 +49,7 @@ class Norm(nn.GroupNorm):
             weight, bias = self.weight.expand(len(x), -1), self.bias.expand(len(x), -1)
             if gain is not None and shift is not None:
                 weight, bias = weight * gain, bias * gain + shift.float()
-            return GroupNormBfloat16.apply(x, weight, bias, self.eps)
+            return GroupNormBfloat16.apply(x, weight, bias, self.eps, self.num_groups)
         normal = super().forward(x.float())
         if gain is not None and shift is not None:
             normal = torch.addcmul(shift.float()[..., None, None], normal, gain[..., None, None])
@@ -61,7 +65,7 @@ class GroupNormBfloat16(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, groups: int) -> Tensor:
         """Normalise images.
 
         Parameters
@@ -74,13 +78,16 @@ class GroupNormBfloat16(torch.autograd.Function):
             Weights and biases.
         eps : float
             Added to the variance.
+        groups : int
+            Number of groups.
         """
+        ctx.groups = groups
         _, channels, height, width = x.shape
         gamma, beta = weight.to(x.dtype), bias.to(x.dtype)
         y, mean, rstd = zip(
             *(
                 torch.native_group_norm(
-                    x[i : i + 1], gamma[i], beta[i], 1, channels, height * width, GROUPS, eps
+                    x[i : i + 1], gamma[i], beta[i], 1, channels, height * width, groups, eps
                 )
                 for i in range(len(x))
             ),
@@ -98,7 +105,7 @@ class GroupNormBfloat16(torch.autograd.Function):
         """
         x, weight, mean, rstd = ctx.saved_tensors
         n, channels, height, width = x.shape
-        size = channels // GROUPS
+        size = channels // ctx.groups
         mean, rstd = mean.repeat_interleave(size, 1), rstd.repeat_interleave(size, 1)
         sums = [
             torch.ops.aten.native_batch_norm_backward(
@@ -118,12 +125,12 @@ class GroupNormBfloat16(torch.autograd.Function):
         dweight, dbias = (torch.stack(column) for column in zip(*sums, strict=True))
 
         def group_mean(per_channel: Tensor) -> Tensor:
-            grouped = (per_channel * weight).view(n, GROUPS, size).sum(2) / (size * height * width)
+            grouped = (per_channel * weight).view(n, ctx.groups, size).sum(2) / (size * height * width)
             return grouped.repeat_interleave(size, 1)
 
         along, across = group_mean(dweight), group_mean(dbias)
         dx = image_gradient(x, dy, weight, (mean, rstd), (across, along))
-        return dx, dweight, dbias, None
+        return dx, dweight, dbias, None, None
 
 
 def image_gradient(
@@ -154,18 +161,17 @@ def image_gradient(
     return torch.addcmul(constant, x, of_x).addcmul_(dy, of_dy)
 
 
-class RecordingNorm(Norm):
+class RecordingNorm(Norm, Coupled):
     """A norm over all images of a batch together that records its means in the forward and backward pass.
 
     Attributes
     ----------
-    statistics : (2, 32) tensor
+    statistics : (2, groups) tensor
         Mean and variance of each group in the last call.
-    slopes : (2, 32) tensor
+    slopes : (2, groups) tensor
         Means of ``w dy`` and ``w dy xhat`` of each group in the backward pass of that call.
     """
 
-    statistics: Tensor
     slopes: Tensor
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
@@ -180,14 +186,14 @@ class RecordingNorm(Norm):
         """
         n, channels, height, width = x.shape
         image = x.permute(0, 2, 3, 1).reshape(1, n * height, width, channels).permute(0, 3, 1, 2)
-        values = image.detach().float().reshape(GROUPS, -1)
+        values = image.detach().float().reshape(self.num_groups, -1)
         variance, mean = torch.var_mean(values, dim=1, correction=0)
         self.statistics = torch.stack([mean, variance])
         weight = self.weight.detach() if scale is None else self.weight.detach() * (1 + scale[0].float())
 
         def keep(dy: Tensor) -> None:
-            pulled = (dy.float() * weight[:, None, None]).reshape(GROUPS, -1)
-            normal = (image.detach().float().reshape(GROUPS, -1) - mean[:, None]) * (
+            pulled = (dy.float() * weight[:, None, None]).reshape(self.num_groups, -1)
+            normal = (image.detach().float().reshape(self.num_groups, -1) - mean[:, None]) * (
                 variance[:, None] + self.eps
             ).rsqrt()
             self.slopes = torch.stack([pulled.mean(1), (pulled * normal).mean(1)])
@@ -198,19 +204,18 @@ class RecordingNorm(Norm):
         return y.permute(0, 2, 3, 1).reshape(n, height, width, channels).permute(0, 3, 1, 2)
 
 
-class FrozenNorm(Norm):
+class FrozenNorm(Norm, Coupled):
     """A norm that uses the statistics of a `RecordingNorm` and so acts on each pixel independently.
 
     Attributes
     ----------
-    statistics : (2, 32) tensor
+    statistics : (2, groups) tensor
         Mean and variance of each group.
-    slopes : (2, 32) tensor
-        Means of ``w dy`` and ``w dy xhat`` of each group.
+    slopes : (2, groups) tensor, optional
+        Means of ``w dy`` and ``w dy xhat`` of each group; only a backward pass needs them.
     """
 
-    statistics: Tensor
-    slopes: Tensor
+    slopes: Tensor | None = None
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
         """Normalise images.
@@ -226,8 +231,9 @@ class FrozenNorm(Norm):
         if scale is not None and shift is not None:
             gain = 1 + scale[0].float()
             weight, bias = weight * gain, bias * gain + shift[0].float()
-        size = x.shape[1] // GROUPS
-        rows = torch.cat([self.statistics, self.slopes]).repeat_interleave(size, 1)
+        size = x.shape[1] // self.num_groups
+        slopes = torch.zeros_like(self.statistics) if self.slopes is None else self.slopes
+        rows = torch.cat([self.statistics, slopes]).repeat_interleave(size, 1)
         if _folds(x):
             # rounded as in GroupNormBfloat16
             weight, bias = weight.to(x.dtype).float(), bias.to(x.dtype).float()

@@ -1,4 +1,4 @@
-"""Windows of a large scene on which its basis is drawn: few, with spectra as diverse as the pool's."""
+"""Windows of a large scene that settle what couples its pixels: few, as diverse as the pool's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from pipeline.methods.pool import SIDE, mostly_valid, squares
 ANCHOR_PIXELS = 256**2  # HR pixels on which the basis is drawn: as many as a scene sampled as published
 
 
-def anchor_windows(scene: ObservedScene, pool: list[Observation]) -> list[tuple[Observation, Window]]:
+def anchor_windows(
+    scene: ObservedScene, pool: list[Observation], method: str
+) -> list[tuple[Observation, Window]]:
     """Choose windows with `ANCHOR_PIXELS` pixels in total, or the whole scene if it has no more.
 
     The first window has the most common spectra of the pool. Each further window differs most from those
@@ -27,6 +29,8 @@ def anchor_windows(scene: ObservedScene, pool: list[Observation]) -> list[tuple[
         The scene.
     pool : list of Observation
         Parts of the scene, among whose squares the windows are chosen.
+    method : str
+        Name of the method in the error.
 
     Returns
     -------
@@ -49,7 +53,7 @@ def anchor_windows(scene: ObservedScene, pool: list[Observation]) -> list[tuple[
     ]
     if not candidates:
         raise InputError(
-            f"args_diff: no window of {SIDE // 2}x{SIDE // 2} pixels has data in half of its pixels; "
+            f"{method}: no window of {SIDE // 2}x{SIDE // 2} pixels has data in half of its pixels; "
             "crop the scene to where both images have data"
         )
     features = np.stack([spectral_feature(part, window) for part, window in candidates])

@@ -1,0 +1,76 @@
+"""Self-attention between the pixels of an image: alone, of several images together, or with given keys.
+
+Attention couples distant pixels. With the keys and values of a recorded run, a pixel's result depends on the
+pixel alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.core.diffusion.coupling import Coupled
+from pipeline.core.diffusion.norms import Norm
+
+
+class Attention(nn.Module):
+    """Softmax attention with one head over all pixels, beside the identity (SR3, Saharia et al. 2021).
+
+    ``x + P softmax(q^T k / sqrt(C)) v``, where q, k and v are linear in the normed image.
+
+    Parameters
+    ----------
+    norm : Norm
+        Norm of the input.
+    channels : int
+        C, number of channels.
+    """
+
+    def __init__(self, norm: Norm, channels: int) -> None:
+        super().__init__()
+        self.norm = norm
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1, bias=False)
+        self.project = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Update images ``(n, C, H, W)``."""
+        query, key, value = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)
+        mixed = functional.scaled_dot_product_attention(query, *self.keys(key, value))
+        return x + self.project(mixed.transpose(1, 2).reshape(x.shape))
+
+    def keys(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the keys and values ``(n, pixels, C)`` that the queries of each image compare with."""
+        return key, value
+
+
+class RecordingAttention(Attention, Coupled):
+    """Attention among the pixels of all images of a batch together, which records keys and values.
+
+    Attributes
+    ----------
+    statistics : (2, pixels, C) tensor
+        Keys and values of the last call.
+    """
+
+    def keys(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the keys and values of all images, for each image."""
+        n = len(key)
+        key, value = (rows.reshape(1, -1, rows.shape[-1]) for rows in (key, value))
+        self.statistics = torch.cat([key, value]).detach()
+        return key.expand(n, -1, -1), value.expand(n, -1, -1)
+
+
+class FrozenAttention(Attention, Coupled):
+    """Attention of each pixel to the keys and values of a `RecordingAttention`.
+
+    Attributes
+    ----------
+    statistics : (2, pixels, C) tensor
+        Keys and values.
+    """
+
+    def keys(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the recorded keys and values, for each image."""
+        recorded = self.statistics.to(key.dtype)
+        return recorded[0].expand(len(key), -1, -1), recorded[1].expand(len(key), -1, -1)

@@ -1,0 +1,106 @@
+"""The patches in which the network samples a large scene.
+
+Their cores lie on a lattice fixed to the scene, and each is sampled with a halo around it. A pixel therefore
+belongs to the same patch whichever window of the scene is fused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
+from math import ceil
+
+from pipeline.core.sensing.observation import ObservedScene, Progress
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.window import Window
+
+AT_ONCE = {"cpu": 1, "cuda": 8}
+"""Patches in a batch, by kind of device."""
+HALO = 48
+"""HR pixels around a core beyond which surroundings hardly matter (`args_diff`'s README.md, Large scenes)."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A core and the window in which the network samples it.
+
+    The window starts and, inside the scene, ends at multiples of the network's stride: the network then
+    subsamples at the same pixels as on the whole scene.
+
+    Attributes
+    ----------
+    core : Window
+        Pixels that belong to the patch, in the scene's coordinates.
+    window : Window
+        The core with its halo, in the scene's coordinates.
+    """
+
+    core: Window
+    window: Window
+
+
+def halo(response: SpatialResponse, stride: int) -> int:
+    """Return the halo in HR pixels: the window must hold all LR pixels that depend on the core.
+
+    Parameters
+    ----------
+    response : SpatialResponse
+        H.
+    stride : int
+        Stride of the network, which divides the halo.
+    """
+    support = 2 * response.support_lr * response.ratio
+    return ceil(max(Fraction(HALO), support) / stride) * stride
+
+
+def patches(scene: ObservedScene, window: Window, side: int, stride: int) -> list[Patch]:
+    """Return the patches whose cores cover a window, row by row.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    window : Window
+        The window, in the scene's coordinates.
+    side : int
+        Side of a core in HR pixels.
+    stride : int
+        Stride of the network.
+    """
+    margin = halo(scene.spatial_response, stride)
+    cores = window.aligned(side, scene.whole).split(side)
+    return [Patch(core, core.grown(margin, scene.whole)) for core in cores]
+
+
+def alike(patches: list[Patch], at_once: int) -> list[list[Patch]]:
+    """Divide patches into groups of neighbours whose windows have the same shape.
+
+    Parameters
+    ----------
+    patches : list of Patch
+        Patches, row by row.
+    at_once : int
+        Largest size of a group.
+    """
+    by_shape = (list(group) for _, group in groupby(patches, key=lambda patch: patch.window.shape))
+    return [group[i : i + at_once] for group in by_shape for i in range(0, len(group), at_once)]
+
+
+def part_of(progress: Progress, done: int, parts: int) -> Progress:
+    """Return a `progress` that reports one of several equal parts as part of the whole.
+
+    Parameters
+    ----------
+    progress : callable
+        Receives the number of finished steps of the whole.
+    done : int
+        Number of finished parts.
+    parts : int
+        Number of parts.
+    """
+
+    def report(phase: str, step: int, steps: int, loss: float | None = None) -> None:
+        progress(phase, done * steps + step, parts * steps, loss)
+
+    return report
