@@ -331,7 +331,7 @@ def test_small_scene_is_its_own_pool_and_anchor(strip):
 
 def test_anchors_lie_in_the_pool_and_differ(small_pool, strip):
     windows = training_pool(strip, 0, "args_diff", STRIDE)
-    anchors = anchor_windows(strip, windows)
+    anchors = anchor_windows(strip, windows, "args_diff")
     assert len({window for _, window in anchors}) == 3
     for part, window in anchors:
         assert window.shape == (8, 8)
