@@ -15,7 +15,7 @@ from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.methods.args_diff import training
+from pipeline.methods import noise_prediction
 from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, JointLoss, RecordedLoss
 from pipeline.methods.args_diff.method import ArgsDiff
 from pipeline.methods.args_diff.networks import (
@@ -26,9 +26,10 @@ from pipeline.methods.args_diff.networks import (
 )
 from pipeline.methods.args_diff.sampling import Adam, estimates, loss_gradient, sample, timesteps, unit
 from pipeline.methods.args_diff.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
-from pipeline.methods.args_diff.training import Recipe, crops_draw, train
+from pipeline.methods.args_diff.training import crops_draw, uniform_levels
 from pipeline.methods.device import resolve_device
 from pipeline.methods.guidance import Guidance, guidance_of
+from pipeline.methods.noise_prediction import Recipe, train
 from pipeline.methods.optimisation import Checkpoint, parameter_count
 from pipeline.methods.pool import unit_scale
 
@@ -105,7 +106,7 @@ def test_fast_group_norm_agrees_with_autograd():
     x = torch.randn(2, 64, 9, 7).to(torch.bfloat16).requires_grad_()
     weight, bias = torch.rand(2, 64, requires_grad=True), torch.rand(2, 64, requires_grad=True)
     direction = torch.randn(2, 64, 9, 7)
-    fast = GroupNormBfloat16.apply(x, weight, bias, 1e-5)
+    fast = GroupNormBfloat16.apply(x, weight, bias, 1e-5, 32)
     plain = functional.group_norm(x.float(), 32, eps=1e-5) * weight[..., None, None] + bias[..., None, None]
     assert torch.allclose(fast.float(), plain, atol=0.03)
     expected = torch.autograd.grad(plain, (x, weight, bias), direction)
@@ -120,7 +121,9 @@ def test_fast_group_norm_agrees_with_autograd():
 
 def recipe(tmp_path, **changes) -> Recipe:
     fields = {
+        "method": "args_diff",
         "name": "spectral",
+        "levels": uniform_levels(),
         "iterations": 20,
         "learning_rate": 1e-4,
         "seed": 0,
@@ -201,8 +204,8 @@ def test_training_learns_a_simple_distribution(tmp_path):
 
 
 def test_held_out_loss_ends_a_training_that_no_longer_improves(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "HELD_OUT_EVERY", 2)
-    monkeypatch.setattr(training, "PATIENCE", 2)
+    monkeypatch.setattr(noise_prediction, "HELD_OUT_EVERY", 2)
+    monkeypatch.setattr(noise_prediction, "PATIENCE", 2)
     seen = []
 
     def opposite(generator):  # held-out samples that training makes ever worse

@@ -22,9 +22,10 @@ from pipeline.methods import anchors, pool
 from pipeline.methods.anchors import anchor_windows, farthest
 from pipeline.methods.args_diff.fitted import FittedArgsDiff
 from pipeline.methods.args_diff.method import ArgsDiff
-from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, on_device
+from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
 from pipeline.methods.args_diff.settings import ArgsDiffSettings, TrainingBudget
+from pipeline.methods.device import on_device
 from pipeline.methods.guidance import guidance_of
 from pipeline.methods.patches import halo, patches
 from pipeline.methods.pool import lr_inside, training_pool, unit_scale

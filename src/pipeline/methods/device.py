@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
+from torch import nn
 
 from pipeline.errors import InputError
 
@@ -61,6 +62,12 @@ def bfloat16_on(device: torch.device, precision: str) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def on_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, its convolutions laid out channels last."""
+    moved: nn.Module = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 def device_name(device: torch.device) -> str:

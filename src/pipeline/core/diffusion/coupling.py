@@ -6,6 +6,8 @@ keeps the numbers of each call; `Replay` runs it elsewhere with the numbers of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -17,9 +19,12 @@ class Coupled(nn.Module):
     ----------
     statistics : Tensor
         The numbers that the layer's result depends on besides each pixel's surroundings.
+    slopes : Tensor, optional
+        The numbers that the layer's gradient depends on besides, after a backward pass.
     """
 
     statistics: Tensor
+    slopes: Tensor | None = None
 
 
 class Recorder(nn.Module):
@@ -34,22 +39,37 @@ class Recorder(nn.Module):
     ----------
     calls : list of list of Tensor
         For each call, the numbers of each layer.
+    backward_calls : list of list of Tensor
+        For each call, the slopes of each norm; empty for a call without a backward pass.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network, self.layers = network, coupled(network)
         self.calls: list[list[Tensor]] = []
+        self.backward_calls: list[list[Tensor]] = []
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Call the network on windows ``(n, ...)`` together."""
+        """Call the network on windows ``(n, ...)`` together; the first input may have a gradient."""
+        call = len(self.calls)
+        if inputs[0].requires_grad:
+            inputs[0].register_hook(lambda _: self._keep_slopes(call))
         result: Tensor = self.network(*inputs)
         self.calls.append([layer.statistics.cpu() for layer in self.layers])
+        self.backward_calls.append([])
         return result
+
+    def _keep_slopes(self, call: int) -> None:
+        slopes = [layer.slopes for layer in self.layers]
+        self.backward_calls[call] = [of_layer.cpu() for of_layer in slopes if of_layer is not None]
 
     def records(self) -> list[Tensor]:
         """Return the numbers of each layer in all calls, ``(calls, ...)``."""
         return [torch.stack(of_layer) for of_layer in zip(*self.calls, strict=True)]
+
+    def slopes(self) -> list[Tensor]:
+        """Return the slopes of each norm in all calls, ``(calls, ...)``; none without gradients."""
+        return [torch.stack(of_layer) for of_layer in zip(*self.backward_calls, strict=True)]
 
 
 class Replay(nn.Module):
@@ -61,11 +81,15 @@ class Replay(nn.Module):
         A network built with `sr3.FROZEN`.
     records : list of (calls, ...) tensor
         Numbers of each layer, from `Recorder.records`.
+    slopes : sequence of (calls, ...) tensor
+        Slopes of each norm, from `Recorder.slopes`, for gradients.
     """
 
-    def __init__(self, network: nn.Module, records: list[Tensor]) -> None:
+    def __init__(self, network: nn.Module, records: list[Tensor], slopes: Sequence[Tensor] = ()) -> None:
         super().__init__()
         self.network, self.layers, self.records = network, coupled(network), records
+        norms = [layer for layer in self.layers if isinstance(layer, nn.GroupNorm)]
+        self.slopes = list(zip(norms, slopes, strict=True)) if slopes else []
         self.call = 0
 
     def rewind(self) -> Replay:
@@ -77,6 +101,8 @@ class Replay(nn.Module):
         """Call the network on windows ``(n, ...)``, each independent of the others."""
         for layer, record in zip(self.layers, self.records, strict=True):
             layer.statistics = record[self.call].to(inputs[0].device)
+        for norm, slope in self.slopes:
+            norm.slopes = slope[self.call].to(inputs[0].device)
         self.call += 1
         result: Tensor = self.network(*inputs)
         return result

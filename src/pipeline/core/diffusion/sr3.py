@@ -154,7 +154,9 @@ class NoiseEmbedding(nn.Module):
         half = self.width // 2
         frequencies = torch.exp(-math.log(1e4) * torch.arange(half, device=level.device) / half)
         angles = level[:, None].float() * frequencies
-        embedded: Tensor = self.layers(torch.cat([angles.sin(), angles.cos()], dim=1))
+        # bfloat16 would not tell levels near 1 apart
+        with torch.autocast(level.device.type, enabled=False):
+            embedded: Tensor = self.layers(torch.cat([angles.sin(), angles.cos()], dim=1))
         return embedded
 
 

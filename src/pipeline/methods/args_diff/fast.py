@@ -34,10 +34,9 @@ from pipeline.core.solvers.gaussian import GaussianFusion
 from pipeline.core.solvers.graph_fusion import misfit_terms
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.methods.args_diff.denoiser import Denoiser, PlaneDraw, noise_loss
-from pipeline.methods.args_diff.networks import on_device
 from pipeline.methods.args_diff.settings import ArgsDiffSettings, FastBudget
 from pipeline.methods.base import FittedMethod, State
-from pipeline.methods.device import bfloat16_on, device_name, reproducible, resolve_device
+from pipeline.methods.device import bfloat16_on, device_name, on_device, reproducible, resolve_device
 from pipeline.methods.optimisation import (
     Checkpoint,
     Schedule,

@@ -23,12 +23,12 @@ from pipeline.core.sensing.observation import Observation, ObservedScene, Progre
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.args_diff.guidance import JointLoss, RecordedLoss
-from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, on_device, to_precision
+from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, to_precision
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
 from pipeline.methods.args_diff.sampling import Watch, sample, timesteps
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.base import FittedMethod, State
-from pipeline.methods.device import device_name, reproducible, resolve_device
+from pipeline.methods.device import device_name, on_device, reproducible, resolve_device
 from pipeline.methods.guidance import Guidance, guidance_of
 from pipeline.methods.optimisation import parameter_count
 from pipeline.methods.patches import AT_ONCE, Patch, alike, part_of, patches

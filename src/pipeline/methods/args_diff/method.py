@@ -22,9 +22,10 @@ from pipeline.methods.args_diff.fitted import FittedArgsDiff, Learned
 from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, SpectralNet
 from pipeline.methods.args_diff.recording import Recording
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
-from pipeline.methods.args_diff.training import Draw, Recipe, crops_draw, spectra_draw, train
+from pipeline.methods.args_diff.training import crops_draw, spectra_draw, uniform_levels
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
+from pipeline.methods.noise_prediction import Draw, Recipe, train
 from pipeline.methods.optimisation import Checkpoint, pair_fingerprint, weights_under
 from pipeline.methods.patches import halo
 from pipeline.methods.pool import training_pool, unit_scale
@@ -61,7 +62,9 @@ class ArgsDiff:
 
         def recipe(name: str, iterations: int, learning_rate: float) -> Recipe:
             return Recipe(
+                "args_diff",
                 name,
+                uniform_levels(),
                 iterations,
                 learning_rate,
                 seed,

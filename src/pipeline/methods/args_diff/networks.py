@@ -176,12 +176,6 @@ def sinusoids(t: Tensor, width: int) -> Tensor:
     return torch.cat([torch.cos(angles), torch.sin(angles)], dim=-1)
 
 
-def on_device(network: nn.Module, device: torch.device) -> nn.Module:
-    """Move a network to a device, its convolutions laid out channels last."""
-    moved: nn.Module = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved
-
-
 def to_precision(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Convert convolutions and linear layers to a type, in place; the norms stay in float32."""
     for layer in network.modules():

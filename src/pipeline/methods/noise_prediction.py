@@ -1,0 +1,209 @@
+"""Training of a noise-prediction network, resumable to the same result as an unbroken run.
+
+Mean squared error of the noise, AdamW without weight decay, a learning rate falling linearly to 0, and an
+exponential moving average of the weights. The draws of a step depend on the seed and the step's number alone,
+so that a resumed training continues with the draws of an unbroken one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from math import inf
+
+import torch
+from torch import Generator, Tensor, nn
+
+from pipeline.core.diffusion.schedules import noisy
+from pipeline.core.sensing.observation import Progress
+from pipeline.methods.device import on_device
+from pipeline.methods.optimisation import (
+    Checkpoint,
+    descend,
+    load_training,
+    require_finite,
+    seeded_generator,
+    seeded_network,
+    tensors_under,
+    training_tensors,
+)
+
+EMA_DECAY = 0.9999
+HELD_OUT_EVERY = 100  # iterations between evaluations of the held-out loss
+PATIENCE = 10  # evaluations without a better held-out loss that end the training
+HELD_OUT_DRAWS = 8  # batches, at fixed noise, over which the held-out loss is averaged
+
+Draw = Callable[[Generator], Tensor]
+"""Function that draws a batch of training samples in [-1, 1]."""
+Levels = Callable[[int, Generator], tuple[Tensor, Tensor]]
+"""Function that draws noise levels for a number of samples: as the network reads them, and as ``abar``."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the training of a network.
+
+    Attributes
+    ----------
+    method : str
+        Name of the method in errors.
+    name : str
+        Name of the network in the draws, in errors and in the progress.
+    levels : callable
+        Draws noise levels.
+    iterations : int
+        Number of steps.
+    learning_rate : float
+        Learning rate at the start; it falls linearly to 0.
+    seed : int
+        Seed of the initial weights and of all draws.
+    device : torch.device
+        Device of the training.
+    bfloat16 : bool
+        Whether the heavy layers compute in bfloat16.
+    checkpoint : Checkpoint
+        File and interval at which the state is saved.
+    """
+
+    method: str
+    name: str
+    levels: Levels
+    iterations: int
+    learning_rate: float
+    seed: int
+    device: torch.device
+    bfloat16: bool
+    checkpoint: Checkpoint
+
+
+def train(
+    build: Callable[[], nn.Module], draw: Draw, held_out: Draw | None, recipe: Recipe, progress: Progress
+) -> nn.Module:
+    """Train a network and return the moving average of its weights.
+
+    Parameters
+    ----------
+    build : callable
+        Builds the network, which predicts the noise from noisy samples and their noise levels.
+    draw : callable
+        Draws a batch of training samples.
+    held_out : callable or None
+        Draws batches of samples that `draw` never draws; their loss may end the training early.
+    recipe : Recipe
+        Settings of the training.
+    progress : callable
+        Receives the number of finished steps and the loss.
+
+    Returns
+    -------
+    nn.Module
+        The network on the recipe's device, in evaluation mode, without gradients.
+    """
+    network = on_device(seeded_network(build, recipe.seed, f"{recipe.name}/weights"), recipe.device)
+    average = deepcopy(network).requires_grad_(False)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=0.0, fused=True)
+    run = _Run(network, average, optimiser, recipe.checkpoint)
+    step, best, since_best = run.resume()
+    while step < recipe.iterations and since_best < PATIENCE:
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * (1 - step / recipe.iterations)
+        loss = descend(optimiser, noise_loss(network, draw, recipe, f"step/{step}"))
+        step += 1
+        _update_average(average, network, min(EMA_DECAY, (1 + step) / (10 + step)))
+        if held_out is not None and step % HELD_OUT_EVERY == 0:
+            now = held_out_loss(average, held_out, recipe)
+            best, since_best = (now, 0) if now < best else (best, since_best + 1)
+        require_finite(loss, step, recipe.method, f"{recipe.name} network")
+        if recipe.checkpoint.due(step, recipe.iterations):
+            run.save(step, best, since_best)
+        if step % 10 == 0 or step == recipe.iterations:
+            progress(recipe.name, step, recipe.iterations, loss)
+    return average.eval()
+
+
+def noise_loss(network: nn.Module, draw: Draw, recipe: Recipe, purpose: str) -> Tensor:
+    """Return the mean squared error of the predicted noise on a batch.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network.
+    draw : callable
+        Draws a batch of samples.
+    recipe : Recipe
+        Settings of the training.
+    purpose : str
+        Name of the draw.
+    """
+    generator = seeded_generator(recipe.seed, f"{recipe.name}/{purpose}")
+    clean = draw(generator)
+    level, share = recipe.levels(len(clean), generator)
+    noise = torch.randn(clean.shape, generator=generator)
+    clean, level, share, noise = (tensor.to(recipe.device) for tensor in (clean, level, share, noise))
+    x = noisy(clean, noise, share)
+    if x.ndim == 4:
+        x = x.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(recipe.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+        predicted = network(x, level)
+    return (predicted.float() - noise).square().mean()
+
+
+@torch.no_grad()
+def held_out_loss(network: nn.Module, draw: Draw, recipe: Recipe) -> float:
+    """Return the loss on held-out samples, with the same draws each time.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network.
+    draw : callable
+        Draws a batch of held-out samples.
+    recipe : Recipe
+        Settings of the training.
+    """
+    losses = [noise_loss(network, draw, recipe, f"held_out/{i}") for i in range(HELD_OUT_DRAWS)]
+    return float(torch.stack(losses).mean())
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The state of a training that a checkpoint holds."""
+
+    network: nn.Module
+    average: nn.Module
+    optimiser: torch.optim.Optimizer
+    checkpoint: Checkpoint
+
+    def save(self, step: int, best: float, since_best: int) -> None:
+        """Write network, optimiser, average, and the course of the held-out loss.
+
+        Parameters
+        ----------
+        step : int
+            Number of finished steps.
+        best : float
+            Best held-out loss.
+        since_best : int
+            Evaluations since then.
+        """
+        tensors = training_tensors(self.network, self.optimiser)
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        tensors["held_out"] = torch.tensor([best, since_best], dtype=torch.float64)
+        self.checkpoint.save(step, tensors)
+
+    def resume(self) -> tuple[int, float, int]:
+        """Load the checkpoint, if any; return the step, the best held-out loss and the evaluations since."""
+        saved = self.checkpoint.load()
+        if saved is None:
+            return 0, inf, 0
+        step, tensors = saved
+        load_training(self.network, self.optimiser, tensors, step)
+        self.average.load_state_dict(tensors_under("average.", tensors))
+        best, since_best = tensors["held_out"].tolist()
+        return step, best, int(since_best)
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
