@@ -65,7 +65,7 @@ def scores(name: str, cube: NDArray[np.float64], reference: NDArray[np.float32],
     cube = cube.astype(np.float32)
     rest = residuals(cube, seen)
     psnr = evaluate(reference, cube, ratio=seen.spatial_response.ratio)["psnr"]
-    print(f"{name:44s} {psnr:6.2f} {rest['residual_hsi']:8.2f} {rest['residual_msi']:8.2f}")
+    print(f"{name:44s} {psnr:6.2f} {rest.hsi.level:8.2f} {rest.msi.level:8.2f}")
 
 
 def main() -> None:

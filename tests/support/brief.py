@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from pipeline.core.diffusion.sr3 import Shape, SR3UNet
+from pipeline.methods.optimisation import seeded_network
+from pipeline.methods.plrdiff.published import write_converted
+
+FOLDER = TemporaryDirectory()  # until the tests end
+
+
+def random_checkpoint() -> str:
+    """The path of a checkpoint of random weights for `plrdiff`, which stands for the published one."""
+    path, shape = Path(FOLDER.name) / "prior.safetensors", Shape(3, 3, 32, (1,), 1, middle_attention=False)
+    write_converted(path, shape, seeded_network(lambda: SR3UNet(shape), 0, "weights").state_dict())
+    return str(path)
+
 
 BRIEF: dict[str, dict[str, Any]] = {
     "graph_subspace": {"rounds": 2, "draws": 2},
@@ -20,6 +36,27 @@ BRIEF: dict[str, dict[str, Any]] = {
             "spectral_batch": 4,
         },
         "d": 3,
+        "steps": 4,
+        "precision": "float32",
+        "device": "cpu",
+        "threads": 1,
+    },
+    "plrdiff": {
+        "checkpoint": random_checkpoint(),
+        "steps": 4,
+        "precision": "float32",
+        "device": "cpu",
+    },
+    "plrdiff_self": {
+        "budget": {
+            "width": 32,
+            "multipliers": [1, 2],
+            "attention": False,
+            "iterations": 2,
+            "batch": 1,
+            "crop": 16,
+            "learning_rate": 2e-4,
+        },
         "steps": 4,
         "precision": "float32",
         "device": "cpu",

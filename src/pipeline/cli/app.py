@@ -19,6 +19,7 @@ from pipeline.cli.datasets import datasets
 from pipeline.cli.pairs import inspect, pair
 from pipeline.cli.run import run
 from pipeline.cli.steps import step_commands
+from pipeline.cli.weights import weights
 from pipeline.errors import InputError
 
 
@@ -48,6 +49,7 @@ app = typer.Typer(
     help="Hyperspectral-multispectral image fusion, step by step.",
 )
 app.add_typer(datasets, name="datasets")
+app.add_typer(weights, name="weights")
 app.command()(inspect)
 app.command()(pair)
 app.command()(run)

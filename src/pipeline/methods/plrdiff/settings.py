@@ -1,0 +1,61 @@
+"""Settings of `plrdiff`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pipeline.methods.low_rank_settings import LowRankSettings
+
+DIGEST = "digest"
+"""Name of the weights' digest in the metadata of a converted checkpoint."""
+
+
+class PlrdiffSettings(LowRankSettings):
+    """PLRDiff (Rui et al. 2024), with its published prior."""
+
+    seconds_per_megapixel = 34_000.0
+
+    method: Literal["plrdiff"] = "plrdiff"
+    checkpoint: str | None = Field(
+        None,
+        description="file that `pipeline weights import` wrote from the published I190000_E97_gen.pth; the "
+        "method does not run without it",
+    )
+
+    @property
+    def expected_speed(self) -> float:
+        """Seconds per megapixel of these settings."""
+        return self.seconds_per_megapixel * self.length / 500
+
+    def fitting(self, hr_shape: tuple[int, int]) -> dict[str, Any]:
+        """Return all settings, and the digest of the checkpoint, so that another file is never reused.
+
+        Parameters
+        ----------
+        hr_shape : (int, int)
+            Height and width of the scene in HR pixels.
+        """
+        return self.deciding() | {"checkpoint_digest": recorded_digest(self.checkpoint)}
+
+
+def recorded_digest(path: str | None) -> str | None:
+    """Return the digest in the header of a converted checkpoint; None where there is no such.
+
+    Only the header is read here: the network's numerics check it against the weights when they load them.
+
+    Parameters
+    ----------
+    path : str or None
+        The file.
+    """
+    try:
+        with Path(path or "").open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(size, 2**24)))
+        return str(header["__metadata__"][DIGEST])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
