@@ -12,7 +12,7 @@ from pipeline.errors import InputError
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, resolve_device
 from pipeline.methods.low_rank_diffusion import FittedLowRank, LowRankModel, Prior, halo_lr
-from pipeline.methods.plrdiff.published import read_converted
+from pipeline.methods.plrdiff.published import converted_shape, read_converted
 from pipeline.methods.plrdiff.settings import PlrdiffSettings
 
 KEY = "checkpoint"  # of the digest in a fitted method's state
@@ -26,7 +26,7 @@ class Plrdiff:
 
     def halo_lr(self, response: SpatialResponse) -> int:
         """Return the halo around a patch, in LR pixels."""
-        return halo_lr(response, read_converted(self.settings.checkpoint)[0])
+        return halo_lr(response, converted_shape(self.settings.checkpoint))
 
     def fit(
         self,

@@ -36,7 +36,7 @@ from pipeline.core.diffusion.sr3 import Shape, SR3UNet
 from pipeline.errors import InputError
 from pipeline.methods.checkpoint import read_tensors, write_tensors
 from pipeline.methods.low_rank_sampling import CHANNELS
-from pipeline.methods.plrdiff.settings import DIGEST
+from pipeline.methods.plrdiff.settings import DIGEST, recorded
 
 PREFIX = "denoise_fn."
 SHAPE = "shape"  # in the metadata of a converted file
@@ -232,12 +232,32 @@ def read_converted(path: str | None) -> tuple[Shape, Weights, str]:
     InputError
         The file is not given, missing, changed or of another kind.
     """
+    shape = converted_shape(path)
+    weights, metadata = read_tensors(Path(str(path)))
+    digest = digest_of(weights)
+    if metadata[DIGEST] != digest:
+        raise InputError(f"{path}: is not as `pipeline weights import` wrote it; {HOW}")
+    return shape, weights, digest
+
+
+def converted_shape(path: str | None) -> Shape:
+    """Return the size of the network in a converted file, of which only the header is read.
+
+    Parameters
+    ----------
+    path : str or None
+        File from `write_converted`.
+
+    Raises
+    ------
+    InputError
+        The file is not given, missing or of another kind.
+    """
     if path is None or not Path(path).is_file():
         lacking = f"{path}: no such file" if path else "no checkpoint is given"
         raise InputError(f"plrdiff: checkpoint: {lacking}; {WHERE}; {HOW}")
-    weights, metadata = read_tensors(Path(path))
-    digest = digest_of(weights)
-    if metadata.get(DIGEST) != digest or SHAPE not in metadata:
+    metadata = recorded(path)
+    if SHAPE not in metadata or DIGEST not in metadata:
         raise InputError(f"{path}: is not as `pipeline weights import` wrote it; {HOW}")
     fields = json.loads(metadata[SHAPE])
     shape = Shape(**fields | {"multipliers": tuple(fields["multipliers"])})
@@ -246,7 +266,7 @@ def read_converted(path: str | None) -> tuple[Shape, Weights, str]:
             f"{path}: a network of {shape.inputs} input and {shape.outputs} output channels, expected "
             f"{CHANNELS} of each; {HOW}"
         )
-    return shape, weights, digest
+    return shape
 
 
 def digest_of(weights: Weights) -> str:

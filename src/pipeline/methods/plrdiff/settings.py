@@ -39,13 +39,13 @@ class PlrdiffSettings(LowRankSettings):
         hr_shape : (int, int)
             Height and width of the scene in HR pixels.
         """
-        return self.deciding() | {"checkpoint_digest": recorded_digest(self.checkpoint)}
+        return self.deciding() | {"checkpoint_digest": recorded(self.checkpoint).get(DIGEST)}
 
 
-def recorded_digest(path: str | None) -> str | None:
-    """Return the digest in the header of a converted checkpoint; None where there is no such.
+def recorded(path: str | None) -> dict[str, str]:
+    """Return the metadata in the header of a converted checkpoint; empty where there is no such file.
 
-    Only the header is read here: the network's numerics check it against the weights when they load them.
+    The digest in it is compared with the weights when they are loaded.
 
     Parameters
     ----------
@@ -56,6 +56,7 @@ def recorded_digest(path: str | None) -> str | None:
         with Path(path or "").open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(min(size, 2**24)))
-        return str(header["__metadata__"][DIGEST])
+        metadata = header["__metadata__"]
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return {}
+    return metadata if isinstance(metadata, dict) else {}
