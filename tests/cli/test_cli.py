@@ -58,10 +58,11 @@ def test_every_step_is_a_command_whose_options_are_described() -> None:
             assert parameter.get_help_record(typer.Context(command))[1], f"{name} {parameter.name}"  # type: ignore[index]
 
 
-def test_the_list_of_commands_loads_no_step() -> None:
+@pytest.mark.parametrize("words", [["--help"], ["fuse", "--help"], ["fuse", "--seed", "-1"]], ids=" ".join)
+def test_help_and_refused_options_load_no_step(words: list[str]) -> None:
     code = (
         "import sys; from typer.testing import CliRunner; from pipeline.cli.app import app;"
-        "assert CliRunner().invoke(app, ['--help']).exit_code == 0;"
+        f"assert CliRunner().invoke(app, {words}).output;"
         "assert not [name for name in sys.modules if name.startswith(('pipeline.steps.', 'torch', 'xarray'))]"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,24 +1,24 @@
 """The steps of the workflow as subcommands, made from the signatures and docstrings of their `run` functions.
 
-The module of a step is imported when its command is called: several need PyTorch, which takes longer to load
-than many a step takes. The list of all commands reads the first line of each module.
+Both are read as text. The module of a step is imported when the step runs: most need PyTorch or xarray, which
+take longer to load than many a step takes.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
-from pydantic import BaseModel, NonNegativeInt, PositiveInt, RootModel
+from pydantic import BaseModel, RootModel
 from typer.core import TyperCommand
 from typer.main import get_command
 
@@ -28,16 +28,28 @@ from pipeline.settings.validation import parse
 PACKAGE = "pipeline.steps"
 PANEL = "Steps of the workflow"
 
+LITERAL: dict[str, tuple[Any, dict[str, Any]]] = {
+    "Path": (Path, {}),
+    "str": (str, {}),
+    "bool": (bool, {}),
+    "int": (int, {}),
+    "Sequence[Path]": (list[Path], {}),
+    "Path | None": (str | None, {"metavar": "PATH"}),
+    "NonNegativeInt": (int, {"min": 0}),
+    "PositiveInt": (int, {"min": 1}),
+}
+"""Types of parameters whose values are given as they are: the type for Typer, and details of the option."""
+
 
 class StepCommand(TyperCommand):
-    """A step whose options are known once its module is imported."""
+    """A step whose options are read from its module when they are needed."""
 
     @cached_property
     def complete(self) -> TyperCommand:
         """The command with all its options."""
         assert self.name is not None
         app = typer.Typer(add_completion=False)
-        app.command(self.name, help=self.help)(step_function(import_module(f"{PACKAGE}.{self.name}").run))
+        app.command(self.name, help=self.help)(step_function(self.name))
         command = get_command(app)
         assert isinstance(command, TyperCommand)
         return command
@@ -73,75 +85,69 @@ def _first_sentence(line: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-class Argument(NamedTuple):
-    """A parameter of `run` on the command line.
-
-    Attributes
-    ----------
-    parameter : inspect.Parameter
-        The parameter as Typer understands it.
-    convert : callable
-        Converts the value of the command line to the argument of `run`.
-    """
-
-    parameter: inspect.Parameter
-    convert: Callable[[Any], Any]
-
-
-def step_function(run: Callable[..., Any]) -> Callable[..., None]:
-    """Return a function for Typer that calls `run` and prints the text that it returns.
+def step_function(step: str) -> Callable[..., None]:
+    """Return a function for Typer that calls the `run` of a step and prints the text that it returns.
 
     Parameters before the `*` of `run` are arguments, all others are options. Paths, texts and integers are
     given literally; an optional path may be left empty; other types are JSON text, checked by pydantic.
 
     Parameters
     ----------
-    run : callable
-        Function of a step, with type hints and a description of each parameter in its docstring.
+    step : str
+        Name of a module in `pipeline.steps` whose `run` has type hints and a docstring that describes each
+        parameter.
     """
-    arguments = {argument.parameter.name: argument for argument in _arguments(run)}
 
     def call(**values: Any) -> None:
-        result = run(**{name: arguments[name].convert(value) for name, value in values.items()})
+        run = import_module(f"{PACKAGE}.{step}").run
+        hints = get_type_hints(run, include_extras=True)
+        result = run(**{name: _converted(name, value, hints[name]) for name, value in values.items()})
         if isinstance(result, str):
             typer.echo(result)
 
-    parameters = [argument.parameter for argument in arguments.values()]
+    parameters = list(_parameters(_definition_of_run(step)))
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return call
 
 
-def _arguments(run: Callable[..., Any]) -> Iterator[Argument]:
-    """Yield the parameters of a function for the command line, in their order."""
-    hints, described = get_type_hints(run, include_extras=True), descriptions(run.__doc__ or "")
-    for name, parameter in inspect.signature(run).parameters.items():
-        kind, convert, more = _value(hints[name], f"--{name.replace('_', '-')}")
-        keyword = parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        details: dict[str, Any] = {"help": described.get(name), **more}
-        option = typer.Option(**details) if keyword else typer.Argument(**details)
-        annotation = Annotated[kind, option]  # type: ignore[valid-type]
-        yield Argument(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation), convert)
+def _definition_of_run(step: str) -> ast.FunctionDef:
+    """Parse the function `run` of a step."""
+    module = ast.parse(files(PACKAGE).joinpath(f"{step}.py").read_text("utf-8"))
+    return next(node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == "run")
 
 
-def _value(hint: Any, option: str) -> tuple[Any, Callable[[Any], Any], dict[str, Any]]:
-    """Return the type for Typer, the conversion of its values, and further details of the option."""
-    if hint in (Path, str, bool, int):
-        return hint, _unchanged, {}
-    if hint == Sequence[Path]:
-        return list[Path], _unchanged, {}
+def _parameters(run: ast.FunctionDef) -> Iterator[inspect.Parameter]:
+    """Yield the parameters of a function as Typer understands them, in their order."""
+    described, names = descriptions(ast.get_docstring(run) or ""), run.args
+    for argument in names.args:
+        yield _parameter(argument, described, typer.Argument, inspect.Parameter.empty)
+    for argument, default in zip(names.kwonlyargs, names.kw_defaults, strict=True):
+        value = inspect.Parameter.empty if default is None else ast.literal_eval(default)
+        yield _parameter(argument, described, typer.Option, value)
+
+
+def _parameter(
+    argument: ast.arg, described: dict[str, str], kind: Callable[..., Any], default: Any
+) -> inspect.Parameter:
+    """Return a parameter for Typer: a `kind` of parameter of its type, with its description."""
+    assert argument.annotation is not None
+    hint = ast.unparse(argument.annotation)
+    json_text = str | None if hint.endswith("| None") else str
+    accepted, details = LITERAL.get(hint, (json_text, {"metavar": "JSON"}))
+    annotation = Annotated[accepted, kind(help=described.get(argument.arg), **details)]  # type: ignore[valid-type]
+    return inspect.Parameter(
+        argument.arg, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _converted(name: str, value: Any, hint: Any) -> Any:
+    """Return the argument of `run` that a value of the command line stands for."""
     if hint == Path | None:
-        return str | None, lambda text: Path(text) if text else None, {"metavar": "PATH"}
-    if hint == NonNegativeInt:
-        return int, _unchanged, {"min": 0}
-    if hint == PositiveInt:
-        return int, _unchanged, {"min": 1}
-    kind = str | None if NoneType in get_args(hint) else str
-    return kind, lambda text: None if text is None else from_json(hint, text, option), {"metavar": "JSON"}
-
-
-def _unchanged(value: Any) -> Any:
-    return value
+        return Path(value) if value else None
+    if not isinstance(value, str) or hint is str:  # Typer converted it, or it was left out
+        return value
+    return from_json(hint, value, f"--{name.replace('_', '-')}")
 
 
 def from_json(kind: Any, text: str, option: str) -> Any:
