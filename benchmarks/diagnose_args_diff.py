@@ -30,7 +30,7 @@ from pipeline.methods.args_diff.method import ArgsDiff
 from pipeline.methods.args_diff.networks import alpha_bar
 from pipeline.methods.args_diff.sampling import sample
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
-from pipeline.methods.checkpoint import read_tensors
+from pipeline.methods.checkpoint import read_arrays
 from pipeline.methods.guidance import guidance_of
 from pipeline.runs.observation import read_scene
 from pipeline.store.schema import scene_from
@@ -79,8 +79,8 @@ def main() -> None:
     seed = int(folder.parent.name.removeprefix("seed"))
     seen = read_scene(folder.parent / "observation.json", folder.parent / "estimate.json")
     reference = scene_from(read_store(folder.parents[2] / "reference.json")).data
-    tensors, _ = read_tensors(folder / "fitted.safetensors")
-    fitted = ArgsDiff(settings).restore(seen, {name: t.numpy() for name, t in tensors.items()}, seed)
+    state, _ = read_arrays(folder / "fitted.safetensors")
+    fitted = ArgsDiff(settings).restore(seen, state, seed)
     torch.set_num_threads(settings.threads)
     network_errors(fitted, reference)
 

@@ -32,7 +32,7 @@ from pipeline.core.sensing.simulation import simulate as core_simulate
 from pipeline.errors import InputError
 from pipeline.inputs.responses import read_response
 from pipeline.methods import MethodEntry
-from pipeline.methods.checkpoint import write_tensors
+from pipeline.methods.checkpoint import write_arrays
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.runs.fitted_store import fingerprint, read_fitted, write_fitted
 from pipeline.runs.observation import read_scene
@@ -307,7 +307,7 @@ def test_fitted_method_of_other_settings_is_refused(prepared: Run, tmp_path: Pat
         read_fitted(damaged, "")
     with pytest.raises(InputError, match="no such file"):
         read_fitted(tmp_path / "none.safetensors", "")
-    write_tensors(damaged, {}, {"made by": "another program"})
+    write_arrays(damaged, {}, {"made by": "another program"})
     with pytest.raises(InputError, match="was changed since `train` wrote it"):
         read_fitted(damaged, "")
 

@@ -1,29 +1,34 @@
-"""Named tensors in safetensors files, which hold no code.
+"""Named arrays in safetensors files, which hold no code.
 
 A file is written aside and renamed: after a kill at any moment it is either the old file or the new one.
+Arrays rather than tensors, so that the steps of a method without networks need not load PyTorch.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import safetensors
-import safetensors.torch
-from torch import Tensor
+import safetensors.numpy
+from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 
+Arrays = dict[str, NDArray[Any]]
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors and metadata atomically.
+
+def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, str]) -> None:
+    """Write arrays and metadata atomically.
 
     Parameters
     ----------
     path : Path
         The file.
-    tensors : dict of Tensor
-        Tensors by name.
+    arrays : dict of ndarray
+        Arrays by name.
     metadata : dict of str
         Metadata by name.
 
@@ -35,7 +40,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
     try:
-        safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata)
+        ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+        safetensors.numpy.save_file(ordered, aside, metadata)
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
         aside.replace(path)
@@ -45,8 +51,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         aside.unlink(missing_ok=True)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and the metadata of a file.
+def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
+    """Read the arrays and the metadata of a file.
 
     Raises
     ------
@@ -54,7 +60,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         The file is missing, damaged or of another format.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with safetensors.safe_open(path, framework="np") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the training that writes it") from None

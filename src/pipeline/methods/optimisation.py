@@ -23,7 +23,7 @@ from pipeline.core.sensing.noise import derived_seed
 from pipeline.core.sensing.observation import Observation, Progress, no_progress
 from pipeline.errors import InputError
 from pipeline.methods.base import State
-from pipeline.methods.checkpoint import read_tensors, write_tensors
+from pipeline.methods.checkpoint import read_arrays, write_arrays
 
 PROGRESS_EVERY = 10  # steps
 MOMENTS = ("exp_avg", "exp_avg_sq")  # what Adam keeps of each parameter besides the number of steps
@@ -73,7 +73,8 @@ class Checkpoint:
             State, such as from `training_tensors`.
         """
         if self.path is not None:
-            write_tensors(self.path, tensors, {"fingerprint": self.fingerprint, "step": str(step)})
+            arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+            write_arrays(self.path, arrays, {"fingerprint": self.fingerprint, "step": str(step)})
 
     def load(self) -> tuple[int, Tensors] | None:
         """Return the number of finished steps and the state; None if nothing was saved.
@@ -85,14 +86,14 @@ class Checkpoint:
         """
         if self.path is None or not self.path.exists():
             return None
-        tensors, metadata = read_tensors(self.path)
+        arrays, metadata = read_arrays(self.path)
         if metadata.get("fingerprint") != self.fingerprint:
             raise InputError(
                 f"{self.path}: checkpoint of another configuration or observation "
                 f"({metadata.get('fingerprint', 'unnamed')[:12]}, expected {self.fingerprint[:12]}); "
                 "delete it to train anew"
             )
-        return int(metadata["step"]), tensors
+        return int(metadata["step"]), {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 @dataclass(frozen=True)

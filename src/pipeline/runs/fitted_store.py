@@ -12,13 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
 from pipeline.methods.base import State
-from pipeline.methods.checkpoint import read_tensors, write_tensors
+from pipeline.methods.checkpoint import read_arrays, write_arrays
 from pipeline.runs.code_digest import code_digest
 from pipeline.store.files import canonical_json, json_digest, read_json
 from pipeline.store.store import read_store
@@ -81,10 +78,8 @@ def write_fitted(path: Path, state: State, metadata: dict[str, Any]) -> None:
     metadata : dict
         JSON-ready; holds the `fingerprint` and the `training` of the method.
     """
-    tensors = {name: torch.from_numpy(np.asarray(array, order="C")) for name, array in state.items()}
-    write_tensors(
-        path, tensors, {"pipeline": canonical_json(metadata | {"digest": _digest(tensors, metadata)})}
-    )
+    record = metadata | {"digest": _digest(state, metadata)}
+    write_arrays(path, state, {"pipeline": canonical_json(record)})
 
 
 def read_fitted(path: Path, expected: str) -> State:
@@ -102,14 +97,14 @@ def read_fitted(path: Path, expected: str) -> State:
     InputError
         The file is missing, damaged, or belongs to other settings or inputs.
     """
-    tensors, record = check_fitted(path)
+    state, record = check_fitted(path)
     stored = str(record["fingerprint"])
     if stored != expected:
         raise InputError(
             f"{path}: was fitted with other code, settings or another observation (fingerprint "
             f"{stored[:12]}, expected {expected[:12]}); delete it and run `train` again"
         )
-    return {name: tensor.numpy() for name, tensor in tensors.items()}
+    return state
 
 
 def read_trained(path: Path, training: str) -> State | None:
@@ -127,14 +122,14 @@ def read_trained(path: Path, training: str) -> State | None:
     InputError
         The file is missing or damaged.
     """
-    tensors, record = check_fitted(path)
+    state, record = check_fitted(path)
     if record.get("training") != training:
         return None
-    return {name: tensor.numpy() for name, tensor in tensors.items()}
+    return state
 
 
-def check_fitted(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return tensors and metadata of a fitted method, after a check that the file is unchanged.
+def check_fitted(path: Path) -> tuple[State, dict[str, Any]]:
+    """Return state and metadata of a fitted method, after a check that the file is unchanged.
 
     Parameters
     ----------
@@ -146,20 +141,20 @@ def check_fitted(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     InputError
         The file is missing, damaged or changed.
     """
-    tensors, metadata = read_tensors(path)
+    state, metadata = read_arrays(path)
     try:
         record = json.loads(metadata["pipeline"])
         digest = record.pop("digest") if "fingerprint" in record else "missing"
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
         record, digest = {}, "missing"
-    if digest != _digest(tensors, record):
+    if digest != _digest(state, record):
         raise InputError(f"{path}: was changed since `train` wrote it; delete it and run `train` again")
-    return tensors, record
+    return state, record
 
 
-def _digest(tensors: dict[str, torch.Tensor], metadata: dict[str, Any]) -> str:
+def _digest(state: State, metadata: dict[str, Any]) -> str:
     """Return the SHA-256 over the metadata and over names, types, shapes and values."""
     digest = sha256(canonical_json(metadata).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode() + tensor.numpy().tobytes())
+    for name, array in sorted(state.items()):
+        digest.update(f"{name}:{array.dtype}:{array.shape}:".encode() + array.tobytes())
     return digest.hexdigest()

@@ -20,7 +20,6 @@ from pipeline.core.estimation.noise_levels import estimate_noise
 from pipeline.core.estimation.responses import Responses, estimate_responses
 from pipeline.core.sensing.calibration import CalibratedImage
 from pipeline.core.sensing.observation import ObservedScene, Progress
-from pipeline.methods.device import torch_threads
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing
@@ -64,7 +63,7 @@ def run(*, observation: Path, settings: Estimation, out: Path) -> None:
         scene = observed_scene(dataset)
         alignment = dataset.attrs.get("alignment", {})
         settings = possible(settings, alignment)
-    with timing.measure("compute"), torch_threads(1), ProgressReport() as progress:
+    with timing.measure("compute"), ProgressReport() as progress:
         settled = settle(scene, settings, alignment, progress)
     with timing.measure("io"):
         origin = provenance("estimate", settings=settings, inputs=[observation])

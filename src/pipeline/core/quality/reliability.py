@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from pipeline.core.quality.blockwise import CubePair, Mapped, block_side, blocks
 from pipeline.core.rounding import varies
@@ -209,6 +208,8 @@ def rank_correlation(predicted: Array, actual: Array) -> float | None:
     float or None
         None for fewer than three values, or if either is constant up to rounding.
     """
+    from scipy.stats import rankdata  # here: few cubes have a deviation, and scipy.stats is slow to load
+
     both = (predicted, actual)
     if len(predicted) < 3 or not all(varies(np.ptp(values), np.abs(values).max()) for values in both):
         return None

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from pipeline.core.diffusion.sr3 import Shape, SR3UNet
 from pipeline.errors import InputError
-from pipeline.methods.checkpoint import read_tensors, write_tensors
+from pipeline.methods.checkpoint import read_arrays, write_arrays
 from pipeline.methods.low_rank_sampling import CHANNELS
 from pipeline.methods.plrdiff.settings import DIGEST, recorded
 
@@ -216,7 +216,7 @@ def write_converted(path: Path, shape: Shape, weights: Weights) -> None:
         Weights under the names of `SR3UNet`.
     """
     metadata = {SHAPE: json.dumps(asdict(shape)), DIGEST: digest_of(weights)}
-    write_tensors(path, weights, metadata)
+    write_arrays(path, {name: weight.numpy() for name, weight in weights.items()}, metadata)
 
 
 def read_converted(path: str | None) -> tuple[Shape, Weights, str]:
@@ -233,7 +233,8 @@ def read_converted(path: str | None) -> tuple[Shape, Weights, str]:
         The file is not given, missing, changed or of another kind.
     """
     shape = converted_shape(path)
-    weights, metadata = read_tensors(Path(str(path)))
+    arrays, metadata = read_arrays(Path(str(path)))
+    weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
     digest = digest_of(weights)
     if metadata[DIGEST] != digest:
         raise InputError(f"{path}: is not as `pipeline weights import` wrote it; {HOW}")
