@@ -56,7 +56,7 @@ def test_excluded_modules_exist() -> None:
         ("store/shards.py", {"crop", "simulate", "fuse", "mosaic"}, set()),
         ("config/responses.py", {"simulate"}, {"mosaic"}),
         ("inputs/missions/enmap.py", {"crop", "align"}, {"train", "fuse", "evaluate"}),
-        ("inputs/sensors/multispectral.json", {"crop", "simulate", "align"}, {"train", "fuse"}),
+        ("core/sensing/sensors/multispectral.json", {"crop", "simulate", "align"}, {"train", "fuse"}),
         ("export/cog.py", {"export"}, {"fuse", "evaluate", "report"}),
         ("report/drawing/figures.py", {"report"}, {"fuse", "evaluate", "export"}),
         ("report/template.html", {"report"}, {"fuse", "evaluate", "export"}),

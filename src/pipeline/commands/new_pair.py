@@ -27,11 +27,11 @@ from pipeline.commands.inspect import (
 from pipeline.config.experiment import parse_experiment
 from pipeline.config.responses import SensorResponse
 from pipeline.config.scenes import NAME, FileSource, Pair
+from pipeline.core.sensing.sensors import multispectral_bands, multispectral_sensors
 from pipeline.errors import InputError
 from pipeline.inputs.pairs.grids import Nesting
 from pipeline.inputs.pairs.msi_response import SAME_BAND, msi_bands
 from pipeline.inputs.pairs.pair import OpenPair
-from pipeline.inputs.sensors import multispectral_bands, multispectral_sensors
 from pipeline.methods import methods, settings_of
 from pipeline.store.files import write_text
 

@@ -78,7 +78,7 @@ class SpatialConfig(Strict):
 
 
 SENSORS = tuple(
-    json.loads(files("pipeline").joinpath("inputs/sensors/multispectral.json").read_text("utf-8"))
+    json.loads(files("pipeline").joinpath("core/sensing/sensors/multispectral.json").read_text("utf-8"))
 )
 """Names of the multispectral sensors in the table."""
 
@@ -119,7 +119,7 @@ class GaussianResponse(Strict):
 
 
 class SensorResponse(Strict):
-    """R of a known multispectral sensor; `pipeline.inputs.sensors` names its bands."""
+    """R of a known multispectral sensor; `pipeline.core.sensing.sensors` names its bands."""
 
     kind: Literal["sensor"]
     sensor: SensorName

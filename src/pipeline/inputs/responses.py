@@ -20,12 +20,12 @@ from pipeline.config.responses import (
     TableResponse,
 )
 from pipeline.core.sensing.observation import check_spectral_response
+from pipeline.core.sensing.sensors import builtin_curves, builtin_response, py6s_response
 from pipeline.core.sensing.spatial import FWHM_PER_SIGMA
 from pipeline.core.sensing.spectral import gaussian_response, table_response
 from pipeline.errors import InputError
 from pipeline.inputs.formats.arrays import open_arrays
 from pipeline.inputs.formats.damage import first_bytes
-from pipeline.inputs.sensors import builtin_curves, builtin_response, py6s_response
 
 Vector = NDArray[np.float64]
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.scenes import FileSource
+from pipeline.core.sensing.sensors import SpectrometerBands, spectrometer, spectrometers
 from pipeline.errors import InputError
 from pipeline.inputs.formats.arrays import ArrayFile
-from pipeline.inputs.sensors import SpectrometerBands, spectrometer, spectrometers
 
 EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d+)")
 MICROMETRES_BELOW = 100.0  # no band lies at 100 nm, and none of interest at 100 micrometres

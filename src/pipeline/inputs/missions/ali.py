@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.core.sensing.sensors import multispectral_bands
 from pipeline.inputs.formats.band_stack import BandFile, stacked_image
 from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.missions import Bands
 from pipeline.inputs.missions.band_files import band_paths, chosen, has_file
 from pipeline.inputs.missions.eo1 import SCALING, UNITS, band_pattern, read_scaling
 from pipeline.inputs.missions.metadata import number
-from pipeline.inputs.sensors import multispectral_bands
 
 PRODUCT = "EO-1 ALI L1T, L1Gst"
 PATTERN = band_pattern("A")

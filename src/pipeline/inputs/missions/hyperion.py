@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.core.sensing.sensors import spectrometer
 from pipeline.errors import InputError
 from pipeline.inputs.formats.band_stack import BandFile, Swath, stacked_image
 from pipeline.inputs.formats.image import StoredImage
@@ -15,7 +16,6 @@ from pipeline.inputs.missions import Bands
 from pipeline.inputs.missions.band_files import band_paths, chosen, has_file
 from pipeline.inputs.missions.eo1 import SCALING, UNITS, band_pattern, read_scaling
 from pipeline.inputs.missions.metadata import number
-from pipeline.inputs.sensors import spectrometer
 
 PRODUCT = "EO-1 Hyperion L1T, L1Gst"
 PATTERN = band_pattern("H")

@@ -11,12 +11,12 @@ import re
 from math import radians, sin
 from pathlib import Path
 
+from pipeline.core.sensing.sensors import multispectral_bands
 from pipeline.inputs.formats.band_stack import BandFile, Quality, stacked_image
 from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.missions import Bands
 from pipeline.inputs.missions.band_files import band_paths, chosen, has_file, metadata_file, mtl_file
 from pipeline.inputs.missions.metadata import Groups, number
-from pipeline.inputs.sensors import multispectral_bands
 
 PRODUCT = "Landsat Collection 2"
 PATTERN = re.compile(

@@ -14,13 +14,13 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from pipeline.core.sensing.sensors import multispectral_bands
 from pipeline.errors import InputError
 from pipeline.inputs.formats.band_stack import BandFile, stacked_image
 from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.missions import Bands
 from pipeline.inputs.missions.band_files import chosen, metadata_file
 from pipeline.inputs.missions.metadata import as_number, read_xml
-from pipeline.inputs.sensors import multispectral_bands
 
 PRODUCT = "Sentinel-2 L2A, L1C"
 BAND = re.compile(

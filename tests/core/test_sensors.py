@@ -13,11 +13,7 @@ import scipy.io
 
 from pipeline.config.responses import SensorResponse
 from pipeline.config.scenes import FileSource
-from pipeline.core.sensing.spectral import gaussian_response, table_response
-from pipeline.errors import InputError
-from pipeline.inputs.file_scene import read_scene
-from pipeline.inputs.responses import read_response, read_table, srf_curves
-from pipeline.inputs.sensors import (
+from pipeline.core.sensing.sensors import (
     FLANK,
     builtin_response,
     flat_top,
@@ -25,8 +21,12 @@ from pipeline.inputs.sensors import (
     py6s_response,
     spectrometer,
 )
+from pipeline.core.sensing.spectral import gaussian_response, table_response
+from pipeline.errors import InputError
+from pipeline.inputs.file_scene import read_scene
+from pipeline.inputs.responses import read_response, read_table, srf_curves
 
-FOLDER = Path(__file__).parents[2] / "src" / "pipeline" / "inputs" / "sensors"
+FOLDER = Path(__file__).parents[2] / "src" / "pipeline" / "core" / "sensing" / "sensors"
 BANDS = json.loads((FOLDER / "multispectral.json").read_text(encoding="utf-8"))
 
 # the measured responses of each sensor, and by how much centre and width of its bands differ at most, in nm
