@@ -657,8 +657,6 @@ def test_published_results_stand_beside_ours_and_out_of_every_rank(tmp_path: Pat
     ours = next(line for line in lines if not line.is_published)
     assert (ours.cells[0].text, ours.cells[0].spread, ours.seeds) == ("40.50", "0.71", 2)
     assert not any(cell.best for line in lines for cell in line.cells)
-    assert published.RESULTS["ksc"][6].psnr == 43.63
-    assert all(len(results) == 8 for results in published.RESULTS.values())
 
     experiment = make_results(tmp_path)
     content = experiment.model_dump(exclude_unset=True)

@@ -5,6 +5,7 @@ Nothing is read here; see `pipeline.inputs`.
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -102,10 +103,16 @@ DATASETS = tuple(
 )
 """Names of the data sets, from the files of the catalogue."""
 
+PUBLISHED = tuple(json.loads(files("pipeline").joinpath("config/published/results.json").read_text("utf-8")))
+"""Names of the data sets with published results. Read as text: to import the module that reads them would
+make every step depend on the numbers."""
+
 if TYPE_CHECKING:
     DatasetName = str
+    PublishedName = str
 else:
     DatasetName = Literal[DATASETS]
+    PublishedName = Literal[PUBLISHED]
 
 
 class DatasetSource(Strict):
@@ -160,7 +167,7 @@ class Scene(Strict):
         default_factory=dict,
         description="label: settings of a method that differ for this scene; a budget may be given in part",
     )
-    dataset: Literal["pavia_university", "chikusei", "ksc"] | None = Field(
+    dataset: PublishedName | None = Field(
         None, description="data set with published results, which the report shows beside its own"
     )
 

@@ -14,9 +14,10 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.config.experiment import Experiment
+from pipeline.config.published import SOURCE, TABLES
 from pipeline.report.comparison import Comparison
 from pipeline.report.description import introduction, what_was_done
-from pipeline.report.numbers.published import COLUMNS, SOURCE, TITLES, Line, has_peers, published
+from pipeline.report.numbers.published import COLUMNS, Line, has_peers, published
 from pipeline.report.numbers.standing import Standing
 from pipeline.report.numbers.tables import Run
 from pipeline.report.studies import Section
@@ -143,4 +144,4 @@ def render(
 def _published(experiment: Experiment) -> list[tuple[str, list[Line]]]:
     """List all published results by data set, for an experiment with several of the published methods."""
     peers = has_peers([entry.method for entry in experiment.methods.values()])
-    return [(title, published(dataset)) for dataset, title in TITLES.items()] if peers else []
+    return [(table["title"], published(dataset)) for dataset, table in TABLES.items()] if peers else []
