@@ -15,13 +15,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import yaml
+
+from pipeline.store.shards import journal_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -30,6 +33,8 @@ RUN = Path("results/cluster/synthetic/four_bands/seed0")
 PRODUCTS = [str(RUN / label / "fused.json") for label in ("gaussian_subspace", "args_diff")]
 TILED = RUN / "gaussian_subspace"
 BATCHES = 9
+AGAIN = range(1, 5)
+"""Batches that are made once more, under disturbances."""
 SLURM_OPTIONS = (
     *("--workflow-profile", "profiles/slurm", "--latency-wait", "10"),
     *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"),
@@ -59,11 +64,13 @@ class Job:
 class Folder:
     """A working folder of the repository's workflow."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, **tiling: int) -> None:
         self.path = path
         for name in ("Snakefile", "workflow", "profiles", "envs", "src"):
             (path / name).symlink_to(ROOT / name)
-        shutil.copy(HERE / "experiment.yaml", path)
+        content = yaml.safe_load((HERE / "experiment.yaml").read_text())
+        content["tiling"] |= tiling
+        (path / "experiment.yaml").write_text(yaml.safe_dump(content))
 
     def snakemake(self, *arguments: str, log: str = "run.log") -> subprocess.Popen[bytes]:
         """Start a run towards the products, in this interpreter's environment."""
@@ -96,9 +103,20 @@ class Folder:
         return {path: finished_tiles(path) for path in (self.path / TILED / "tiles").glob("*.journal")}
 
     def shard_times(self) -> dict[Path, int]:
-        """When each finished shard of the tiled product was written."""
-        shards = (self.path / TILED / "fused.zarr").glob("*/c/**/[0-9]*")
-        return {path: path.stat().st_mtime_ns for path in shards if path.is_file()}
+        """When each shard of the finished tiles was written; others may be just under way."""
+        journals = (self.path / TILED / "tiles").glob("*.journal")
+        shards = [self.path / TILED / "fused.zarr" / shard for path in journals for shard in shards_of(path)]
+        return {path: path.stat().st_mtime_ns for path in shards}
+
+    def forget_batches(self, numbers: Iterable[int]) -> None:
+        """Delete all that some batches of the tiled product have written, and the product's ledger."""
+        for number in numbers:
+            journal = self.path / TILED / f"tiles/{number}-of-{BATCHES}.journal"
+            for shard in shards_of(journal):
+                (self.path / TILED / "fused.zarr" / shard).unlink()
+            for path in journal.parent.glob(f"{number}-of-*"):
+                path.unlink()
+        (self.path / TILED / "fused.json").unlink()
 
 
 def job_from(fields: dict[str, str]) -> Job:
@@ -120,7 +138,12 @@ def job_from(fields: dict[str, str]) -> Job:
 
 def finished_tiles(journal: Path) -> list[str]:
     """The tiles that a journal records."""
-    return [json.loads(line)["unit"] for line in journal.read_text().splitlines()]
+    return [line["unit"] for line in journal_lines(journal)]
+
+
+def shards_of(journal: Path) -> list[str]:
+    """The shards of the tiles that a journal records."""
+    return [shard for line in journal_lines(journal) for shard in line["shards"]]
 
 
 def slurm(*command: str) -> str:
@@ -183,8 +206,8 @@ def node() -> str:
 
 @pytest.fixture(scope="module")
 def local(node: str, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """The products made without Slurm."""
-    folder = Folder(tmp_path_factory.mktemp("local"))
+    """The products made without Slurm, in fewer batches."""
+    folder = Folder(tmp_path_factory.mktemp("local"), max_jobs=2)
     with run(folder, "--cores", "2"):
         pass
     return folder
@@ -215,7 +238,7 @@ class Broken:
 
 @pytest.fixture(scope="module")
 def broken(node: str, unbroken: Folder, tmp_path_factory: pytest.TempPathFactory) -> Broken:
-    """The tiled product made once more, all else being there, under every disturbance.
+    """Some batches of the tiled product made once more, all else being there, under every disturbance.
 
     A batch is held between two tiles and cancelled, and the node drained, so that Snakemake submits the
     batch anew and Slurm lets it wait. Meanwhile a second run is started. Then the node is resumed.
@@ -223,9 +246,7 @@ def broken(node: str, unbroken: Folder, tmp_path_factory: pytest.TempPathFactory
     folder = Folder(tmp_path_factory.mktemp("broken"))
     for name in ("results", ".snakemake"):
         shutil.copytree(unbroken.path / name, folder.path / name)
-    for name in ("tiles", "fused.zarr"):
-        shutil.rmtree(folder.path / TILED / name)
-    (folder.path / TILED / "fused.json").unlink()
+    folder.forget_batches(AGAIN)
 
     with run(folder, *SLURM_OPTIONS):
         journal = wait_for("batch between two tiles", lambda: held_batch(folder), pause=0.01)
@@ -296,7 +317,7 @@ def test_cancelled_batch_is_submitted_again_with_more_memory(broken: Broken) -> 
     first, second = (job for job in broken.folder.jobs("fuse") if job.what == broken.batch)
     assert (first.state, second.state) == ("CANCELLED", "COMPLETED")
     assert (first.memory, second.memory) == ("3000M", "6000M")
-    assert len(broken.folder.jobs("fuse")) == BATCHES + 1
+    assert len(broken.folder.jobs("fuse")) == len(AGAIN) + 1
 
 
 def test_drained_node_lets_jobs_wait(broken: Broken) -> None:

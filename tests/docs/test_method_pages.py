@@ -25,7 +25,9 @@ def test_pages_of_methods_have_the_same_headings(method: str) -> None:
     assert page.startswith(f"# {method}\n")
     headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
     assert [heading for heading in headings if heading in HEADINGS] == HEADINGS
-    assert (
-        f"../../src/pipeline/methods/{method}/README.md"
-        in (METHODS.parents[2] / "docs/methods/index.md").read_text()
-    )
+
+
+def test_the_overview_has_a_row_for_each_method() -> None:
+    page = (METHODS.parents[2] / "docs/methods/index.md").read_text()
+    rows = re.findall(r"^\| \[`(\w+)`\]\(../../src/pipeline/methods/(\w+)/README.md\) \|", page, re.MULTILINE)
+    assert sorted(rows) == [(name, name) for name in pipeline.methods()]

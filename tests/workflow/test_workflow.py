@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -16,6 +17,14 @@ from workflow_copy import ROOT, TINY, Workflow
 
 RUN = Path("results/tiny/synthetic/four_bands/seed0")
 ONE_METHOD = dict.fromkeys(("train", "plan", "fuse", "mosaic", "evaluate", "report", "all"), 1) | {"total": 7}
+
+COUNT = """
+rule count:
+    default_target: True
+    input: "results/tiny/summary.csv"
+    output: "runs.txt"
+    shell: "tail -n +2 {input} | wc -l > {output}"
+"""
 
 pytestmark = pytest.mark.long
 
@@ -55,14 +64,35 @@ def test_report_of_snakemake_has_the_results_with_captions(finished: Workflow) -
     assert "experiment <strong>tiny</strong>" in page
 
 
-@pytest.mark.parametrize("name", ["tiny", pytest.param("peers", marks=pytest.mark.slow)])
-def test_two_runs_on_other_numbers_of_cores_give_the_same_summary(
-    finished: Workflow, tmp_path: Path, name: str
+def test_module_of_another_workflow_gives_the_same_summary_on_one_core(
+    finished: Workflow, tmp_path: Path
 ) -> None:
-    config, again = f"config/test/{name}.yaml", Workflow(tmp_path)
-    finished.run(config)
-    again.run(config, "--cores", "1")
-    ours, theirs = (str(workflow.folder / "results" / name) for workflow in (finished, again))
+    """With the lines of docs/experiments.md and a rule of the other workflow's own."""
+    page = (ROOT / "docs/experiments.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?use rule.*?)```", page, re.DOTALL)
+    (tmp_path / "Snakefile").write_text(lines + COUNT)
+    content = yaml.safe_load((ROOT / TINY).read_text())
+    (tmp_path / "ours.yaml").write_text(yaml.safe_dump({"fusion": content}, sort_keys=False))
+    files = ("--snakefile", str(tmp_path / "Snakefile"), "--configfile", str(tmp_path / "ours.yaml"))
+    package = Workflow(tmp_path / "package")
+    done = package.call("--directory", str(tmp_path), *files, "--cores", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rule fusion_fuse" in done.stdout + done.stderr
+    assert (tmp_path / "runs.txt").read_text().split() == ["3"]
+    require_same_summary(finished, "tiny", tmp_path)
+
+
+@pytest.mark.slow
+def test_runs_of_all_other_methods_give_the_same_summary(finished: Workflow, tmp_path: Path) -> None:
+    again = Workflow(tmp_path)
+    finished.run("config/test/peers.yaml")
+    again.run("config/test/peers.yaml", "--cores", "1")
+    require_same_summary(finished, "peers", tmp_path)
+
+
+def require_same_summary(finished: Workflow, name: str, folder: Path) -> None:
+    """Compare the results of an experiment with those in another folder."""
+    ours, theirs = (str(path / "results" / name) for path in (finished.folder, folder))
     done = finished.pipeline("compare", ours, theirs)
     assert (done.returncode, done.stdout) == (0, "the same results\n"), done.stdout + done.stderr
 
@@ -85,7 +115,7 @@ def test_changed_code_reruns_its_step(finished: Workflow, added: str, reruns: bo
 
 
 def test_deleted_store_comes_back_with_the_same_bytes(finished: Workflow) -> None:
-    ledger = RUN / "args_diff/fused.json"
+    ledger = RUN / "bicubic/fused.json"
     before = finished.digest(ledger)
     shutil.rmtree(finished.folder / ledger.with_suffix(".zarr"))
     first = finished.call("--cores", "2", "--configfile", TINY)
