@@ -21,7 +21,8 @@ from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import build, pool
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.methods.graph_subspace.deviation import Calibration, learn_spread
-from pipeline.methods.graph_subspace.level_below import one_level_down, prior_below
+from pipeline.methods.graph_subspace.level_below import prior_below
+from pipeline.methods.level_below import one_level_down
 from pipeline.methods.graph_subspace.method import FittedGraphSubspace
 from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
 from pipeline.methods.pair_prior import prior_of

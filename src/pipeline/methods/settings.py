@@ -8,6 +8,9 @@ from pydantic import Field
 
 from pipeline.settings.strict import Seeds, Strict
 
+Source = Literal["pair", "external", "references"]
+"""What a method learns from: the pair alone, images from elsewhere, or references."""
+
 
 class Proposal(NamedTuple):
     """How `pipeline pair` proposes a method in the experiment it writes.
@@ -67,6 +70,16 @@ class MethodSettings(Strict):
     def expected_training(self) -> float:
         """Rough duration of a training on one or two cores in seconds, for the estimate of the time left."""
         return 0.0
+
+    @property
+    def learns_from(self) -> Source:
+        """What the method learns from."""
+        return "pair"
+
+    @property
+    def trained_on(self) -> str:
+        """The training data in a few words."""
+        return "the pair"
 
     @property
     def sampling_steps(self) -> int | None:

@@ -25,8 +25,9 @@ from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.window import Window
 from pipeline.methods.graph_subspace.contrasts import fine_power, white_share
 from pipeline.methods.graph_subspace.left_out import left_out, noise_in_subspace
-from pipeline.methods.graph_subspace.level_below import one_level_down, prior_below
+from pipeline.methods.graph_subspace.level_below import prior_below
 from pipeline.methods.graph_subspace.nugget import nugget
+from pipeline.methods.level_below import one_level_down
 
 Array = NDArray[np.float64]
 

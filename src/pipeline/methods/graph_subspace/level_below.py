@@ -1,6 +1,6 @@
-"""One level down: both images degraded by H once more, with the LR-HSI as their truth.
+"""The graph's prior one level down.
 
-The prior of that level is learned from its images alone. With the scene's own prior, which is learned from
+It is learned from its images alone. With the scene's own prior, which is learned from
 the LR-HSI, the fusion one level down would know its truth, and the test would be easier than the task.
 """
 
@@ -12,73 +12,17 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.core.sensing.nodata import coupled_pixels, filled_observation
-from pipeline.core.sensing.noise import philox_key, standard_normal
+from pipeline.core.sensing.noise import philox_key
 from pipeline.core.sensing.observation import Observation
-from pipeline.core.solvers.graph_fusion import lr_origin
 from pipeline.core.solvers.graph_prior import Comparison, GraphPrior, joined, learn_prior, sample_of
 from pipeline.core.subspace.basis import Subspace
-from pipeline.core.window import Window
-
-Array = NDArray[np.float64]
+from pipeline.methods.level_below import one_level_down
 
 MOST_OFFSETS = 4  # of the coarse grid in each direction; more offsets repeat nearly the same pixels
 
 log = logging.getLogger(__name__)
-
-
-def one_level_down(
-    part: Observation, seed: int, offset: tuple[int, int] = (0, 0)
-) -> tuple[Window, Observation] | None:
-    """Degrade both images by H, and add noise up to their own levels.
-
-    H's shift is left out: both degraded images are on the LR-HSI's grid.
-
-    Parameters
-    ----------
-    part : Observation
-        Part of a scene, without no-data.
-    seed : int
-        Seed of the noise.
-    offset : (int, int)
-        Number of LR pixels left out at the top and at the left.
-
-    Returns
-    -------
-    (Window, Observation) or None
-        The LR pixels covered, and the observation one level down; None if the part is too small.
-    """
-    response = replace(part.spatial_response, shift=(0.0, 0.0))
-    step = response.ratio.numerator
-    y, x = offset
-    height, width = ((size - start) // step * step for size, start in zip(part.lr_shape, offset, strict=True))
-    if min(height, width) <= 0:
-        return None
-    window = Window(y, y + height, x, x + width)
-    operator = response.operator(height, width)
-    gains = response.noise_gain(height, width), part.spatial_response.noise_gain(*part.hr_shape)
-    lr_hsi = operator.forward(part.lr_hsi[:, *window.slices].astype(np.float64))
-    hr_msi = part.operator.forward(part.hr_msi.astype(np.float64))[:, *window.slices]
-    top, left = lr_origin(part.origin, response)
-    origin = top + y, left + x
-    coarse = standard_normal(
-        seed, f"one level down/lr_hsi {y} {x}", lr_hsi.shape, lr_origin((top, left), response)
-    )
-    fine = standard_normal(seed, "one level down/hr_msi", hr_msi.shape, origin)
-    return window, replace(
-        part,
-        lr_hsi=_noisy(lr_hsi, part.sigma_hsi, gains[0], coarse),
-        hr_msi=_noisy(hr_msi, part.sigma_msi, gains[1], fine),
-        spatial_response=response,
-        origin=origin,
-    )
-
-
-def _noisy(image: Array, sigma: Array, gain: float, noise: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Add as much noise as a degradation with some gain for white noise has taken away."""
-    return (image + np.sqrt(max(0.0, 1 - gain)) * sigma[:, None, None] * noise).astype(np.float32)
 
 
 def prior_below(parts: Sequence[Observation], prior: GraphPrior, classes: int, seed: int) -> GraphPrior:

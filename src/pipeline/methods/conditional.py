@@ -1,0 +1,340 @@
+"""Fused cubes drawn by diffusion networks that see both images: in one piece, or in patches of a large scene.
+
+A scene of at most one patch is drawn at once. Of a larger one, `record` draws a few windows together and
+keeps the statistics that couple distant pixels (see `pipeline.core.diffusion.coupling`); with them each patch
+is drawn by itself. All noise is a function of the absolute position. A result therefore does not depend on
+how the scene is cut into tiles.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import reduce
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
+
+from pipeline.core.diffusion.coupling import Recorder, Replay
+from pipeline.core.diffusion.sr3 import ALONE, FROZEN, RECORDING, Layers
+from pipeline.core.sensing.nodata import mark_nodata, missing_pixels
+from pipeline.core.sensing.noise import standard_normal
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
+from pipeline.core.window import Window
+from pipeline.methods.anchors import anchor_windows
+from pipeline.methods.base import FittedMethod, State
+from pipeline.methods.device import device_name, reproducible, resolve_device
+from pipeline.methods.examples import Sample, conditions
+from pipeline.methods.optimisation import weights_under
+from pipeline.methods.patches import AT_ONCE, Patch, alike, part_of, patches
+from pipeline.methods.pool import training_pool
+from pipeline.methods.supervised import DiffusionSettings
+
+INTERPOLATION = 3  # LR pixels around a window on which the interpolation of the LR-HSI in it depends
+
+
+class Learned(NamedTuple):
+    """Result of a training.
+
+    Attributes
+    ----------
+    weights : dict of Tensor
+        State of the network.
+    scale : float
+        Number by which the scene's images are divided.
+    bfloat16 : bool
+        Whether the network's heavy layers compute in bfloat16.
+    records : list of Tensor
+        Statistics of a recorded run, of a scene in patches.
+    """
+
+    weights: dict[str, Tensor]
+    scale: float
+    bfloat16: bool
+    records: list[Tensor]
+
+
+class Windows(NamedTuple):
+    """Windows of equal shape that are drawn at once.
+
+    Attributes
+    ----------
+    upsampled : (n, C, H, W) tensor
+        The interpolated LR-HSI in [0, 1].
+    hr_msi : (n, c, H, W) tensor
+        The HR-MSI in [0, 1].
+    origins : list of (int, int)
+        Absolute position of each window's first pixel.
+    """
+
+    upsampled: Tensor
+    hr_msi: Tensor
+    origins: list[tuple[int, int]]
+
+
+Noise = Callable[[str], Tensor]
+"""Function that draws noise ``(n, C, H, W)`` for windows, given the name of the draw."""
+
+
+class Model(ABC):
+    """A diffusion model of fused cubes that sees both images: its network, its loss and its sampling.
+
+    Parameters
+    ----------
+    settings : DiffusionSettings
+        Settings of the method.
+
+    Attributes
+    ----------
+    name : str
+        Name of the method, in draws and errors.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, settings: DiffusionSettings) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def network(self, bands: int, msi_bands: int, layers: Layers) -> nn.Module:
+        """Build the network.
+
+        Parameters
+        ----------
+        bands, msi_bands : int
+            C and c.
+        layers : Layers
+            Kind of norms and attention.
+        """
+
+    @abstractmethod
+    def training(self, network: nn.Module) -> Training:
+        """Return the optimiser and the length of the training.
+
+        Parameters
+        ----------
+        network : nn.Module
+            The network to train.
+        """
+
+    @abstractmethod
+    def loss(self, network: nn.Module, sample: Sample, step: int, generator: Generator) -> Tensor:
+        """Return the loss of a training step.
+
+        Parameters
+        ----------
+        network : nn.Module
+            The network.
+        sample : Sample
+            Crops, on the network's device.
+        step : int
+            Number of the step, counted from 0.
+        generator : Generator
+            Generator on the CPU for the step's draws.
+        """
+
+    @abstractmethod
+    def draw(self, network: nn.Module, windows: Windows, noise: Noise, progress: Progress) -> Tensor:
+        """Draw the cubes ``(n, C, H, W)`` of windows, in [0, 1].
+
+        Parameters
+        ----------
+        network : nn.Module
+            The trained network.
+        windows : Windows
+            The images.
+        noise : callable
+            Draws standard normal noise of the cubes' shape.
+        progress : callable
+            Receives the number of finished steps.
+        """
+
+
+class Training(NamedTuple):
+    """Optimiser and length of a training.
+
+    Attributes
+    ----------
+    optimiser : Optimizer
+        Adam or AdamW over all parameters.
+    iterations, crop, batch : int
+        Steps, side of a crop in HR pixels, and crops in a step.
+    factor : callable
+        From a step's number to the factor on the learning rate.
+    """
+
+    optimiser: Optimizer
+    iterations: int
+    crop: int
+    batch: int
+    factor: Callable[[int], float]
+
+
+class FittedConditional(FittedMethod):
+    """A trained network, and the statistics of a recorded run if the scene is larger than a patch.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    model : Model
+        The method's model.
+    seed : int
+        Seed of the sampling's noise.
+    learned : Learned
+        Result of the training.
+    """
+
+    def __init__(self, scene: ObservedScene, model: Model, seed: int, learned: Learned) -> None:
+        super().__init__(scene, INTERPOLATION + scene.spatial_response.shift_lr)
+        self.model, self.settings = model, model.settings
+        self.seed, self.learned = seed, learned
+        self._device = resolve_device(model.settings.device)
+        self.parameters = sum(weight.numel() for weight in learned.weights.values())
+        self.device = device_name(self._device)
+        self.precision = "bfloat16" if learned.bfloat16 else "float32"
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether the scene has no more pixels than a patch."""
+        height, width = self.scene.hr_shape
+        return height * width <= self.settings.patch**2
+
+    def state(self) -> State:
+        """Return weights, scale, precision and recorded statistics."""
+        learned = self.learned
+        weights = {f"network.{k}": v.cpu().contiguous().numpy() for k, v in learned.weights.items()}
+        records = {f"record.{i:04d}": record.numpy() for i, record in enumerate(learned.records)}
+        settled = {"scale": np.array(learned.scale, np.float32), "bfloat16": np.array(learned.bfloat16)}
+        return weights | records | settled
+
+    @staticmethod
+    def learned_in(state: State) -> Learned:
+        """Return the result of the training that a state holds."""
+        records = [torch.from_numpy(state[key]) for key in sorted(state) if key.startswith("record.")]
+        scale, bfloat16 = state["scale"].item(), bool(state["bfloat16"])
+        return Learned(weights_under("network.", state), scale, bfloat16, records)
+
+    def settled(self, seed: int, progress: Progress) -> FittedConditional:
+        """Record the statistics of a scene that is larger than a patch, and return the fitted method.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the sample of the scene.
+        progress : callable
+            Receives the number of finished steps.
+        """
+        if self.in_one_piece:
+            return self
+        pool = training_pool(self.scene, seed, self.model.name, self.settings.stride)
+        anchors = []
+        for _, window in anchor_windows(self.scene, pool, self.model.name):
+            around = self.scene.padded_window(window, self.halo_lr)
+            anchors.append((self.scene.crop(around), window.relative_to(around)))
+        recorder = Recorder(self._network(RECORDING))
+        with self._inference():
+            self._draw(recorder, self._windows(anchors), progress)
+        learned = self.learned._replace(records=recorder.records())
+        return FittedConditional(self.scene, self.model, self.seed, learned)
+
+    def read(self, window: Window) -> Observation:
+        """Read the patches that a window touches, or the whole of a small scene."""
+        if self.in_one_piece:
+            return self.scene.crop(self.scene.whole)
+        bounds = reduce(Window.union, (patch.window for patch in self._patches(window)))
+        return self.scene.crop(self.scene.padded_window(bounds, self.halo_lr))
+
+    def fuse_part(
+        self, part: Observation, window: Window, progress: Progress = no_progress
+    ) -> NDArray[np.float32]:
+        """Fuse a window ``(C, height, width)`` from the part of the scene that `read` returns for it."""
+        if self.in_one_piece:
+            return super().fuse_part(part, window, progress)
+        own = self.scene.window_of(part)
+        cube = np.zeros((part.bands, *part.hr_shape), np.float32)
+        with self._inference():
+            for patch, drawn in self._drawn(part, window, progress):
+                inner = patch.core.relative_to(patch.window).slices
+                cube[:, *patch.core.relative_to(own).slices] = drawn[:, *inner]
+        return mark_nodata(cube, part)[:, *window.relative_to(own).slices]
+
+    def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
+        """Draw the cube of a scene in one piece."""
+        if any(missing_pixels(image).all() for image in (observation.lr_hsi, observation.hr_msi)):
+            return np.full((observation.bands, *observation.hr_shape), np.nan, np.float32)
+        with self._inference():
+            windows = self._windows([(observation, observation.whole)])
+            cube = self._cubes(self._network(ALONE), windows, progress)[0]
+        return mark_nodata(cube, observation)
+
+    def _drawn(
+        self, part: Observation, window: Window, progress: Progress
+    ) -> Iterator[tuple[Patch, NDArray[np.float32]]]:
+        """Yield the cube ``(C, H, W)`` of each patch with data that a window touches."""
+        network = Replay(self._network(FROZEN), self.learned.records)
+        own = self.scene.window_of(part)
+        groups = alike(self._patches(window), AT_ONCE[self._device.type])
+        for done, group in enumerate(groups):
+            pieces = []
+            for patch in group:
+                around = self.scene.padded_window(patch.window, self.halo_lr)
+                piece = part.crop(around.relative_to(own))
+                if not any(missing_pixels(image).all() for image in (piece.lr_hsi, piece.hr_msi)):
+                    pieces.append((patch, piece, patch.window.relative_to(around)))
+            if pieces:
+                windows = self._windows([(piece, inside) for _, piece, inside in pieces])
+                cubes = self._cubes(network.rewind(), windows, part_of(progress, done, len(groups)))
+                yield from zip([patch for patch, *_ in pieces], cubes, strict=True)
+
+    def _patches(self, window: Window) -> list[Patch]:
+        return patches(self.scene, window, self.settings.patch, self.settings.stride)
+
+    def _windows(self, parts: list[tuple[Observation, Window]]) -> Windows:
+        """Return the images of windows, each given by a part of the scene and a window of the part."""
+        upsampled, hr_msi, origins = [], [], []
+        for part, window in parts:
+            images = conditions(part, self.learned.scale)
+            upsampled.append(images[0][:, *window.slices])
+            hr_msi.append(images[1][:, *window.slices])
+            origins.append((part.origin[0] + window.y0, part.origin[1] + window.x0))
+        return Windows(torch.stack(upsampled).to(self._device), torch.stack(hr_msi).to(self._device), origins)
+
+    def _draw(self, network: nn.Module, windows: Windows, progress: Progress) -> Tensor:
+        """Draw cubes ``(n, C, H, W)`` in [0, 1], their noise as a function of the absolute position."""
+        _, bands, height, width = windows.upsampled.shape
+
+        def noise(purpose: str) -> Tensor:
+            planes = [
+                standard_normal(self.seed, f"{self.model.name}/{purpose}", (bands, height, width), origin)
+                for origin in windows.origins
+            ]
+            return torch.from_numpy(np.stack(planes)).to(self._device)
+
+        return self.model.draw(network, windows, noise, progress)
+
+    def _cubes(self, network: nn.Module, windows: Windows, progress: Progress) -> NDArray[np.float32]:
+        """Draw cubes ``(n, C, H, W)`` in the images' units."""
+        return self._draw(network, windows, progress).float().cpu().numpy() * np.float32(self.learned.scale)
+
+    def _network(self, layers: Layers) -> nn.Module:
+        """Return the network with its weights, without gradients."""
+        network = self.model.network(self.scene.bands, self.scene.hr_msi.shape[0], layers)
+        network.load_state_dict(self.learned.weights)
+        return network.to(self._device).requires_grad_(False).eval()
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        """Compute reproducibly, without gradients and in the training's precision."""
+        kind, bfloat16 = self._device.type, self.learned.bfloat16
+        with (
+            reproducible(self._device, self.settings.threads),
+            torch.no_grad(),
+            torch.autocast(kind, torch.bfloat16, enabled=bfloat16),
+        ):
+            yield
