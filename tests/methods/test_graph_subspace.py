@@ -22,9 +22,9 @@ from pipeline.methods import build, pool
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.methods.graph_subspace.deviation import Calibration, learn_spread
 from pipeline.methods.graph_subspace.level_below import prior_below
-from pipeline.methods.level_below import one_level_down
 from pipeline.methods.graph_subspace.method import FittedGraphSubspace
 from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
+from pipeline.methods.level_below import one_level_down
 from pipeline.methods.pair_prior import prior_of
 from scores import psnr
 

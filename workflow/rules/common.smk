@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snakemake.utils import validate
 
-from pipeline.config.experiment import MEASURED, parse_experiment
+from pipeline.config.experiment import MEASURED, Run, parse_experiment
 from pipeline.config.studies import Trajectory
 from pipeline.errors import InputError
 from pipeline.runs.batches import batch_minutes, planned_batches
@@ -78,12 +78,9 @@ def exported(pattern):
 
 def references(pattern):
     """Return a path of every scene that has a reference."""
-    return paths_of(pattern, (run for run in EXPERIMENT.runs() if has_reference(run.scene)))
+    return paths_of(pattern, (run for run in EXPERIMENT.runs() if EXPERIMENT.has_reference(run.scene)))
 
 
-def has_reference(scene):
-    pair = EXPERIMENT.scenes[scene].pair
-    return pair is None or pair.reference is not None
 
 
 # ---- inputs: the folder in the tree of a job's wildcards, and the files that only some jobs have
@@ -148,12 +145,12 @@ def pair_images(wildcards):
 
 def reference(wildcards):
     """List the ledger of a scene's reference, where it has one."""
-    return [scene_folder(wildcards).reference.ledger] if has_reference(wildcards.scene) else []
+    return [scene_folder(wildcards).reference.ledger] if EXPERIMENT.has_reference(wildcards.scene) else []
 
 
 def reference_store(wildcards):
     """List the store of a scene's reference, where it has one."""
-    return [scene_folder(wildcards).reference.metadata] if has_reference(wildcards.scene) else []
+    return [scene_folder(wildcards).reference.metadata] if EXPERIMENT.has_reference(wildcards.scene) else []
 
 
 def estimate_of_pair(wildcards):
@@ -164,8 +161,47 @@ def estimate_of_pair(wildcards):
 
 def trained_by(wildcards):
     """List the fitted method of the label whose training the job shares, if there is one."""
-    label = EXPERIMENT.trained_by(wildcards.scene, wildcards.label, int(wildcards.seed))
-    return [images_folder(wildcards).run(label).fitted] if label else []
+    return [] if EXPERIMENT.trained_on(run_of(wildcards)) else shared_training(wildcards)
+
+
+def trained_elsewhere(wildcards):
+    """List the fitted method whose training on other scenes the job shares."""
+    return shared_training(wildcards) if EXPERIMENT.trained_on(run_of(wildcards)) else []
+
+
+def shared_training(wildcards):
+    other = EXPERIMENT.trained_by(run_of(wildcards))
+    return [fitted_of(other)] if other else []
+
+
+def run_of(wildcards):
+    return Run(wildcards.scene, wildcards.response, wildcards.label, int(wildcards.seed))
+
+
+def fitted_of(run):
+    tree = experiment_folder(EXPERIMENT.experiment)
+    return tree.scene(run.scene).images(run.response, str(run.seed)).run(run.label).fitted
+
+
+def examples(wildcards):
+    """List observation, estimate and reference of each scene that trains the method; none for a shared training."""
+    return [ledger for ledger, _ in example_stores(wildcards)]
+
+
+def examples_metadata(wildcards):
+    return [metadata for _, metadata in example_stores(wildcards)]
+
+
+def example_stores(wildcards):
+    """List ledger and metadata of the stores with which the job trains its method on references."""
+    if shared_training(wildcards):
+        return []
+    stores = []
+    for scene, response, seed in EXPERIMENT.examples_of(run_of(wildcards)):
+        folder = experiment_folder(EXPERIMENT.experiment).scene(scene)
+        images = folder.images(response, str(seed))
+        stores += [images.observation, images.estimate, folder.reference]
+    return [(store.ledger, store.metadata) for store in stores]
 
 
 def manifests(wildcards):

@@ -5,6 +5,9 @@ rule train:
         estimate=IMAGES.estimate.ledger,
         estimate_store=IMAGES.estimate.metadata,
         shared=ancient(trained_by),  # what it gives depends on the other inputs alone
+        trained=trained_elsewhere,
+        examples=examples,
+        example_stores=examples_metadata,
     output:
         fitted=RUN.fitted,
         timing=RUN.timing("train"),
@@ -22,5 +25,6 @@ rule train:
         method=method_code,
         settings=settings("train"),
     shell:
-        "pipeline train --observation {input.observation} --estimate {input.estimate}"
-        " --settings {params.settings:q} --seed {wildcards.seed} --trained-by={input.shared} --out {output.fitted} 2> {log}"
+        "pipeline train {input.examples} --observation {input.observation} --estimate {input.estimate}"
+        " --settings {params.settings:q} --seed {wildcards.seed} --trained-by={input.shared}{input.trained}"
+        " --out {output.fitted} 2> {log}"

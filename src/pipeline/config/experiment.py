@@ -20,6 +20,7 @@ from pipeline.config.scenes import NAME, Name, Scene
 from pipeline.config.studies import StudyEntry, Trajectory, check_studies, complete
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
+from pipeline.methods.supervised import Region, RegionTraining, ScenesTraining, SupervisedSettings
 from pipeline.settings.strict import Seeds, Strict
 from pipeline.settings.validation import parse
 
@@ -75,6 +76,14 @@ class Run(NamedTuple):
     scene: str
     response: str
     label: str
+    seed: int
+
+
+class Observed(NamedTuple):
+    """One observation of an experiment."""
+
+    scene: str
+    response: str
     seed: int
 
 
@@ -152,6 +161,37 @@ class Experiment(Strict):
         return self
 
     @model_validator(mode="after")
+    def _trainings_fit(self) -> Experiment:
+        """Check that every scene of a training exists, has a reference, and leaves a scene to fuse."""
+        left_out = self.training_scenes
+        if unknown := sorted(left_out - set(self.scenes)):
+            raise ValueError(f"training.scenes: {unknown} are not among the scenes {list(self.scenes)}")
+        if left_out >= set(self.scenes):
+            raise ValueError("training.scenes: every scene is trained on; leave at least one to fuse")
+        for run in self.runs():
+            for example in self.examples_of(run):
+                where = f"methods.{run.label}.training"
+                if not self.has_reference(example.scene):
+                    raise ValueError(f"{where}: scene {example.scene!r} has no reference to learn from")
+                if (example.scene, example.response) not in list(self.observed()):
+                    raise ValueError(
+                        f"{where}: scene {example.scene!r} is not observed under the response "
+                        f"{run.response!r} of scene {run.scene!r}; add it to its responses"
+                    )
+        return self
+
+    def has_reference(self, scene: str) -> bool:
+        """Tell whether a scene has a reference: every scene but a pair without it.
+
+        Parameters
+        ----------
+        scene : str
+            Name of the scene.
+        """
+        pair = self.scenes[scene].pair
+        return pair is None or pair.reference is not None
+
+    @model_validator(mode="after")
     def _products_fit(self) -> Experiment:
         products = self.products or Products()
         unknown = set(products.datetime) - set(self.scenes) if isinstance(products.datetime, dict) else set()
@@ -222,25 +262,86 @@ class Experiment(Strict):
             content[key] = inner | value if isinstance(inner, dict) and isinstance(value, dict) else value
         return parse(type(settings), content, f"scenes.{scene}.methods.{label}")
 
-    def trained_by(self, scene: str, label: str, seed: int) -> str | None:
-        """Return the first label with the same training, if that is another one.
+    def trained_by(self, run: Run) -> Run | None:
+        """Return the first run with the same training, if that is another one.
+
+        A training on other scenes serves every scene and seed; any other serves the labels of a scene and
+        a seed.
+
+        Parameters
+        ----------
+        run : Run
+            A run of the experiment.
+        """
+        part = self.method_of(run.scene, run.label).training_part()
+        if part is None:
+            return None
+        own = self.examples_of(run)
+        everywhere = bool(self.trained_on(run))
+        first = next(
+            other
+            for other in self.runs()
+            if (everywhere or other._replace(label=run.label) == run)
+            and self.method_of(other.scene, other.label).training_part() == part
+            and self.examples_of(other) == own
+        )
+        return None if first == run else first
+
+    def trained_on(self, run: Run) -> list[str]:
+        """Return the other scenes on whose references the method of a run is trained.
+
+        Parameters
+        ----------
+        run : Run
+            A run of the experiment.
+        """
+        settings = self.method_of(run.scene, run.label)
+        training = settings.training if isinstance(settings, SupervisedSettings) else None
+        return training.scenes if isinstance(training, ScenesTraining) else []
+
+    def examples_of(self, run: Run) -> list[Observed]:
+        """Return the observations whose references train the method of a run.
+
+        They are those of the other scenes under the run's response and the method's first seed; the run's own
+        where the method is trained on a region of the scene; none where it is trained on the pair alone.
+
+        Parameters
+        ----------
+        run : Run
+            A run of the experiment.
+        """
+        settings = self.method_of(run.scene, run.label)
+        if not isinstance(settings, SupervisedSettings) or settings.training == "wald":
+            return []
+        if isinstance(settings.training, RegionTraining):
+            return [Observed(run.scene, run.response, run.seed)]
+        observed = list(self.observed())
+        seed = self.seeds_of(run.label)[0]
+        return [
+            Observed(scene, run.response if (scene, run.response) in observed else MEASURED, seed)
+            for scene in settings.training.scenes
+        ]
+
+    def unscored(self, scene: str) -> list[Region]:
+        """Return the regions of a scene that no metric counts, since a method is trained there.
 
         Parameters
         ----------
         scene : str
             Name of the scene.
-        label : str
-            Label of the method.
-        seed : int
-            Noise seed.
         """
-        part = self.method_of(scene, label).training_part()
-        same = (
-            other
-            for other in self.methods
-            if seed in self.seeds_of(other) and self.method_of(scene, other).training_part() == part
-        )
-        return None if part is None or (first := next(same)) == label else first
+        settings = (self.method_of(scene, label) for label in self.methods)
+        regions = (own.unscored for own in settings if isinstance(own, SupervisedSettings))
+        return [region for region in regions if region]
+
+    @property
+    def training_scenes(self) -> set[str]:
+        """Scenes that methods are trained on, which no method fuses."""
+        settings = (self.method_of(scene, label) for scene in self.scenes for label in self.methods)
+        trainings = (own.training for own in settings if isinstance(own, SupervisedSettings))
+        return {
+            name for training in trainings if isinstance(training, ScenesTraining) for name in training.scenes
+        }
 
     def seeds_of(self, label: str) -> list[int]:
         """Return the noise seeds of a method: its own, the seeds of methods that train, or all seeds."""
@@ -269,8 +370,14 @@ class Experiment(Strict):
         return described.estimation or PAIR_ESTIMATION
 
     def runs(self) -> Iterator[Run]:
-        """Yield every fused cube: scenes with their responses x methods with their seeds."""
+        """Yield every fused cube: scenes with their responses x methods with their seeds.
+
+        Scenes that a method is trained on are left out, for every method.
+        """
+        left_out = self.training_scenes
         for scene, response in self.observed():
+            if scene in left_out:
+                continue
             for label in self.methods:
                 for seed in self.seeds_of(label):
                     yield Run(scene, response, label, seed)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
+
+if TYPE_CHECKING:
+    from pipeline.methods.examples import Example
 
 State = dict[str, NDArray[Any]]
 
@@ -198,6 +201,35 @@ class Method(Protocol):
             The fitted method's `state`.
         seed : int
             Seed of all random draws.
+        """
+
+
+@runtime_checkable
+class LearnsFromExamples(Method, Protocol):
+    """A method that can be trained on scenes with their references."""
+
+    def fit_on(
+        self,
+        scene: ObservedScene,
+        examples: Sequence[Example],
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        progress: Progress = no_progress,
+    ) -> FittedMethod:
+        """Fit the method to a scene after training it on examples.
+
+        Parameters
+        ----------
+        scene : ObservedScene
+            The scene to fuse.
+        examples : sequence of Example
+            Scenes with their references.
+        seed : int
+            Seed of all random draws.
+        checkpoint : Path, optional
+            Folder in which a long training saves its state and from which it resumes.
+        progress : callable
+            Receives each step of a long training.
         """
 
 

@@ -30,7 +30,7 @@ from pipeline.methods.anchors import anchor_windows
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.methods.examples import Sample, conditions
-from pipeline.methods.optimisation import weights_under
+from pipeline.methods.optimisation import parameter_count, weights_under
 from pipeline.methods.patches import AT_ONCE, Patch, alike, part_of, patches
 from pipeline.methods.pool import training_pool
 from pipeline.methods.supervised import DiffusionSettings
@@ -113,13 +113,30 @@ class Model(ABC):
         """
 
     @abstractmethod
-    def training(self, network: nn.Module) -> Training:
-        """Return the optimiser and the length of the training.
+    def start(self, network: nn.Module, sample: Sample) -> None:
+        """Draw the initial weights of a network, in place.
 
         Parameters
         ----------
         network : nn.Module
-            The network to train.
+            The network, with PyTorch's initial weights.
+        sample : Sample
+            The first crops of the training, on the CPU, for what a network takes from its data.
+        """
+
+    @property
+    @abstractmethod
+    def budget(self) -> Training:
+        """Length of the training."""
+
+    @abstractmethod
+    def optimiser(self, network: nn.Module) -> Optimizer:
+        """Return Adam or AdamW over all parameters.
+
+        Parameters
+        ----------
+        network : nn.Module
+            The network to train, on its device.
         """
 
     @abstractmethod
@@ -156,19 +173,16 @@ class Model(ABC):
 
 
 class Training(NamedTuple):
-    """Optimiser and length of a training.
+    """Length of a training.
 
     Attributes
     ----------
-    optimiser : Optimizer
-        Adam or AdamW over all parameters.
     iterations, crop, batch : int
         Steps, side of a crop in HR pixels, and crops in a step.
     factor : callable
         From a step's number to the factor on the learning rate.
     """
 
-    optimiser: Optimizer
     iterations: int
     crop: int
     batch: int
@@ -195,7 +209,8 @@ class FittedConditional(FittedMethod):
         self.model, self.settings = model, model.settings
         self.seed, self.learned = seed, learned
         self._device = resolve_device(model.settings.device)
-        self.parameters = sum(weight.numel() for weight in learned.weights.values())
+        with torch.device("meta"):
+            self.parameters = parameter_count(self._built(ALONE))
         self.device = device_name(self._device)
         self.precision = "bfloat16" if learned.bfloat16 else "float32"
 
@@ -324,9 +339,12 @@ class FittedConditional(FittedMethod):
 
     def _network(self, layers: Layers) -> nn.Module:
         """Return the network with its weights, without gradients."""
-        network = self.model.network(self.scene.bands, self.scene.hr_msi.shape[0], layers)
+        network = self._built(layers)
         network.load_state_dict(self.learned.weights)
         return network.to(self._device).requires_grad_(False).eval()
+
+    def _built(self, layers: Layers) -> nn.Module:
+        return self.model.network(self.scene.bands, self.scene.hr_msi.shape[0], layers)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:

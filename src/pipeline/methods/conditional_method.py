@@ -25,7 +25,6 @@ from pipeline.methods.optimisation import (
 )
 from pipeline.methods.patches import halo
 from pipeline.methods.pool import unit_scale
-from pipeline.methods.supervised import ScenesTraining
 
 SHARED_SEED = 0
 """Seed of a training on other scenes: it serves all scenes and noise seeds of an experiment."""
@@ -81,8 +80,8 @@ class ConditionalMethod:
         progress : callable
             Receives each step.
         """
-        shared = isinstance(self.settings.training, ScenesTraining)
-        weights, bfloat16 = self._trained(examples, SHARED_SEED if shared else seed, checkpoint, progress)
+        training_seed = SHARED_SEED if self.settings.on_other_scenes else seed
+        weights, bfloat16 = self._trained(examples, training_seed, checkpoint, progress)
         return self._fitted(scene, seed, Learned(weights, unit_scale(scene), bfloat16, [])).settled(
             seed, progress
         )
@@ -110,12 +109,17 @@ class ConditionalMethod:
         bfloat16 = bfloat16_on(device, settings.precision)
         first = examples[0].scene
         with reproducible(device, settings.threads):
-            network = seeded_network(
-                lambda: self.model.network(first.bands, first.hr_msi.shape[0], ALONE), seed, f"{name}/weights"
-            )
-            network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            training = self.model.training(network)
+            training = self.model.budget
             crops = Crops(examples, training.crop, training.batch, seed, name)
+
+            def started() -> torch.nn.Module:
+                network = self.model.network(first.bands, first.hr_msi.shape[0], ALONE)
+                self.model.start(network, crops.draw(0))
+                return network
+
+            network = seeded_network(started, seed, f"{name}/weights")
+            network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            optimiser = self.model.optimiser(network)
 
             def loss(step: int) -> torch.Tensor:
                 sample = Sample(*(image.to(device) for image in crops.draw(step)))
@@ -129,7 +133,7 @@ class ConditionalMethod:
                 crops.fingerprint(_json(settings.training_part())),
             )
             schedule = Schedule(name, "network", training.iterations, saved, training.factor)
-            minimise(network, training.optimiser, loss, schedule, progress=progress)
+            minimise(network, optimiser, loss, schedule, progress=progress)
         return {key: value.detach().cpu() for key, value in network.state_dict().items()}, bfloat16
 
 

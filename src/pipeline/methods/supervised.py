@@ -59,6 +59,11 @@ class SupervisedSettings(TrainedSettings):
         return "pair" if self.training == "wald" else "references"
 
     @property
+    def on_other_scenes(self) -> bool:
+        """Whether the networks learn from other scenes than the one that is fused."""
+        return isinstance(self.training, ScenesTraining)
+
+    @property
     def trained_on(self) -> str:
         """The training data in a few words."""
         match self.training:
@@ -78,12 +83,15 @@ class SupervisedSettings(TrainedSettings):
         raise NotImplementedError
 
     @property
-    def unscored(self) -> Window | None:
-        """The part of the scene that metrics must leave out: the region of the training with a margin."""
+    def unscored(self) -> Region | None:
+        """The part of the scene that metrics leave out: the region of the training with a margin."""
         if not isinstance(self.training, RegionTraining):
             return None
         window, margin = self.training.region.window, self.receptive_radius + INPUT_REACH
-        return Window(window.y0 - margin, window.y1 + margin, window.x0 - margin, window.x1 + margin)
+        row, column = max(0, window.y0 - margin), max(0, window.x0 - margin)
+        return Region(
+            row=row, column=column, height=window.y1 + margin - row, width=window.x1 + margin - column
+        )
 
     def training_part(self) -> dict[str, Any] | None:
         """Return the settings on which the trained weights depend; all others affect sampling only."""

@@ -16,6 +16,7 @@ from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
 from pipeline.methods.base import State
 from pipeline.methods.checkpoint import read_arrays, write_arrays
+from pipeline.methods.supervised import SupervisedSettings
 from pipeline.runs.code_digest import code_digest
 from pipeline.store.files import canonical_json, json_digest, read_json
 from pipeline.store.store import read_store
@@ -40,6 +41,8 @@ def fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: P
 def training_fingerprint(settings: MethodEntry, seed: int, observation: Path, estimate: Path) -> str | None:
     """Return the SHA-256 of all that a training depends on; None where the method has none to share.
 
+    A training on other scenes depends on no observation of the scene to fuse, nor on the seed.
+
     Parameters
     ----------
     settings : MethodEntry
@@ -50,20 +53,28 @@ def training_fingerprint(settings: MethodEntry, seed: int, observation: Path, es
         Ledgers of the two stores.
     """
     part = settings.training_part()
-    return None if part is None else _digest_of(settings, part, seed, observation, estimate)
+    if part is None:
+        return None
+    if isinstance(settings, SupervisedSettings) and settings.on_other_scenes:
+        return json_digest({"code": _code(settings), "settings": part})
+    return _digest_of(settings, part, seed, observation, estimate)
 
 
 def _digest_of(
     settings: MethodEntry, part: dict[str, Any], seed: int, observation: Path, estimate: Path
 ) -> str:
     content = {
-        "code": code_digest("pipeline.steps.train", f"pipeline.methods.{settings.method}"),
+        "code": _code(settings),
         "settings": part,
         "seed": seed,
         "observation": read_json(observation)["digest"],
         "estimate": read_json(estimate)["digest"],
     }
     return json_digest(content)
+
+
+def _code(settings: MethodEntry) -> str:
+    return code_digest("pipeline.steps.train", f"pipeline.methods.{settings.method}")
 
 
 def write_fitted(path: Path, state: State, metadata: dict[str, Any]) -> None:

@@ -8,14 +8,16 @@ and maps of its residuals are kept. No cube is loaded whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
-from pydantic import PositiveInt
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
 
 from pipeline.core.quality.blockwise import Mapped
 from pipeline.core.quality.comparison import compare
@@ -26,12 +28,14 @@ from pipeline.core.quality.residuals import residuals
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
+from pipeline.methods.supervised import Region
 from pipeline.runs.observation import read_scene
 from pipeline.runs.paths import run_folder
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing
 from pipeline.runs.workers import reported, scheduled
+from pipeline.settings.strict import Strict
 from pipeline.store.files import read_json, write_json
 from pipeline.store.schema import metadata_from, observed_scene, residual_dataset, variable_of
 from pipeline.store.store import read_store, write_store
@@ -40,11 +44,20 @@ Named = Callable[..., Mapped]
 """Takes the names of the phases that are shown, and gives a `map` over blocks that shows them."""
 
 
+class EvaluateSettings(Strict):
+    """Settings of the step `evaluate`."""
+
+    method: MethodEntry
+    unscored: list[Region] = Field(
+        default_factory=list, description="parts of the scene that no metric counts, of every method"
+    )
+
+
 def run(
     *,
     observation: Path,
     fused: Path,
-    settings: MethodEntry,
+    settings: EvaluateSettings,
     out: Path,
     reference: Path | None = None,
     estimate: Path | None = None,
@@ -59,8 +72,8 @@ def run(
         Ledger of the observation.
     fused : Path
         Ledger of the fused cube.
-    settings : MethodEntry
-        The method's entry in the experiment.
+    settings : EvaluateSettings
+        The method's entry in the experiment, and the parts of the scene that no metric counts.
     out : Path
         The JSON to write, in the run's folder, where `train` and `fuse` left their timings.
     reference : Path, optional
@@ -76,9 +89,10 @@ def run(
     place = run_folder(out)
     seconds = costs(estimate=place.images.path, train=place.path, fuse=place.path)
     with timing.measure("io"):
-        run = OpenRun.open(fused, observation, estimate, reference)
+        run = OpenRun.open(fused, observation, estimate, reference, settings.unscored)
+        method = settings.method
         inputs = [path for path in (reference, observation, fused, estimate) if path]
-        origin = provenance("evaluate", settings=settings, inputs=inputs, seed=int(place.images.seed))
+        origin = provenance("evaluate", settings=method, inputs=inputs, seed=int(place.images.seed))
     with timing.measure("compute"), ProgressReport() as progress, scheduled(scheduler, workers) as mapped:
         named = partial(reported, mapped, progress)
         evidence, uncertainty = against_reference(run, named)
@@ -90,7 +104,8 @@ def run(
         scores, per_band = measure(*evidence)
     content = {
         **{"scene": place.scene.name, "response": place.images.response, "label": place.label},
-        **{"method": settings.method, "seed": place.images.seed, "settings": settings.deciding()},
+        **{"method": method.method, "seed": place.images.seed, "settings": method.deciding()},
+        **{"learns_from": method.learns_from, "trained_on": method.trained_on},
         **{"metrics": scores, "per_band": {"wavelength": run.wavelength} | per_band},
         **{"uncertainty": uncertainty, "provenance": origin},
         **seconds,
@@ -121,11 +136,18 @@ class OpenRun:
     cube: xr.DataArray
     deviation: xr.DataArray | None
     scene: ObservedScene
-    truth: xr.DataArray | None
+    truth: xr.DataArray | PartlyScored | None
     wavelength: list[float] | None
 
     @classmethod
-    def open(cls, fused: Path, observation: Path, estimate: Path | None, reference: Path | None) -> OpenRun:
+    def open(
+        cls,
+        fused: Path,
+        observation: Path,
+        estimate: Path | None,
+        reference: Path | None,
+        unscored: Sequence[Region] = (),
+    ) -> OpenRun:
         """Open the stores of a run.
 
         Parameters
@@ -136,6 +158,8 @@ class OpenRun:
             Ledger of the estimated responses, of a pair.
         reference : Path or None
             Ledger of the reference, where there is one.
+        unscored : sequence of Region
+            Parts of the scene in which the reference is no-data.
         """
         made = _open(fused)
         wavelength = metadata_from(made).wavelength
@@ -148,9 +172,59 @@ class OpenRun:
             variable_of(made, "fused"),
             variable_of(made, "deviation") if "deviation" in made else None,
             scene,
-            variable_of(_open(reference), "reference") if reference else None,
+            _truth(reference, unscored) if reference else None,
             None if wavelength is None else wavelength.tolist(),
         )
+
+
+@dataclass(frozen=True)
+class PartlyScored:
+    """A reference that is no-data in parts of the scene.
+
+    Attributes
+    ----------
+    reference : (C, H, W) array
+        The reference, which stays in its store.
+    unscored : sequence of Region
+        The parts; they may reach beyond the scene.
+
+    Raises
+    ------
+    InputError
+        The parts cover the whole scene.
+    """
+
+    reference: xr.DataArray
+    unscored: Sequence[Region]
+
+    def __post_init__(self) -> None:
+        height, width = self.shape[1:]
+        if not self._scored(slice(0, height), slice(0, width)).any():
+            raise InputError(
+                "evaluate: the regions on which methods are trained, with their margins, cover the whole "
+                f"scene of {height}x{width} pixels; train on a smaller region, or on other scenes"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes (band, y, x)."""
+        return self.reference.shape
+
+    def __getitem__(self, key: tuple[Any, slice, slice]) -> NDArray[Any]:
+        """Read the values of a window, given by its bands and two slices."""
+        bands, rows, columns = key
+        values = np.asarray(self.reference[bands, rows, columns])
+        return np.where(self._scored(rows, columns), values, np.float32("nan"))
+
+    def _scored(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
+        """Mark the pixels of a window that count."""
+        _, height, width = self.shape
+        y, x = np.mgrid[slice(*rows.indices(height)), slice(*columns.indices(width))]
+        counts = np.ones(y.shape, bool)
+        for region in self.unscored:
+            window = region.window
+            counts &= ~((window.y0 <= y) & (y < window.y1) & (window.x0 <= x) & (x < window.x1))
+        return counts
 
 
 def against_reference(run: OpenRun, named: Named) -> tuple[list[Any], dict[str, Any]]:
@@ -179,6 +253,12 @@ def against_reference(run: OpenRun, named: Named) -> tuple[list[Any], dict[str, 
         return evidence, {}
     intervals = reliability(run.truth, run.cube, run.deviation, named("intervals"))
     return [*evidence, intervals], intervals.curves()
+
+
+def _truth(ledger: Path, unscored: Sequence[Region]) -> xr.DataArray | PartlyScored:
+    """Open the reference, without the parts that no metric counts."""
+    truth = variable_of(_open(ledger), "reference")
+    return PartlyScored(truth, unscored) if unscored else truth
 
 
 def _open(ledger: Path) -> xr.Dataset:

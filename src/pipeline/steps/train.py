@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import NonNegativeInt
 
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry, build
-from pipeline.methods.base import SharesTraining
+from pipeline.methods.base import LearnsFromExamples, SharesTraining
+from pipeline.runs.examples import read_examples
 from pipeline.runs.fitted_store import (
     fingerprint,
     read_fitted,
@@ -28,7 +29,7 @@ from pipeline.runs.fitted_store import (
 from pipeline.runs.observation import read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.timing import Timing
-from pipeline.store.files import read_json
+from pipeline.store.files import json_digest, read_json, sha256_of
 
 log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
@@ -36,6 +37,7 @@ TIMING = "train.timing.json"
 
 
 def run(
+    examples: Sequence[Path] = (),
     *,
     observation: Path,
     estimate: Path,
@@ -48,6 +50,9 @@ def run(
 
     Parameters
     ----------
+    examples : sequence of Path
+        Ledgers of observation, estimate and reference of each scene that the method is trained on; none for
+        a method that is trained on the pair alone.
     observation : Path
         Ledger of the observation.
     estimate : Path
@@ -62,13 +67,23 @@ def run(
         Another label's `fitted.safetensors`, whose training is reused. Its seconds count here too, as this
         label would have cost them alone; for a scene in patches they include the other label's own anchor.
         A file of another training is ignored with a warning.
+
+    Raises
+    ------
+    InputError
+        The method is trained on references and the examples or the other label's file are missing, or the
+        method takes no examples.
     """
     timing = Timing("train")
+    _check_examples(settings, examples, trained_by)
     with timing.measure("io"):
         key = fingerprint(settings, seed, observation, estimate)
         training = training_fingerprint(settings, seed, observation, estimate)
-    folder = out.with_name(f".train-{key[:12]}")
-    if _reused(folder, out, key, _link) or (trained_by and _reused(trained_by.parent, out, key, _copy)):
+        learned_from = _learned_from(settings, examples, trained_by)
+    folder = out.with_name(f".train-{json_digest([key, learned_from])[:12]}")
+    if _reused(folder, out, key, _link) or (
+        trained_by and not learned_from and _reused(trained_by.parent, out, key, _copy)
+    ):
         _keep(folder, out)
         return
     with timing.measure("io"):
@@ -79,6 +94,10 @@ def run(
     with timing.measure("compute"), ProgressReport() as progress:
         if trained is not None and isinstance(method, SharesTraining):
             fitted = method.fit_trained(scene, trained, seed, progress)
+        elif isinstance(method, LearnsFromExamples) and examples:
+            fitted = method.fit_on(
+                scene, read_examples(examples, settings), seed, folder / CHECKPOINTS, progress
+            )
         else:
             fitted = method.fit(scene, seed, folder / CHECKPOINTS, progress)
     if trained is not None and trained_by:
@@ -93,6 +112,26 @@ def run(
         write_fitted(out, fitted.state(), metadata)
     timing.write(out.parent, device=fitted.device, precision=fitted.precision, parameters=fitted.parameters)
     _keep(folder, out)
+
+
+def _check_examples(settings: MethodEntry, examples: Sequence[Path], trained_by: Path | None) -> None:
+    """Refuse a training on references without any, and references for a training without them."""
+    if settings.learns_from == "references" and not (examples or trained_by):
+        raise InputError(
+            f"train: {settings.method} learns from {settings.trained_on}; give the ledgers of observation, "
+            "estimate and reference of each scene"
+        )
+    if examples and settings.learns_from != "references":
+        raise InputError(f"train: {settings.method} learns from {settings.trained_on} and takes no examples")
+
+
+def _learned_from(settings: MethodEntry, examples: Sequence[Path], trained_by: Path | None) -> list[str]:
+    """Return digests of what a training on references has learned from; nothing for other trainings."""
+    if settings.learns_from != "references":
+        return []
+    if examples:
+        return [read_json(ledger)["digest"] for ledger in examples]
+    return [sha256_of(trained_by)] if trained_by else []
 
 
 def _keep(folder: Path, out: Path) -> None:

@@ -1,8 +1,4 @@
-"""DDPM-Fus: the noise of the cube predicted by an SR3 UNet that sees both images (arXiv 2307.03423).
-
-All images are mapped to [-1, 1]; the network's input is the noisy cube beside the interpolated LR-HSI and the
-HR-MSI.
-"""
+"""DDPM-Fus: the noise of the cube predicted by an SR3 UNet that sees both images (arXiv 2307.03423)."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
 
 from pipeline.core.diffusion.schedules import (
     ancestral_step,
@@ -27,6 +23,9 @@ from pipeline.core.sensing.observation import Progress
 from pipeline.methods.conditional import Model, Noise, Training, Windows
 from pipeline.methods.ddpm_fus.settings import DdpmFusSettings
 from pipeline.methods.examples import Sample
+
+SPREAD = 0.5
+"""Standard deviation of the residual's bands in the units in which they are diffused."""
 
 
 class DdpmFus(Model):
@@ -44,78 +43,138 @@ class DdpmFus(Model):
     def __init__(self, settings: DdpmFusSettings) -> None:
         super().__init__(settings)
         self.schedule = linear(settings.diffusion_steps, settings.first_beta, settings.last_beta)
+        self.from_velocity = settings.network.prediction == "velocity"
 
     def network(self, bands: int, msi_bands: int, layers: Layers) -> nn.Module:
-        """Build the UNet with ``2 C + c`` input and C output channels, with orthogonal weights."""
-        budget = self.settings.network
-        shape = Shape(
-            2 * bands + msi_bands, bands, budget.width, tuple(budget.multipliers), 2, set(budget.attention)
-        )
-        return orthogonal_(SR3UNet(shape, layers))
+        """Build the network for C and c bands."""
+        return ConditionalUNet(bands, msi_bands, self.settings, layers)
 
-    def training(self, network: nn.Module) -> Training:
-        """Return Adam with a learning rate that falls to 0 as a cosine."""
+    def start(self, network: nn.Module, sample: Sample) -> None:
+        """Draw the initial weights; measure the spread of the residual where it is diffused."""
+        assert isinstance(network, ConditionalUNet)
+        if self.from_velocity:
+            nn.init.zeros_(network.unet.outlet[-1].weight)  # type: ignore[arg-type]
+        else:
+            orthogonal_(network)
+        if self.settings.network.residual:
+            spread = (sample.target - sample.upsampled).square().mean((0, 2, 3)).sqrt() / SPREAD
+            network.spread.copy_(spread.clamp(min=1e-6)[:, None, None])
+
+    @property
+    def budget(self) -> Training:
+        """Length of the training, whose learning rate falls to 0 as a cosine."""
         budget = self.settings.network
-        optimiser = Adam(network.parameters(), lr=budget.learning_rate, fused=True)
+        last = budget.iterations
         return Training(
-            optimiser,
-            budget.iterations,
-            budget.crop,
-            budget.batch,
-            lambda step: (1 + math.cos(math.pi * step / budget.iterations)) / 2,
+            last, budget.crop, budget.batch, lambda step: (1 + math.cos(math.pi * step / last)) / 2
         )
+
+    def optimiser(self, network: nn.Module) -> Optimizer:
+        """Return Adam."""
+        return Adam(network.parameters(), lr=self.settings.network.learning_rate, fused=True)
 
     def loss(self, network: nn.Module, sample: Sample, step: int, generator: Generator) -> Tensor:
-        """Return the mean absolute error of the noise over pixels with data, at uniform t."""
-        clean = self.signed(sample.target, sample.upsampled)
+        """Return the mean absolute error of the prediction over pixels with data, at uniform t."""
+        assert isinstance(network, ConditionalUNet)
+        clean = network.encoded(sample.target, sample.upsampled)
         noise = torch.randn(clean.shape, generator=generator).to(clean.device)
         drawn = torch.randint(len(self.schedule), (len(clean),), generator=generator)
         share = self.schedule[drawn].to(clean.device, torch.float32)
-        predicted = predict(network, noisy(clean, noise, share), share, sample.upsampled, sample.hr_msi)
-        error = (predicted - noise).abs() * sample.valid
+        x = noisy(clean, noise, share)
+        predicted = network(x, share, sample.upsampled, sample.hr_msi).float()
+        # sqrt(abar) eps - sqrt(1 - abar) x_0 is what `noisy` gives for these two at share 1 - abar
+        target = -noisy(clean, -noise, 1 - share) if self.from_velocity else noise
+        error = (predicted - target).abs() * sample.valid
         return error.sum() / (sample.valid.sum().clamp(min=1) * clean.shape[1])
 
     def draw(self, network: nn.Module, windows: Windows, noise: Noise, progress: Progress) -> Tensor:
         """Draw the cubes of windows from noise, step by step."""
-        pairs = times(min(self.settings.steps, len(self.schedule)), len(self.schedule))
+        total = len(self.schedule)
+        pairs = times(min(self.settings.steps, total), total)
         x = noise("start")
         for step, (t, after) in enumerate(pairs):
             share, later = share_at(self.schedule, t), share_at(self.schedule, after)
             shares = torch.full((len(x),), share, device=x.device)
-            predicted = predict(network, x, shares, windows.upsampled, windows.hr_msi)
-            clean = clean_from_noise(x, predicted, share)
+            clean = self.clean(network(x, shares, windows.upsampled, windows.hr_msi).float(), x, share)
             if self.settings.sampler == "ddim":
                 x = ddim_step(x, clean, share, later)
             else:
                 x = ancestral_step(x, clean, share, later, noise(f"step/{t}"))
             progress("sampling", step + 1, len(pairs))
-        return self.unit(x, windows.upsampled)
+        return decoded(network, x, windows.upsampled)
 
-    def signed(self, cube: Tensor, upsampled: Tensor) -> Tensor:
-        """Map a cube in [0, 1], or its difference to the interpolated LR-HSI, to [-1, 1]."""
-        return cube - upsampled if self.settings.residual else 2 * cube - 1
+    def clean(self, predicted: Tensor, x: Tensor, share: float) -> Tensor:
+        """Return the clean image that a prediction implies.
 
-    def unit(self, x: Tensor, upsampled: Tensor) -> Tensor:
-        """Invert `signed`."""
-        return x + upsampled if self.settings.residual else (x + 1) / 2
+        Parameters
+        ----------
+        predicted : tensor
+            Output of the network.
+        x : tensor
+            Noisy image.
+        share : float
+            Signal's share of the power.
+        """
+        if self.from_velocity:
+            return math.sqrt(share) * x - math.sqrt(1 - share) * predicted
+        return clean_from_noise(x, predicted, share)
 
 
-def predict(network: nn.Module, x: Tensor, share: Tensor, upsampled: Tensor, hr_msi: Tensor) -> Tensor:
-    """Predict the noise ``(n, C, H, W)`` of noisy cubes.
+class ConditionalUNet(nn.Module):
+    """An SR3 UNet over the noisy image, the interpolated LR-HSI and the HR-MSI.
+
+    Parameters
+    ----------
+    bands, msi_bands : int
+        C and c.
+    settings : DdpmFusSettings
+        Settings of the method.
+    layers : Layers
+        Kind of norms and attention.
+
+    Attributes
+    ----------
+    spread : (C, 1, 1) tensor
+        Unit of each band of the residual.
+    """
+
+    spread: Tensor
+
+    def __init__(self, bands: int, msi_bands: int, settings: DdpmFusSettings, layers: Layers) -> None:
+        super().__init__()
+        budget = settings.network
+        self.residual = budget.residual
+        inputs = 2 * bands + msi_bands
+        multipliers, attention = tuple(budget.multipliers), frozenset(budget.attention)
+        shape = Shape(inputs, bands, budget.width, multipliers, attention=attention)
+        self.unet = SR3UNet(shape, layers)
+        self.register_buffer("spread", torch.ones(bands, 1, 1))
+
+    def forward(self, x: Tensor, share: Tensor, upsampled: Tensor, hr_msi: Tensor) -> Tensor:
+        """Predict from noisy images ``(n, C, H, W)`` with `share` ``(n,)``, beside both images in [0, 1]."""
+        inputs = torch.cat([x, 2 * upsampled - 1, 2 * hr_msi - 1], dim=1)
+        predicted: Tensor = self.unet(inputs.contiguous(memory_format=torch.channels_last), share.sqrt())
+        return predicted
+
+    def encoded(self, cube: Tensor, upsampled: Tensor) -> Tensor:
+        """Return the image that is diffused: the cube in [-1, 1], or its residual in units of `spread`."""
+        return (cube - upsampled) / self.spread if self.residual else 2 * cube - 1
+
+    def decoded(self, x: Tensor, upsampled: Tensor) -> Tensor:
+        """Return the cube in [0, 1] of a diffused image."""
+        return x * self.spread + upsampled if self.residual else (x + 1) / 2
+
+
+def decoded(network: nn.Module, x: Tensor, upsampled: Tensor) -> Tensor:
+    """Return the cube in [0, 1] of a diffused image.
 
     Parameters
     ----------
     network : nn.Module
-        The UNet.
-    x : (n, C, H, W) tensor
-        Noisy cubes in [-1, 1].
-    share : (n,) tensor
-        Signal's share of the power.
-    upsampled : (n, C, H, W) tensor
-        The interpolated LR-HSI in [0, 1].
-    hr_msi : (n, c, H, W) tensor
-        The HR-MSI in [0, 1].
+        A `ConditionalUNet`, or a recording or replay of it.
+    x, upsampled : (n, C, H, W) tensor
+        The diffused image, and the interpolated LR-HSI in [0, 1].
     """
-    inputs = torch.cat([x, 2 * upsampled - 1, 2 * hr_msi - 1], dim=1)
-    noise: Tensor = network(inputs.contiguous(memory_format=torch.channels_last), share.sqrt())
-    return noise.float()
+    unet = network if isinstance(network, ConditionalUNet) else network.network
+    assert isinstance(unet, ConditionalUNet)
+    return unet.decoded(x, upsampled)

@@ -25,6 +25,16 @@ class Budget(Strict):
     batch: int = Field(16, ge=1)
     crop: int = Field(64, ge=8, description="side of a training crop in HR pixels")
     learning_rate: float = Field(1e-4, gt=0, description="at the start; falls to 0 as a cosine")
+    prediction: Literal["noise", "velocity"] = Field(
+        "noise",
+        description="noise: what the network predicts as published; velocity: "
+        "sqrt(abar) eps - sqrt(1 - abar) x_0, which a short training learns sooner",
+    )
+    residual: bool = Field(
+        False,
+        description="draw the difference to the interpolated LR-HSI, each band in units of its spread, in "
+        "place of the cube",
+    )
 
 
 BUDGETS: dict[str, Budget] = {
@@ -37,7 +47,9 @@ BUDGETS: dict[str, Budget] = {
         iterations=1_500,
         batch=8,
         crop=32,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
+        prediction="velocity",
+        residual=True,
     ),
 }
 
@@ -54,9 +66,6 @@ class DdpmFusSettings(DiffusionSettings):
     diffusion_steps: int = Field(2000, ge=1, description="T, length of the noise schedule")
     first_beta: float = Field(1e-6, gt=0, lt=1, description="variance of the schedule's first step")
     last_beta: float = Field(1e-2, gt=0, lt=1, description="variance of the schedule's last step")
-    residual: bool = Field(
-        False, description="draw the difference to the interpolated LR-HSI in place of the cube"
-    )
 
     @field_serializer("budget")
     def _resolved_budget(self, budget: object) -> Budget:
