@@ -355,6 +355,11 @@ class Experiment(Strict):
             for response in [MEASURED] if scene.source is None else scene.responses or self.responses:
                 yield name, response
 
+    def fused(self) -> Iterator[tuple[str, str]]:
+        """Yield every scene that methods fuse, with each response under which it is observed."""
+        left_out = self.training_scenes
+        return ((scene, response) for scene, response in self.observed() if scene not in left_out)
+
     def title(self, scene: str, response: str) -> str:
         """Return the name of a scene, followed by the response if the scene has several."""
         several = len(self.scenes[scene].responses or self.responses) > 1 and response != MEASURED
@@ -374,10 +379,7 @@ class Experiment(Strict):
 
         Scenes that a method is trained on are left out, for every method.
         """
-        left_out = self.training_scenes
-        for scene, response in self.observed():
-            if scene in left_out:
-                continue
+        for scene, response in self.fused():
             for label in self.methods:
                 for seed in self.seeds_of(label):
                     yield Run(scene, response, label, seed)

@@ -103,6 +103,8 @@ class Comparison:
         Seed whose images are shown.
     has_reference : bool
         Whether the scene has a reference.
+    learned : str
+        Which methods learn from more than the pair, in a sentence.
     missing, tables_only : list of str
         Methods without pictures, since they did not run with that seed, or as the study wants it.
     numbers : Numbers
@@ -122,6 +124,7 @@ class Comparison:
     facts: str
     seed: int
     has_reference: bool
+    learned: str
     missing: list[str]
     tables_only: list[str]
     numbers: Numbers
@@ -155,6 +158,7 @@ def compare(scene: SceneResults, progress: Progress = no_progress) -> Comparison
         facts=_facts(scene),
         seed=scene.seed,
         has_reference=scene.reference is not None,
+        learned=scene.learned,
         missing=scene.missing,
         tables_only=list(scene.tables_only),
         numbers=_numbers(scene),

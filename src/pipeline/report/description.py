@@ -15,6 +15,7 @@ from pipeline.config.responses import (
     SpectralConfig,
 )
 from pipeline.config.scenes import BandsOf, DatasetSource, FileSource, Pair
+from pipeline.methods.supervised import Region
 
 GIVEN = {
     "given": "given",
@@ -87,7 +88,26 @@ def what_was_done(experiment: Experiment) -> dict[str, str]:
         label if label == entry.method else f"{label} ({entry.method})"
         for label, entry in experiment.methods.items()
     )
+    learned = {
+        label: entry.trained_on for label, entry in experiment.methods.items() if entry.learns_from != "pair"
+    }
+    if learned:
+        lines["Trained on more than the pair"] = "; ".join(f"{label}: {on}" for label, on in learned.items())
+    if left_out := sorted(experiment.training_scenes):
+        lines["Only trained on"] = f"{', '.join(left_out)}: no method fuses these scenes"
+    unscored = {name: regions for name in experiment.scenes if (regions := experiment.unscored(name))}
+    if unscored:
+        lines["Not scored"] = "; ".join(
+            f"{name}: {' and '.join(map(_region, regions))}, where a method is trained, with a margin"
+            for name, regions in unscored.items()
+        )
     return lines
+
+
+def _region(region: Region) -> str:
+    """Return a region in words."""
+    window = region.window
+    return f"rows {window.y0} to {window.y1 - 1}, columns {window.x0} to {window.x1 - 1}"
 
 
 def _scene(experiment: Experiment, name: str) -> str:

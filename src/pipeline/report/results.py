@@ -104,6 +104,11 @@ class SceneResults:
         return [label for label in self.drawn if label not in self.fused]
 
     @property
+    def learned(self) -> str:
+        """Which methods learn from more than the pair, and from what, in a sentence; empty if none does."""
+        return learned_in_words(self.runs)
+
+    @property
     def hsi_names(self) -> list[str]:
         """Names of the HSI's bands in sentences."""
         return band_names(self.wavelength, self.observation.bands)
@@ -112,6 +117,19 @@ class SceneResults:
     def msi_names(self) -> list[str]:
         """Names of the MSI's bands."""
         return self.records.msi_names(self.observation.hr_msi.shape[0])
+
+
+def learned_in_words(runs: Sequence[Run]) -> str:
+    """Say which methods learn from more than the pair, and from what; empty if none does.
+
+    Parameters
+    ----------
+    runs : sequence of dict
+        Runs' `metrics.json`.
+    """
+    trained = {run["label"]: run["trained_on"] for run in runs if run["learns_from"] != "pair"}
+    parts = [f"{label} is trained on {data}" for label, data in trained.items()]
+    return "; ".join(parts) + ". All other methods see the pair alone." if parts else ""
 
 
 def common_seed(runs: Sequence[Run]) -> int:

@@ -43,7 +43,7 @@ def run(*, settings: Experiment, results: Path, out: Path, summary: Path) -> Non
     experiment, folder = settings, experiment_at(results)
     scenes: dict[str, list[Run]] = {}
     comparisons = []
-    for scene, response in experiment.observed():
+    for scene, response in experiment.fused():
         here = _read_runs(experiment, folder, scene, response)
         scenes[experiment.title(scene, response)] = here
         comparisons.append(

@@ -144,7 +144,7 @@ COST = [
     Column("parameters", "Trained parameters", "", None, large_count),
 ]
 SUMMARY_COLUMNS = [
-    *("scene", "method", "seed"),
+    *("scene", "method", "learns_from", "trained_on", "seed"),
     *(column.key for column in QUALITY),
     *("parameters", "device"),
     *("seconds_estimate", "seconds_train", "seconds_fuse", "seconds_io", "peak_mem_mb"),

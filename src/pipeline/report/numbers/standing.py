@@ -16,7 +16,7 @@ from scipy.stats import friedmanchisquare, rankdata
 
 from pipeline.report.numbers.columns import HEADLINE, WITHOUT_REFERENCE, Column, fixed
 from pipeline.report.numbers.significance import p_in_words
-from pipeline.report.numbers.tables import Row, Run, Table, TableRow, filled, make_table
+from pipeline.report.numbers.tables import Row, Run, Table, TableRow, filled, make_table, sources
 
 FEWEST_SCENES = 6  # a convention: the p-value is from the chi-squared limit, rough for few scenes
 MEAN_RANK = Column("rank", "Mean rank", "", "lower", fixed(2))
@@ -76,14 +76,17 @@ def standing(metric: Column, scenes: Mapping[str, Sequence[Run]], labels: Sequen
         Methods in the order of the experiment.
     """
     columns = [replace(metric, key=title, label=title) for title in scenes]
-    content = make_table({label: _rows(metric, scenes, label) for label in labels}, columns)
+    learned = sources(run for runs in scenes.values() for run in runs)
+    content = make_table({label: _rows(metric, scenes, label) for label in labels}, columns, learned)
     scores = np.array([[_score(row, i, metric) for row in content.rows] for i in range(len(columns))])
     mean_rank = rankdata(scores, axis=1).mean(axis=0)
     ranked = make_table(  # a rank belongs to no seed; 0 stands for all
-        {label: {0: {"rank": rank}} for label, rank in zip(labels, mean_rank, strict=True)}, [MEAN_RANK]
+        {label: {0: {"rank": rank}} for label, rank in zip(labels, mean_rank, strict=True)},
+        [MEAN_RANK],
+        learned,
     )
     rows = [
-        TableRow(row.label, row.seeds, [*row.cells, *rank.cells])
+        replace(row, cells=[*row.cells, *rank.cells])
         for row, rank in zip(content.rows, ranked.rows, strict=True)
     ]
     names = {run["scene"] for runs in scenes.values() for run in runs}

@@ -35,6 +35,12 @@ SHORT = {"residual_hsi": "Res. HSI", "residual_msi": "Res. MSI", "peak_mem_mb": 
 TERMINAL = ("psnr", "sam", "ergas", "ssim", "residual_hsi", "residual_msi", "peak_mem_mb")
 STAND_INS = ("d_lambda", "d_s", "qnr", "hqnr")
 """Metrics that the terminal shows in addition for a scene without a reference."""
+BLOCKS = {
+    "pair": "Pair alone",
+    "external": "Prior learned from other images",
+    "references": "Trained on references",
+}
+"""Headings of the rows, by what the methods learn from."""
 NO_VALUE = "–"  # noqa: RUF001 - an en dash, as in printed tables
 
 
@@ -74,11 +80,14 @@ class TableRow:
         Seeds that it ran with.
     cells : list of Cell
         In the order of the columns.
+    source : {"pair", "external", "references"}
+        What the method learns from.
     """
 
     label: str
     seeds: list[int]
     cells: list[Cell]
+    source: str = "pair"
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,13 @@ class Table:
         return next(parts), next(parts)
 
     @property
+    def blocks(self) -> list[tuple[str, list[TableRow]]]:
+        """Rows by what the methods learn from, each block with its heading; no heading for a single block."""
+        blocks = {heading: [row for row in self.rows if row.source == key] for key, heading in BLOCKS.items()}
+        kept = [(heading, rows) for heading, rows in blocks.items() if rows]
+        return kept if len(kept) > 1 else [("", rows) for _, rows in kept]
+
+    @property
     def basis(self) -> str:
         """Seeds over which the best is chosen, in words."""
         return basis_in_words(row.seeds for row in self.rows)
@@ -141,6 +157,8 @@ def summary_row(run: Run, scene: str) -> Row:
     values = {
         "scene": scene,
         "method": run["label"],
+        "learns_from": run["learns_from"],
+        "trained_on": run["trained_on"],
         "seed": run["seed"],
         **{column.key: run["metrics"].get(column.key) for column in QUALITY},
         **{f"seconds_{part}": run["seconds"].get(part) for part in ("estimate", "train", "fuse", "io")},
@@ -193,7 +211,18 @@ def table(runs: Sequence[Run], labels: Sequence[str], columns: Sequence[Column])
         label: {run["seed"]: _value(run, columns) for run in runs if run["label"] == label}
         for label in labels
     }
-    return make_table(groups, columns)
+    return make_table(groups, columns, sources(runs))
+
+
+def sources(runs: Iterable[Run]) -> dict[str, str]:
+    """Return what each method learns from, by label.
+
+    Parameters
+    ----------
+    runs : iterable of dict
+        Runs' `metrics.json`.
+    """
+    return {run["label"]: run["learns_from"] for run in runs}
 
 
 def filled(runs: Sequence[Run], columns: Sequence[Column]) -> list[Column]:
@@ -232,7 +261,9 @@ def _value(run: Run, columns: Sequence[Column]) -> Row:
     return {column.key: every.get(column.key) for column in columns}
 
 
-def make_table(groups: Mapping[str, Mapping[int, Row]], columns: Sequence[Column]) -> Table:
+def make_table(
+    groups: Mapping[str, Mapping[int, Row]], columns: Sequence[Column], learned: Mapping[str, str]
+) -> Table:
     """Make a table, and mark the best over the seeds that all methods share.
 
     Parameters
@@ -241,6 +272,8 @@ def make_table(groups: Mapping[str, Mapping[int, Row]], columns: Sequence[Column
         Numbers by label, seed and key.
     columns : sequence of Column
         Numbers to show.
+    learned : dict of str
+        What each method learns from, by label.
     """
     cells: dict[str, list[Cell]] = {label: [] for label in groups}
     for column in columns:
@@ -250,7 +283,8 @@ def make_table(groups: Mapping[str, Mapping[int, Row]], columns: Sequence[Column
         for label, own in values.items():
             cells[label].append(_cell(list(own.values()), column, compared.get(label), best))
     return Table(
-        list(columns), [TableRow(label, sorted(rows), cells[label]) for label, rows in groups.items()]
+        list(columns),
+        [TableRow(label, sorted(rows), cells[label], learned[label]) for label, rows in groups.items()],
     )
 
 
@@ -297,11 +331,13 @@ def format_table(rows: Sequence[Row]) -> str:
     blocks = []
     for scene in dict.fromkeys(row["scene"] for row in rows):
         groups: dict[str, dict[int, Row]] = {}
+        learned: dict[str, str] = {}
         for row in (row for row in rows if row["scene"] == scene):
+            learned[row["method"]] = row["learns_from"]
             parts = [number(row[f"seconds_{part}"]) for part in ("estimate", "train", "fuse")]
             total = sum(part for part in parts if not math.isnan(part))
             groups.setdefault(row["method"], {})[int(row["seed"])] = row | {"seconds": total}
-        blocks.append(_text_block(scene, make_table(groups, _terminal_columns(groups))))
+        blocks.append(_text_block(scene, make_table(groups, _terminal_columns(groups), learned)))
     return "\n\n".join(blocks)
 
 
@@ -318,12 +354,11 @@ def _text_block(scene: str, content: Table) -> str:
     head = [scene, "seeds", *(f"{SHORT.get(c.key, c.label)} {c.arrow}".strip() for c in content.columns)]
     spreads = [c in HEADLINE for c in content.columns]
     lines = [head]
-    for row in content.rows:
-        cells = [
-            cell.text + (f" ±{cell.spread}" if cell.spread and spread else "") + ("*" if cell.best else " ")
-            for cell, spread in zip(row.cells, spreads, strict=True)
-        ]
-        lines.append([row.label, str(len(row.seeds)), *cells])
+    for heading, rows in content.blocks:
+        lines += [[f"{heading}:", *[""] * (len(head) - 1)]] if heading else []
+        for row in rows:
+            cells = [_printed(cell, spread) for cell, spread in zip(row.cells, spreads, strict=True)]
+            lines.append([row.label, str(len(row.seeds)), *cells])
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = [
         "  ".join(
@@ -334,6 +369,11 @@ def _text_block(scene: str, content: Table) -> str:
     unequal = len({tuple(row.seeds) for row in content.rows}) > 1
     note = [f"* best mean {content.basis}"] if unequal else []
     return "\n".join([text[0], "-" * len(text[0]), *text[1:], *note])
+
+
+def _printed(cell: Cell, with_spread: bool) -> str:
+    spread = f" ±{cell.spread}" if cell.spread and with_spread else ""
+    return cell.text + spread + ("*" if cell.best else " ")
 
 
 def read_summary(path: Path) -> list[Row]:
