@@ -124,6 +124,7 @@ def metrics(scene: str, response: str, label: str, with_reference: bool) -> dict
         bands |= {"psnr": [30.0] * 10, "rmse": [0.01] * 10, "ssim": [0.9] * 10}
     return {
         **{"scene": scene, "response": response, "label": label, "method": "bicubic", "seed": 0},
+        **{"learns_from": "pair", "trained_on": "the pair"},
         **{"metrics": scores, "per_band": bands},
         "seconds": {"estimate": 0.1, "train": 0.0, "fuse": 0.25, "io": 0.05},
         **{"peak_mem_mb": 321.5, "device": "cpu", "precision": "float32", "parameters": 0},

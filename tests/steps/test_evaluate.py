@@ -104,6 +104,8 @@ def test_the_json_says_which_run_it_is_and_what_it_cost(finished: Run) -> None:
         "label": "mine",
         "method": "gaussian_subspace",
         "seed": 3,
+        "learns_from": "pair",
+        "trained_on": "the pair",
     }
     expected |= {"peak_mem_mb": 900.5, "device": "GPU", "precision": "bfloat16", "parameters": 12}
     assert {key: content[key] for key in expected} == expected

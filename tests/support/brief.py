@@ -41,6 +41,19 @@ BRIEF: dict[str, dict[str, Any]] = {
         "device": "cpu",
         "threads": 1,
     },
+    "ddpm_fus": {
+        "budget": {
+            "width": 32,
+            "multipliers": [1, 2],
+            "attention": [],
+            "iterations": 2,
+            "batch": 1,
+            "crop": 8,
+        },
+        "steps": 4,
+        "precision": "float32",
+        "device": "cpu",
+    },
     "plrdiff": {
         "checkpoint": random_checkpoint(),
         "steps": 4,

@@ -238,6 +238,11 @@ def batch_number(wildcards):
     return batches_of(run_folder(wildcards))
 
 
+def unscored(wildcards):
+    """Return the regions that no metric counts, as JSON."""
+    return json.dumps([region.model_dump(mode="json") for region in EXPERIMENT.unscored(wildcards.scene)])
+
+
 def trace_times(wildcards):
     """Return the numbers of remaining sampling steps at which coefficients are recorded, as JSON."""
     studies = (study for study in EXPERIMENT.studies.values() if isinstance(study, Trajectory))

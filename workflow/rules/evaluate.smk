@@ -26,7 +26,8 @@ rule evaluate:
     params:
         code=code("steps.evaluate"),
         settings=settings("evaluate"),
+        unscored=unscored,
     shell:
         "pipeline evaluate --observation {input.observation} --fused {input.fused} --reference={input.reference}"
-        " --estimate={input.estimate} --settings {params.settings:q} --scheduler {resources.scheduler}"
-        " --workers {threads} --out {output.metrics} 2> {log}"
+        " --estimate={input.estimate} --settings {params.settings:q} --unscored {params.unscored:q}"
+        " --scheduler {resources.scheduler} --workers {threads} --out {output.metrics} 2> {log}"

@@ -139,7 +139,7 @@ def receptive_radius(levels: int, blocks: int = 2) -> int:
         Residual blocks of each level on the way down; one more on the way up.
 
     >>> receptive_radius(1), receptive_radius(3)
-    (16, 102)
+    (16, 100)
     """
     scales = [2**level for level in range(levels)]
     of_blocks = sum((2 * blocks + 2 * (blocks + 1)) * scale for scale in scales)

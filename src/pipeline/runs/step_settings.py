@@ -47,11 +47,8 @@ def step_settings(
                 "tiling": experiment.tiling.model_dump(mode="json"),
                 "method": _method(experiment, scene, label),
             }
-        case "train" | "fuse" | "mosaic" | "trace":
+        case "train" | "fuse" | "mosaic" | "trace" | "evaluate":
             part = _method(experiment, scene, label)
-        case "evaluate":
-            unscored = [region.model_dump(mode="json") for region in experiment.unscored(scene)]
-            part = {"method": _method(experiment, scene, label), "unscored": unscored}
         case "export":
             assert experiment.products is not None
             part = experiment.products.of_scene(scene).model_dump(mode="json")

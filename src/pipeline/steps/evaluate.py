@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
 from pipeline.core.quality.blockwise import Mapped
 from pipeline.core.quality.comparison import compare
@@ -35,7 +35,6 @@ from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing
 from pipeline.runs.workers import reported, scheduled
-from pipeline.settings.strict import Strict
 from pipeline.store.files import read_json, write_json
 from pipeline.store.schema import metadata_from, observed_scene, residual_dataset, variable_of
 from pipeline.store.store import read_store, write_store
@@ -44,23 +43,15 @@ Named = Callable[..., Mapped]
 """Takes the names of the phases that are shown, and gives a `map` over blocks that shows them."""
 
 
-class EvaluateSettings(Strict):
-    """Settings of the step `evaluate`."""
-
-    method: MethodEntry
-    unscored: list[Region] = Field(
-        default_factory=list, description="parts of the scene that no metric counts, of every method"
-    )
-
-
 def run(
     *,
     observation: Path,
     fused: Path,
-    settings: EvaluateSettings,
+    settings: MethodEntry,
     out: Path,
     reference: Path | None = None,
     estimate: Path | None = None,
+    unscored: list[Region] | None = None,
     scheduler: str = "threads",
     workers: PositiveInt = 2,
 ) -> None:
@@ -72,14 +63,16 @@ def run(
         Ledger of the observation.
     fused : Path
         Ledger of the fused cube.
-    settings : EvaluateSettings
-        The method's entry in the experiment, and the parts of the scene that no metric counts.
+    settings : MethodEntry
+        The method's entry in the experiment.
     out : Path
         The JSON to write, in the run's folder, where `train` and `fuse` left their timings.
     reference : Path, optional
         Ledger of the reference, where there is one.
     estimate : Path, optional
         Ledger of the estimated responses and noise levels of a pair, whose true ones are not known.
+    unscored : list of Region, optional
+        Parts of the scene that no metric counts, since a method of the experiment is trained on them.
     scheduler : str
         Where blocks are computed: threads, synchronous, or tcp://host:port of a running Dask scheduler.
     workers : int
@@ -89,10 +82,9 @@ def run(
     place = run_folder(out)
     seconds = costs(estimate=place.images.path, train=place.path, fuse=place.path)
     with timing.measure("io"):
-        run = OpenRun.open(fused, observation, estimate, reference, settings.unscored)
-        method = settings.method
+        run = OpenRun.open(fused, observation, estimate, reference, unscored or ())
         inputs = [path for path in (reference, observation, fused, estimate) if path]
-        origin = provenance("evaluate", settings=method, inputs=inputs, seed=int(place.images.seed))
+        origin = provenance("evaluate", settings=settings, inputs=inputs, seed=int(place.images.seed))
     with timing.measure("compute"), ProgressReport() as progress, scheduled(scheduler, workers) as mapped:
         named = partial(reported, mapped, progress)
         evidence, uncertainty = against_reference(run, named)
@@ -104,8 +96,8 @@ def run(
         scores, per_band = measure(*evidence)
     content = {
         **{"scene": place.scene.name, "response": place.images.response, "label": place.label},
-        **{"method": method.method, "seed": place.images.seed, "settings": method.deciding()},
-        **{"learns_from": method.learns_from, "trained_on": method.trained_on},
+        **{"method": settings.method, "seed": place.images.seed, "settings": settings.deciding()},
+        **{"learns_from": settings.learns_from, "trained_on": settings.trained_on},
         **{"metrics": scores, "per_band": {"wavelength": run.wavelength} | per_band},
         **{"uncertainty": uncertainty, "provenance": origin},
         **seconds,

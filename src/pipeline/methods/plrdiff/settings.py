@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipeline.methods.low_rank_settings import LowRankSettings
+from pipeline.methods.settings import Source
 
 DIGEST = "digest"
 """Name of the weights' digest in the metadata of a converted checkpoint."""
@@ -25,6 +26,16 @@ class PlrdiffSettings(LowRankSettings):
         description="file that `pipeline weights import` wrote from the published I190000_E97_gen.pth; the "
         "method does not run without it",
     )
+
+    @property
+    def learns_from(self) -> Source:
+        """Images from elsewhere."""
+        return "external"
+
+    @property
+    def trained_on(self) -> str:
+        """The training data in a few words."""
+        return "aerial and satellite images in true colour (ddpm-cd)"
 
     @property
     def expected_speed(self) -> float:

@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.errors import InputError
@@ -262,7 +263,7 @@ def _value(run: Run, columns: Sequence[Column]) -> Row:
 
 
 def make_table(
-    groups: Mapping[str, Mapping[int, Row]], columns: Sequence[Column], learned: Mapping[str, str]
+    groups: Mapping[str, Mapping[int, Row]], columns: Sequence[Column], learned: Mapping[str, str] = MappingProxyType({})
 ) -> Table:
     """Make a table, and mark the best over the seeds that all methods share.
 
@@ -273,7 +274,7 @@ def make_table(
     columns : sequence of Column
         Numbers to show.
     learned : dict of str
-        What each method learns from, by label.
+        What each method learns from, by label; from the pair alone by default.
     """
     cells: dict[str, list[Cell]] = {label: [] for label in groups}
     for column in columns:
@@ -284,7 +285,7 @@ def make_table(
             cells[label].append(_cell(list(own.values()), column, compared.get(label), best))
     return Table(
         list(columns),
-        [TableRow(label, sorted(rows), cells[label], learned[label]) for label, rows in groups.items()],
+        [TableRow(label, sorted(rows), cells[label], learned.get(label, "pair")) for label, rows in groups.items()],
     )
 
 
