@@ -81,8 +81,6 @@ def references(pattern):
     return paths_of(pattern, (run for run in EXPERIMENT.runs() if EXPERIMENT.has_reference(run.scene)))
 
 
-
-
 # ---- inputs: the folder in the tree of a job's wildcards, and the files that only some jobs have
 
 

@@ -120,8 +120,10 @@ def _definition_of_run(step: str) -> ast.FunctionDef:
 def _parameters(run: ast.FunctionDef) -> Iterator[inspect.Parameter]:
     """Yield the parameters of a function as Typer understands them, in their order."""
     described, names = descriptions(ast.get_docstring(run) or ""), run.args
-    for argument in names.args:
-        yield _parameter(argument, described, typer.Argument, inspect.Parameter.empty)
+    needed = [inspect.Parameter.empty] * (len(names.args) - len(names.defaults))
+    defaults = [*needed, *(list(ast.literal_eval(default)) for default in names.defaults)]
+    for argument, given in zip(names.args, defaults, strict=True):
+        yield _parameter(argument, described, typer.Argument, given)
     for argument, default in zip(names.kwonlyargs, names.kw_defaults, strict=True):
         value = inspect.Parameter.empty if default is None else ast.literal_eval(default)
         yield _parameter(argument, described, typer.Option, value)

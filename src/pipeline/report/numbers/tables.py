@@ -263,7 +263,9 @@ def _value(run: Run, columns: Sequence[Column]) -> Row:
 
 
 def make_table(
-    groups: Mapping[str, Mapping[int, Row]], columns: Sequence[Column], learned: Mapping[str, str] = MappingProxyType({})
+    groups: Mapping[str, Mapping[int, Row]],
+    columns: Sequence[Column],
+    learned: Mapping[str, str] = MappingProxyType({}),
 ) -> Table:
     """Make a table, and mark the best over the seeds that all methods share.
 
@@ -285,7 +287,10 @@ def make_table(
             cells[label].append(_cell(list(own.values()), column, compared.get(label), best))
     return Table(
         list(columns),
-        [TableRow(label, sorted(rows), cells[label], learned.get(label, "pair")) for label, rows in groups.items()],
+        [
+            TableRow(label, sorted(rows), cells[label], learned.get(label, "pair"))
+            for label, rows in groups.items()
+        ],
     )
 
 
