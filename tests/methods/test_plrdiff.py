@@ -25,9 +25,11 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods.guidance import guidance_of
-from pipeline.methods.low_rank_diffusion import FittedLowRank, LowRankModel, Prior
+from pipeline.methods.low_rank_diffusion import FittedLowRank, Prior
+from pipeline.methods.low_rank_guidance import ExactStep, JointLoss
+from pipeline.methods.low_rank_model import LowRankModel
 from pipeline.methods.low_rank_observation import piece_of
-from pipeline.methods.low_rank_sampling import ExactStep, JointLoss, sample
+from pipeline.methods.low_rank_sampling import sample
 from pipeline.methods.plrdiff.method import Plrdiff
 from pipeline.methods.plrdiff.published import PREFIX, published_name, read_converted
 from pipeline.methods.plrdiff.settings import PlrdiffSettings

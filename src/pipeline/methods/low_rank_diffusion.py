@@ -22,25 +22,19 @@ from pipeline.core.sensing.nodata import mark_nodata
 from pipeline.core.sensing.noise import standard_normal
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
-from pipeline.core.subspace.base_bands import mixing_matrix
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.anchors import anchor_windows
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, on_device, reproducible, resolve_device
+from pipeline.methods.low_rank_guidance import ExactStep, JointLoss, Loss, RecordedLoss
+from pipeline.methods.low_rank_model import LowRankModel, Recording
 from pipeline.methods.low_rank_observation import Piece, piece_of
-from pipeline.methods.low_rank_sampling import (
-    ExactStep,
-    JointLoss,
-    Loss,
-    Network,
-    RecordedLoss,
-    sample,
-)
+from pipeline.methods.low_rank_sampling import Network, sample
 from pipeline.methods.low_rank_settings import LowRankSettings
 from pipeline.methods.optimisation import parameter_count
 from pipeline.methods.patches import AT_ONCE, Patch, alike, halo, part_of, patches
-from pipeline.methods.pool import training_pool, unit_scale
+from pipeline.methods.pool import training_pool
 
 
 @dataclass(frozen=True)
@@ -64,83 +58,6 @@ class Prior:
     def precision_state(self) -> State:
         """Return the precision, for a fitted method's state, whichever device samples the tiles."""
         return {"bfloat16": np.array(self.bfloat16)}
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Recording of a joint run.
-
-    Attributes
-    ----------
-    pulls : (steps, 2) tensor
-        Factors on the residuals of HSI and MSI in the gradients of the loss; empty with exact data steps.
-    records, slopes : list of (calls, ...) tensor
-        Numbers of the network's layers in each call, and of its norms in each backward pass.
-    """
-
-    pulls: Tensor
-    records: list[Tensor]
-    slopes: list[Tensor]
-
-    def state(self) -> State:
-        """Return the arrays of the recording, for a fitted method's state."""
-        lists = {"record": self.records, "slope": self.slopes}
-        arrays = {f"{name}.{i:04d}": t.numpy() for name, kept in lists.items() for i, t in enumerate(kept)}
-        return arrays | {"pulls": self.pulls.numpy()}
-
-    @classmethod
-    def restore(cls, state: State) -> Recording | None:
-        """Return the recording in a fitted method's state, or None."""
-        if "pulls" not in state:
-            return None
-
-        def kept(prefix: str) -> list[Tensor]:
-            return [torch.from_numpy(state[name]) for name in sorted(state) if name.startswith(prefix)]
-
-        return cls(torch.from_numpy(state["pulls"]), kept("record."), kept("slope."))
-
-
-@dataclass(frozen=True)
-class LowRankModel:
-    """What is settled for a scene as a whole.
-
-    Attributes
-    ----------
-    scale : float
-        The images' largest value, by which they are divided.
-    mixing : (r, C) float32
-        E.
-    recording : Recording or None
-        Recording of a joint run, if the scene is sampled in patches.
-    """
-
-    scale: float
-    mixing: NDArray[np.float32]
-    recording: Recording | None = None
-
-    @classmethod
-    def of(cls, scene: ObservedScene, rank: int) -> LowRankModel:
-        """Settle scale and E.
-
-        Parameters
-        ----------
-        scene : ObservedScene
-            The scene.
-        rank : int
-            Number of base bands.
-        """
-        scale = unit_scale(scene)
-        return cls(scale, mixing_matrix(scene.lr_hsi, rank, scale).astype(np.float32))
-
-    def state(self) -> State:
-        """Return the arrays, for a fitted method's state."""
-        recorded = self.recording.state() if self.recording else {}
-        return {"scale": np.array(self.scale), "mixing": self.mixing} | recorded
-
-    @classmethod
-    def restore(cls, state: State) -> LowRankModel:
-        """Return the model in a fitted method's state."""
-        return cls(state["scale"].item(), state["mixing"], Recording.restore(state))
 
 
 def halo_lr(response: SpatialResponse, shape: Shape) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,18 +16,7 @@ from pipeline.core.sensing.spatial import upsample
 from pipeline.core.subspace.base_bands import base_bands, descended_residual, stable_rate
 from pipeline.core.window import Window
 from pipeline.methods.guidance import Guidance, guidance_of
-
-
-class Mixture(Protocol):
-    """Scale and mixing matrix of a scene."""
-
-    @property
-    def scale(self) -> float:
-        """Number by which both images are divided."""
-
-    @property
-    def mixing(self) -> NDArray[np.float32]:
-        """E ``(r, C)``."""
+from pipeline.methods.low_rank_model import LowRankModel
 
 
 @dataclass(frozen=True)
@@ -50,7 +39,7 @@ def piece_of(
     scene: ObservedScene,
     part: Observation,
     window: Window,
-    model: Mixture,
+    model: LowRankModel,
     kind: Literal["optimised", "interpolated", "none"],
     device: torch.device,
 ) -> Piece | None:
