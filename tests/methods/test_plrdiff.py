@@ -213,6 +213,13 @@ def test_a_guided_step_equals_a_written_out_computation(
         assert float(drawn[0][place]) == pytest.approx(expected, rel=2e-3, abs=2e-4)
 
 
+def test_step_sizes_keep_the_reach_of_the_published_sampling() -> None:
+    assert published(steps=None).step_sizes(256**2) == (2, 2)
+    assert published(steps=100).step_sizes(128**2) == (5, 5)
+    assert published(steps=100, eta1=2, eta2=1).step_sizes(128**2) == (2, 1)
+    assert published(steps=100, guidance="squared").step_sizes(128**2) == (2, 2)
+
+
 def test_an_ancestral_step_uses_the_draw_of_its_number() -> None:
     start, draws = torch.zeros(1, 3, 4, 4), torch.randn(2, 1, 3, 4, 4)
     drawn = sample(

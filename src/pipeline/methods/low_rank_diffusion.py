@@ -149,8 +149,10 @@ class FittedLowRank(FittedMethod):
         recorder, data = Recorder(self.network(RECORDING)), self._joint(list(pieces.values()))
         with reproducible(self._device, self.settings.threads):
             self._drawn(recorder, list(pieces), data, progress)
-        pulls = torch.stack(data.pulls) if isinstance(data, JointLoss) else torch.empty(0)
-        recording = Recording(pulls, recorder.records(), recorder.slopes())
+        pulls, etas = torch.empty(0), torch.empty(0)
+        if isinstance(data, JointLoss):
+            pulls, etas = torch.stack(data.pulls), torch.tensor(data.etas, dtype=torch.float64)
+        recording = Recording(pulls, etas, recorder.records(), recorder.slopes())
         model = replace(self.model, recording=recording)
         return FittedLowRank(self.scene, self.settings, self.seed, self.prior, model, self.kept)
 
@@ -237,7 +239,8 @@ class FittedLowRank(FittedMethod):
         if self.settings.data_step == "exact":
             return self._exact(pieces)
         guidance = [piece.guidance for piece in pieces]
-        return RecordedLoss(guidance, self._mixing, recording.pulls, self.settings)
+        eta1, eta2 = recording.etas.tolist()
+        return RecordedLoss(guidance, self._mixing, recording.pulls, (eta1, eta2))
 
     def _exact(self, pieces: list[Piece]) -> ExactStep:
         sigma = self.scene.sigma_hsi / self.model.scale, self.scene.sigma_msi / self.model.scale

@@ -19,7 +19,15 @@ from pipeline.methods.low_rank_settings import LowRankSettings
 
 
 class Loss(Protocol):
-    """A loss of base bands in one sampling step."""
+    """A loss of base bands in one sampling step.
+
+    Attributes
+    ----------
+    etas : (float, float)
+        Step sizes; the loss weighs the HR-MSI with the second over the first.
+    """
+
+    etas: tuple[float, float]
 
     def __call__(self, step: int, base: Tensor) -> Tensor:
         """Return a scalar that is differentiable in the base bands.
@@ -47,13 +55,16 @@ class JointLoss:
 
     Attributes
     ----------
+    etas : (float, float)
+        Step sizes.
     pulls : list of tensors ``(2,)``
         Factors on the residuals of HSI and MSI in the gradient, at each call.
     """
 
     def __init__(self, windows: Sequence[Guidance], mixing: Tensor, settings: LowRankSettings) -> None:
         self.windows, self.mixing = windows, mixing
-        self.weight = settings.eta2 / settings.eta1
+        self.etas = settings.step_sizes(sum(window.hr_msi[0].numel() for window in windows))
+        self.weight = self.etas[1] / self.etas[0]
         self.squared = settings.guidance == "squared"
         self.pulls: list[Tensor] = []
 
@@ -80,15 +91,15 @@ class RecordedLoss:
         E.
     pulls : (steps, 2) tensor
         Factors on the residuals in the gradients of the joint run.
-    settings : LowRankSettings
-        Weights of the loss.
+    etas : (float, float)
+        Step sizes of the joint run.
     """
 
     def __init__(
-        self, windows: Sequence[Guidance], mixing: Tensor, pulls: Tensor, settings: LowRankSettings
+        self, windows: Sequence[Guidance], mixing: Tensor, pulls: Tensor, etas: tuple[float, float]
     ) -> None:
-        self.windows, self.mixing, self.pulls = windows, mixing, pulls
-        self.weight = settings.eta2 / settings.eta1
+        self.windows, self.mixing, self.pulls, self.etas = windows, mixing, pulls, etas
+        self.weight = etas[1] / etas[0]
 
     def __call__(self, step: int, base: Tensor) -> Tensor:
         """Return half the squared residuals of A ``(n, r, H, W)`` times the recorded factors."""

@@ -23,11 +23,14 @@ class Recording:
     ----------
     pulls : (steps, 2) tensor
         Factors on the residuals of HSI and MSI in the gradients of the loss; empty with exact data steps.
+    etas : (2,) tensor
+        Step sizes, in float64; empty with exact data steps.
     records, slopes : list of (calls, ...) tensor
         Numbers of the network's layers in each call, and of its norms in each backward pass.
     """
 
     pulls: Tensor
+    etas: Tensor
     records: list[Tensor]
     slopes: list[Tensor]
 
@@ -35,7 +38,7 @@ class Recording:
         """Return the arrays of the recording, for a fitted method's state."""
         lists = {"record": self.records, "slope": self.slopes}
         arrays = {f"{name}.{i:04d}": t.numpy() for name, kept in lists.items() for i, t in enumerate(kept)}
-        return arrays | {"pulls": self.pulls.numpy()}
+        return arrays | {"pulls": self.pulls.numpy(), "etas": self.etas.numpy()}
 
     @classmethod
     def restore(cls, state: State) -> Recording | None:
@@ -46,7 +49,8 @@ class Recording:
         def kept(prefix: str) -> list[Tensor]:
             return [torch.from_numpy(state[name]) for name in sorted(state) if name.startswith(prefix)]
 
-        return cls(torch.from_numpy(state["pulls"]), kept("record."), kept("slope."))
+        pulls, etas = (torch.from_numpy(state[name]) for name in ("pulls", "etas"))
+        return cls(pulls, etas, kept("record."), kept("slope."))
 
 
 @dataclass(frozen=True)

@@ -75,9 +75,10 @@ def sample(
         if data is None or isinstance(data, ExactStep):
             with torch.no_grad():
                 clean = clean_estimate(network, x, share)
-            clean, gradient, value = data(clean, share) if data else clean, None, None
+            clean, move, value = data(clean, share) if data else clean, None, None
         else:
             clean, gradient, value = guided_estimate(network, x, share, partial(data, step))
+            move = data.etas[0] * gradient
             if not isfinite(value):
                 raise InputError(
                     f"{settings.method}: the sampling diverged at step {step + 1} of {settings.length} "
@@ -87,8 +88,8 @@ def sample(
             x = ddim_step(x, clean, share, after)
         else:
             x = ancestral_step(x, clean, share, after, noise(step) if after < 1 else torch.zeros_like(x))
-        if gradient is not None:
-            x = x - settings.eta1 * gradient
+        if move is not None:
+            x = x - move
         progress("sampling", step + 1, settings.length, value)
     return unit(x)
 

@@ -9,6 +9,8 @@ from pydantic import Field, field_serializer
 from pipeline.methods.settings import MethodSettings
 
 PUBLISHED_STEPS = 500
+PUBLISHED_ETA = 2.0
+PUBLISHED_PIXELS = 256**2  # of the published scenes
 
 
 class LowRankSettings(MethodSettings):
@@ -19,8 +21,15 @@ class LowRankSettings(MethodSettings):
     steps: int | None = Field(
         None, ge=1, description="T, number of sampling steps; default: 500, or as the budget says"
     )
-    eta1: float = Field(2.0, gt=0, description="step size of the guidance")
-    eta2: float = Field(2.0, ge=0, description="step size on the HR-MSI's part of the loss")
+    eta1: float | None = Field(
+        None,
+        gt=0,
+        description="step size of the guidance; default: 2 for 500 steps on 256x256 pixels, as published, "
+        "in proportion to the image's side and inversely to the number of steps",
+    )
+    eta2: float | None = Field(
+        None, ge=0, description="step size on the HR-MSI's part of the loss; default: eta1's"
+    )
     guidance: Literal["norm", "squared"] = Field(
         "norm", description="norms of the residuals as in the public code, or their squares as in the paper"
     )
@@ -60,6 +69,21 @@ class LowRankSettings(MethodSettings):
     def length(self) -> int:
         """T, number of sampling steps."""
         return self.steps or PUBLISHED_STEPS
+
+    def step_sizes(self, pixels: int) -> tuple[float, float]:
+        """Return eta1 and eta2.
+
+        The gradient of a norm has a length that depends neither on the residual nor on the image's size. With
+        the published number at other sizes and steps, the sampling would end before it reaches the images.
+
+        Parameters
+        ----------
+        pixels : int
+            Number of HR pixels whose residuals are in the norms.
+        """
+        scaled = PUBLISHED_STEPS / self.length * (pixels / PUBLISHED_PIXELS) ** 0.5
+        eta1 = self.eta1 or PUBLISHED_ETA * (scaled if self.guidance == "norm" else 1.0)
+        return eta1, eta1 if self.eta2 is None else self.eta2
 
     def in_one_piece(self, hr_shape: tuple[int, int]) -> bool:
         """Tell whether a scene is sampled as published: it has no more pixels than a patch.
