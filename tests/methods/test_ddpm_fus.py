@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def psnr(cube: np.ndarray, truth: np.ndarray) -> float:
 )
 def test_parameters(budget: Budget, millions: float) -> None:
     with torch.device("meta"):
-        network = DdpmFus(DdpmFusSettings(budget=budget)).network(103, 4, ALONE)
+        network = DdpmFus(DdpmFusSettings(budget=budget)).network(103, 4, Fraction(4), ALONE)
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
 
 

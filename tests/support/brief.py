@@ -54,6 +54,12 @@ BRIEF: dict[str, dict[str, Any]] = {
         "precision": "float32",
         "device": "cpu",
     },
+    "s2cyclediff": {
+        "budget": {"width": 16, "multipliers": [1, 1], "iterations": 2, "epoch": 1, "batch": 1, "crop": 8},
+        "steps": 4,
+        "precision": "float32",
+        "device": "cpu",
+    },
     "plrdiff": {
         "checkpoint": random_checkpoint(),
         "steps": 4,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import reduce
 from typing import ClassVar, NamedTuple
 
@@ -101,13 +102,15 @@ class Model(ABC):
         self.settings = settings
 
     @abstractmethod
-    def network(self, bands: int, msi_bands: int, layers: Layers) -> nn.Module:
+    def network(self, bands: int, msi_bands: int, ratio: Fraction, layers: Layers) -> nn.Module:
         """Build the network.
 
         Parameters
         ----------
         bands, msi_bands : int
             C and c.
+        ratio : Fraction
+            HR pixels per LR pixel.
         layers : Layers
             Kind of norms and attention.
         """
@@ -344,7 +347,8 @@ class FittedConditional(FittedMethod):
         return network.to(self._device).requires_grad_(False).eval()
 
     def _built(self, layers: Layers) -> nn.Module:
-        return self.model.network(self.scene.bands, self.scene.hr_msi.shape[0], layers)
+        sizes = self.scene.bands, self.scene.hr_msi.shape[0], self.scene.spatial_response.ratio
+        return self.model.network(*sizes, layers)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:

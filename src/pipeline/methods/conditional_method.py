@@ -108,12 +108,13 @@ class ConditionalMethod:
         device = resolve_device(settings.device)
         bfloat16 = bfloat16_on(device, settings.precision)
         first = examples[0].scene
+        sizes = first.bands, first.hr_msi.shape[0], first.spatial_response.ratio
         with reproducible(device, settings.threads):
             training = self.model.budget
             crops = Crops(examples, training.crop, training.batch, seed, name)
 
             def started() -> torch.nn.Module:
-                network = self.model.network(first.bands, first.hr_msi.shape[0], ALONE)
+                network = self.model.network(*sizes, ALONE)
                 self.model.start(network, crops.draw(0))
                 return network
 

@@ -26,7 +26,7 @@ from pipeline.methods.base import State
 from pipeline.methods.checkpoint import read_arrays, write_arrays
 
 PROGRESS_EVERY = 10  # steps
-MOMENTS = ("exp_avg", "exp_avg_sq")  # what Adam keeps of each parameter besides the number of steps
+MOMENTS = ("exp_avg", "exp_avg_sq")  # what Adam keeps of each parameter besides its number of steps
 
 Network = TypeVar("Network", bound=nn.Module)
 Tensors = dict[str, Tensor]
@@ -256,7 +256,7 @@ def training_tensors(network: nn.Module, optimiser: Optimizer) -> Tensors:
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for name, parameter in network.named_parameters():
         if moments := optimiser.state.get(parameter):  # none for a parameter that had no gradient yet
-            tensors |= {f"adam.{key}.{name}": moments[key] for key in MOMENTS}
+            tensors |= {f"adam.{key}.{name}": moments[key] for key in ("step", *MOMENTS)}
     return tensors
 
 
@@ -273,13 +273,14 @@ def load_training(network: nn.Module, optimiser: Optimizer, tensors: Tensors, st
     tensors : dict of Tensor
         State, from `training_tensors`.
     step : int
-        Number of finished steps.
+        Number of finished steps; a parameter that had its first gradient later has its own in the state.
     """
     network.load_state_dict(tensors_under("network.", tensors))
     for name, parameter in network.named_parameters():
         if f"adam.{MOMENTS[0]}.{name}" not in tensors:
             continue
-        state = {"step": torch.tensor(float(step), device=parameter.device)}
+        steps = tensors.get(f"adam.step.{name}", torch.tensor(float(step)))
+        state = {"step": steps.clone().to(parameter.device)}
         for key in MOMENTS:  # the fused optimiser wants them in the parameter's layout
             state[key] = torch.empty_like(parameter).copy_(tensors[f"adam.{key}.{name}"])
         optimiser.state[parameter] = state

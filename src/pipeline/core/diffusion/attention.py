@@ -1,10 +1,12 @@
-"""Self-attention between the pixels of an image: alone, of several images together, or with given keys.
+"""Attention between the pixels of an image: alone, of several images together, or with given keys.
 
 Attention couples distant pixels. With the keys and values of a recorded run, a pixel's result depends on the
-pixel alone.
+pixel alone. Linear attention (Shen et al. 2021) couples them by one matrix, its `Context`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -74,3 +76,53 @@ class FrozenAttention(Attention, Coupled):
         """Return the recorded keys and values, for each image."""
         recorded = self.statistics.to(key.dtype)
         return recorded[0].expand(len(key), -1, -1), recorded[1].expand(len(key), -1, -1)
+
+
+class Context(nn.Module):
+    """The matrix through which the pixels of an image act on each other in linear attention.
+
+    Parameters
+    ----------
+    combine : callable
+        Returns the matrix ``(n, A, B)`` of two images ``(n, A, pixels)`` and ``(n, B, pixels)``.
+    """
+
+    def __init__(self, combine: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.combine = combine
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Combine images ``(n, A, pixels)`` and ``(n, B, pixels)`` over their pixels to ``(n, A, B)``."""
+        return self.combine(first, second)
+
+
+class RecordingContext(Context, Coupled):
+    """The matrix of all images of a batch together, which is recorded.
+
+    Attributes
+    ----------
+    statistics : (A, B) tensor
+        Matrix of the last call.
+    """
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Combine over the pixels of all images, for each image."""
+        n = len(first)
+        rows = (image.transpose(0, 1).flatten(1)[None] for image in (first, second))
+        context = self.combine(*rows)
+        self.statistics = context[0].detach()
+        return context.expand(n, -1, -1)
+
+
+class FrozenContext(Context, Coupled):
+    """The matrix of a `RecordingContext`.
+
+    Attributes
+    ----------
+    statistics : (A, B) tensor
+        The matrix.
+    """
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return the recorded matrix, for each image."""
+        return self.statistics.to(first.dtype).expand(len(first), -1, -1)

@@ -7,6 +7,7 @@ keeps the numbers of each call; `Replay` runs it elsewhere with the numbers of t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,13 +50,16 @@ class Recorder(nn.Module):
         self.calls: list[list[Tensor]] = []
         self.backward_calls: list[list[Tensor]] = []
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Call the network on windows ``(n, ...)`` together; the first input may have a gradient."""
+    def forward(self, *inputs: Tensor) -> Any:
+        """Call the network on windows ``(n, ...)`` together and return its result.
+
+        The first input may have a gradient.
+        """
         call = len(self.calls)
         if inputs[0].requires_grad:
             inputs[0].register_hook(lambda _: self._keep_slopes(call))
-        result: Tensor = self.network(*inputs)
-        self.calls.append([layer.statistics.cpu() for layer in self.layers])
+        result = self.network(*inputs)
+        self.calls.append([layer.statistics.float().cpu() for layer in self.layers])
         self.backward_calls.append([])
         return result
 
@@ -97,15 +101,19 @@ class Replay(nn.Module):
         self.call = 0
         return self
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Call the network on windows ``(n, ...)``, each independent of the others."""
+    def forward(self, *inputs: Tensor) -> Any:
+        """Call the network on windows ``(n, ...)``, each independent of the others, and return its result."""
         for layer, record in zip(self.layers, self.records, strict=True):
             layer.statistics = record[self.call].to(inputs[0].device)
         for norm, slope in self.slopes:
             norm.slopes = slope[self.call].to(inputs[0].device)
         self.call += 1
-        result: Tensor = self.network(*inputs)
-        return result
+        return self.network(*inputs)
+
+
+def inner(network: nn.Module) -> nn.Module:
+    """Return the network that a `Recorder` or a `Replay` runs, or the network itself."""
+    return network.network if isinstance(network, Recorder | Replay) else network
 
 
 def coupled(network: nn.Module) -> list[Coupled]:

@@ -15,7 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.core.diffusion.attention import Attention, FrozenAttention, RecordingAttention
+from pipeline.core.diffusion.attention import (
+    Attention,
+    Context,
+    FrozenAttention,
+    FrozenContext,
+    RecordingAttention,
+    RecordingContext,
+)
 from pipeline.core.diffusion.norms import FrozenNorm, Norm, RecordingNorm
 
 
@@ -29,15 +36,18 @@ class Layers:
         Kind of norm.
     attention : type
         Kind of attention.
+    context : type
+        Kind of the matrix of linear attention.
     """
 
     norm: type[Norm]
     attention: type[Attention]
+    context: type[Context]
 
 
-ALONE = Layers(Norm, Attention)
-RECORDING = Layers(RecordingNorm, RecordingAttention)
-FROZEN = Layers(FrozenNorm, FrozenAttention)
+ALONE = Layers(Norm, Attention, Context)
+RECORDING = Layers(RecordingNorm, RecordingAttention, RecordingContext)
+FROZEN = Layers(FrozenNorm, FrozenAttention, FrozenContext)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import ClassVar
 
 import torch
@@ -45,7 +46,7 @@ class DdpmFus(Model):
         self.schedule = linear(settings.diffusion_steps, settings.first_beta, settings.last_beta)
         self.from_velocity = settings.network.prediction == "velocity"
 
-    def network(self, bands: int, msi_bands: int, layers: Layers) -> nn.Module:
+    def network(self, bands: int, msi_bands: int, ratio: Fraction, layers: Layers) -> nn.Module:
         """Build the network for C and c bands."""
         return ConditionalUNet(bands, msi_bands, self.settings, layers)
 
