@@ -258,8 +258,7 @@ class Experiment(Strict):
             return settings
         content = settings.model_dump()
         for key, value in own.items():
-            inner = content.get(key)
-            content[key] = inner | value if isinstance(inner, dict) and isinstance(value, dict) else value
+            content[key] = _merged(content.get(key), value)
         return parse(type(settings), content, f"scenes.{scene}.methods.{label}")
 
     def trained_by(self, run: Run) -> Run | None:
@@ -277,12 +276,13 @@ class Experiment(Strict):
         if part is None:
             return None
         own = self.examples_of(run)
-        everywhere = bool(self.trained_on(run))
+        same_images = (
+            run._replace(label=label) for label in self.methods if run.seed in self.seeds_of(label)
+        )
         first = next(
             other
-            for other in self.runs()
-            if (everywhere or other._replace(label=run.label) == run)
-            and self.method_of(other.scene, other.label).training_part() == part
+            for other in (self.runs() if self.trained_on(run) else same_images)
+            if self.method_of(other.scene, other.label).training_part() == part
             and self.examples_of(other) == own
         )
         return None if first == run else first
@@ -389,6 +389,13 @@ class Experiment(Strict):
         studies = (study for study in self.studies.values() if isinstance(study, Trajectory))
         first = {label: self.seeds_of(label)[0] for study in studies for label in study.methods}
         return (run for run in self.runs() if first.get(run.label) == run.seed)
+
+
+def _merged(inner: Any, own: Any) -> Any:
+    """Return a scene's own value of a setting: some fields of a model are changed, anything else is replaced."""
+    if isinstance(inner, dict) and isinstance(own, dict) and own.keys() <= inner.keys():
+        return inner | own
+    return own
 
 
 def load_experiment(path: str | Path) -> Experiment:

@@ -103,8 +103,7 @@ def _fused(run: RunFolder) -> FusedImages:
 
 def _reference(experiment: Experiment, scene: SceneFolder) -> xr.Dataset | None:
     """Open a scene's reference; most pairs have none."""
-    pair = experiment.scenes[scene.name].pair
-    return None if pair and not pair.reference else read_store(scene.reference.folder)
+    return read_store(scene.reference.folder) if experiment.has_reference(scene.name) else None
 
 
 def _scene(experiment: Experiment, images: ImagesFolder, observed: xr.Dataset) -> ObservedScene:
