@@ -392,7 +392,7 @@ class Experiment(Strict):
 
 
 def _merged(inner: Any, own: Any) -> Any:
-    """Return a scene's own value of a setting: some fields of a model are changed, anything else is replaced."""
+    """Return a scene's own value of a setting: fields of the same model are changed, all else is replaced."""
     if isinstance(inner, dict) and isinstance(own, dict) and own.keys() <= inner.keys():
         return inner | own
     return own
