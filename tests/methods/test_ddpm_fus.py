@@ -70,20 +70,20 @@ def test_parameters(budget: Budget, millions: float) -> None:
 
 
 class Perfect(ConditionalUNet):
-    """Predicts the true noise or velocity of a known truth."""
+    """Predicts the true noise, or the truth itself."""
 
     def __init__(self, truth: Tensor, settings: DdpmFusSettings) -> None:
         super().__init__(truth.shape[1], 4, settings, ALONE)
-        self.truth, self.velocity = truth, settings.network.prediction == "velocity"
+        self.truth, self.predicts_clean = truth, settings.network.prediction == "clean"
 
     def forward(self, x: Tensor, share: Tensor, upsampled: Tensor, hr_msi: Tensor) -> Tensor:
         a = share.view(-1, 1, 1, 1).double()
         clean = self.encoded(self.truth, upsampled).double()
         noise = (x.double() - a.sqrt() * clean) / (1 - a).sqrt()
-        return (a.sqrt() * noise - (1 - a).sqrt() * clean if self.velocity else noise).float()
+        return (clean if self.predicts_clean else noise).float()
 
 
-@pytest.mark.parametrize("prediction", ["noise", "velocity"])
+@pytest.mark.parametrize("prediction", ["noise", "clean"])
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("sampler", ["ddim", "ancestral"])
 def test_a_perfect_network_draws_the_truth(prediction: Any, residual: bool, sampler: Any) -> None:
@@ -147,7 +147,7 @@ def test_equal_runs_and_a_resumed_training_give_equal_bytes(tmp_path: Path) -> N
 def large() -> tuple[Observation, FittedConditional, np.ndarray]:
     """A scene of nine patches, its fitted method in patches, and its cube drawn at once."""
     observation, _ = observed(5, 96)
-    budget = TINY.model_copy(update={"attention": [], "prediction": "velocity", "residual": True})
+    budget = TINY.model_copy(update={"attention": [], "prediction": "clean", "residual": True})
     fitted = method(budget, patch=32, steps=6).fit(observation, 1)
     at_once = method(budget, patch=256, steps=6).fit_trained(observation, fitted.state(), 1)
     return observation, fitted, at_once.fuse()

@@ -44,7 +44,7 @@ class DdpmFus(Model):
     def __init__(self, settings: DdpmFusSettings) -> None:
         super().__init__(settings)
         self.schedule = linear(settings.diffusion_steps, settings.first_beta, settings.last_beta)
-        self.from_velocity = settings.network.prediction == "velocity"
+        self.from_clean = settings.network.prediction == "clean"
 
     def network(self, bands: int, msi_bands: int, ratio: Fraction, layers: Layers) -> nn.Module:
         """Build the network for C and c bands."""
@@ -53,7 +53,7 @@ class DdpmFus(Model):
     def start(self, network: nn.Module, sample: Sample) -> None:
         """Draw the initial weights; measure the spread of the residual where it is diffused."""
         assert isinstance(network, ConditionalUNet)
-        if self.from_velocity:
+        if self.from_clean:
             nn.init.zeros_(network.unet.outlet[-1].weight)  # type: ignore[arg-type]
         else:
             orthogonal_(network)
@@ -83,9 +83,7 @@ class DdpmFus(Model):
         share = self.schedule[drawn].to(clean.device, torch.float32)
         x = noisy(clean, noise, share)
         predicted = network(x, share, sample.upsampled, sample.hr_msi).float()
-        # sqrt(abar) eps - sqrt(1 - abar) x_0 is what `noisy` gives for these two at share 1 - abar
-        target = -noisy(clean, -noise, 1 - share) if self.from_velocity else noise
-        error = (predicted - target).abs() * sample.valid
+        error = (predicted - (clean if self.from_clean else noise)).abs() * sample.valid
         return error.sum() / (sample.valid.sum().clamp(min=1) * clean.shape[1])
 
     def draw(self, network: nn.Module, windows: Windows, noise: Noise, progress: Progress) -> Tensor:
@@ -96,29 +94,14 @@ class DdpmFus(Model):
         for step, (t, after) in enumerate(pairs):
             share, later = share_at(self.schedule, t), share_at(self.schedule, after)
             shares = torch.full((len(x),), share, device=x.device)
-            clean = self.clean(network(x, shares, windows.upsampled, windows.hr_msi).float(), x, share)
+            predicted = network(x, shares, windows.upsampled, windows.hr_msi).float()
+            clean = predicted if self.from_clean else clean_from_noise(x, predicted, share)
             if self.settings.sampler == "ddim":
                 x = ddim_step(x, clean, share, later)
             else:
                 x = ancestral_step(x, clean, share, later, noise(f"step/{t}"))
             progress("sampling", step + 1, len(pairs))
         return decoded(network, x, windows.upsampled)
-
-    def clean(self, predicted: Tensor, x: Tensor, share: float) -> Tensor:
-        """Return the clean image that a prediction implies.
-
-        Parameters
-        ----------
-        predicted : tensor
-            Output of the network.
-        x : tensor
-            Noisy image.
-        share : float
-            Signal's share of the power.
-        """
-        if self.from_velocity:
-            return math.sqrt(share) * x - math.sqrt(1 - share) * predicted
-        return clean_from_noise(x, predicted, share)
 
 
 class ConditionalUNet(nn.Module):

@@ -25,10 +25,10 @@ class Budget(Strict):
     batch: int = Field(16, ge=1)
     crop: int = Field(64, ge=8, description="side of a training crop in HR pixels")
     learning_rate: float = Field(1e-4, gt=0, description="at the start; falls to 0 as a cosine")
-    prediction: Literal["noise", "velocity"] = Field(
+    prediction: Literal["noise", "clean"] = Field(
         "noise",
-        description="noise: what the network predicts as published; velocity: "
-        "sqrt(abar) eps - sqrt(1 - abar) x_0, which a short training learns sooner",
+        description="what the network predicts: the noise, as published, or the clean image, which "
+        "few channels can hold",
     )
     residual: bool = Field(
         False,
@@ -48,7 +48,7 @@ BUDGETS: dict[str, Budget] = {
         batch=8,
         crop=32,
         learning_rate=2e-3,
-        prediction="velocity",
+        prediction="clean",
         residual=True,
     ),
 }
