@@ -31,7 +31,7 @@ from pipeline.methods.args_diff.networks import alpha_bar
 from pipeline.methods.args_diff.sampling import sample
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.checkpoint import read_arrays
-from pipeline.methods.guidance import guidance_of
+from pipeline.methods.diffusion.guidance import guidance_of
 from pipeline.runs.observation import read_scene
 from pipeline.store.schema import scene_from
 from pipeline.store.store import read_store

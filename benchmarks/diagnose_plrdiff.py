@@ -21,8 +21,8 @@ from pipeline.core.quality.metrics import evaluate
 from pipeline.core.quality.residuals import residuals
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.subspace.base_bands import base_bands
-from pipeline.methods.low_rank_model import LowRankModel
-from pipeline.methods.low_rank_observation import piece_of
+from pipeline.methods.diffusion.low_rank_model import LowRankModel
+from pipeline.methods.diffusion.low_rank_observation import piece_of
 from pipeline.runs.observation import read_scene
 from pipeline.store.schema import scene_from
 from pipeline.store.store import read_store

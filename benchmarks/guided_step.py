@@ -29,7 +29,7 @@ from pipeline.methods.args_diff.networks import SpatialUNet, SpectralNet, alpha_
 from pipeline.methods.args_diff.sampling import guided_estimate, loss_gradient
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.device import bfloat16_on, device_name, resolve_device
-from pipeline.methods.guidance import Guidance, guidance_of
+from pipeline.methods.diffusion.guidance import Guidance, guidance_of
 from pipeline.methods.pool import unit_scale
 
 RATIO = 4

@@ -28,8 +28,8 @@ from pipeline.methods.args_diff.sampling import Adam, estimates, loss_gradient, 
 from pipeline.methods.args_diff.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
 from pipeline.methods.args_diff.training import crops_draw, uniform_levels
 from pipeline.methods.device import resolve_device
-from pipeline.methods.guidance import Guidance, guidance_of
-from pipeline.methods.noise_prediction import Recipe, train
+from pipeline.methods.diffusion.guidance import Guidance, guidance_of
+from pipeline.methods.diffusion.noise_prediction import Recipe, train
 from pipeline.methods.optimisation import Checkpoint, parameter_count
 from pipeline.methods.pool import unit_scale
 

@@ -18,16 +18,17 @@ from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.synthetic.scene import synthetic_scene
-from pipeline.methods import anchors, pool
-from pipeline.methods.anchors import anchor_windows, farthest
+from pipeline.methods import pool
 from pipeline.methods.args_diff.fitted import FittedArgsDiff
 from pipeline.methods.args_diff.method import ArgsDiff
 from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
 from pipeline.methods.args_diff.settings import ArgsDiffSettings, TrainingBudget
 from pipeline.methods.device import on_device
-from pipeline.methods.guidance import guidance_of
-from pipeline.methods.patches import halo, patches
+from pipeline.methods.diffusion import anchors
+from pipeline.methods.diffusion.anchors import anchor_windows, farthest
+from pipeline.methods.diffusion.guidance import guidance_of
+from pipeline.methods.diffusion.patches import halo, patches
 from pipeline.methods.pool import lr_inside, training_pool, unit_scale
 
 TINY = TrainingBudget(width=32, spatial_iterations=6, spatial_batch=2, crop=16, spectral_iterations=12)

@@ -21,11 +21,19 @@ from pipeline.core.sensing.spectral import gaussian_response
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.synthetic.scene import synthetic_scene
-from pipeline.methods import build, examples, settings_of
-from pipeline.methods.conditional import FittedConditional, Windows
+from pipeline.methods import build, settings_of
 from pipeline.methods.ddpm_fus.method import ConditionalUNet, DdpmFus
 from pipeline.methods.ddpm_fus.settings import BUDGETS, Budget, DdpmFusSettings
-from pipeline.methods.examples import Crops, Example, Sample, cut_to_region, examples_below, read_sample
+from pipeline.methods.diffusion import examples
+from pipeline.methods.diffusion.conditional import FittedConditional, Windows
+from pipeline.methods.diffusion.examples import (
+    Crops,
+    Example,
+    Sample,
+    cut_to_region,
+    examples_below,
+    read_sample,
+)
 from pipeline.methods.pool import unit_scale
 from pipeline.methods.supervised import receptive_radius
 

@@ -24,12 +24,12 @@ from pipeline.core.subspace.base_bands import base_bands, mixing_matrix, stable_
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.synthetic.scene import synthetic_scene
-from pipeline.methods.guidance import guidance_of
-from pipeline.methods.low_rank_diffusion import FittedLowRank, Prior
-from pipeline.methods.low_rank_guidance import ExactStep, JointLoss
-from pipeline.methods.low_rank_model import LowRankModel
-from pipeline.methods.low_rank_observation import piece_of
-from pipeline.methods.low_rank_sampling import sample
+from pipeline.methods.diffusion.guidance import guidance_of
+from pipeline.methods.diffusion.low_rank_diffusion import FittedLowRank, Prior
+from pipeline.methods.diffusion.low_rank_guidance import ExactStep, JointLoss
+from pipeline.methods.diffusion.low_rank_model import LowRankModel
+from pipeline.methods.diffusion.low_rank_observation import piece_of
+from pipeline.methods.diffusion.low_rank_sampling import sample
 from pipeline.methods.plrdiff.method import Plrdiff
 from pipeline.methods.plrdiff.published import PREFIX, published_name, read_converted
 from pipeline.methods.plrdiff.settings import PlrdiffSettings

@@ -21,8 +21,8 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import build
-from pipeline.methods.conditional import FittedConditional, Windows
-from pipeline.methods.examples import Example, Sample, examples_below
+from pipeline.methods.diffusion.conditional import FittedConditional, Windows
+from pipeline.methods.diffusion.examples import Example, Sample, examples_below
 from pipeline.methods.pool import unit_scale
 from pipeline.methods.s2cyclediff.attention import SelfAttention, SpatialCross, SpectralCross
 from pipeline.methods.s2cyclediff.losses import Terms, absolute_error, loss_terms, total, valid_below

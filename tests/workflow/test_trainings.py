@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.methods.checkpoint import read_tensors
+from pipeline.methods.checkpoint import read_arrays
 from workflow_copy import Workflow
 
 BUDGET = {"width": 32, "multipliers": [1], "attention": [], "iterations": 4, "batch": 2, "crop": 16}
@@ -73,7 +73,7 @@ def test_only_trainings_on_references_have_them_as_inputs(planned: dict[str, str
 
 def test_one_training_serves_both_seeds(finished: Workflow) -> None:
     first, second = (
-        read_tensors(finished.folder / FUSED / f"seed{seed}/others/fitted.safetensors")[0] for seed in (0, 1)
+        read_arrays(finished.folder / FUSED / f"seed{seed}/others/fitted.safetensors")[0] for seed in (0, 1)
     )
     weights = [key for key in first if key.startswith("network.")]
     assert weights

@@ -2,7 +2,8 @@
 
 A folder `pipeline/methods/<name>/` is a method. Its `__init__` holds `SETTINGS`, the model of its settings,
 whose `method` is the folder's name, and `build(settings)`, which imports the numerics when it is called:
-reading a configuration needs the settings of every method and the numerics of none.
+reading a configuration needs the settings of every method and the numerics of none. What methods share lies
+beside their folders; what the diffusion models among them share, in the folder `diffusion`.
 
 >>> "gaussian_subspace" in methods()
 True
@@ -32,10 +33,11 @@ class MethodFolder(Protocol):
         """Build the method that the settings describe."""
 
 
+FOLDERS = (import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__) if module.ispkg)
 REGISTRY: dict[str, MethodFolder] = {
-    module.name: cast(MethodFolder, import_module(f"{__name__}.{module.name}"))
-    for module in iter_modules(__path__)
-    if module.ispkg
+    folder.__name__.rpartition(".")[2]: cast(MethodFolder, folder)
+    for folder in FOLDERS
+    if hasattr(folder, "SETTINGS")
 }
 
 if TYPE_CHECKING:

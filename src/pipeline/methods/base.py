@@ -21,7 +21,7 @@ from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 
 if TYPE_CHECKING:
-    from pipeline.methods.examples import Example
+    from pipeline.methods.diffusion.examples import Example
 
 State = dict[str, NDArray[Any]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
-from pipeline.methods.examples import Example, cut_to_region
+from pipeline.methods.diffusion.examples import Example, cut_to_region
 from pipeline.methods.pool import unit_scale
 from pipeline.methods.supervised import RegionTraining, SupervisedSettings
 from pipeline.runs.observation import read_scene

@@ -29,9 +29,9 @@ from pipeline.methods.args_diff.sampling import Watch, sample, timesteps
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, on_device, reproducible, resolve_device
-from pipeline.methods.guidance import Guidance, guidance_of
+from pipeline.methods.diffusion.guidance import Guidance, guidance_of
+from pipeline.methods.diffusion.patches import AT_ONCE, Patch, alike, part_of, patches
 from pipeline.methods.optimisation import parameter_count
-from pipeline.methods.patches import AT_ONCE, Patch, alike, part_of, patches
 
 
 @dataclass(frozen=True)

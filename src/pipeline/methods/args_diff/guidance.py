@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
-from pipeline.methods.guidance import Guidance
+from pipeline.methods.diffusion.guidance import Guidance
 
 GUIDANCE, ARGM = 0, 1  # the two uses of the loss in a sampling step
 

@@ -17,7 +17,6 @@ from pipeline.core.sensing.nodata import filled_observation
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.subspace.basis import resolve_dimension
-from pipeline.methods.anchors import anchor_windows
 from pipeline.methods.args_diff.fitted import FittedArgsDiff, Learned
 from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, SpectralNet
 from pipeline.methods.args_diff.recording import Recording
@@ -25,9 +24,10 @@ from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.args_diff.training import crops_draw, spectra_draw, uniform_levels
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
-from pipeline.methods.noise_prediction import Draw, Recipe, train
+from pipeline.methods.diffusion.anchors import anchor_windows
+from pipeline.methods.diffusion.noise_prediction import Draw, Recipe, train
+from pipeline.methods.diffusion.patches import halo
 from pipeline.methods.optimisation import Checkpoint, pair_fingerprint, weights_under
-from pipeline.methods.patches import halo
 from pipeline.methods.pool import training_pool, unit_scale
 
 HELD_OUT_SPECTRA = 16  # every 16th LR pixel is held out where training stops by the held-out loss

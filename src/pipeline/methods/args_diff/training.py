@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from pipeline.methods.args_diff.networks import STEPS, alpha_bar
-from pipeline.methods.noise_prediction import Draw, Levels
+from pipeline.methods.diffusion.noise_prediction import Draw, Levels
 
 
 def uniform_levels() -> Levels:

@@ -14,7 +14,7 @@ SETTINGS = DdpmFusSettings
 
 def build(settings: DdpmFusSettings) -> Method:
     """Build the method."""
-    from pipeline.methods.conditional_method import ConditionalMethod
     from pipeline.methods.ddpm_fus.method import DdpmFus
+    from pipeline.methods.diffusion.conditional_training import ConditionalMethod
 
     return ConditionalMethod(DdpmFus(settings))

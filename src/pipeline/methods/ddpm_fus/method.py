@@ -21,9 +21,9 @@ from pipeline.core.diffusion.schedules import (
 )
 from pipeline.core.diffusion.sr3 import Layers, Shape, SR3UNet, orthogonal_
 from pipeline.core.sensing.observation import Progress
-from pipeline.methods.conditional import Model, Noise, Training, Windows
 from pipeline.methods.ddpm_fus.settings import DdpmFusSettings
-from pipeline.methods.examples import Sample
+from pipeline.methods.diffusion.conditional import Model, Noise, Training, Windows
+from pipeline.methods.diffusion.examples import Sample
 
 SPREAD = 0.5
 """Standard deviation of the residual's bands in the units in which they are diffused."""

@@ -11,8 +11,8 @@ from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, resolve_device
-from pipeline.methods.low_rank_diffusion import FittedLowRank, Prior, halo_lr
-from pipeline.methods.low_rank_model import LowRankModel
+from pipeline.methods.diffusion.low_rank_diffusion import FittedLowRank, Prior, halo_lr
+from pipeline.methods.diffusion.low_rank_model import LowRankModel
 from pipeline.methods.plrdiff.published import converted_shape, read_converted
 from pipeline.methods.plrdiff.settings import PlrdiffSettings
 

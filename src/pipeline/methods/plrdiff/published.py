@@ -35,7 +35,7 @@ from torch import Tensor
 from pipeline.core.diffusion.sr3 import Shape, SR3UNet
 from pipeline.errors import InputError
 from pipeline.methods.checkpoint import read_arrays, write_arrays
-from pipeline.methods.low_rank_sampling import CHANNELS
+from pipeline.methods.diffusion.low_rank_sampling import CHANNELS
 from pipeline.methods.plrdiff.settings import DIGEST, recorded
 
 PREFIX = "denoise_fn."

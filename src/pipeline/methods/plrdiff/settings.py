@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline.methods.low_rank_settings import LowRankSettings
+from pipeline.methods.diffusion.low_rank_settings import LowRankSettings
 from pipeline.methods.settings import Source
 
 DIGEST = "digest"

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_serializer
 
-from pipeline.methods.low_rank_settings import PUBLISHED_STEPS, LowRankSettings
+from pipeline.methods.diffusion.low_rank_settings import PUBLISHED_STEPS, LowRankSettings
 from pipeline.settings.strict import Strict
 
 

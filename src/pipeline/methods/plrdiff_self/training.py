@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from pipeline.core.diffusion.schedules import cosine
-from pipeline.methods.low_rank_sampling import CHANNELS
-from pipeline.methods.noise_prediction import Draw, Levels
+from pipeline.methods.diffusion.low_rank_sampling import CHANNELS
+from pipeline.methods.diffusion.noise_prediction import Draw, Levels
 
 SCHEDULE = 2000  # steps of the training's schedule
 GAIN, OFFSET = 0.2, 0.05  # largest change of a band's contrast and level

@@ -14,7 +14,7 @@ SETTINGS = S2CycleDiffSettings
 
 def build(settings: S2CycleDiffSettings) -> Method:
     """Build the method that the settings describe."""
-    from pipeline.methods.conditional_method import ConditionalMethod
+    from pipeline.methods.diffusion.conditional_training import ConditionalMethod
     from pipeline.methods.s2cyclediff.method import S2CycleDiff
 
     return ConditionalMethod(S2CycleDiff(settings))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.methods.examples import Sample
+from pipeline.methods.diffusion.examples import Sample
 from pipeline.methods.s2cyclediff.networks import S2CycleNetworks
 
 CYCLE_WEIGHT = 0.1  # of the terms of the cycle; of LR-HSI and HR-MSI after the first phase only

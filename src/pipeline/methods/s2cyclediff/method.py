@@ -18,8 +18,8 @@ from pipeline.core.diffusion.schedules import ancestral_step, ddim_step, linear,
 from pipeline.core.diffusion.sr3 import Layers, orthogonal_
 from pipeline.core.sensing.observation import Progress
 from pipeline.errors import InputError
-from pipeline.methods.conditional import Model, Noise, Training, Windows
-from pipeline.methods.examples import Sample
+from pipeline.methods.diffusion.conditional import Model, Noise, Training, Windows
+from pipeline.methods.diffusion.examples import Sample
 from pipeline.methods.s2cyclediff.losses import loss_terms, total
 from pipeline.methods.s2cyclediff.networks import Plan, S2CycleNetworks
 from pipeline.methods.s2cyclediff.settings import S2CycleDiffSettings

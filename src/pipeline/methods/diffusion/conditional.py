@@ -27,12 +27,12 @@ from pipeline.core.sensing.nodata import mark_nodata, missing_pixels
 from pipeline.core.sensing.noise import standard_normal
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.window import Window
-from pipeline.methods.anchors import anchor_windows
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, reproducible, resolve_device
-from pipeline.methods.examples import Sample, conditions
+from pipeline.methods.diffusion.anchors import anchor_windows
+from pipeline.methods.diffusion.examples import Sample, conditions
+from pipeline.methods.diffusion.patches import AT_ONCE, Patch, alike, part_of, patches
 from pipeline.methods.optimisation import parameter_count, weights_under
-from pipeline.methods.patches import AT_ONCE, Patch, alike, part_of, patches
 from pipeline.methods.pool import training_pool
 from pipeline.methods.supervised import DiffusionSettings
 

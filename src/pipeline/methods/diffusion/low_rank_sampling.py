@@ -25,8 +25,8 @@ from pipeline.core.diffusion.schedules import (
 )
 from pipeline.core.sensing.observation import Progress
 from pipeline.errors import InputError
-from pipeline.methods.low_rank_guidance import ExactStep, Loss
-from pipeline.methods.low_rank_settings import LowRankSettings
+from pipeline.methods.diffusion.low_rank_guidance import ExactStep, Loss
+from pipeline.methods.diffusion.low_rank_settings import LowRankSettings
 
 CHANNELS = 3  # of the network
 

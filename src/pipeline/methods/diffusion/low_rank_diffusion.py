@@ -24,16 +24,16 @@ from pipeline.core.sensing.observation import Observation, ObservedScene, Progre
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.methods.anchors import anchor_windows
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, on_device, reproducible, resolve_device
-from pipeline.methods.low_rank_guidance import ExactStep, JointLoss, Loss, RecordedLoss
-from pipeline.methods.low_rank_model import LowRankModel, Recording
-from pipeline.methods.low_rank_observation import Piece, piece_of
-from pipeline.methods.low_rank_sampling import Network, sample
-from pipeline.methods.low_rank_settings import LowRankSettings
+from pipeline.methods.diffusion.anchors import anchor_windows
+from pipeline.methods.diffusion.low_rank_guidance import ExactStep, JointLoss, Loss, RecordedLoss
+from pipeline.methods.diffusion.low_rank_model import LowRankModel, Recording
+from pipeline.methods.diffusion.low_rank_observation import Piece, piece_of
+from pipeline.methods.diffusion.low_rank_sampling import Network, sample
+from pipeline.methods.diffusion.low_rank_settings import LowRankSettings
+from pipeline.methods.diffusion.patches import AT_ONCE, Patch, alike, halo, part_of, patches
 from pipeline.methods.optimisation import parameter_count
-from pipeline.methods.patches import AT_ONCE, Patch, alike, halo, part_of, patches
 from pipeline.methods.pool import training_pool
 
 

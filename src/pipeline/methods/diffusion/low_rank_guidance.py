@@ -14,8 +14,8 @@ from torch import Tensor
 from pipeline.core.sensing.spatial import SpatialOperator
 from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion
 from pipeline.core.subspace.basis import Subspace, coefficient_precision
-from pipeline.methods.guidance import Guidance
-from pipeline.methods.low_rank_settings import LowRankSettings
+from pipeline.methods.diffusion.guidance import Guidance
+from pipeline.methods.diffusion.low_rank_settings import LowRankSettings
 
 
 class Loss(Protocol):

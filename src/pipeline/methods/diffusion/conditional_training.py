@@ -13,9 +13,10 @@ from pipeline.core.diffusion.sr3 import ALONE
 from pipeline.core.sensing.observation import ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.methods.base import State
-from pipeline.methods.conditional import FittedConditional, Learned, Model
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
-from pipeline.methods.examples import Crops, Example, Sample, examples_below
+from pipeline.methods.diffusion.conditional import FittedConditional, Learned, Model
+from pipeline.methods.diffusion.examples import Crops, Example, Sample, examples_below
+from pipeline.methods.diffusion.patches import halo
 from pipeline.methods.optimisation import (
     Checkpoint,
     Schedule,
@@ -23,7 +24,6 @@ from pipeline.methods.optimisation import (
     seeded_generator,
     seeded_network,
 )
-from pipeline.methods.patches import halo
 from pipeline.methods.pool import unit_scale
 
 SHARED_SEED = 0

@@ -15,8 +15,8 @@ from pipeline.core.sensing.observation import Observation, ObservedScene
 from pipeline.core.sensing.spatial import upsample
 from pipeline.core.subspace.base_bands import base_bands, descended_residual, stable_rate
 from pipeline.core.window import Window
-from pipeline.methods.guidance import Guidance, guidance_of
-from pipeline.methods.low_rank_model import LowRankModel
+from pipeline.methods.diffusion.guidance import Guidance, guidance_of
+from pipeline.methods.diffusion.low_rank_model import LowRankModel
 
 
 @dataclass(frozen=True)
