@@ -95,7 +95,8 @@ def what_was_done(experiment: Experiment) -> dict[str, str]:
         lines["Trained on more than the pair"] = "; ".join(f"{label}: {on}" for label, on in learned.items())
     if left_out := sorted(experiment.training_scenes):
         lines["Only trained on"] = f"{', '.join(left_out)}: no method fuses these scenes"
-    unscored = {name: regions for name in experiment.scenes if (regions := experiment.unscored(name))}
+    fused = dict.fromkeys(name for name, _ in experiment.fused())
+    unscored = {name: regions for name in fused if (regions := experiment.unscored(name))}
     if unscored:
         lines["Not scored"] = "; ".join(
             f"{name}: {' and '.join(map(_region, regions))}, where a method is trained, with a margin"
