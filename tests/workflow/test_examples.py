@@ -34,6 +34,10 @@ def test_an_example_runs_from_a_mirror_to_its_report(
     kept = [label for label, settings in experiment.methods.items() if not settings.trains]
     content = yaml.safe_load(path.read_text())
     content["methods"] = {label: content["methods"][label] for label in kept}
+    if (
+        name == "berlin"
+    ):  # the deviation of its 300,000 pixels takes eight CPU minutes, and is no example's point
+        content["methods"]["graph_subspace"] |= {"draws": 0}
     content["noise"] = (content.get("noise") or {}) | {"seeds": [0]}
     path.write_text(yaml.safe_dump(content))
     monkeypatch.delenv("PIPELINE_DATA", raising=False)
