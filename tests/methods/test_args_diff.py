@@ -15,7 +15,6 @@ from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.methods import noise_prediction
 from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, JointLoss, RecordedLoss
 from pipeline.methods.args_diff.method import ArgsDiff
 from pipeline.methods.args_diff.networks import (
@@ -28,6 +27,7 @@ from pipeline.methods.args_diff.sampling import Adam, estimates, loss_gradient, 
 from pipeline.methods.args_diff.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
 from pipeline.methods.args_diff.training import crops_draw, uniform_levels
 from pipeline.methods.device import resolve_device
+from pipeline.methods.diffusion import noise_prediction
 from pipeline.methods.diffusion.guidance import Guidance, guidance_of
 from pipeline.methods.diffusion.noise_prediction import Recipe, train
 from pipeline.methods.optimisation import Checkpoint, parameter_count

@@ -14,7 +14,7 @@ import torch
 import yaml
 from snakemake.utils import update_config
 
-from pipeline.config.experiment import load_experiment, parse_experiment
+from pipeline.config.experiment import Run, load_experiment, parse_experiment
 from pipeline.config.studies import Cost, Sweep, Trajectory
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.simulation import simulate as core_simulate
@@ -195,9 +195,10 @@ def test_the_first_label_with_an_equal_training_trains() -> None:
         "same": {"method": "gaussian_subspace"},
     }
     experiment = parse_experiment(content(methods=methods, studies={}, noise={"seeds": [0, 1]}), "test")
-    donors = {label: experiment.trained_by("s", label, 1) for label in methods}
-    assert donors == {"gaussian_subspace": None, "a": None, "b": "a", "c": None, "e": "a", "same": None}
-    assert experiment.trained_by("s", "e", 0) == "b"
+    donors = {label: experiment.trained_by(Run("s", "r", label, 1)) for label in methods}
+    a = Run("s", "r", "a", 1)
+    assert donors == {"gaussian_subspace": None, "a": None, "b": a, "c": None, "e": a, "same": None}
+    assert experiment.trained_by(Run("s", "r", "e", 0)) == Run("s", "r", "b", 0)
 
 
 def test_a_trajectory_follows_the_first_seed_alone() -> None:
