@@ -128,8 +128,8 @@ def test_the_loss_is_the_mean_error_over_valid_pixels() -> None:
 
 def test_equal_runs_and_a_resumed_training_give_equal_bytes(tmp_path: Path) -> None:
     observation, _ = observed(4, 64)
-    whole = method(checkpoint_every=2).fit(observation, 3, tmp_path / "whole")
-    again = method(checkpoint_every=4).fit(observation, 3)
+    whole = method(checkpoint_every=2, steps=2).fit(observation, 3, tmp_path / "whole")
+    again = method(checkpoint_every=4, steps=2).fit(observation, 3)
     broken = tmp_path / "broken"
 
     class KilledError(Exception):
@@ -147,7 +147,7 @@ def test_equal_runs_and_a_resumed_training_give_equal_bytes(tmp_path: Path) -> N
         assert first.state().keys() == second.state().keys()
         assert all(np.array_equal(first.state()[key], second.state()[key]) for key in first.state())
     assert np.array_equal(whole.fuse(), again.fuse())
-    restored = method().restore(observation, whole.state(), 3)
+    restored = method(steps=2).restore(observation, whole.state(), 3)
     assert np.array_equal(restored.fuse(), whole.fuse())
 
 
@@ -156,8 +156,8 @@ def large() -> tuple[Observation, FittedConditional, np.ndarray]:
     """A scene of nine patches, its fitted method in patches, and its cube drawn at once."""
     observation, _ = observed(5, 96)
     budget = TINY.model_copy(update={"attention": [], "prediction": "clean", "residual": True})
-    fitted = method(budget, patch=32, steps=6).fit(observation, 1)
-    at_once = method(budget, patch=256, steps=6).fit_trained(observation, fitted.state(), 1)
+    fitted = method(budget, patch=32, steps=3).fit(observation, 1)
+    at_once = method(budget, patch=256, steps=3).fit_trained(observation, fitted.state(), 1)
     return observation, fitted, at_once.fuse()
 
 
@@ -176,7 +176,7 @@ def test_a_window_does_not_depend_on_the_tiles(
     whole = fitted.fuse()
     for window in (Window(0, 40, 16, 80), Window(60, 96, 60, 92)):
         assert np.array_equal(fitted.fuse(window), whole[:, *window.slices])
-    restored = method(fitted.settings.network, patch=32, steps=6).restore(observation, fitted.state(), 1)
+    restored = method(fitted.settings.network, patch=32, steps=3).restore(observation, fitted.state(), 1)
     assert np.array_equal(restored.fuse(Window(0, 40, 16, 80)), whole[:, :40, 16:80])
 
 
@@ -185,7 +185,7 @@ def test_no_data_is_marked_and_does_not_spread() -> None:
     holed = replace(observation, hr_msi=observation.hr_msi.copy(), lr_hsi=observation.lr_hsi.copy())
     holed.hr_msi[:, 10, 12] = np.nan
     holed.lr_hsi[:, 8, 9] = np.nan
-    cube = method().fit(holed, 0).fuse()
+    cube = method(steps=2).fit(holed, 0).fuse()
     missing = np.isnan(cube).any(axis=0)
     assert missing[10, 12]
     assert missing[32:36, 36:40].all()
