@@ -14,9 +14,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from dask.base import compute
-from dask.delayed import delayed
-
 from pipeline.core.quality.blockwise import Mapped
 from pipeline.core.window import Window
 from pipeline.errors import InputError
@@ -85,6 +82,9 @@ def reported(mapped: Mapped, report: Callable[[str, int, int], None], *phases: s
 
 
 def _in_threads(workers: int, function: Callable[[Window], T], items: Sequence[Window]) -> Iterable[T]:
+    from dask.base import compute
+    from dask.delayed import delayed
+
     task = delayed(function, traverse=False)
     at_once = PER_THREAD * workers
     for first in range(0, len(items), at_once):

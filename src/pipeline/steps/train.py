@@ -18,7 +18,6 @@ from pydantic import NonNegativeInt
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry, build
 from pipeline.methods.base import LearnsFromExamples, SharesTraining
-from pipeline.runs.examples import read_examples
 from pipeline.runs.fitted_store import (
     fingerprint,
     read_fitted,
@@ -95,6 +94,8 @@ def run(
         if trained is not None and isinstance(method, SharesTraining):
             fitted = method.fit_trained(scene, trained, seed, progress)
         elif isinstance(method, LearnsFromExamples) and examples:
+            from pipeline.runs.examples import read_examples  # here: it loads PyTorch, which few methods need
+
             fitted = method.fit_on(
                 scene, read_examples(examples, settings), seed, folder / CHECKPOINTS, progress
             )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import rioxarray  # noqa: F401  (registers the accessor `rio`)
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
@@ -114,6 +113,8 @@ def located(
     Cell centres of a rotated grid cannot be two 1-D coordinates: they are pixels then, and the
     mapping's affine alone says where the grid lies.
     """
+    import rioxarray  # noqa: F401  (registers the accessor `rio`; here: many steps only read stores)
+
     upright = transform is not None and max(abs(transform[1]), abs(transform[3])) < 1e-9 * abs(transform[0])
     affine = Affine(*transform) if transform is not None and upright else Affine.identity()
     y, x = dims

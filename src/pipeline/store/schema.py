@@ -11,9 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import dask.array
 import numpy as np
-import rioxarray  # noqa: F401  (registers the accessor `rio`)
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
@@ -41,6 +39,8 @@ MASK = {"long_name": "validity", "flag_values": [0, 1], "flag_meanings": "no_dat
 
 def placeholder(*shape: int) -> Any:
     """Return a float32 raster of a shape without content, for the description of a store."""
+    import dask.array  # here: a second to load, and many steps only read stores
+
     return dask.array.zeros(shape, dtype=np.float32, chunks=-1)
 
 
