@@ -22,10 +22,10 @@ from pipeline.errors import InputError
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import build
 from pipeline.methods.diffusion.conditional import FittedConditional, Windows
-from pipeline.methods.diffusion.examples import Example, Sample, examples_below
+from pipeline.methods.diffusion.examples import Example, Sample, absolute_error, examples_below
 from pipeline.methods.pool import unit_scale
 from pipeline.methods.s2cyclediff.attention import SelfAttention, SpatialCross, SpectralCross
-from pipeline.methods.s2cyclediff.losses import Terms, absolute_error, loss_terms, total, valid_below
+from pipeline.methods.s2cyclediff.losses import Terms, loss_terms, total, valid_below
 from pipeline.methods.s2cyclediff.method import S2CycleDiff
 from pipeline.methods.s2cyclediff.networks import S2CycleNetworks
 from pipeline.methods.s2cyclediff.settings import BUDGETS, S2CycleDiffBudget, S2CycleDiffSettings

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import cos, isfinite, pi
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,6 +96,17 @@ class Checkpoint:
         return int(metadata["step"]), {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
+def constant_rate(step: int) -> float:
+    """Return 1, the factor of a constant learning rate.
+
+    Parameters
+    ----------
+    step : int
+        Number of the step.
+    """
+    return 1.0
+
+
 @dataclass(frozen=True)
 class Schedule:
     """Name, length and learning rate of a training.
@@ -118,7 +129,7 @@ class Schedule:
     phase: str
     iterations: int
     checkpoint: Checkpoint
-    factor: Callable[[int], float] = lambda step: 1.0
+    factor: Callable[[int], float] = constant_rate
 
 
 def minimise(
@@ -219,6 +230,17 @@ def constant_then_linear(constant: int, falling: int) -> Callable[[int], float]:
         Number of steps over which the factor falls.
     """
     return lambda step: min(1.0, max(0.0, 1 - (step - constant) / max(falling, 1)))
+
+
+def falling_cosine(steps: int) -> Callable[[int], float]:
+    """Return a learning rate's factor that falls from 1 to 0 as half a cosine.
+
+    Parameters
+    ----------
+    steps : int
+        Number of steps over which the factor falls.
+    """
+    return lambda step: (1 + cos(pi * step / steps)) / 2
 
 
 def seeded_generator(seed: int, purpose: str) -> Generator:

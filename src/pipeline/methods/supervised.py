@@ -93,7 +93,7 @@ class SupervisedSettings(TrainedSettings):
             row=row, column=column, height=window.y1 + margin - row, width=window.x1 + margin - column
         )
 
-    def training_part(self) -> dict[str, Any] | None:
+    def training_part(self) -> dict[str, Any]:
         """Return the settings on which the trained weights depend; all others affect sampling only."""
         content = self.deciding()
         return {key: value for key, value in content.items() if key not in self.sampling_only}

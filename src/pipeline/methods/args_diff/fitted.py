@@ -30,7 +30,7 @@ from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, on_device, reproducible, resolve_device
 from pipeline.methods.diffusion.guidance import Guidance, guidance_of
-from pipeline.methods.diffusion.patches import AT_ONCE, Patch, alike, part_of, patches
+from pipeline.methods.diffusion.patches import AT_ONCE, Patch, alike, part_of, patches, window_noise
 from pipeline.methods.optimisation import parameter_count
 
 
@@ -280,16 +280,9 @@ class FittedArgsDiff(FittedMethod):
     def start(self, windows: list[Window]) -> Tensor:
         """Draw A_T ``(n, d, H, W)`` of windows of the scene, as a function of the absolute position."""
         y, x = self.scene.origin
-        planes = [
-            standard_normal(
-                self.seed,
-                "args_diff/coefficients",
-                (self.settings.d, *window.shape),
-                (y + window.y0, x + window.x0),
-            )
-            for window in windows
-        ]
-        return torch.from_numpy(np.stack(planes)).to(self._device)
+        origins = [(y + window.y0, x + window.x0) for window in windows]
+        shape = (self.settings.d, *windows[0].shape)
+        return window_noise(self.seed, "args_diff/coefficients", shape, origins).to(self._device)
 
     def start_basis(self) -> Tensor:
         """Draw E_T ``(d, C)``."""

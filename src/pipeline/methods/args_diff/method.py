@@ -5,7 +5,6 @@ arXiv 2505.11800. `training` trains the networks on a scene; the fitted method i
 
 from __future__ import annotations
 
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
 from pipeline.methods.diffusion.anchors import anchor_windows
 from pipeline.methods.diffusion.noise_prediction import Draw, Recipe, train
-from pipeline.methods.diffusion.patches import halo
+from pipeline.methods.diffusion.patches import halo_lr
 from pipeline.methods.optimisation import Checkpoint, pair_fingerprint, weights_under
 from pipeline.methods.pool import training_pool, unit_scale
 
@@ -41,7 +40,7 @@ class ArgsDiff:
 
     def halo_lr(self, response: SpatialResponse) -> int:
         """Return the halo around a patch, in LR pixels."""
-        return ceil(halo(response, STRIDE) / response.ratio)
+        return halo_lr(response, STRIDE)
 
     def fit(
         self,

@@ -9,10 +9,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pipeline.core.diffusion.norms import Norm
 from pipeline.core.diffusion.schedules import exponential
+from pipeline.core.diffusion.sr3 import Upsample, padded
 
 STEPS = 1000  # K, steps of the noise schedule
 MULTIPLIERS = (1, 2, 3, 4)  # channels of the UNet's levels, in units of its width
@@ -107,9 +107,7 @@ class SpatialUNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Predict the noise of images ``(n, d, H, W)``, of any H and W, at schedule indices ``(n,)``."""
         height, width = x.shape[-2:]
-        pad = (-width % STRIDE, -height % STRIDE)
-        x = functional.pad(x, (0, pad[0], 0, pad[1]), mode="replicate") if any(pad) else x
-        x = x.to(self.inlet.weight.dtype)
+        x = padded(x, STRIDE).to(self.inlet.weight.dtype)
         emb = self.time(sinusoids(t, self.width).to(x.dtype))
         x = self.inlet(x)
         skips = [x]
@@ -148,24 +146,6 @@ class ResidualBlock(nn.Module):
         """Update an image ``(n, channels, H, W)`` given the time embedding ``(n, time)``."""
         h = self.norm(self.first(x), *self.modulation(emb).chunk(2, dim=1))
         return self.skip(x) + self.second(h)
-
-
-class Upsample(nn.Module):
-    """Enlargement by 2 with nearest neighbours, then a 3x3 convolution.
-
-    Parameters
-    ----------
-    channels : int
-        Number of channels.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Enlarge an image ``(n, channels, H, W)`` to ``(n, channels, 2H, 2W)``."""
-        return self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
 def sinusoids(t: Tensor, width: int) -> Tensor:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from pipeline.core.diffusion.coupling import inner
 from pipeline.core.diffusion.schedules import (
     ancestral_step,
     clean_from_noise,
@@ -23,7 +23,8 @@ from pipeline.core.diffusion.sr3 import Layers, Shape, SR3UNet, orthogonal_
 from pipeline.core.sensing.observation import Progress
 from pipeline.methods.ddpm_fus.settings import DdpmFusSettings
 from pipeline.methods.diffusion.conditional import Model, Noise, Training, Windows
-from pipeline.methods.diffusion.examples import Sample
+from pipeline.methods.diffusion.examples import Sample, absolute_error
+from pipeline.methods.optimisation import falling_cosine
 
 SPREAD = 0.5
 """Standard deviation of the residual's bands in the units in which they are diffused."""
@@ -66,9 +67,7 @@ class DdpmFus(Model):
         """Length of the training, whose learning rate falls to 0 as a cosine."""
         budget = self.settings.network
         last = budget.iterations
-        return Training(
-            last, budget.crop, budget.batch, lambda step: (1 + math.cos(math.pi * step / last)) / 2
-        )
+        return Training(last, budget.crop, budget.batch, falling_cosine(last))
 
     def optimiser(self, network: nn.Module) -> Optimizer:
         """Return Adam."""
@@ -82,9 +81,8 @@ class DdpmFus(Model):
         drawn = torch.randint(len(self.schedule), (len(clean),), generator=generator)
         share = self.schedule[drawn].to(clean.device, torch.float32)
         x = noisy(clean, noise, share)
-        predicted = network(x, share, sample.upsampled, sample.hr_msi).float()
-        error = (predicted - (clean if self.from_clean else noise)).abs() * sample.valid
-        return error.sum() / (sample.valid.sum().clamp(min=1) * clean.shape[1])
+        predicted = network(x, share, sample.upsampled, sample.hr_msi)
+        return absolute_error(predicted, clean if self.from_clean else noise, sample.valid)
 
     def draw(self, network: nn.Module, windows: Windows, noise: Noise, progress: Progress) -> Tensor:
         """Draw the cubes of windows from noise, step by step."""
@@ -101,7 +99,7 @@ class DdpmFus(Model):
             else:
                 x = ancestral_step(x, clean, share, later, noise(f"step/{t}"))
             progress("sampling", step + 1, len(pairs))
-        return decoded(network, x, windows.upsampled)
+        return cast(ConditionalUNet, inner(network)).decoded(x, windows.upsampled)
 
 
 class ConditionalUNet(nn.Module):
@@ -147,18 +145,3 @@ class ConditionalUNet(nn.Module):
     def decoded(self, x: Tensor, upsampled: Tensor) -> Tensor:
         """Return the cube in [0, 1] of a diffused image."""
         return x * self.spread + upsampled if self.residual else (x + 1) / 2
-
-
-def decoded(network: nn.Module, x: Tensor, upsampled: Tensor) -> Tensor:
-    """Return the cube in [0, 1] of a diffused image.
-
-    Parameters
-    ----------
-    network : nn.Module
-        A `ConditionalUNet`, or a recording or replay of it.
-    x, upsampled : (n, C, H, W) tensor
-        The diffused image, and the interpolated LR-HSI in [0, 1].
-    """
-    unet = network if isinstance(network, ConditionalUNet) else network.network
-    assert isinstance(unet, ConditionalUNet)
-    return unet.decoded(x, upsampled)

@@ -24,14 +24,13 @@ from torch.optim import Optimizer
 from pipeline.core.diffusion.coupling import Recorder, Replay
 from pipeline.core.diffusion.sr3 import ALONE, FROZEN, RECORDING, Layers
 from pipeline.core.sensing.nodata import mark_nodata, missing_pixels
-from pipeline.core.sensing.noise import standard_normal
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.methods.diffusion.anchors import anchor_windows
 from pipeline.methods.diffusion.examples import Sample, conditions
-from pipeline.methods.diffusion.patches import AT_ONCE, Patch, alike, part_of, patches
+from pipeline.methods.diffusion.patches import AT_ONCE, Patch, alike, part_of, patches, window_noise
 from pipeline.methods.optimisation import parameter_count, weights_under
 from pipeline.methods.pool import training_pool
 from pipeline.methods.supervised import DiffusionSettings
@@ -328,11 +327,8 @@ class FittedConditional(FittedMethod):
         _, bands, height, width = windows.upsampled.shape
 
         def noise(purpose: str) -> Tensor:
-            planes = [
-                standard_normal(self.seed, f"{self.model.name}/{purpose}", (bands, height, width), origin)
-                for origin in windows.origins
-            ]
-            return torch.from_numpy(np.stack(planes)).to(self._device)
+            name, shape = f"{self.model.name}/{purpose}", (bands, height, width)
+            return window_noise(self.seed, name, shape, windows.origins).to(self._device)
 
         return self.model.draw(network, windows, noise, progress)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,7 +14,7 @@ from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
 from pipeline.methods.diffusion.conditional import FittedConditional, Learned, Model
 from pipeline.methods.diffusion.examples import Crops, Example, Sample, examples_below
-from pipeline.methods.diffusion.patches import halo
+from pipeline.methods.diffusion.patches import halo_lr
 from pipeline.methods.optimisation import (
     Checkpoint,
     Schedule,
@@ -44,7 +42,7 @@ class ConditionalMethod:
 
     def halo_lr(self, response: SpatialResponse) -> int:
         """Return the halo around a patch, in LR pixels."""
-        return ceil(halo(response, self.settings.stride) / response.ratio)
+        return halo_lr(response, self.settings.stride)
 
     def fit(
         self,
@@ -131,13 +129,8 @@ class ConditionalMethod:
             saved = Checkpoint(
                 checkpoint / f"{name}.safetensors" if checkpoint else None,
                 settings.checkpoint_every,
-                crops.fingerprint(_json(settings.training_part())),
+                crops.fingerprint(settings.training_part()),
             )
             schedule = Schedule(name, "network", training.iterations, saved, training.factor)
             minimise(network, optimiser, loss, schedule, progress=progress)
         return {key: value.detach().cpu() for key, value in network.state_dict().items()}, bfloat16
-
-
-def _json(part: dict[str, Any] | None) -> dict[str, Any]:
-    assert part is not None, "a supervised method has a training part"
-    return part

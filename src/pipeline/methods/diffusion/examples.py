@@ -112,6 +112,20 @@ class Sample(NamedTuple):
     valid: Tensor
 
 
+def absolute_error(estimate: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Return the mean absolute difference of images over pixels with data and all bands.
+
+    Parameters
+    ----------
+    estimate, target : (n, bands, H, W) tensor
+        Images.
+    valid : (n, 1, H, W) tensor
+        1 where there are data, else 0.
+    """
+    error = (estimate.float() - target.float()).abs() * valid
+    return error.sum() / (valid.sum().clamp(min=1) * target.shape[1])
+
+
 def conditions(part: Observation, scale: float) -> tuple[Tensor, Tensor]:
     """Return the interpolated LR-HSI ``(C, H, W)`` and the HR-MSI ``(c, H, W)``, without no-data.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
-from math import ceil
 
 import numpy as np
 import torch
@@ -19,9 +18,7 @@ from torch import Tensor, nn
 from pipeline.core.diffusion.coupling import Recorder, Replay
 from pipeline.core.diffusion.sr3 import ALONE, FROZEN, RECORDING, Layers, Shape, SR3UNet
 from pipeline.core.sensing.nodata import mark_nodata
-from pipeline.core.sensing.noise import standard_normal
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.base import FittedMethod, State
@@ -32,7 +29,7 @@ from pipeline.methods.diffusion.low_rank_model import LowRankModel, Recording
 from pipeline.methods.diffusion.low_rank_observation import Piece, piece_of
 from pipeline.methods.diffusion.low_rank_sampling import Network, sample
 from pipeline.methods.diffusion.low_rank_settings import LowRankSettings
-from pipeline.methods.diffusion.patches import AT_ONCE, Patch, alike, halo, part_of, patches
+from pipeline.methods.diffusion.patches import AT_ONCE, Patch, alike, halo_lr, part_of, patches, window_noise
 from pipeline.methods.optimisation import parameter_count
 from pipeline.methods.pool import training_pool
 
@@ -58,19 +55,6 @@ class Prior:
     def precision_state(self) -> State:
         """Return the precision, for a fitted method's state, whichever device samples the tiles."""
         return {"bfloat16": np.array(self.bfloat16)}
-
-
-def halo_lr(response: SpatialResponse, shape: Shape) -> int:
-    """Return the halo around a patch, in LR pixels.
-
-    Parameters
-    ----------
-    response : SpatialResponse
-        H.
-    shape : Shape
-        Size of the network.
-    """
-    return ceil(halo(response, shape.stride) / response.ratio)
 
 
 class FittedLowRank(FittedMethod):
@@ -101,7 +85,7 @@ class FittedLowRank(FittedMethod):
         model: LowRankModel,
         kept: State,
     ) -> None:
-        super().__init__(scene, halo_lr(scene.spatial_response, prior.shape))
+        super().__init__(scene, halo_lr(scene.spatial_response, prior.shape.stride))
         self.settings, self.seed, self.prior, self.model, self.kept = settings, seed, prior, model, kept
         self._device = resolve_device(settings.device)
         self._mixing = torch.from_numpy(model.mixing).to(self._device)
@@ -282,11 +266,6 @@ class FittedLowRank(FittedMethod):
             Windows of the scene.
         """
         y, x = self.scene.origin
-        name = f"{self.settings.method}/{purpose}"
-        planes = [
-            standard_normal(
-                self.seed, name, (self.settings.rank, *window.shape), (y + window.y0, x + window.x0)
-            )
-            for window in windows
-        ]
-        return torch.from_numpy(np.stack(planes)).to(self._device)
+        origins = [(y + window.y0, x + window.x0) for window in windows]
+        shape = (self.settings.rank, *windows[0].shape)
+        return window_noise(self.seed, f"{self.settings.method}/{purpose}", shape, origins).to(self._device)

@@ -6,11 +6,17 @@ belongs to the same patch whichever window of the scene is fused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 from math import ceil
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.core.sensing.noise import standard_normal
 from pipeline.core.sensing.observation import ObservedScene, Progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
@@ -52,6 +58,38 @@ def halo(response: SpatialResponse, stride: int) -> int:
     """
     support = 2 * response.support_lr * response.ratio
     return ceil(max(Fraction(HALO), support) / stride) * stride
+
+
+def halo_lr(response: SpatialResponse, stride: int) -> int:
+    """Return the halo around a patch, in LR pixels.
+
+    Parameters
+    ----------
+    response : SpatialResponse
+        H.
+    stride : int
+        Stride of the network.
+    """
+    return ceil(halo(response, stride) / response.ratio)
+
+
+def window_noise(
+    seed: int, purpose: str, shape: tuple[int, int, int], origins: Sequence[tuple[int, int]]
+) -> Tensor:
+    """Draw standard normal noise ``(n, channels, H, W)`` of windows, as a function of the absolute position.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the draw.
+    purpose : str
+        Name of the draw.
+    shape : (channels, H, W)
+        Shape of each window.
+    origins : sequence of (int, int)
+        Absolute position of each window's first pixel.
+    """
+    return torch.from_numpy(np.stack([standard_normal(seed, purpose, shape, origin) for origin in origins]))
 
 
 def patches(scene: ObservedScene, window: Window, side: int, stride: int) -> list[Patch]:

@@ -11,8 +11,9 @@ from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, resolve_device
-from pipeline.methods.diffusion.low_rank_diffusion import FittedLowRank, Prior, halo_lr
+from pipeline.methods.diffusion.low_rank_diffusion import FittedLowRank, Prior
 from pipeline.methods.diffusion.low_rank_model import LowRankModel
+from pipeline.methods.diffusion.patches import halo_lr
 from pipeline.methods.plrdiff.published import converted_shape, read_converted
 from pipeline.methods.plrdiff.settings import PlrdiffSettings
 
@@ -27,7 +28,7 @@ class Plrdiff:
 
     def halo_lr(self, response: SpatialResponse) -> int:
         """Return the halo around a patch, in LR pixels."""
-        return halo_lr(response, converted_shape(self.settings.checkpoint))
+        return halo_lr(response, converted_shape(self.settings.checkpoint).stride)
 
     def fit(
         self,

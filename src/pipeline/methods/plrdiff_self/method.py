@@ -14,10 +14,11 @@ from pipeline.core.sensing.observation import Observation, ObservedScene, Progre
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
-from pipeline.methods.diffusion.low_rank_diffusion import FittedLowRank, Prior, halo_lr
+from pipeline.methods.diffusion.low_rank_diffusion import FittedLowRank, Prior
 from pipeline.methods.diffusion.low_rank_model import LowRankModel
 from pipeline.methods.diffusion.low_rank_sampling import CHANNELS
 from pipeline.methods.diffusion.noise_prediction import Recipe, train
+from pipeline.methods.diffusion.patches import halo_lr
 from pipeline.methods.optimisation import Checkpoint, pair_fingerprint, weights_under
 from pipeline.methods.plrdiff_self.settings import PlrdiffSelfSettings
 from pipeline.methods.plrdiff_self.training import continuous_levels, triples_draw
@@ -42,7 +43,7 @@ class PlrdiffSelf:
 
     def halo_lr(self, response: SpatialResponse) -> int:
         """Return the halo around a patch, in LR pixels."""
-        return halo_lr(response, self.shape)
+        return halo_lr(response, self.shape.stride)
 
     def fit(
         self,

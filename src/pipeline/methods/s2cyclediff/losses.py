@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.methods.diffusion.examples import Sample
+from pipeline.methods.diffusion.examples import Sample, absolute_error
 from pipeline.methods.s2cyclediff.networks import S2CycleNetworks
 
 CYCLE_WEIGHT = 0.1  # of the terms of the cycle; of LR-HSI and HR-MSI after the first phase only
@@ -82,20 +82,6 @@ def loss_terms(
         absolute_error(networks.msi_psf(sample.hr_msi), networks.srf(sample.lr_hsi), valid_lr),
         of_fusion,
     )
-
-
-def absolute_error(estimate: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Return the mean absolute difference of images over pixels with data and all bands.
-
-    Parameters
-    ----------
-    estimate, target : (n, bands, H, W) tensor
-        Images.
-    valid : (n, 1, H, W) tensor
-        1 where there are data, else 0.
-    """
-    error = (estimate.float() - target.float()).abs() * valid
-    return error.sum() / (valid.sum().clamp(min=1) * target.shape[1])
 
 
 def valid_below(valid: Tensor, ratio: int) -> Tensor:

@@ -20,6 +20,7 @@ from pipeline.core.sensing.observation import Progress
 from pipeline.errors import InputError
 from pipeline.methods.diffusion.conditional import Model, Noise, Training, Windows
 from pipeline.methods.diffusion.examples import Sample
+from pipeline.methods.optimisation import constant_rate, falling_cosine
 from pipeline.methods.s2cyclediff.losses import loss_terms, total
 from pipeline.methods.s2cyclediff.networks import Plan, S2CycleNetworks
 from pipeline.methods.s2cyclediff.settings import S2CycleDiffSettings
@@ -95,11 +96,7 @@ class S2CycleDiff(Model):
     def budget(self) -> Training:
         """Length of the training, whose learning rate is constant, or falls to 0 as a cosine."""
         budget = self.settings.network
-
-        def factor(step: int) -> float:
-            falling = (1 + math.cos(math.pi * step / budget.iterations)) / 2
-            return falling if budget.decay == "cosine" else 1.0
-
+        factor = falling_cosine(budget.iterations) if budget.decay == "cosine" else constant_rate
         return Training(budget.iterations, budget.crop, budget.batch, factor)
 
     def optimiser(self, network: nn.Module) -> Optimizer:
