@@ -180,6 +180,16 @@ def test_a_window_does_not_depend_on_the_tiles(
     assert np.array_equal(restored.fuse(Window(0, 40, 16, 80)), whole[:, :40, 16:80])
 
 
+def test_windows_of_a_scene_in_one_piece_share_one_draw() -> None:
+    observation, _ = observed(4, 64)
+    fitted = method(steps=2).fit(observation)
+    whole = fitted.fuse()
+    steps: list[int] = []
+    part = fitted.fuse(Window(8, 40, 4, 20), lambda phase, done, total, loss=None: steps.append(done))
+    assert np.array_equal(part, whole[:, 8:40, 4:20])
+    assert not steps
+
+
 def test_no_data_is_marked_and_does_not_spread() -> None:
     observation, _ = observed(4, 64)
     holed = replace(observation, hr_msi=observation.hr_msi.copy(), lr_hsi=observation.lr_hsi.copy())
@@ -226,7 +236,7 @@ def test_memory_holds_few_windows_and_visits_all(monkeypatch: pytest.MonkeyPatch
 
 def test_one_level_down_the_lr_hsi_is_the_target() -> None:
     observation, _ = observed(4, 64)
-    (below,) = examples_below(observation, 0, "test")
+    (below,) = examples_below(observation, unit_scale(observation), 0, "test")
     sample = read_sample(below, below.window)
     assert sample.target.shape == (6, 16, 16)
     assert sample.lr_hsi.shape == (6, 4, 4)

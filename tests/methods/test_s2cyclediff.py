@@ -273,7 +273,7 @@ def test_a_rational_ratio_is_refused_in_a_line() -> None:
     )
     with pytest.raises(InputError, match=r"^s2cyclediff: ratio 5/2 is not an integer.*leave this method out"):
         method().fit(pair)
-    assert examples_below(pair, 0, "s2cyclediff")
+    assert examples_below(pair, unit_scale(pair), 0, "s2cyclediff")
 
 
 @pytest.mark.slow

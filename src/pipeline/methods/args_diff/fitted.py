@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 import torch
@@ -30,7 +29,16 @@ from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, on_device, reproducible, resolve_device
 from pipeline.methods.diffusion.guidance import Guidance, guidance_of
-from pipeline.methods.diffusion.patches import AT_ONCE, Patch, alike, part_of, patches, window_noise
+from pipeline.methods.diffusion.patches import (
+    AT_ONCE,
+    Patch,
+    alike,
+    joined,
+    part_of,
+    patches,
+    read_patches,
+    window_noise,
+)
 from pipeline.methods.optimisation import parameter_count
 
 
@@ -116,9 +124,7 @@ class FittedArgsDiff(FittedMethod):
         """Read the patches that a window touches, or the whole of a small scene."""
         if self.in_one_piece:
             return self.scene.crop(self.scene.whole)
-        touched = [patch.window for patch in patches(self.scene, window, self.settings.patch, STRIDE)]
-        bounds = reduce(Window.union, touched)
-        return self.scene.crop(self.scene.padded_window(bounds, 0))
+        return read_patches(self.scene, patches(self.scene, window, self.settings.patch, STRIDE))
 
     def fuse_part(
         self, part: Observation, window: Window, progress: Progress = no_progress
@@ -127,13 +133,12 @@ class FittedArgsDiff(FittedMethod):
         if self.in_one_piece:
             return super().fuse_part(part, window, progress)
         assert self.recording is not None
-        own = self.scene.window_of(part)
-        planes = np.zeros((self.settings.d, *part.hr_shape), np.float32)
+        inside = window.relative_to(self.scene.window_of(part)).slices
         with reproducible(self._device, self.settings.threads):
-            for patch, coefficients in self._sampled(part, window, self.recording, progress):
-                inner = patch.core.relative_to(patch.window).slices
-                planes[:, *patch.core.relative_to(own).slices] = coefficients[:, *inner].cpu()
-            planes = mark_nodata(planes, part)[:, *window.relative_to(own).slices]
+            sampled = self._sampled(part, window, self.recording, progress)
+            coefficients = ((patch, drawn.cpu().numpy()) for patch, drawn in sampled)
+            planes = joined(self.scene, part, coefficients, self.settings.d)
+            planes = mark_nodata(planes, part)[:, *inside]
             cube = self._cube(torch.from_numpy(np.ascontiguousarray(planes)), self.recording.basis)
         return cube.numpy()
 

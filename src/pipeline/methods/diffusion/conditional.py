@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from functools import reduce
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -30,7 +29,16 @@ from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, reproducible, resolve_device
 from pipeline.methods.diffusion.anchors import anchor_windows
 from pipeline.methods.diffusion.examples import Sample, conditions
-from pipeline.methods.diffusion.patches import AT_ONCE, Patch, alike, part_of, patches, window_noise
+from pipeline.methods.diffusion.patches import (
+    AT_ONCE,
+    Patch,
+    alike,
+    joined,
+    part_of,
+    patches,
+    read_patches,
+    window_noise,
+)
 from pipeline.methods.optimisation import parameter_count, weights_under
 from pipeline.methods.pool import training_pool
 from pipeline.methods.supervised import DiffusionSettings
@@ -215,6 +223,7 @@ class FittedConditional(FittedMethod):
             self.parameters = parameter_count(self._built(ALONE))
         self.device = device_name(self._device)
         self.precision = "bfloat16" if learned.bfloat16 else "float32"
+        self._whole: Tensor | None = None  # cube of a scene in one piece, once drawn
 
     @property
     def in_one_piece(self) -> bool:
@@ -264,8 +273,7 @@ class FittedConditional(FittedMethod):
         """Read the patches that a window touches, or the whole of a small scene."""
         if self.in_one_piece:
             return self.scene.crop(self.scene.whole)
-        bounds = reduce(Window.union, (patch.window for patch in self._patches(window)))
-        return self.scene.crop(self.scene.padded_window(bounds, self.halo_lr))
+        return read_patches(self.scene, self._patches(window), self.halo_lr)
 
     def fuse_part(
         self, part: Observation, window: Window, progress: Progress = no_progress
@@ -273,22 +281,19 @@ class FittedConditional(FittedMethod):
         """Fuse a window ``(C, height, width)`` from the part of the scene that `read` returns for it."""
         if self.in_one_piece:
             return super().fuse_part(part, window, progress)
-        own = self.scene.window_of(part)
-        cube = np.zeros((part.bands, *part.hr_shape), np.float32)
         with self._inference():
-            for patch, drawn in self._drawn(part, window, progress):
-                inner = patch.core.relative_to(patch.window).slices
-                cube[:, *patch.core.relative_to(own).slices] = drawn[:, *inner]
-        return mark_nodata(cube, part)[:, *window.relative_to(own).slices]
+            cube = joined(self.scene, part, self._drawn(part, window, progress), part.bands)
+        return mark_nodata(cube, part)[:, *window.relative_to(self.scene.window_of(part)).slices]
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
-        """Draw the cube of a scene in one piece."""
+        """Draw the cube of a scene in one piece; its windows share one draw."""
         if any(missing_pixels(image).all() for image in (observation.lr_hsi, observation.hr_msi)):
             return np.full((observation.bands, *observation.hr_shape), np.nan, np.float32)
-        with self._inference():
-            windows = self._windows([(observation, observation.whole)])
-            cube = self._cubes(self._network(ALONE), windows, progress)[0]
-        return mark_nodata(cube, observation)
+        if self._whole is None:
+            with self._inference():
+                windows = self._windows([(observation, observation.whole)])
+                self._whole = self._draw(self._network(ALONE), windows, progress)[0]
+        return mark_nodata(self._in_units(self._whole), observation)
 
     def _drawn(
         self, part: Observation, window: Window, progress: Progress
@@ -306,8 +311,8 @@ class FittedConditional(FittedMethod):
                     pieces.append((patch, piece, patch.window.relative_to(around)))
             if pieces:
                 windows = self._windows([(piece, inside) for _, piece, inside in pieces])
-                cubes = self._cubes(network.rewind(), windows, part_of(progress, done, len(groups)))
-                yield from zip([patch for patch, *_ in pieces], cubes, strict=True)
+                cubes = self._draw(network.rewind(), windows, part_of(progress, done, len(groups)))
+                yield from zip([patch for patch, *_ in pieces], self._in_units(cubes), strict=True)
 
     def _patches(self, window: Window) -> list[Patch]:
         return patches(self.scene, window, self.settings.patch, self.settings.stride)
@@ -332,9 +337,9 @@ class FittedConditional(FittedMethod):
 
         return self.model.draw(network, windows, noise, progress)
 
-    def _cubes(self, network: nn.Module, windows: Windows, progress: Progress) -> NDArray[np.float32]:
-        """Draw cubes ``(n, C, H, W)`` in the images' units."""
-        return self._draw(network, windows, progress).float().cpu().numpy() * np.float32(self.learned.scale)
+    def _in_units(self, cubes: Tensor) -> NDArray[np.float32]:
+        """Convert cubes in [0, 1] to the images' units."""
+        return cubes.float().cpu().numpy() * np.float32(self.learned.scale)
 
     def _network(self, layers: Layers) -> nn.Module:
         """Return the network with its weights, without gradients."""

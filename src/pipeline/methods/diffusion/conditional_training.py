@@ -52,8 +52,10 @@ class ConditionalMethod:
         progress: Progress = no_progress,
     ) -> FittedConditional:
         """Train on the pair itself, one Wald level down."""
-        examples = examples_below(scene, seed, self.model.name)
-        return self.fit_on(scene, examples, seed, checkpoint, progress)
+        scale = unit_scale(scene)
+        examples = examples_below(scene, scale, seed, self.model.name)
+        weights, bfloat16 = self._trained(examples, seed, checkpoint, progress)
+        return self._settled(scene, seed, Learned(weights, scale, bfloat16, []), progress)
 
     def fit_on(
         self,
@@ -80,20 +82,24 @@ class ConditionalMethod:
         """
         training_seed = SHARED_SEED if self.settings.on_other_scenes else seed
         weights, bfloat16 = self._trained(examples, training_seed, checkpoint, progress)
-        return self._fitted(scene, seed, Learned(weights, unit_scale(scene), bfloat16, [])).settled(
-            seed, progress
-        )
+        return self._settled(scene, seed, Learned(weights, unit_scale(scene), bfloat16, []), progress)
 
     def fit_trained(
         self, scene: ObservedScene, state: State, seed: int = 0, progress: Progress = no_progress
     ) -> FittedConditional:
         """Fit with the network of a fitted method that has the same `training_part`."""
         learned = FittedConditional.learned_in(state)._replace(scale=unit_scale(scene), records=[])
-        return self._fitted(scene, seed, learned).settled(seed, progress)
+        return self._settled(scene, seed, learned, progress)
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedConditional:
         """Load the network's weights, the scale and the statistics of a large scene."""
         return self._fitted(scene, seed, FittedConditional.learned_in(state))
+
+    def _settled(
+        self, scene: ObservedScene, seed: int, learned: Learned, progress: Progress
+    ) -> FittedConditional:
+        """Return the fitted method, after the recorded draw of a scene that is larger than a patch."""
+        return self._fitted(scene, seed, learned).settled(seed, progress)
 
     def _fitted(self, scene: ObservedScene, seed: int, learned: Learned) -> FittedConditional:
         return FittedConditional(scene, self.model, seed, learned)

@@ -27,7 +27,7 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.level_below import one_level_down
 from pipeline.methods.optimisation import seeded_generator
-from pipeline.methods.pool import SIDE, squares, training_pool, unit_scale
+from pipeline.methods.pool import SIDE, squares, training_pool
 
 POOL_BYTES = 2**28  # windows in memory
 EXCHANGE_EVERY = 20  # steps after which a window in memory gives way to the next
@@ -55,13 +55,15 @@ class Example:
     scale: float
 
 
-def examples_below(scene: ObservedScene, seed: int, method: str) -> list[Example]:
+def examples_below(scene: ObservedScene, scale: float, seed: int, method: str) -> list[Example]:
     """Return the pair one Wald level down, where the LR-HSI is the reference.
 
     Parameters
     ----------
     scene : ObservedScene
         The pair.
+    scale : float
+        Number by which its images are divided.
     seed : int
         Seed of the sample of a large scene and of the added noise.
     method : str
@@ -72,7 +74,6 @@ def examples_below(scene: ObservedScene, seed: int, method: str) -> list[Example
     InputError
         The LR-HSI has not a single pixel of the next level.
     """
-    scale = unit_scale(scene)
     step = scene.spatial_response.ratio.numerator
     examples = []
     for part in training_pool(scene, seed, method, step):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import reduce
 
 import numpy as np
 import torch
@@ -29,7 +28,17 @@ from pipeline.methods.diffusion.low_rank_model import LowRankModel, Recording
 from pipeline.methods.diffusion.low_rank_observation import Piece, piece_of
 from pipeline.methods.diffusion.low_rank_sampling import Network, sample
 from pipeline.methods.diffusion.low_rank_settings import LowRankSettings
-from pipeline.methods.diffusion.patches import AT_ONCE, Patch, alike, halo_lr, part_of, patches, window_noise
+from pipeline.methods.diffusion.patches import (
+    AT_ONCE,
+    Patch,
+    alike,
+    halo_lr,
+    joined,
+    part_of,
+    patches,
+    read_patches,
+    window_noise,
+)
 from pipeline.methods.optimisation import parameter_count
 from pipeline.methods.pool import training_pool
 
@@ -144,8 +153,7 @@ class FittedLowRank(FittedMethod):
         """Read the patches that a window touches, or the whole of a small scene."""
         if self.in_one_piece:
             return self.scene.crop(self.scene.whole)
-        bounds = reduce(Window.union, (patch.window for patch in self._patches(window)))
-        return self.scene.crop(self.scene.padded_window(bounds, 0))
+        return read_patches(self.scene, self._patches(window))
 
     def fuse_part(
         self, part: Observation, window: Window, progress: Progress = no_progress
@@ -153,13 +161,9 @@ class FittedLowRank(FittedMethod):
         """Fuse a window ``(C, height, width)`` from the part of the scene that `read` returns for it."""
         if self.in_one_piece:
             return super().fuse_part(part, window, progress)
-        own = self.scene.window_of(part)
-        cube = np.zeros((part.bands, *part.hr_shape), np.float32)
         with reproducible(self._device, self.settings.threads):
-            for patch, values in self._sampled(part, window, progress):
-                inner = patch.core.relative_to(patch.window).slices
-                cube[:, *patch.core.relative_to(own).slices] = values[:, *inner]
-        return mark_nodata(cube, part)[:, *window.relative_to(own).slices]
+            cube = joined(self.scene, part, self._sampled(part, window, progress), part.bands)
+        return mark_nodata(cube, part)[:, *window.relative_to(self.scene.window_of(part)).slices]
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Sample a scene in one piece, as published; its windows share one run."""

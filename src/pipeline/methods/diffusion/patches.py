@@ -6,18 +6,20 @@ belongs to the same patch whichever window of the scene is fused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from itertools import groupby
 from math import ceil
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.core.sensing.noise import standard_normal
-from pipeline.core.sensing.observation import ObservedScene, Progress
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 
@@ -109,6 +111,46 @@ def patches(scene: ObservedScene, window: Window, side: int, stride: int) -> lis
     margin = halo(scene.spatial_response, stride)
     cores = window.aligned(side, scene.whole).split(side)
     return [Patch(core, core.grown(margin, scene.whole)) for core in cores]
+
+
+def read_patches(scene: ObservedScene, touched: Sequence[Patch], margin_lr: int = 0) -> Observation:
+    """Read the part of a scene that holds patches.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    touched : sequence of Patch
+        The patches.
+    margin_lr : int
+        Number of LR pixels that are read around them.
+    """
+    bounds = reduce(Window.union, (patch.window for patch in touched))
+    return scene.crop(scene.padded_window(bounds, margin_lr))
+
+
+def joined(
+    scene: ObservedScene, part: Observation, drawn: Iterable[tuple[Patch, NDArray[np.float32]]], channels: int
+) -> NDArray[np.float32]:
+    """Put the cores of patches together to images ``(channels, H, W)`` of a part; 0 where none was drawn.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    part : Observation
+        The part of the scene, which contains the patches.
+    drawn : iterable of (Patch, (channels, H, W))
+        Images in the patches' windows.
+    channels : int
+        Number of channels.
+    """
+    own = scene.window_of(part)
+    images = np.zeros((channels, *part.hr_shape), np.float32)
+    for patch, values in drawn:
+        inside = patch.core.relative_to(patch.window).slices
+        images[:, *patch.core.relative_to(own).slices] = values[:, *inside]
+    return images
 
 
 def alike(patches: list[Patch], at_once: int) -> list[list[Patch]]:
