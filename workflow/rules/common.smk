@@ -159,17 +159,21 @@ def estimate_of_pair(wildcards):
 
 def trained_by(wildcards):
     """List the fitted method of the label whose training the job shares, if there is one."""
-    return [] if EXPERIMENT.trained_on(run_of(wildcards)) else shared_training(wildcards)
+    return [] if method_settings(wildcards).training_scenes else shared_training(wildcards)
 
 
 def trained_elsewhere(wildcards):
     """List the fitted method whose training on other scenes the job shares."""
-    return shared_training(wildcards) if EXPERIMENT.trained_on(run_of(wildcards)) else []
+    return shared_training(wildcards) if method_settings(wildcards).training_scenes else []
 
 
 def shared_training(wildcards):
     other = EXPERIMENT.trained_by(run_of(wildcards))
     return [fitted_of(other)] if other else []
+
+
+def method_settings(wildcards):
+    return EXPERIMENT.method_of(wildcards.scene, wildcards.label)
 
 
 def run_of(wildcards):
@@ -254,12 +258,11 @@ def method_code(wildcards):
 
 def method_threads(wildcards):
     """Return the cores that a method is set to use, so that no other job disturbs its timing."""
-    return getattr(EXPERIMENT.method_of(wildcards.scene, wildcards.label), "threads", 1)
+    return getattr(method_settings(wildcards), "threads", 1)
 
 
 def method_gpus(wildcards):
-    method = EXPERIMENT.method_of(wildcards.scene, wildcards.label)
-    return int(getattr(method, "device", "cpu") != "cpu")
+    return int(getattr(method_settings(wildcards), "device", "cpu") != "cpu")
 
 
 def batch_runtime(wildcards, attempt):

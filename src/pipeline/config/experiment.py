@@ -20,7 +20,7 @@ from pipeline.config.scenes import NAME, Name, Scene
 from pipeline.config.studies import StudyEntry, Trajectory, check_studies, complete
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
-from pipeline.methods.supervised import Region, RegionTraining, ScenesTraining, SupervisedSettings
+from pipeline.methods.supervised import Region, SupervisedSettings
 from pipeline.settings.strict import Seeds, Strict
 from pipeline.settings.validation import parse
 
@@ -168,12 +168,13 @@ class Experiment(Strict):
             raise ValueError(f"training.scenes: {unknown} are not among the scenes {list(self.scenes)}")
         if left_out >= set(self.scenes):
             raise ValueError("training.scenes: every scene is trained on; leave at least one to fuse")
+        observed = set(self.observed())
         for run in self.runs():
             for example in self.examples_of(run):
                 where = f"methods.{run.label}.training"
                 if not self.has_reference(example.scene):
                     raise ValueError(f"{where}: scene {example.scene!r} has no reference to learn from")
-                if (example.scene, example.response) not in list(self.observed()):
+                if (example.scene, example.response) not in observed:
                     raise ValueError(
                         f"{where}: scene {example.scene!r} is not observed under the response "
                         f"{run.response!r} of scene {run.scene!r}; add it to its responses"
@@ -272,7 +273,8 @@ class Experiment(Strict):
         run : Run
             A run of the experiment.
         """
-        part = self.method_of(run.scene, run.label).training_part()
+        settings = self.method_of(run.scene, run.label)
+        part = settings.training_part()
         if part is None:
             return None
         own = self.examples_of(run)
@@ -281,23 +283,11 @@ class Experiment(Strict):
         )
         first = next(
             other
-            for other in (self.runs() if self.trained_on(run) else same_images)
+            for other in (self.runs() if settings.training_scenes else same_images)
             if self.method_of(other.scene, other.label).training_part() == part
             and self.examples_of(other) == own
         )
         return None if first == run else first
-
-    def trained_on(self, run: Run) -> list[str]:
-        """Return the other scenes on whose references the method of a run is trained.
-
-        Parameters
-        ----------
-        run : Run
-            A run of the experiment.
-        """
-        settings = self.method_of(run.scene, run.label)
-        training = settings.training if isinstance(settings, SupervisedSettings) else None
-        return training.scenes if isinstance(training, ScenesTraining) else []
 
     def examples_of(self, run: Run) -> list[Observed]:
         """Return the observations whose references train the method of a run.
@@ -311,15 +301,15 @@ class Experiment(Strict):
             A run of the experiment.
         """
         settings = self.method_of(run.scene, run.label)
-        if not isinstance(settings, SupervisedSettings) or settings.training == "wald":
+        if settings.learns_from != "references":
             return []
-        if isinstance(settings.training, RegionTraining):
+        if not settings.training_scenes:
             return [Observed(run.scene, run.response, run.seed)]
         observed = list(self.observed())
         seed = self.seeds_of(run.label)[0]
         return [
             Observed(scene, run.response if (scene, run.response) in observed else MEASURED, seed)
-            for scene in settings.training.scenes
+            for scene in settings.training_scenes
         ]
 
     def unscored(self, scene: str) -> list[Region]:
@@ -338,10 +328,7 @@ class Experiment(Strict):
     def training_scenes(self) -> set[str]:
         """Scenes that methods are trained on, which no method fuses."""
         settings = (self.method_of(scene, label) for scene in self.scenes for label in self.methods)
-        trainings = (own.training for own in settings if isinstance(own, SupervisedSettings))
-        return {
-            name for training in trainings if isinstance(training, ScenesTraining) for name in training.scenes
-        }
+        return {name for own in settings for name in own.training_scenes}
 
     def seeds_of(self, label: str) -> list[int]:
         """Return the noise seeds of a method: its own, the seeds of methods that train, or all seeds."""

@@ -82,6 +82,11 @@ class MethodSettings(Strict):
         return "the pair"
 
     @property
+    def training_scenes(self) -> list[str]:
+        """Other scenes of the experiment on whose references the method is trained."""
+        return []
+
+    @property
     def sampling_steps(self) -> int | None:
         """Number of sampling steps, which a trajectory can follow; None for other methods."""
         return None

@@ -59,9 +59,9 @@ class SupervisedSettings(TrainedSettings):
         return "pair" if self.training == "wald" else "references"
 
     @property
-    def on_other_scenes(self) -> bool:
-        """Whether the networks learn from other scenes than the one that is fused."""
-        return isinstance(self.training, ScenesTraining)
+    def training_scenes(self) -> list[str]:
+        """Other scenes of the experiment on whose references the method is trained."""
+        return self.training.scenes if isinstance(self.training, ScenesTraining) else []
 
     @property
     def trained_on(self) -> str:

@@ -16,7 +16,6 @@ from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
 from pipeline.methods.base import State
 from pipeline.methods.checkpoint import read_arrays, write_arrays
-from pipeline.methods.supervised import SupervisedSettings
 from pipeline.runs.code_digest import code_digest
 from pipeline.store.files import canonical_json, json_digest, read_json
 from pipeline.store.store import read_store
@@ -55,7 +54,7 @@ def training_fingerprint(settings: MethodEntry, seed: int, observation: Path, es
     part = settings.training_part()
     if part is None:
         return None
-    if isinstance(settings, SupervisedSettings) and settings.on_other_scenes:
+    if settings.training_scenes:
         return json_digest({"code": _code(settings), "settings": part})
     return _digest_of(settings, part, seed, observation, estimate)
 

@@ -80,7 +80,7 @@ class ConditionalMethod:
         progress : callable
             Receives each step.
         """
-        training_seed = SHARED_SEED if self.settings.on_other_scenes else seed
+        training_seed = SHARED_SEED if self.settings.training_scenes else seed
         weights, bfloat16 = self._trained(examples, training_seed, checkpoint, progress)
         return self._settled(scene, seed, Learned(weights, unit_scale(scene), bfloat16, []), progress)
 
