@@ -36,3 +36,7 @@ def test_regions_may_reach_beyond_the_scene_but_not_cover_it(truth: xr.DataArray
     assert int(np.isnan(part[:, 70:90, 50:70]).sum()) == 4 * 10 * 10
     with pytest.raises(InputError, match="cover the whole scene of 90x70 pixels; train on a smaller region"):
         PartlyScored(truth, [Region(height=50, width=70), Region(row=40, height=50, width=70)])
+    corner = [Region(height=90, width=69), Region(height=89, width=70)]
+    assert int(np.isfinite(PartlyScored(truth, corner)[:, 0:90, 0:70]).sum()) == 4
+    with pytest.raises(InputError, match="cover the whole scene"):
+        PartlyScored(truth, [*corner, Region(row=89, column=69, height=1, width=1)])

@@ -190,8 +190,11 @@ class PartlyScored:
     unscored: Sequence[Region]
 
     def __post_init__(self) -> None:
-        height, width = self.shape[1:]
-        if not self._scored(slice(0, height), slice(0, width)).any():
+        _, height, width = self.shape
+        # a pixel that counts can be moved up and left until it meets the border or the end of a part
+        ends = [(region.window.y1, region.window.x1) for region in self.unscored]
+        rows, columns = (np.array([0, *of_axis]) for of_axis in zip(*ends, strict=True))
+        if not self._scored(rows[rows < height], columns[columns < width]).any():
             raise InputError(
                 "evaluate: the regions on which methods are trained, with their margins, cover the whole "
                 f"scene of {height}x{width} pixels; train on a smaller region, or on other scenes"
@@ -206,16 +209,17 @@ class PartlyScored:
         """Read the values of a window, given by its bands and two slices."""
         bands, rows, columns = key
         values = np.asarray(self.reference[bands, rows, columns])
-        return np.where(self._scored(rows, columns), values, np.float32("nan"))
-
-    def _scored(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
-        """Mark the pixels of a window that count."""
         _, height, width = self.shape
-        y, x = np.mgrid[slice(*rows.indices(height)), slice(*columns.indices(width))]
-        counts = np.ones(y.shape, bool)
+        scored = self._scored(np.arange(height)[rows], np.arange(width)[columns])
+        return np.where(scored, values, np.float32("nan"))
+
+    def _scored(self, rows: NDArray[np.int_], columns: NDArray[np.int_]) -> NDArray[np.bool_]:
+        """Mark the pixels that count where rows and columns cross."""
+        counts = np.ones((len(rows), len(columns)), bool)
         for region in self.unscored:
             window = region.window
-            counts &= ~((window.y0 <= y) & (y < window.y1) & (window.x0 <= x) & (x < window.x1))
+            inside_y = (window.y0 <= rows) & (rows < window.y1)
+            counts &= ~np.outer(inside_y, (window.x0 <= columns) & (columns < window.x1))
         return counts
 
 
