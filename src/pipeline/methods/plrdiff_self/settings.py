@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_serializer
 
 from pipeline.methods.diffusion.low_rank_settings import PUBLISHED_STEPS, LowRankSettings
+from pipeline.methods.settings import TrainedSettings
 from pipeline.settings.strict import Strict
 
 
@@ -49,7 +50,7 @@ BUDGETS: dict[str, PriorBudget] = {
 STEPS = {"quick": 200, "standard": 200}
 
 
-class PlrdiffSelfSettings(LowRankSettings):
+class PlrdiffSelfSettings(LowRankSettings, TrainedSettings):
     """The sampler of PLRDiff with a prior trained on the pair's own HR-MSI."""
 
     seconds_per_megapixel = 1800.0  # for 100 steps of the network of `quick`
@@ -58,7 +59,6 @@ class PlrdiffSelfSettings(LowRankSettings):
     budget: Literal["paper", "standard", "quick"] | PriorBudget = Field(
         "standard", description="a named preset or its fields"
     )
-    checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints")
     threads: int = Field(2, ge=1, description="CPU threads; the trained weights depend on their number")
 
     @field_serializer("budget")
@@ -88,10 +88,6 @@ class PlrdiffSelfSettings(LowRankSettings):
         budget = self.training
         samples = budget.batch * (budget.crop * budget.width / 32**2) ** 2
         return 0.05 * budget.iterations * samples
-
-    def deciding(self) -> dict[str, Any]:
-        """Return all settings but the choice of seeds and the interval of checkpoints."""
-        return self.model_dump(mode="json", exclude={"seeds", "checkpoint_every"})
 
     def training_part(self) -> dict[str, Any] | None:
         """Return the settings on which the trained weights depend; all others affect sampling only."""
