@@ -1,6 +1,7 @@
 """The Python interface: fuse, simulate and evaluate arrays without the workflow.
 
-Arrays are NumPy, axes (band, y, x), no-data is NaN.
+Arrays have the axes (band, y, x), and no-data is NaN. NumPy arrays are taken, masked or not (masked values
+are no-data), as are PyTorch tensors, and xarray and Dask arrays; results are NumPy.
 
 >>> import numpy as np, pipeline
 >>> reference = np.random.default_rng(0).random((20, 32, 32), dtype=np.float32)
@@ -23,7 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.estimation.noise_levels import estimate_noise
-from pipeline.core.sensing.observation import Observation, check_pair, check_response_type, numeric_array
+from pipeline.core.sensing.arrays import real_array
+from pipeline.core.sensing.observation import Observation, check_pair, check_response_type
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.methods import build, settings_of
@@ -128,7 +130,7 @@ def _observation(
 ) -> Observation:
     """Check the arguments and estimate the noise levels that were not given."""
     hsi, msi = image_array("lr_hsi", lr_hsi), image_array("hr_msi", hr_msi)
-    srf = numeric_array("spectral_response", spectral_response).astype(np.float64)
+    srf = real_array("spectral_response", spectral_response).astype(np.float64)
     if isinstance(spatial_response, str):
         spatial_response = _named_response(spatial_response, hsi, msi)
     check_response_type(spatial_response)
@@ -144,11 +146,11 @@ def _observation(
 
 def image_array(name: str, image: ArrayLike) -> NDArray[np.float32]:
     """Return an argument as a contiguous float32 array, since PyTorch takes no negative strides."""
-    return np.asarray(numeric_array(name, image), np.float32, order="C")
+    return np.asarray(real_array(name, image), np.float32, order="C")
 
 
 def _levels(name: str, sigma: ArrayLike, bands: int) -> NDArray[np.float64]:
-    levels = numeric_array(name, sigma).astype(np.float64)
+    levels = real_array(name, sigma).astype(np.float64)
     if levels.shape not in ((), (bands,)) or not (np.isfinite(levels) & (levels > 0)).all():
         shown = np.array2string(levels, threshold=4).replace("\n", " ")
         raise InputError(f"{name}: expected one positive number or {bands} of them, got {shown}")

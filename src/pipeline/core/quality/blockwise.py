@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.sensing.arrays import real_array
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 
@@ -120,7 +121,7 @@ class CubePair:
             Pixels to add on the right and below, as far as the image reaches.
         """
         rows, cols = (slice(s.start, s.stop + overlap) for s in window.slices)
-        x, y = (np.asarray(image[:, rows, cols]) for image in (self.reference, self.cube))
+        x, y = (real_array(name, getattr(self, name)[:, rows, cols]) for name in ("reference", "cube"))
         return x, y, _valid("reference", x) & _valid("cube", y)
 
 

@@ -31,6 +31,7 @@ from pipeline.core.quality.partial_scores import (
 )
 from pipeline.core.quality.quality_index import BLOCK
 from pipeline.core.rounding import SUMS
+from pipeline.core.sensing.arrays import oriented, real_array
 from pipeline.core.sensing.spatial import as_ratio
 from pipeline.errors import InputError
 
@@ -57,7 +58,8 @@ def compare(
     Parameters
     ----------
     reference, cube : (C, H, W)
-        NumPy arrays, or anything with a shape whose slices NumPy can read (xarray, Zarr).
+        Arrays as in `pipeline.core.sensing.arrays`, or anything with a shape whose slices are such arrays
+        (Zarr); masked values are NaN.
     ratio : rational
         LR pixel size over HR pixel size, for ERGAS.
     pixelwise : sequence of callable
@@ -71,7 +73,9 @@ def compare(
         The shapes differ, a cube holds infinite values, or no pixel is valid in all bands of both cubes.
     """
     lr_pixel = float(as_ratio(ratio))
-    pair = CubePair(_sliceable(reference), _sliceable(cube))
+    if not lr_pixel > 0:
+        raise InputError(f"ratio: expected a positive number, got {ratio}")
+    pair = CubePair(_sliceable("reference", reference), _sliceable("cube", cube))
     windows = blocks(pair.size, block_side(pair.bands), BLOCK)
     totals = reduce(Totals.merged, mapped(partial(block_totals, pair, tuple(pixelwise)), windows))
     if not totals.pixels:
@@ -197,9 +201,9 @@ def mean(scores: Scores) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
-def _sliceable(image: Any) -> Any:
-    """Return the image, converted to an array if it has no shape of its own."""
-    return image if hasattr(image, "shape") else np.asarray(image)
+def _sliceable(name: str, image: Any) -> Any:
+    """Return the image as (band, y, x), converted to an array if it has no shape of its own."""
+    return oriented(image) if hasattr(image, "shape") else real_array(name, image)
 
 
 def _where(values: Array, defined: NDArray[np.bool_]) -> Scores:

@@ -359,7 +359,8 @@ def evaluate(
     Parameters
     ----------
     reference, cube : (C, H, W)
-        NumPy arrays, or anything with a shape whose slices NumPy can read (xarray, Zarr).
+        Arrays as in `pipeline.core.sensing.arrays`, or anything with a shape whose slices are such arrays
+        (Zarr); masked values are NaN.
     ratio : rational
         LR pixel size over HR pixel size, for ERGAS.
     mapped : callable

@@ -193,30 +193,6 @@ class Observation(ObservedScene):
         return self.spatial_response.operator(*self.hr_shape)
 
 
-def numeric_array(name: str, values: Any) -> NDArray[Any]:
-    """Convert an argument to an array of real numbers.
-
-    Parameters
-    ----------
-    name : str
-        Name of the argument in errors.
-    values : array_like
-        The argument.
-
-    Raises
-    ------
-    InputError
-        It has rows of unequal length, or values that are no numbers.
-    """
-    try:
-        array = np.asarray(values)
-    except ValueError:  # rows of unequal length
-        raise InputError(f"{name}: expected an array of numbers, got rows of unequal length") from None
-    if array.dtype.kind not in "buif":
-        raise InputError(f"{name}: expected numbers, got an array of type {array.dtype}")
-    return array
-
-
 def check_response_type(response: Any) -> None:
     """Refuse a spatial response that is not a `SpatialResponse`."""
     if not isinstance(response, SpatialResponse):

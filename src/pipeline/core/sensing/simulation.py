@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.sensing.arrays import real_array
 from pipeline.core.sensing.noise import noise_floor, noise_sigma, power_of, standard_normal
 from pipeline.core.sensing.observation import (
     Image,
@@ -23,7 +24,6 @@ from pipeline.core.sensing.observation import (
     check_response_type,
     check_spectral_response,
     no_progress,
-    numeric_array,
 )
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
@@ -201,8 +201,8 @@ def simulate(
     Observation
         LR-HSI and HR-MSI, with the responses and the noise levels.
     """
-    reference = numeric_array("reference", reference)
-    response = numeric_array("spectral_response", spectral_response).astype(np.float64)
+    reference = real_array("reference", reference)
+    response = real_array("spectral_response", spectral_response).astype(np.float64)
     sensors = Sensors(reference, response, spatial_response)
     whole = Window(0, reference.shape[1], 0, reference.shape[2])
     return Simulation(sensors, [whole], snr_db=snr_db, per_band=per_band, seed=seed).observe(whole)
