@@ -3,10 +3,18 @@
 `fuse`, `simulate` and `evaluate` work on arrays; the command `pipeline` and the Snakemake workflow
 run whole experiments. See `pipeline.api` for an example. Modules that need PyTorch are imported when
 they are first used, since that takes longer than many steps of the workflow.
+
+Threads of OpenMP that wait for each other sleep instead of spinning, unless the environment says otherwise:
+on cores that other processes share, two spinning threads take several times as long as one. OpenMP reads
+these variables when PyTorch is loaded, so that they are set here, before any module of the package.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")  # of GNU's OpenMP, which spins even where the policy is passive
 
 from pipeline.errors import InputError
 from pipeline.methods import methods

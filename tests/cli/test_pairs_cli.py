@@ -252,6 +252,22 @@ def test_pair_asks_in_one_line_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_names_are_what_they_look_like(images: tuple[Path, Path], tmp_path: Path) -> None:
+    """Names that YAML reads as dates or numbers, and files of any name."""
+    files = [tmp_path / name for name in ("h {x} 'y' \"z\" #: é\n.tif", "$(m) <x> & * \\.tif")]
+    for link, image in zip(files, images, strict=True):
+        link.symlink_to(image)
+    out = tmp_path / "2022-07-24.yaml"
+    done = call("pair", *files, "--out", out, "--name", "20220724", "--scale-hsi", 1e4, "--scale-msi", 1e4)
+    assert done.exit_code == 0, done.output
+    experiment = load_experiment(out)
+    assert experiment.experiment == "2022-07-24"
+    assert list(experiment.scenes) == ["20220724", "20220724_wald"]
+    pair = experiment.scenes["20220724"].pair
+    assert pair is not None
+    assert [source.path for source in (pair.hsi, pair.msi)] == [str(file) for file in files]
+
+
 def test_pair_overwrites_nothing(images: tuple[Path, Path], written: Path) -> None:
     before = written.read_bytes()
     assert "exists already" in refusal("pair", *images, "--out", written)

@@ -268,6 +268,39 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
             changed(("noise", "snr_db"), datetime.date(2020, 1, 2)),
             'noise.snr_db: should be a valid number, found "2020-01-02"',
         ),
+        (changed(("noise", "seeds"), [0, 1, 0]), "noise.seeds: 0 is listed twice; every entry counts once"),
+        (changed((*SCENE, "responses"), ["oli", "oli"]), "scenes.field.responses: 'oli' is listed twice"),
+        (changed(("products",), {"formats": ["cog", "cog"]}), "products.formats: 'cog' is listed twice"),
+        (
+            changed(("experiment",), 20220724),
+            "experiment: 20220724 is read as int, but a name is text; put",
+        ),
+        (
+            changed(("scenes", datetime.date(2022, 7, 24)), EXAMPLE["scenes"]["field"]),
+            "scenes: 2022-07-24 is read as date, but a name is text; put it in quotes",
+        ),
+        (
+            changed(("scenes", "Report.HTML"), EXAMPLE["scenes"]["field"]),
+            "scenes: 'Report.HTML' could be the name of a file of the results; let it not end in .json,",
+        ),
+        (
+            changed(("methods", "observation.zarr"), {"method": "bicubic"}),
+            "methods: 'observation.zarr' could be the name of a file of the results",
+        ),
+        (
+            changed(("responses", "measured"), EXAMPLE["responses"]["oli"]),
+            "responses.measured: stands for the images of a pair; choose another name",
+        ),
+        (changed(("scenes", "a b"), EXAMPLE["scenes"]["field"]), "scenes: 'a b' cannot be a name; use 100"),
+        (changed(("experiment",), "x" * 101), "experiment: 'xxxxx"),
+        (
+            changed((*SCENE, "source"), {"kind": "file", "path": "a\0b.npy"}),
+            "scenes.field.source.path: 'a\\x00b.npy' is not a path; a path is not empty and holds no NUL",
+        ),
+        (
+            changed((*SCENE, "source"), {"kind": "file", "path": "x" * 5000}),
+            f"scenes.field.source.path: {'x' * 60!r}... has 5000 bytes; a path has 4095 at most, and 255 bet",
+        ),
         (changed(("noise", "seeds", 1), -1), "noise.seeds.1: should be greater than or equal to 0, found -1"),
         (changed(("noise", "seeds"), []), "noise.seeds: List should have at least 1 item"),
         (
@@ -300,9 +333,12 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
             "'2013-07-19T10:30:00Z', nor 'start/end' of such",
         ),
         (without(("experiment",)), "experiment: Field required"),
-        (changed(("experiment",), "a b"), "experiment: String should match pattern"),
+        (
+            changed(("experiment",), "a b"),
+            "experiment: 'a b' cannot be a name; use 100 characters at most, letters",
+        ),
         (changed(("scenes",), {}), "scenes: Dictionary should have at least 1 item"),
-        (changed(("scenes", "a/b"), EXAMPLE["scenes"]), "scenes.a/b: String should match pattern"),
+        (changed(("scenes", "a/b"), EXAMPLE["scenes"]), "scenes: 'a/b' cannot be a name"),
         (
             changed((*SCENE, "source", "kind"), "sintetic"),
             "scenes.field.source: 'kind' should be one of 'synthetic', 'file', 'dataset', found 'sintetic'",

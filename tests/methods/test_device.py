@@ -1,6 +1,10 @@
-"""In which precision the networks compute."""
+"""In which precision the networks compute, and how their threads wait."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -23,3 +27,20 @@ def test_a_word_that_allows_nothing_and_refuses_nothing_is_an_error(monkeypatch:
     monkeypatch.setenv("PIPELINE_BFLOAT16", "no")
     with pytest.raises(InputError, match="PIPELINE_BFLOAT16: 'no' is neither 0 nor 1"):
         bfloat16_on(CPU, "float32")
+
+
+def test_threads_that_wait_sleep_unless_the_environment_says_otherwise() -> None:
+    """OpenMP gives account of its settings; GNU's, which PyTorch for Linux has, in these words."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_WAIT", "GOMP_"))}
+    for given, policy, spins in (({}, "PASSIVE", "0"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE", "0")):
+        account = subprocess.run(
+            [sys.executable, "-c", "import pipeline, torch"],
+            env=kept | {"OMP_DISPLAY_ENV": "VERBOSE"} | given,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stderr
+        if "GOMP_SPINCOUNT" not in account:
+            pytest.skip("this PyTorch has another OpenMP")
+        assert f"OMP_WAIT_POLICY = '{policy}'" in account
+        assert f"GOMP_SPINCOUNT = '{spins}'" in account

@@ -1,6 +1,6 @@
 rule align:
     input:
-        pair_response_table,
+        response_table,
         source=SCENE.source,
     output:
         ledger=IMAGES.observation.ledger,
@@ -17,5 +17,6 @@ rule align:
     params:
         code=code("steps.align"),
         settings=settings("align"),
+        stamps=stamps(any_response_table),
     shell:
-        "pipeline align --source {input.source} --settings {params.settings:q} --out {output.ledger} 2> {log}"
+        "pipeline align --source {input.source:q} --settings {params.settings:q} --out {output.ledger:q} 2> {log:q}"

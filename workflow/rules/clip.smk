@@ -20,5 +20,5 @@ rule clip:
         code=code("steps.clip"),
         settings=settings("clip"),
     shell:
-        "pipeline clip --source {input.source} --observation {input.observation} --settings {params.settings:q}"
-        " --out {output.ledger} 2> {log}"
+        "pipeline clip --source {input.source:q} --observation {input.observation:q} --settings {params.settings:q}"
+        " --out {output.ledger:q} 2> {log:q}"

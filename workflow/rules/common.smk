@@ -96,8 +96,27 @@ def run_folder(wildcards):
     return images_folder(wildcards).run(wildcards.label)
 
 
+def expressible(files):
+    """Return the files that a rule can name: braces and angle brackets stand for something else there."""
+    return [file for file in files if not set("{}<>").intersection(file)]
+
+
+def stamps(files):
+    """Return the function that gives a job's other files, with size and time: a change reruns the job."""
+
+    def listed(wildcards):
+        others = [file for file in files(wildcards) if file not in expressible([file])]
+        return [(file, Path(file).stat().st_size, Path(file).stat().st_mtime_ns) for file in others]
+
+    return listed
+
+
 def source_files(wildcards):
     """List the scene's local files with their ENVI headers; the step fetches, or misses, all others."""
+    return expressible(all_source_files(wildcards))
+
+
+def all_source_files(wildcards):
     scene = EXPERIMENT.scenes[wildcards.scene]
     sources = scene.pair.files.values() if scene.pair else [scene.source]
     return [file for source in sources for file in files_of(source)]
@@ -121,15 +140,13 @@ def files_of(source):
 
 def response_table(wildcards):
     """List the table of the spectral response; the step reports a missing file."""
-    return table_of(EXPERIMENT.responses[wildcards.response].spectral)
+    return expressible(any_response_table(wildcards))
 
 
-def pair_response_table(wildcards):
-    """List the table of the spectral response of a pair."""
-    return table_of(EXPERIMENT.scenes[wildcards.scene].pair.configured_response)
-
-
-def table_of(spectral):
+def any_response_table(wildcards):
+    """List the table of the spectral response of a simulated scene, or of a pair."""
+    pair = EXPERIMENT.scenes[wildcards.scene].pair
+    spectral = pair.configured_response if pair else EXPERIMENT.responses[wildcards.response].spectral
     path = getattr(spectral, "path", None)
     return [path] if path and Path(path).exists() else []
 

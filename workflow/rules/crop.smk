@@ -17,4 +17,4 @@ rule crop:
         code=code("steps.crop"),
         settings=settings("crop"),
     shell:
-        "pipeline crop --source {input.source} --settings {params.settings:q} --out {output.ledger} 2> {log}"
+        "pipeline crop --source {input.source:q} --settings {params.settings:q} --out {output.ledger:q} 2> {log:q}"

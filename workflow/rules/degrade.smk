@@ -19,4 +19,5 @@ rule degrade:
     params:
         code=code("steps.degrade"),
     shell:
-        "pipeline degrade --observation {input.observation} --estimate {input.estimate} --out {output.ledger} 2> {log}"
+        "pipeline degrade --observation {input.observation:q} --estimate {input.estimate:q}"
+        " --out {output.ledger:q} 2> {log:q}"

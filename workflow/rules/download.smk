@@ -14,5 +14,6 @@ rule download:
     params:
         code=code("steps.download"),
         settings=settings("download"),
+        stamps=stamps(all_source_files),
     shell:
-        "pipeline download --settings {params.settings:q} --out {output.source} 2> {log}"
+        "pipeline download --settings {params.settings:q} --out {output.source:q} 2> {log:q}"

@@ -16,4 +16,4 @@ rule estimate:
         code=code("steps.estimate"),
         settings=settings("estimate"),
     shell:
-        "pipeline estimate --observation {input.ledger} --settings {params.settings:q} --out {output.ledger} 2> {log}"
+        "pipeline estimate --observation {input.ledger:q} --settings {params.settings:q} --out {output.ledger:q} 2> {log:q}"

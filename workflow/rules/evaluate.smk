@@ -28,6 +28,6 @@ rule evaluate:
         settings=settings("evaluate"),
         unscored=unscored,
     shell:
-        "pipeline evaluate --observation {input.observation} --fused {input.fused} --reference={input.reference}"
-        " --estimate={input.estimate} --settings {params.settings:q} --unscored {params.unscored:q}"
-        " --scheduler {resources.scheduler} --workers {threads} --out {output.metrics} 2> {log}"
+        "pipeline evaluate --observation {input.observation:q} --fused {input.fused:q} --reference={input.reference:q}"
+        " --estimate={input.estimate:q} --settings {params.settings:q} --unscored {params.unscored:q}"
+        " --scheduler {resources.scheduler:q} --workers {threads} --out {output.metrics:q} 2> {log:q}"

@@ -24,5 +24,5 @@ rule export:
         code=code("steps.export"),
         settings=settings("export"),
     shell:
-        "pipeline export --fused {input.fused} --observation {input.observation} --estimate {input.estimate}"
-        " --settings {params.settings:q} --out {output.ledger} 2> {log}"
+        "pipeline export --fused {input.fused:q} --observation {input.observation:q} --estimate {input.estimate:q}"
+        " --settings {params.settings:q} --out {output.ledger:q} 2> {log:q}"

@@ -25,5 +25,6 @@ rule fuse:
         method=method_code,
         settings=settings("fuse"),
     shell:
-        "pipeline fuse --observation {input.observation} --estimate {input.estimate} --fitted {input.fitted}"
-        " --plan {input.plan} --settings {params.settings:q} --seed {wildcards.seed} --out {output.manifest} 2> {log}"
+        "pipeline fuse --observation {input.observation:q} --estimate {input.estimate:q} --fitted {input.fitted:q}"
+        " --plan {input.plan:q} --settings {params.settings:q} --seed {wildcards.seed:q}"
+        " --out {output.manifest:q} 2> {log:q}"

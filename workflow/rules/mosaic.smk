@@ -22,6 +22,6 @@ rule mosaic:
         code=code("steps.mosaic"),
         settings=settings("mosaic"),
     shell:
-        "pipeline mosaic {input.manifests} --observation {input.observation} --estimate {input.estimate}"
-        " --fitted {input.fitted} --plan {input.plan} --settings {params.settings:q} --seed {wildcards.seed}"
-        " --out {output.ledger} 2> {log}"
+        "pipeline mosaic {input.manifests:q} --observation {input.observation:q} --estimate {input.estimate:q}"
+        " --fitted {input.fitted:q} --plan {input.plan:q} --settings {params.settings:q} --seed {wildcards.seed:q}"
+        " --out {output.ledger:q} 2> {log:q}"

@@ -18,5 +18,5 @@ rule plan:
         settings=settings("plan"),
         batches=batch_number,
     shell:
-        "pipeline plan --observation {input.observation} --settings {params.settings:q}"
-        " --batches {params.batches} --out {output.ledger} > {log} 2>&1"
+        "pipeline plan --observation {input.observation:q} --settings {params.settings:q}"
+        " --batches {params.batches:q} --out {output.ledger:q} > {log:q} 2>&1"

@@ -30,5 +30,5 @@ rule report:
         settings=settings("report"),
         results=str(TREE.path),
     shell:
-        "pipeline report --settings {params.settings:q} --results {params.results} --out {output.page}"
-        " --summary {output.summary} 2> {log}"
+        "pipeline report --settings {params.settings:q} --results {params.results:q} --out {output.page:q}"
+        " --summary {output.summary:q} 2> {log:q}"

@@ -18,6 +18,7 @@ rule simulate:
     params:
         code=code("steps.simulate"),
         settings=settings("simulate"),
+        stamps=stamps(any_response_table),
     shell:
-        "pipeline simulate --reference {input.ledger} --settings {params.settings:q} --seed {wildcards.seed}"
-        " --out {output.ledger} 2> {log}"
+        "pipeline simulate --reference {input.ledger:q} --settings {params.settings:q} --seed {wildcards.seed:q}"
+        " --out {output.ledger:q} 2> {log:q}"

@@ -23,5 +23,6 @@ rule trace:
         settings=settings("trace"),
         times=trace_times,
     shell:
-        "pipeline trace --observation {input.observation} --estimate {input.estimate} --fitted {input.fitted}"
-        " --times {params.times:q} --settings {params.settings:q} --seed {wildcards.seed} --out {output.ledger} 2> {log}"
+        "pipeline trace --observation {input.observation:q} --estimate {input.estimate:q} --fitted {input.fitted:q}"
+        " --times {params.times:q} --settings {params.settings:q} --seed {wildcards.seed:q}"
+        " --out {output.ledger:q} 2> {log:q}"

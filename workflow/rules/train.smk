@@ -25,6 +25,6 @@ rule train:
         method=method_code,
         settings=settings("train"),
     shell:
-        "pipeline train {input.examples} --observation {input.observation} --estimate {input.estimate}"
-        " --settings {params.settings:q} --seed {wildcards.seed} --trained-by={input.shared}{input.trained}"
-        " --out {output.fitted} 2> {log}"
+        "pipeline train {input.examples:q} --observation {input.observation:q} --estimate {input.estimate:q}"
+        " --settings {params.settings:q} --seed {wildcards.seed:q} --trained-by={input.shared:q}{input.trained:q}"
+        " --out {output.fitted:q} 2> {log:q}"

@@ -17,4 +17,4 @@ rule wald:
     params:
         code=code("steps.wald"),
     shell:
-        "pipeline wald --observation {input.observation} --out {output.ledger} 2> {log}"
+        "pipeline wald --observation {input.observation:q} --out {output.ledger:q} 2> {log:q}"

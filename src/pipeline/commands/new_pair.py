@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -203,9 +204,9 @@ def _text(draft: Draft) -> str:
     lines = [
         "# Written by `pipeline pair`, to be edited. docs/real_pairs.md says what to look at; every key",
         "# with its default is in config/schema.json. Paths start in the folder where snakemake runs.",
-        f"experiment: {draft.experiment}",
+        f"experiment: {_name(draft.experiment)}",
         "scenes:",
-        f"  {draft.scene}:",
+        f"  {_name(draft.scene)}:",
         "    pair:",
         *_image("hsi", draft.hsi),
         *_image("msi", draft.msi),
@@ -233,10 +234,10 @@ def _image(role: str, image: Inspected) -> list[str]:
         f"      # {' '.join(image.summary().split())}",
         f"      {role}:",
         "        kind: file",
-        f"        path: {json.dumps(source.path, ensure_ascii=False)}",
+        f"        path: {_quoted(source.path)}",
     ]
     if source.variable is not None:
-        lines.append(f"        variable: {json.dumps(source.variable, ensure_ascii=False)}")
+        lines.append(f"        variable: {_quoted(source.variable)}")
     lines.append(f"        scale: {source.scale:.17g}   # divides values; products have the file's again")
     if image.scene.metadata.wavelength is None:
         lines.append(
@@ -305,5 +306,21 @@ def _wald(scene: str, nesting: Nesting) -> list[str]:
     if nesting.ratio == 1:
         return []
     if min(nesting.lr.shape) < least:
-        return [f"  # {scene}_wald: {{wald: {scene}}}   too small for another level of this ratio"]
-    return [f"  {scene}_wald: {{wald: {scene}}}   # evaluated one Wald level down, with the HSI as reference"]
+        return [f"  # {scene}_wald: {{wald: {_name(scene)}}}   too small for another level of this ratio"]
+    remark = "evaluated one Wald level down, with the HSI as reference"
+    return [f"  {_name(f'{scene}_wald')}: {{wald: {_name(scene)}}}   # {remark}"]
+
+
+def _name(name: str) -> str:
+    """Return a name as YAML reads it back as text: plain, or quoted where it could be a number or a date.
+
+    >>> _name("field"), _name("20220724"), _name("no")
+    ('field', '"20220724"', '"no"')
+    """
+    plain = len(name) > 1 and name[0].isalpha() and yaml.safe_load(name) == name
+    return name if plain else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    """Return any text as a quoted YAML scalar on one line."""
+    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=inf).strip()

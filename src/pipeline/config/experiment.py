@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.exports import Products
 from pipeline.config.responses import Estimation, Positive, Response
-from pipeline.config.scenes import NAME, Name, Scene
+from pipeline.config.scenes import NAME, Name, Scene, check_name
 from pipeline.config.studies import StudyEntry, Trajectory, check_studies, complete
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
@@ -65,7 +65,7 @@ class Compute(Strict):
 
     scheduler: str = Field(
         "threads",
-        pattern=r"^(threads|synchronous|(tcp|tls)://.+:\d+)$",
+        pattern=r"^(threads|synchronous|(tcp|tls)://[A-Za-z0-9_.:\[\]-]+:\d+)$",
         description="threads of the job, `synchronous`, or the address of a running Dask scheduler",
     )
 
@@ -112,6 +112,18 @@ class Experiment(Strict):
         description="label: settings; a label that is not a method's name needs the key `method`",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _names_can_be_folders(cls, content: Any) -> Any:
+        if isinstance(content, dict):
+            if "experiment" in content:
+                check_name("experiment", content["experiment"])
+            for section in ("scenes", "responses", "studies", "methods"):
+                names = content.get(section)
+                for name in names if isinstance(names, dict) else ():
+                    check_name(section, name)
+        return content
+
     @field_validator("methods", mode="before")
     @classmethod
     def _method_from_label(cls, methods: Any) -> Any:
@@ -133,6 +145,8 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _responses_exist(self) -> Experiment:
+        if MEASURED in self.responses:
+            raise ValueError(f"responses.{MEASURED}: stands for the images of a pair; choose another name")
         for name, scene in self.scenes.items():
             if scene.source and not self.responses:
                 raise ValueError(f"scenes.{name}: is simulated and needs `responses` with at least one")

@@ -11,13 +11,13 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from pipeline.config.scenes import Name
-from pipeline.settings.strict import Strict
+from pipeline.settings.strict import Distinct, Strict
 
 
 class Products(Strict):
     """The files that are made of every fused cube, in `product/` beside its store."""
 
-    formats: list[Literal["cog", "envi"]] = Field(["cog"], min_length=1, description="of the fused cube")
+    formats: Distinct[Literal["cog", "envi"]] = Field(["cog"], description="of the fused cube")
     dtype: Literal["float32", "int16"] = Field(
         "float32",
         description="of the cube's physical values; int16 rounds them and clips values out of its range",

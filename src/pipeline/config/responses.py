@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.core.sensing.spatial import SpatialResponse
-from pipeline.settings.strict import Strict
+from pipeline.settings.strict import Distinct, LocalPath, Strict
 
 Positive = Annotated[float, Field(gt=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -92,15 +92,15 @@ class TableResponse(Strict):
     """R from a table of relative responses over wavelength (CSV: nm, then one column per band)."""
 
     kind: Literal["table"]
-    path: str
-    bands: list[str] | None = Field(None, description="columns to use, in order; default: all")
+    path: LocalPath
+    bands: Distinct[str] | None = Field(None, description="columns to use, in order; default: all")
 
 
 class MatrixResponse(Strict):
     """R as it stands in a file (.csv, .npy, .npz or .mat): MSI bands x HSI bands."""
 
     kind: Literal["matrix"]
-    path: str
+    path: LocalPath
     variable: str | None = None
 
 
@@ -123,7 +123,7 @@ class SensorResponse(Strict):
 
     kind: Literal["sensor"]
     sensor: SensorName
-    bands: list[str] | None = Field(None, min_length=1, description="bands to use, in order; default: all")
+    bands: Distinct[str] | None = Field(None, description="bands to use, in order; default: all")
     tables: Literal["builtin", "py6s"] = Field(
         "builtin",
         description="`builtin`: responses that come with the package, else flat tops of published centres "

@@ -6,6 +6,7 @@ Nothing is read here; see `pipeline.inputs`.
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,10 +15,42 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.config.responses import Estimation, Positive, SpatialConfig, SpectralConfig
 from pipeline.core.scene import crop_window
 from pipeline.core.window import Window
-from pipeline.settings.strict import Strict
+from pipeline.settings.strict import Distinct, LocalPath, Strict
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"  # file systems allow 255 bytes, some of them for a suffix
 Name = Annotated[str, Field(pattern=NAME)]
+RESULT_FILES = (".json", ".zarr", ".csv", ".html", ".safetensors", ".journal", ".log", ".tsv")
+"""Suffixes of the files that lie beside the folders of scenes, responses and methods."""
+
+
+def check_name(place: str, name: Any) -> None:
+    """Refuse a name that is no text, has other characters, or could be that of a file of the results.
+
+    Parameters
+    ----------
+    place : str
+        Key of the section that holds the name, for messages.
+    name : object
+        The name as YAML reads it.
+
+    Raises
+    ------
+    ValueError
+        The name cannot be used.
+    """
+    if not isinstance(name, str):
+        kind = type(name).__name__
+        raise ValueError(f"{place}: {name} is read as {kind}, but a name is text; put it in quotes")
+    if not re.fullmatch(NAME, name):
+        raise ValueError(
+            f"{place}: {name[:120]!r} cannot be a name; use 100 characters at most, letters, digits, _ . "
+            "and -, of which the first is a letter or a digit"
+        )
+    if name.lower().endswith(RESULT_FILES):
+        raise ValueError(
+            f"{place}: {name!r} could be the name of a file of the results; let it not end in "
+            f"{', '.join(RESULT_FILES)}"
+        )
 
 
 class SyntheticSource(Strict):
@@ -49,7 +82,7 @@ class FileSource(Strict):
     """
 
     kind: Literal["file"]
-    path: str
+    path: LocalPath
     url: str | None = Field(None, description="fetched to `path` where that does not exist")
     sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="refuse a file with another digest"
@@ -86,9 +119,8 @@ class FileSource(Strict):
     )
     scale: float = Field(1.0, gt=0, description="values are divided by this number on ingest")
     nodata: float | None = None
-    bands: list[str] | None = Field(
+    bands: Distinct[str] | None = Field(
         None,
-        min_length=1,
         description="names of the bands to read of a product with a file for each (`B02`, `B8A`)",
     )
     bad_bands: list[int] = Field(default_factory=list, description="0-based band indices to leave out")
@@ -121,7 +153,7 @@ class DatasetSource(Strict):
     kind: Literal["dataset"]
     name: DatasetName = Field(description="see `pipeline datasets list`")
     image: str | None = Field(None, description="which of its images; default: the first")
-    folder: str | None = Field(
+    folder: LocalPath | None = Field(
         None, description="holds a sub-folder for each data set; default: $PIPELINE_DATA, or `data`"
     )
 
@@ -155,8 +187,8 @@ class Scene(Strict):
         "the LR-HSI's response, with the LR-HSI as reference",
     )
     crop: Crop | None = Field(None, description="of a source in its pixels, of a pair in LR pixels")
-    responses: list[Name] | None = Field(
-        None, min_length=1, description="names of the responses with which it is observed; default: all"
+    responses: Distinct[Name] | None = Field(
+        None, description="names of the responses with which it is observed; default: all"
     )
     estimation: Estimation | None = Field(
         None,

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pipeline.methods import samplers
 from pipeline.methods.settings import MethodSettings
-from pipeline.settings.strict import Strict
+from pipeline.settings.strict import Distinct, Strict
 
 Value = bool | int | float | str
 
@@ -85,9 +85,9 @@ class Trajectory(Study):
     """The coefficients that diffusion methods estimate on their way."""
 
     kind: Literal["trajectory"]
-    methods: list[str] = Field(min_length=1, description="labels, one row of pictures each")
-    times: list[Annotated[int, Field(ge=0)]] = Field(
-        [500, 400, 300, 200, 100, 0], min_length=1, description="sampling steps left"
+    methods: Distinct[str] = Field(description="labels, one row of pictures each")
+    times: Distinct[Annotated[int, Field(ge=0)]] = Field(
+        [500, 400, 300, 200, 100, 0], description="sampling steps left"
     )
 
 

@@ -67,7 +67,10 @@ def source_size(source: Source) -> tuple[int, int] | None:
     """
     if isinstance(source, SyntheticSource):
         return source.height, source.width
-    return locate(source).size
+    try:
+        return locate(source).size
+    except InputError:  # of an image that the catalogue does not have
+        return None
 
 
 class FileScene(OpenScene):

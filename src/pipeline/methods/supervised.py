@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pipeline.core.window import Window
 from pipeline.methods.settings import Source, TrainedSettings
-from pipeline.settings.strict import Strict
+from pipeline.settings.strict import Distinct, Strict
 
 
 class Region(Strict):
@@ -34,7 +34,7 @@ class RegionTraining(Strict):
 class ScenesTraining(Strict):
     """Training on the references of other scenes of the experiment, which are not fused themselves."""
 
-    scenes: list[str] = Field(min_length=1, description="scenes with the same bands")
+    scenes: Distinct[str] = Field(description="scenes with the same bands")
 
 
 INPUT_REACH = 32

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline.errors import InputError
 
 M = TypeVar("M", bound=BaseModel)
+LONGEST_SHOWN = 200  # characters of a wrong value in a message
 
 
 def parse(model: type[M], content: Any, origin: str) -> M:
@@ -47,7 +48,7 @@ def _explain(error: ValidationError, content: Any) -> str:
     furthest = max(inside, key=lambda i: len(places[i]))
     first, where = errors[furthest], ".".join(places[furthest])
     message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    value = f", found {json.dumps(first['input'], default=str)}"
+    value = f", found {_shown(first['input'])}"
     if first["type"] in ("missing", "value_error"):
         value = ""
     elif first["type"] == "union_tag_not_found":
@@ -57,6 +58,15 @@ def _explain(error: ValidationError, content: Any) -> str:
         value = f", found {first['ctx']['tag']!r}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{where}: {message}{value}{more}" if where else f"{message}{value}{more}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as JSON, or as Python shows it where JSON has no such keys; cut where it is long."""
+    try:
+        text = json.dumps(value, default=str)
+    except TypeError:
+        text = str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _keys(location: tuple[int | str, ...], content: Any, missing: bool) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from pipeline.methods.diffusion.low_rank_settings import LowRankSettings
 from pipeline.methods.settings import Source
+from pipeline.settings.strict import LocalPath
 
 DIGEST = "digest"
 """Name of the weights' digest in the metadata of a converted checkpoint."""
@@ -21,7 +22,7 @@ class PlrdiffSettings(LowRankSettings):
     seconds_per_megapixel = 34_000.0
 
     method: Literal["plrdiff"] = "plrdiff"
-    checkpoint: str | None = Field(
+    checkpoint: LocalPath | None = Field(
         None,
         description="file that `pipeline weights import` wrote from the published I190000_E97_gen.pth; the "
         "method does not run without it",
