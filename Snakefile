@@ -34,6 +34,14 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
+onsuccess:
+    repeat_warnings()
+
+
+onerror:
+    repeat_warnings()
+
+
 rule all:
     default_target: True
     input:

@@ -15,6 +15,7 @@ are no-data), as are PyTorch tensors, and xarray and Dask arrays; results are Nu
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from time import perf_counter
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline.core.estimation.agreement import agreement
 from pipeline.core.estimation.noise_levels import estimate_noise
 from pipeline.core.sensing.arrays import real_array
 from pipeline.core.sensing.observation import Observation, check_pair, check_response_type
@@ -31,6 +33,19 @@ from pipeline.errors import InputError
 from pipeline.methods import build, settings_of
 from pipeline.runs.provenance import code_version, package_versions
 from pipeline.settings.validation import parse
+
+REMEDIES = {
+    "order": "reorder the rows of spectral_response or the bands of hr_msi",
+    "gain": "scale the rows of spectral_response, to a sum of 1 for images in the same units, or hr_msi",
+    "offset": "subtract the offset from hr_msi",
+    "gain and offset": "bring hr_msi to the units of lr_hsi",
+    "shift": "give spatial_response that shift, or register the images",
+    "rotation": "register the images",
+    "psf": "give a spatial_response of that width",
+    "change": "set such pixels to NaN",
+    "stripes": "leave these bands out, or destripe them",
+}
+"""What mends the differences between two images, as arguments of `fuse`."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +109,18 @@ def fuse(
     ------
     pipeline.InputError
         One line naming the argument, the value found and the value expected.
+
+    Warns
+    -----
+    UserWarning
+        Where the images contradict the responses, with the likely cause: gain, offset, order of bands,
+        displacement, PSF, change, stripes.
     """
     chosen = parse(settings_of(method), {"method": method, **settings}, method)
     start = perf_counter()
     observation = _observation(lr_hsi, hr_msi, spectral_response, spatial_response, sigma_hsi, sigma_msi)
+    for finding in agreement(observation):
+        warnings.warn(finding.with_remedy(REMEDIES), stacklevel=2)
     estimated = perf_counter()
     fitted = build(chosen).fit(observation, seed)
     trained = perf_counter()

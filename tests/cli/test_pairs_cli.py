@@ -281,3 +281,20 @@ def test_a_sensor_of_more_bands_asks_for_their_names(tmp_path: Path) -> None:
     msi = write(tmp_path / "msi.tif", values, 10.0)
     line = refusal("pair", hsi, msi, "--out", tmp_path / "pair.yaml", "--sensor", "sentinel2b")
     assert "which 4 bands of sentinel2b it holds is unknown; name each in the file's order" in line
+
+
+def test_pair_names_an_offset_and_an_undeclared_collar(images: tuple[Path, Path], tmp_path: Path) -> None:
+    hsi, msi = images
+    shifted = tmp_path / "shifted.tif"
+    with rasterio.open(msi) as file:
+        values = file.read() + 1000
+    values[:, :20] = 0
+    write(shifted, values, 10.0, list(CENTRES.values()))
+    scales = ("--scale-hsi", "10000", "--scale-msi", "10000")
+    told = call("pair", str(hsi), str(shifted), "--out", str(tmp_path / "a.yaml"), *scales).stdout
+    checks = [line for line in told.splitlines() if line.strip().startswith("check")]
+    assert any("are 0 in all bands, up to the border" in line for line in checks)
+    assert any("beside what R predicts" in line and "offset: true" in line for line in checks)
+    clean = call("pair", str(hsi), str(msi), "--out", str(tmp_path / "b.yaml"), *scales).stdout
+    assert "  check  " not in clean
+    assert "0 in all bands" in call("inspect", str(shifted)).stdout

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from functools import cache
 from math import ceil
 from pathlib import Path
@@ -13,6 +14,7 @@ from pipeline.config.studies import Trajectory
 from pipeline.errors import InputError
 from pipeline.runs.batches import batch_minutes, planned_batches
 from pipeline.runs.code_digest import code_digest
+from pipeline.runs.messages import warnings_below
 from pipeline.runs.paths import batch_name, experiment_folder
 from pipeline.runs.step_settings import step_settings
 from pipeline.runs.workflow_files import package_file
@@ -233,6 +235,16 @@ def manifests(wildcards):
 def batches_of(run):
     """Count the batches of a fused cube once, so that the number stays while the workflow runs."""
     return planned_batches(EXPERIMENT, run)
+
+
+# ---- messages
+
+
+def repeat_warnings():
+    """Print the warnings of all steps; `pipeline run` has printed each with its step."""
+    if "pipeline" not in workflow.output_settings.log_handler_settings:
+        for line in warnings_below(experiment_folder(EXPERIMENT.experiment).logs):
+            print(line, file=sys.stderr)
 
 
 # ---- parameters and resources

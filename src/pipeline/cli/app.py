@@ -21,6 +21,7 @@ from pipeline.cli.run import run
 from pipeline.cli.steps import step_commands
 from pipeline.cli.weights import weights
 from pipeline.errors import InputError
+from pipeline.runs.messages import Messages
 
 
 class Commands(TyperGroup):
@@ -133,6 +134,7 @@ def schema(out: Annotated[Path | None, typer.Option(help="file to write instead 
 def main() -> None:
     """Entry point of the console script; the package's own messages go to stderr."""
     logging.basicConfig(format="%(message)s")
+    logging.getLogger().handlers[0].setFormatter(Messages())
     logging.getLogger("pipeline").setLevel(logging.INFO)
 
     # a step's bytes must not depend on the machine's cores; jobs and blocks run side by side instead

@@ -10,6 +10,7 @@ import numpy as np
 from rasterio.crs import CRS
 
 from pipeline.config.scenes import FileSource, Pair
+from pipeline.core.estimation.agreement import Suspicion, suspicious_values
 from pipeline.core.scene import Metadata
 from pipeline.core.window import Window
 from pipeline.inputs.file_scene import FileScene, open_file
@@ -50,11 +51,14 @@ class Inspected:
         The opened file.
     values : (float, float) or None
         2 % and 98 % of the values in the middle of the scene; None where it holds none.
+    suspicions : tuple of Suspicion
+        Values that look like undeclared no-data or saturation.
     """
 
     source: FileSource
     scene: FileScene
     values: tuple[float, float] | None
+    suspicions: tuple[Suspicion, ...] = ()
 
     @property
     def unit_unknown(self) -> bool:
@@ -85,12 +89,17 @@ class Inspected:
             ("units", place.units or "unknown"),
             ("values", self._values()),
             ("no data", f"{100 * scene.report['nodata_share']:.2g} % of the values"),
+            *(("suspicious", text) for text in self.doubts()),
         ]
         left_out = [
             ("left out", f"bands {_ranges(entry['bands'])} (0-based): {entry['reason']}")
             for entry in scene.report["left_out"]
         ]
         return lines + (left_out or [("left out", "no band")])
+
+    def doubts(self) -> list[str]:
+        """Return a sentence on each value that looks like undeclared no-data or saturation."""
+        return [suspicion.sentence(self.source.scale) for suspicion in self.suspicions]
 
     def summary(self) -> str:
         """Return bands, wavelengths and pixels in one line."""
@@ -127,7 +136,8 @@ def inspect(source: FileSource) -> Inspected:
     sample = scene.read(Window(y0, y1, x0, x1))
     valid = sample[np.isfinite(sample)]
     values = None if valid.size == 0 else np.percentile(valid, (2, 98)).tolist()
-    return Inspected(source, scene, values and (values[0], values[1]))
+    suspicions = suspicious_values(scene.read, *scene.shape[1:])
+    return Inspected(source, scene, values and (values[0], values[1]), tuple(suspicions))
 
 
 def paired(hsi: Inspected, msi: Inspected, pair: Pair | None = None) -> OpenPair:

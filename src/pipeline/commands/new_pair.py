@@ -19,6 +19,7 @@ import yaml
 from pipeline.commands.inspect import (
     LARGEST_SCALED,
     Inspected,
+    Line,
     common,
     inspect,
     pair_lines,
@@ -26,16 +27,19 @@ from pipeline.commands.inspect import (
     source_of,
 )
 from pipeline.config.experiment import parse_experiment
-from pipeline.config.responses import SensorResponse
+from pipeline.config.responses import REMEDIES, SensorResponse
 from pipeline.config.scenes import NAME, FileSource, Pair
+from pipeline.core.estimation.agreement import radiometric_agreement
 from pipeline.core.sensing.sensors import multispectral_bands, multispectral_sensors
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.inputs.pairs.grids import Nesting
-from pipeline.inputs.pairs.msi_response import SAME_BAND, msi_bands
+from pipeline.inputs.pairs.msi_response import SAME_BAND, MsiBands, msi_bands
 from pipeline.inputs.pairs.pair import OpenPair
 from pipeline.methods import methods, settings_of
 from pipeline.store.files import write_text
 
+ESTIMATED = "the experiment estimates it, by `spectral_response: calibrated`"
 LEAST_LEVELS = 1000  # that values must have to be rounded
 
 
@@ -96,13 +100,30 @@ def run(request: Request) -> str:
     pair = Pair(hsi=hsi.source, msi=msi.source, spectral=spectral, ratio=request.ratio)
     images = paired(hsi, msi, pair)
     description = pair_lines(images)
-    known = msi_bands(pair, images).known
-    text = _text(Draft(experiment, scene, pair, hsi, msi, images, known, request.products))
+    bands = msi_bands(pair, images)
+    doubts = _doubts(hsi, msi, images, bands)
+    text = _text(Draft(experiment, scene, pair, hsi, msi, images, bands.known, request.products))
     parse_experiment(yaml.safe_load(text), str(request.out))
     write_text(request.out, text)
     return "\n".join(
-        [f"{request.out}: scene {scene}", *(f"  {label:10} {value}" for label, value in description)]
+        [
+            f"{request.out}: scene {scene}",
+            *(f"  {label:10} {value}" for label, value in [*description, *doubts]),
+        ]
     )
+
+
+def _doubts(hsi: Inspected, msi: Inspected, images: OpenPair, bands: MsiBands) -> list[Line]:
+    """Return what contradicts itself in the images, before they are registered."""
+    doubts = [f"{image.source.path}: {text}" for image in (hsi, msi) for text in image.doubts()]
+    if bands.known:
+        blur = SpatialResponse.gaussian(ratio=images.ratio, fwhm=1.0)
+        scene = images.observed(images.nesting(), blur, bands.response)
+        doubts += [
+            finding.with_remedy(REMEDIES | {"gain": ESTIMATED})
+            for finding in radiometric_agreement(scene, bands.names)
+        ]
+    return [("check", text) for text in doubts]
 
 
 def _names(request: Request) -> tuple[str, str]:

@@ -37,6 +37,20 @@ class Estimation(Strict):
     noise: Literal["given", "estimated"] = "given"
 
 
+REMEDIES = {
+    "order": "correct the order of `spectral.bands` or of the file's bands",
+    "gain": "set `estimation.spectral_response: calibrated` to estimate it, or correct `scale`",
+    "offset": "set `estimation.offset: true` with `spectral_response: calibrated` to estimate it",
+    "gain and offset": "set `estimation.spectral_response: calibrated` and `offset: true` to estimate both",
+    "shift": "set `alignment.shift: estimated` or `estimation.spatial_response: gaussian`",
+    "rotation": "register the images first",
+    "psf": "set `estimation.spatial_response: gaussian` to estimate it",
+    "change": "mark such pixels as no-data, or choose images of one date",
+    "stripes": "leave these bands out with `bad_bands`, or destripe the HSI first",
+}
+"""Settings that mend what the comparison of the two images finds."""
+
+
 class SpatialConfig(Strict):
     """The spatial response H."""
 

@@ -111,6 +111,8 @@ class Comparison:
         Tables.
     alignment, responses : Alignment, Responses or None
         How two real images were aligned, and which responses were estimated.
+    agreement : list of str or None
+        Where the two images contradict the responses; None where nothing is to be said.
     views : Views
         Pictures.
     residuals : Residuals or None
@@ -130,6 +132,7 @@ class Comparison:
     numbers: Numbers
     alignment: pair.Alignment | None
     responses: pair.Responses | None
+    agreement: list[str] | None
     views: Views
     residuals: Residuals | None
     charts: Charts
@@ -164,6 +167,7 @@ def compare(scene: SceneResults, progress: Progress = no_progress) -> Comparison
         numbers=_numbers(scene),
         alignment=pair.alignment(scene.records),
         responses=pair.responses(scene.records, scene.observation, scene.wavelength),
+        agreement=pair.agreement(scene.records),
         views=_views(scene, composites, kept),
         residuals=residuals(scene, kept),
         charts=charts(scene.runs, scene.drawn, sam_shares, scene.wavelength, scene.look),

@@ -39,10 +39,13 @@ class Records:
         Shift and width of the PSF; None where `align` did not run.
     responses : mapping or None
         Estimated responses; None where `estimate` did not run.
+    agreement : tuple of str
+        Sentences on where the two images contradict the responses.
     """
 
     alignment: Mapping[str, Any] | None = None
     responses: Mapping[str, Any] | None = None
+    agreement: tuple[str, ...] = ()
 
     def msi_names(self, count: int) -> list[str]:
         """Return the names of `count` MSI bands; their numbers where names are not known.
@@ -205,6 +208,22 @@ def with_error(value: Any, error: Any, digits: int) -> str:
 def _digits(value: float | None, error: float | None = None) -> str:
     """Format a number to four significant digits, and its error to two."""
     return NO_VALUE if value is None else f"{value:.4g}" + ("" if error is None else f" ± {error:.2g}")
+
+
+def agreement(records: Records) -> list[str] | None:
+    """Return where the two images contradict the responses; None for simulated images that agree.
+
+    Parameters
+    ----------
+    records : Records
+        Records of the run.
+    """
+    sentences = [_capital(sentence) + "." for sentence in records.agreement]
+    return None if records.alignment is None and not sentences else sentences
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def responses(records: Records, observation: ObservedScene, wavelength: Wavelengths) -> Responses | None:

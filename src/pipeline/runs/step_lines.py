@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from pipeline.runs.messages import warnings_in
 from pipeline.runs.remaining import Job, Remaining, last_line
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -53,6 +54,7 @@ class StepLines(LogHandlerBase):
     def __post_init__(self) -> None:
         self._lock, self._stop = Lock(), Event()
         self._printed = monotonic()
+        self._repeated: set[str] = set()
         self._watch: Thread | None = None
 
     @property
@@ -124,6 +126,10 @@ class StepLines(LogHandlerBase):
         if job is not None:
             count = f"[{self.remaining.done}/{self.remaining.total}]"
             self._print(f"{count} {phrase(job)}: {in_words(now - job.started)}; {self._time_left(now)}")
+            for line in warnings_in(job.log) if job.log else ():
+                if line not in self._repeated:  # the same pair at several seeds
+                    self._repeated.add(line)
+                    self._print(f"  {line}")
 
     def _failed(self, message: Mapping[str, Any]) -> None:
         """Say why a step failed in its own words: the last line of its log."""

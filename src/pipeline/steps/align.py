@@ -26,7 +26,7 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.pairs.grids import Nesting, cropped
 from pipeline.inputs.pairs.msi_response import msi_bands
-from pipeline.inputs.pairs.pair import OpenPair, ScenePart, open_pair
+from pipeline.inputs.pairs.pair import OpenPair, open_pair
 from pipeline.runs.observation import observation_template, write_observation
 from pipeline.runs.placement import Placement, place_pair, placement_record
 from pipeline.runs.progress import ProgressReport
@@ -121,12 +121,12 @@ def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -
     detector = images.hsi.metadata.detector if pair.alignment.detectors == "each" else None
     blur = _configured_blur(pair, images)
     start = blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=START_FWHM)
-    coarse = _scene(images, images.nesting(), start, bands.response)
+    coarse = images.observed(images.nesting(), start, bands.response)
     placement = place_pair(pair, images, coarse, detector, bands.known, progress)
     nesting = images.nesting(placement.shift)
     if crop is not None:
         nesting = cropped(nesting, _whole_pixels(crop, nesting))
-    scene = _scene(images, nesting, _blur(blur, placement, images), bands.response)
+    scene = images.observed(nesting, _blur(blur, placement, images), bands.response)
     if detector is not None and placement.moved:
         lr_hsi = resampled_bands(scene.lr_hsi, detector, placement.moved, placement.detector)
         scene = replace(scene, lr_hsi=lr_hsi)
@@ -161,20 +161,6 @@ def _configured_blur(pair: Pair, images: OpenPair) -> SpatialResponse | None:
             f"ratio {images.ratio}; correct it"
         )
     return blur
-
-
-def _scene(
-    images: OpenPair, nesting: Nesting, blur: SpatialResponse, response: NDArray[np.float64]
-) -> ObservedScene:
-    """Return the two images on a common footprint, with noise levels of 1 that are still to be estimated."""
-    return ObservedScene(
-        ScenePart(images.hsi, nesting.lr),
-        ScenePart(images.msi, nesting.hr),
-        response,
-        blur.shifted(*nesting.shift),
-        np.ones(images.hsi.shape[0]),
-        np.ones(images.msi.shape[0]),
-    )
 
 
 def _with_noise(scene: ObservedScene, progress: Progress) -> ObservedScene:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pipeline.config.responses import Estimation
+from pipeline.config.responses import REMEDIES, Estimation
+from pipeline.core.estimation.agreement import agreement
 from pipeline.core.estimation.noise_levels import estimate_noise
 from pipeline.core.estimation.responses import Responses, estimate_responses
 from pipeline.core.sensing.calibration import CalibratedImage
@@ -39,10 +40,13 @@ class Settled:
         The observation with the settled responses and noise levels, its HR-MSI in the LR-HSI's units.
     responses : Responses or None
         Details of the estimated responses; None where both were given.
+    agreement : tuple of str
+        Sentences on where the two images contradict these responses.
     """
 
     scene: ObservedScene
     responses: Responses | None = None
+    agreement: tuple[str, ...] = ()
 
 
 def run(*, observation: Path, settings: Estimation, out: Path) -> None:
@@ -103,7 +107,7 @@ def settle(
     progress : callable
         Called after each block of pixels and each iteration.
     """
-    coverage = alignment.get("coverage")
+    coverage, observed = alignment.get("coverage"), scene
     responses = None
     if settings.spectral_response != "given" or settings.spatial_response != "given":
         responses = estimate_responses(
@@ -116,13 +120,37 @@ def settle(
             names=alignment.get("msi_bands"),
             progress=progress,
         )
-        for warning in responses.warnings:
-            log.warning("%s", warning)
         scene = with_responses(scene, responses)
     if settings.noise == "estimated":
         sigma_hsi, sigma_msi = estimate_noise(scene, progress=progress)
         scene = replace(scene, sigma_hsi=sigma_hsi, sigma_msi=sigma_msi)
-    return Settled(scene, responses)
+    sentences = _contradictions(observed, scene, settings, alignment.get("msi_bands"), progress)
+    for sentence in (*sentences, *(responses.warnings if responses else ())):
+        log.warning("%s", sentence)
+    return Settled(scene, responses, sentences)
+
+
+def _contradictions(
+    observed: ObservedScene,
+    settled: ObservedScene,
+    settings: Estimation,
+    names: list[str] | None,
+    progress: Progress,
+) -> tuple[str, ...]:
+    """Return sentences on where the images contradict the responses, except what was estimated.
+
+    Gain and offset are sought in the MSI as observed: estimated gains hide an offset in part.
+    """
+    calibrated = settings.spectral_response == "calibrated"
+    estimated = {"psf"} if settings.spatial_response != "given" else set()
+    if calibrated:
+        settled = replace(observed, spatial_response=settled.spatial_response)
+        estimated |= {"gain", "offset", "gain and offset"} if settings.offset else {"gain"}
+    return tuple(
+        finding.with_remedy(REMEDIES)
+        for finding in agreement(settled, names, progress)
+        if finding.cause not in estimated
+    )
 
 
 def with_responses(scene: ObservedScene, responses: Responses) -> ObservedScene:
@@ -149,7 +177,8 @@ def estimate_dataset(settled: Settled, settings: Estimation, names: list[str] | 
 
     Variables `spectral_response` (msi_band, band), `sigma_hsi` (band) and `sigma_msi` (msi_band), the
     spatial response as an attribute; where responses were estimated, `gain` and `offset` (msi_band) and
-    the attribute `responses`, which says how well they fit.
+    the attribute `responses`, which says how well they fit. The attribute `agreement` holds the sentences
+    on where the images contradict the responses.
 
     Parameters
     ----------
@@ -167,7 +196,7 @@ def estimate_dataset(settled: Settled, settings: Estimation, names: list[str] | 
             "sigma_hsi": ("band", scene.sigma_hsi),
             "sigma_msi": ("msi_band", scene.sigma_msi),
         },
-        attrs={"spatial_response": scene.spatial_response.to_dict()},
+        attrs={"spatial_response": scene.spatial_response.to_dict(), "agreement": list(settled.agreement)},
     )
     if responses is None:
         return dataset

@@ -117,7 +117,9 @@ def _records(images: ImagesFolder, observed: xr.Dataset) -> Records:
     """Return what `align` and `estimate` recorded of a pair."""
     ledger = images.estimate.ledger
     settled = read_store(ledger).attrs if ledger.exists() else {}
-    return Records(observed.attrs.get("alignment"), settled.get("responses"))
+    return Records(
+        observed.attrs.get("alignment"), settled.get("responses"), tuple(settled.get("agreement", ()))
+    )
 
 
 def _traces(experiment: Experiment, folder: ExperimentFolder) -> dict[tuple[str, str, str], Planes]:

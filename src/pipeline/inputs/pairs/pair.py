@@ -18,7 +18,8 @@ from odc.geo.warp import rio_reproject
 
 from pipeline.config.scenes import BandsOf, Pair, StoredSource
 from pipeline.core.scene import Metadata, OpenScene
-from pipeline.core.sensing.spatial import as_ratio
+from pipeline.core.sensing.observation import ObservedScene
+from pipeline.core.sensing.spatial import SpatialResponse, as_ratio
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.file_scene import open_file
@@ -145,6 +146,29 @@ class OpenPair:
     def nesting(self, shift: tuple[float, float] = (0.0, 0.0)) -> Nesting:
         """Return the common footprint, with the HSI moved by some rows and columns in LR pixels."""
         return nest(*self.grids, self.ratio, shift)
+
+    def observed(
+        self, nesting: Nesting, blur: SpatialResponse, response: NDArray[np.float64]
+    ) -> ObservedScene:
+        """Return both images on a common footprint, with noise levels of 1 that are still to be estimated.
+
+        Parameters
+        ----------
+        nesting : Nesting
+            The footprint, whose offset becomes part of H.
+        blur : SpatialResponse
+            The PSF without that offset.
+        response : (c, C)
+            R.
+        """
+        return ObservedScene(
+            ScenePart(self.hsi, nesting.lr),
+            ScenePart(self.msi, nesting.hr),
+            response,
+            blur.shifted(*nesting.shift),
+            np.ones(self.hsi.shape[0]),
+            np.ones(self.msi.shape[0]),
+        )
 
 
 def open_pair(pair: Pair, digests: dict[str, str | None]) -> OpenPair:

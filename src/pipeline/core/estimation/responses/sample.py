@@ -40,10 +40,13 @@ class Part:
         The HR-MSI, without no-data.
     used : (h, w) bool
         LR pixels that belong to the sample.
+    corner : (int, int)
+        Row and column of the first LR pixel in the scene.
     """
 
     msi: NDArray[np.float32]
     used: NDArray[np.bool_]
+    corner: tuple[int, int] = (0, 0)
 
     @property
     def count(self) -> int:
@@ -128,7 +131,7 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
         used = _complete(part) & _inside(y, x, scene, scene.lr_window(window))
         hsi.append(part.lr_hsi[:, used].astype(np.float64))
         fold.append(_fold(y, x, block)[used])
-        parts.append(Part(fill_nearest(part.hr_msi), used))
+        parts.append(Part(fill_nearest(part.hr_msi), used, (int(y[0, 0]), int(x[0, 0]))))
         progress("sample", done, len(windows))
     ratio = scene.spatial_response.ratio
     sample = PairSample(np.concatenate(hsi, axis=1), np.concatenate(fold), tuple(parts), ratio)
