@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -121,6 +122,23 @@ def test_a_psf_of_another_ratio_is_refused(tmp_path: Path) -> None:
     steps = Steps(tmp_path, TRUTHS["4"].write(tmp_path) | {"spatial": spatial})
     with pytest.raises(InputError, match=r"spatial.ratio: 3, but .* have the ratio 4"):
         steps.align()
+
+
+def test_an_offset_and_a_collar_are_said_in_the_stores(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    truth = Truth(offset=(0.1, 0.1, 0.1, 0.1))
+    msi = truth.msi.copy()
+    msi[:, :4] = 7.0
+    steps = Steps(tmp_path, truth.write(tmp_path, msi=msi))
+    with caplog.at_level("WARNING"):
+        (note,) = steps.align()["notes"]
+        steps.estimate()
+    assert "are 7 in all bands, up to the border: likely no data" in note
+    sentences = read_store(steps.path("estimate.json")).attrs["agreement"]
+    assert re.search(r"[+]0[.](1|10[0-2]|09[89])\d* beside what R predicts", sentences[0])
+    assert "offset: true" in sentences[0]
+    assert [text for text in (note, *sentences) if text not in caplog.text] == []
 
 
 @both_ratios

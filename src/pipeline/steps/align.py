@@ -8,6 +8,7 @@ stored here are a first guess, which `estimate` replaces.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.scenes import Crop, Pair
 from pipeline.config.scenes import Scene as SceneConfig
+from pipeline.core.estimation.agreement import suspicious_values
 from pipeline.core.estimation.noise_levels import estimate_hsi_noise, matched_pixels
 from pipeline.core.estimation.shift import resampled_bands
 from pipeline.core.scene import Metadata, shifted
@@ -34,6 +36,7 @@ from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing
 from pipeline.store.files import read_json
 
+log = logging.getLogger(__name__)
 START_FWHM = 1.0  # LR pixels, of the Gaussian PSF from which the estimate starts
 MSI_NOISE = 0.01  # of the RMS of each MSI band, until `estimate` knows better
 
@@ -138,7 +141,19 @@ def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -
         "msi_bands": bands.names,
         "coverage": bands.coverage,
     }
-    return Aligned(scene, like, report)
+    suspicions = _suspicions(pair, images)
+    for sentence in suspicions:
+        log.warning("%s", sentence)
+    return Aligned(scene, like, report | {"notes": [*report["notes"], *suspicions]})
+
+
+def _suspicions(pair: Pair, images: OpenPair) -> list[str]:
+    """Return sentences on values of the two files that look like undeclared no-data or saturation."""
+    return [
+        f"{image.name}: {suspicion.sentence(getattr(source, 'scale', 1.0))}."
+        for source, image in ((pair.hsi, images.hsi), (pair.msi, images.msi))
+        for suspicion in suspicious_values(image.read, *image.shape[1:])
+    ]
 
 
 def _blur(configured: SpatialResponse | None, placement: Placement, images: OpenPair) -> SpatialResponse:

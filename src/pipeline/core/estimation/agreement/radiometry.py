@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 ROUNDS = 5  # of a fit without the outliers of the fit before
 OUTLIER = 4.0  # robust standard deviations
 NORMAL_MEDIAN = 0.6745  # median absolute value of the standard normal distribution
-WORSE = 1.15  # cost, in units of the full model's, up to which a simpler model is as good
+WORSE = 1.5  # cost, in units of the full model's, up to which a simpler model is as good
 HALVED = np.log(2.0)  # gain in log variance from which another order of bands is the better one
 ALIKE = 0.9  # least correlation of a band with the band that it is mistaken for
 

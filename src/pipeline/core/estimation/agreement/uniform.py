@@ -86,7 +86,10 @@ def suspicious_values(
         Size of the image.
     """
     windows = [(window, read(window)) for window in rim_windows(height, width)]
-    return [*_no_data(windows, height, width), *_saturation([image for _, image in windows])]
+    no_data = list(_no_data(windows, height, width))
+    values = [suspicion.value for suspicion in no_data]
+    known = [image[:, ~(np.isin(image, values) & (image == image[0])).all(axis=0)] for _, image in windows]
+    return [*no_data, *_saturation(np.concatenate(known, axis=1))]
 
 
 Windows = list[tuple[Window, NDArray[np.floating]]]
@@ -119,11 +122,11 @@ def _border(window: Window, height: int, width: int) -> NDArray[np.bool_]:
     return (y == 0) | (x == 0) | (y == height - 1) | (x == width - 1)
 
 
-def _saturation(images: list[NDArray[np.floating]]) -> Iterator[Suspicion]:
-    """Yield the largest value of the bands in which it piles up."""
+def _saturation(pixels: NDArray[np.floating]) -> Iterator[Suspicion]:
+    """Yield the largest value of the bands ``(band, n)`` in which it piles up."""
     worst: dict[float, tuple[float, int]] = {}
-    for band in range(len(images[0])):
-        values = np.concatenate([image[band][np.isfinite(image[band])] for image in images])
+    for band in pixels:
+        values = band[np.isfinite(band)]
         levels, counts = np.unique(values, return_counts=True)
         if len(levels) < PILE or levels[-1] <= 0:
             continue
