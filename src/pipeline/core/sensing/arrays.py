@@ -42,7 +42,9 @@ def real_array(name: str, values: Any) -> NDArray[Any]:
     """
     try:
         array = _array(values)
-    except ValueError:  # rows of unequal length
+    except ValueError:
+        if hasattr(values, "shape"):  # not from a list: from the file or store that lies behind the array
+            raise
         raise InputError(f"{name}: expected an array of numbers, got rows of unequal length") from None
     except (TypeError, RuntimeError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]
