@@ -386,7 +386,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.long
 def test_killed_crop_goes_on_where_it_was(tmp_path: Path) -> None:
-    y, x, band = np.ogrid[:1600, :1500, :40]
+    y, x, band = np.ogrid[:1600, :1500, :20]
     cube = ((31 * y + 17 * x + 7 * band) % 251).astype(np.uint8)
     np.save(tmp_path / "scene.npy", cube)
     source = FileSource(kind="file", path=str(tmp_path / "scene.npy"), scale=256)

@@ -510,7 +510,6 @@ def test_a_sweep_trains_once(tmp_path: Path) -> None:
     page = (results / "report.html").read_text()
     assert all(f'id="study-{name}"' in page for name in ("T", "fwhm", "cost", "coefficients"))
     assert "3 steps left" in page
-    assert "Nothing to be done" in workflow.run(STUDIES)
 
     # another T samples again, in that label alone, and takes over the training
     content = yaml.safe_load((ROOT / STUDIES).read_text())
