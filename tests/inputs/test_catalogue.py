@@ -23,7 +23,7 @@ from pipeline.steps import crop, download
 from pipeline.store.files import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
-ENTRIES = ROOT / "src/pipeline/inputs/datasets/entries"
+ENTRIES = ROOT / "src/pipeline/config/datasets"
 IMAGES = [(name, label) for name in names() for label in dataset(name).images]
 
 

@@ -127,7 +127,7 @@ def all_source_files(wildcards):
 def files_of(source):
     """List the files of a source; of a scene in the catalogue, its entry."""
     if source.kind == "dataset":
-        return [package_file(f"inputs/datasets/entries/{source.name}.yaml")]
+        return [package_file(f"config/datasets/{source.name}.yaml")]
     if source.kind != "file" or source.url:
         return []
     from pipeline.inputs.source import locate  # only here: it loads the libraries of all formats

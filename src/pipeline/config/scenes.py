@@ -129,7 +129,7 @@ class FileSource(Strict):
 DATASETS = tuple(
     sorted(
         entry.name.removesuffix(".yaml")
-        for entry in files("pipeline").joinpath("inputs/datasets/entries").iterdir()
+        for entry in files("pipeline").joinpath("config/datasets").iterdir()
         if entry.name.endswith(".yaml")
     )
 )

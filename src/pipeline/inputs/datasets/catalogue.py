@@ -42,7 +42,7 @@ def dataset(name: str) -> Dataset:
     """
     if name not in names():
         raise InputError(f"{name}: no such data set; the catalogue has {', '.join(names())}")
-    entry = files(__package__).joinpath("entries", f"{name}.yaml")
+    entry = files("pipeline").joinpath("config/datasets", f"{name}.yaml")
     return parse(Dataset, yaml.safe_load(entry.read_text()), f"{name}.yaml")
 
 
