@@ -20,7 +20,7 @@ from pipeline.core.sensing.spectral import gaussian_response
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.synthetic.scene import synthetic_scene
-from pipeline.methods import build
+from pipeline.methods import build, settings_of
 from pipeline.methods.diffusion.conditional import FittedConditional, Windows
 from pipeline.methods.diffusion.examples import Example, Sample, absolute_error, examples_below
 from pipeline.methods.pool import unit_scale
@@ -293,3 +293,16 @@ def test_one_crop_is_learned_by_heart() -> None:
     )
     fitted = method(budget, steps=10).fit_on(observation, [example], 0)
     assert psnr(fitted.fuse(), truth) > 35
+
+
+@pytest.mark.slow
+def test_trained_on_other_scenes_it_beats_bicubic_by_6_db() -> None:
+    """With the budget `quick`, on a synthetic scene of another seed than those of the training."""
+    scenes = []
+    for seed in range(10, 18):
+        pair, reference = observed(seed, 64, bands=16)
+        scenes.append(Example(pair, reference, pair.whole, unit_scale(pair)))
+    observation, truth = observed(4, 64, bands=16)
+    fitted = method(BUDGETS["quick"], training={"scenes": ["others"]}).fit_on(observation, scenes, 0)
+    bicubic = build(settings_of("bicubic")()).fit(observation).fuse()
+    assert psnr(fitted.fuse(), truth) > psnr(bicubic, truth) + 6
