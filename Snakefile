@@ -47,6 +47,7 @@ rule all:
     input:
         runs(TREE.summary),
         runs(TREE.report),
+        runs(TREE.ledger),
         # every ledger, so that a store that was found damaged and lost its ledger is made again
         references(SCENE.reference.ledger),
         runs(IMAGES.observation.ledger),

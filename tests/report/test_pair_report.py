@@ -32,7 +32,7 @@ from pipeline.report.overview import lr_pixel_around, overview
 from pipeline.report.results import FusedImages, SceneResults
 from pipeline.runs.observation import read_scene
 from pipeline.steps import report
-from pipeline.store.files import write_json
+from pipeline.store.files import write_record
 from pipeline.store.schema import cube_dataset, observation_dataset, observed_scene, reference_dataset
 from pipeline.store.store import write_store
 
@@ -171,7 +171,7 @@ def make_results(folder: Path, *scenes: str) -> Experiment:
         for index, label in enumerate(LEVELS):
             fused = scene.data * np.float32(1 + 0.02 * index)
             write_store(here / label / "fused.zarr", cube_dataset(fused, scene), {})
-            write_json(here / label / "metrics.json", metrics(name, response, label, not is_pair))
+            write_record(here / label / "metrics.json", metrics(name, response, label, not is_pair))
             if is_pair:
                 write_store(here / label / "residuals.zarr", residual_maps(label), {})
     return experiment

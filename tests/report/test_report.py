@@ -35,7 +35,7 @@ from pipeline.report.overview import overview
 from pipeline.report.page import provenance, render
 from pipeline.report.results import FusedImages, SceneResults, common_seed
 from pipeline.steps import report
-from pipeline.store.files import write_json
+from pipeline.store.files import write_record
 from pipeline.store.schema import (
     cube_dataset,
     observation_dataset,
@@ -119,7 +119,7 @@ def make_results(folder: Path, responses: tuple[str, ...] = ("sensor",)) -> Expe
     cube[:, *HOLE] = np.nan
     scene = Scene(cube.astype(np.float32), wavelength=WAVELENGTH)
     matrix = np.exp(-(((WAVELENGTH - np.array([[450], [550], [650]])) / 40) ** 2))
-    write_json(folder / "field" / "source.json", {"path": "field.mat", "sha256": "5" * 64})
+    write_record(folder / "field" / "source.json", {"path": "field.mat", "sha256": "5" * 64})
     write_store(folder / "field" / "reference.zarr", reference_dataset(scene), {})
     for response in responses:
         for label, seed in SCORES:
@@ -133,7 +133,7 @@ def make_results(folder: Path, responses: tuple[str, ...] = ("sensor",)) -> Expe
                 )
                 write_store(here / "observation.zarr", observation_dataset(seen, scene), {})
             write_store(here / label / "fused.zarr", cube_dataset(cube_of(scene.data, label), scene), {})
-            write_json(here / label / "metrics.json", metrics("field", response, label, seed))
+            write_record(here / label / "metrics.json", metrics("field", response, label, seed))
     return experiment
 
 

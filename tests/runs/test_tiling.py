@@ -21,7 +21,7 @@ from pipeline.runs.tile_plan import TilePlan, plan_tiles
 from pipeline.runs.tiles import read_plan, shards_of
 from pipeline.steps import plan as plan_step
 from pipeline.steps.plan import Settings, Size
-from pipeline.store.files import write_json
+from pipeline.store.files import write_record
 
 sizes = st.integers(1, 300)
 
@@ -132,7 +132,7 @@ def experiment(**tiling: object) -> Experiment:
 
 
 def finished(run: RunFolder, plan: TilePlan, seconds: float) -> None:
-    write_json(run.timing("fuse"), {"seconds": {"compute": seconds - 30, "io": 30}})
+    write_record(run.timing("fuse"), {"seconds": {"compute": seconds - 30, "io": 30}})
     from pipeline.store.store import write_store
 
     write_store(run.plan.folder, plan_step.plan_dataset(plan), {})

@@ -24,7 +24,7 @@ from pipeline.errors import InputError
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.report.numbers.tables import summary_csv, summary_row
 from pipeline.steps import evaluate as step
-from pipeline.store.files import read_json, write_json
+from pipeline.store.files import read_record, write_record
 from pipeline.store.schema import cube_dataset, observation_dataset, reference_dataset
 from pipeline.store.store import write_store
 
@@ -55,13 +55,13 @@ class Run:
     def evaluated(self) -> dict[str, Any]:
         """Run the step and read what it wrote."""
         step.run(**self.arguments)
-        return read_json(self.arguments["out"])
+        return read_record(self.arguments["out"])
 
 
 def write_timing(folder: Path, name: str, compute: float, io: float, peak: float, **more: Any) -> None:
     content = {"step": name, "seconds": {"compute": compute, "io": io}, "peak_mem_mb": peak}
     content |= {"device": "cpu", "precision": "float64", "parameters": 0} | more
-    write_json(folder / f"{name}.timing.json", content)
+    write_record(folder / f"{name}.timing.json", content)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_the_json_says_which_run_it_is_and_what_it_cost(finished: Run) -> None:
         f"{name}.json": sha256(finished.arguments[name].read_bytes()).hexdigest()
         for name in ("reference", "observation", "fused")
     }
-    timing = read_json(finished.arguments["out"].with_name("evaluate.timing.json"))
+    timing = read_record(finished.arguments["out"].with_name("evaluate.timing.json"))
     assert timing["step"] == "evaluate"
     assert timing["seconds"]["compute"] > 0
 
@@ -210,7 +210,13 @@ def test_a_cube_of_another_size_is_refused(finished: Run) -> None:
 
 def test_timings_must_be_there_and_whole(finished: Run) -> None:
     timing = finished.arguments["out"].with_name("train.timing.json")
-    timing.write_text(timing.read_text().replace("precision", "exactness"))
+    text = timing.read_text()
+    timing.write_text(text.replace("float64", "float32"))
+    with pytest.raises(
+        InputError, match=r"train\.timing\.json: was changed since it was written; run `pipeline"
+    ):
+        step.run(**finished.arguments)
+    write_timing(timing.parent, "train", 1.0, 1.0, 1.0, exactness=3)
     with pytest.raises(InputError, match=r"train\.timing\.json: not the timing of the step train; delete it"):
         step.run(**finished.arguments)
     timing.unlink()

@@ -12,6 +12,7 @@ from snakemake.utils import validate
 from pipeline.config.experiment import MEASURED, Run, parse_experiment
 from pipeline.config.studies import Trajectory
 from pipeline.errors import InputError
+from pipeline.runs.adoption import adopt
 from pipeline.runs.batches import batch_minutes, planned_batches
 from pipeline.runs.code_digest import code_digest
 from pipeline.runs.messages import warnings_below
@@ -25,6 +26,8 @@ except InputError as error:
     raise SystemExit(str(error)) from None
 validate(config, "../../config/schema.json", set_default=False)
 FIRST_SEED = EXPERIMENT.noise.seeds[0]
+if workflow.is_main_process:
+    adopt(EXPERIMENT, experiment_folder(EXPERIMENT.experiment))
 
 # the results tree, with wildcards for names
 TREE = experiment_folder("{experiment}")

@@ -19,6 +19,7 @@ rule report:
             category="Results",
             labels={"file": "Metrics of every run"},
         ),
+        ledger=TREE.ledger,
     log:
         TREE.log("report"),
     benchmark:

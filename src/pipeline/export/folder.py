@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.store.files import read_json, replaced_folder, sha256_of, sync, write_json
+from pipeline.store.files import read_record, replaced_folder, sha256_of, sync, write_record
 from pipeline.store.verified import file_fault
 
 
@@ -41,7 +41,7 @@ def write_folder(
         for path in [*sorted(aside.iterdir()), aside]:
             sync(path)
     content = {"folder": folder.name, "files": files, "provenance": dict(provenance), **extra}
-    write_json(ledger, content)
+    write_record(ledger, content)
     return content
 
 
@@ -63,7 +63,7 @@ def folder_faults(ledger: Path) -> tuple[int, list[str]]:
         One line for each file that is missing or changed.
     """
     files = {
-        ledger.with_suffix("") / name: entry["sha256"] for name, entry in read_json(ledger)["files"].items()
+        ledger.with_suffix("") / name: entry["sha256"] for name, entry in read_record(ledger)["files"].items()
     }
     faults = ((path, file_fault(path, digest)) for path, digest in sorted(files.items()))
     return len(files), [f"{path}: {fault}" for path, fault in faults if fault]

@@ -14,7 +14,7 @@ from pipeline.config.scenes import Source
 from pipeline.core.window import LARGEST_CORE
 from pipeline.errors import InputError
 from pipeline.runs.paths import ExperimentFolder, RunFolder, Store
-from pipeline.store.files import read_json
+from pipeline.store.files import read_json, read_record
 
 
 def batch_count(shape: tuple[int, int], core: int, seconds_per_megapixel: float, tiling: Tiling) -> int:
@@ -127,9 +127,12 @@ def measured_speed(experiment: ExperimentFolder, label: str) -> float | None:
     """
     speeds = []
     for run in experiment.runs(label):
+        try:
+            seconds = sum(read_record(run.timing("fuse"))["seconds"].values())
+        except InputError:  # damaged; a guess does until the step has run again
+            continue
         if made := _attributes(run.plan):
             megapixels = made["shape"][0] * made["shape"][1] / 1e6
-            seconds = sum(read_json(run.timing("fuse"))["seconds"].values())
             speeds.append((megapixels, seconds / megapixels))
     return max(speeds)[1] if speeds else None
 
@@ -147,8 +150,14 @@ def tiles_planned(run: RunFolder) -> int | None:
 
 
 def _attributes(store: Store) -> dict[str, Any]:
-    """Return the attributes of a store's group, empty where there is none."""
+    """Return the attributes of a plan, empty where there is none, or no undamaged one."""
     try:
-        return dict(read_json(store.metadata).get("attributes", {}))
+        attributes = dict(read_json(store.metadata).get("attributes", {}))
     except InputError:
         return {}
+    return attributes if {"shape", "batches", "tiles"} <= attributes.keys() else {}
+
+
+def batches_planned(run: RunFolder) -> int:
+    """Return the number of batches in a run's plan, 0 before there is one."""
+    return int(_attributes(run.plan).get("batches", 0))

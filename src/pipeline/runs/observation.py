@@ -24,6 +24,7 @@ from pipeline.core.sensing.observation import ObservedScene, Progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
+from pipeline.runs.provenance import check_origin
 from pipeline.store.files import json_digest
 from pipeline.store.schema import observation_dataset, observed_scene, placeholder, valid_pixels, variable_of
 from pipeline.store.shards import Journal, Part, ShardWriter, fill_store, shard_side
@@ -127,8 +128,14 @@ def read_scene(observation: Path, estimate: Path) -> ObservedScene:
         Ledger of the observation.
     estimate : Path
         Ledger of what `estimate` settled on.
+
+    Raises
+    ------
+    InputError
+        A store is missing or damaged, or the estimate is of another observation.
     """
     settled = read_store(estimate)
+    check_origin(estimate, settled.attrs.get("provenance", {}), inputs=[observation])
     response, sigma_hsi, sigma_msi = (
         np.asarray(variable_of(settled, name)) for name in ("spectral_response", "sigma_hsi", "sigma_msi")
     )

@@ -1,6 +1,6 @@
 """The results tree: where each file of an experiment lies, spelled once.
 
-    results/{experiment}/                    summary.csv, report.html
+    results/{experiment}/                    summary.csv, report.html, report.json
       {scene}/                               source.json, reference.json
         {response}/seed{seed}/               observation.json, estimate.json
           {label}/                           plan.json, fitted.safetensors, fused.json, metrics.json, ...
@@ -29,6 +29,10 @@ RESULTS, LOGS = Path("results"), Path("logs")
 SEED = "seed"
 FITTED = "fitted.safetensors"
 PRODUCT = "product.json"
+REPORT = "report.json"
+SOURCE = "source.json"
+METRICS = "metrics.json"
+TIMING = ".timing.json"
 TILES = "tiles"
 JOURNAL = ".journal"
 
@@ -73,7 +77,7 @@ class Folder:
 
     def timing(self, step: str) -> Path:
         """Return the file of a step's seconds and peak memory."""
-        return self.path / f"{step}.timing.json"
+        return self.path / f"{step}{TIMING}"
 
     def log(self, step: str) -> Path:
         """Return the file of a step's messages."""
@@ -142,7 +146,7 @@ class RunFolder(Folder):
     @property
     def metrics(self) -> Path:
         """The scores of the fused cube."""
-        return self.path / "metrics.json"
+        return self.path / METRICS
 
     def manifest(self, batch: int | str, batches: int | str) -> Path:
         """Return the manifest of batch number `batch` of `batches`, which lists its finished shards."""
@@ -150,7 +154,7 @@ class RunFolder(Folder):
 
     def batch_timing(self, batch: int | str, batches: int | str) -> Path:
         """Return the file of seconds and peak memory of batch number `batch` of `batches`."""
-        return self.path / TILES / f"{batch_name(batch, batches)}.timing.json"
+        return self.path / TILES / f"{batch_name(batch, batches)}{TIMING}"
 
     def journal(self, batch: int | str, batches: int | str) -> Path:
         """Return the journal of batch number `batch` of `batches`, with a line for each finished tile."""
@@ -212,7 +216,7 @@ class SceneFolder(Folder):
     @property
     def source(self) -> Path:
         """The record of the files that the scene is made of."""
-        return self.path / "source.json"
+        return self.path / SOURCE
 
     @property
     def reference(self) -> Store:
@@ -241,6 +245,11 @@ class ExperimentFolder(Folder):
     def summary(self) -> Path:
         """The table of all runs."""
         return self.path / "summary.csv"
+
+    @property
+    def ledger(self) -> Path:
+        """The record of all files that the report and the table rest on."""
+        return self.path / REPORT
 
     @property
     def report(self) -> Path:

@@ -6,7 +6,7 @@ are in `runs.timing`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pipeline.errors import InputError
 from pipeline.store.files import sha256_of
 
 DISTRIBUTION = "hsi-fusion-pipeline"
@@ -55,6 +56,49 @@ def provenance(
     }
     extra = {"seed": seed, "device": device}
     return content | {key: value for key, value in extra.items() if value is not None}
+
+
+def check_origin(
+    ledger: Path,
+    origin: Mapping[str, Any],
+    *,
+    inputs: Sequence[Path] = (),
+    settings: BaseModel | None = None,
+    seed: int | None = None,
+) -> None:
+    """Refuse a result of other inputs, settings or another seed than a step was given.
+
+    What the provenance does not name is not compared.
+
+    Parameters
+    ----------
+    ledger : Path
+        The result's file, for messages.
+    origin : mapping
+        Its provenance.
+    inputs : sequence of Path
+        Files from which it should have been made; they are compared by their names.
+    settings : BaseModel, optional
+        Settings with which it should have been made.
+    seed : int, optional
+        Seed with which it should have been made.
+
+    Raises
+    ------
+    InputError
+        The result is of another run.
+    """
+    recorded = origin.get("inputs", {})
+    others = [path for path in inputs if recorded.get(path.name, "") not in ("", sha256_of(path))]
+    if others:
+        fault = f"was made from another {others[0].name} than {others[0]}"
+    elif settings is not None and origin.get("configuration", "") not in ("", configuration_hash(settings)):
+        fault = "was made with other settings than those given"
+    elif seed is not None and origin.get("seed", seed) != seed:
+        fault = f"was made with seed {origin['seed']}, not {seed}"
+    else:
+        return
+    raise InputError(f"{ledger}: {fault}; delete it and run the workflow again")
 
 
 def configuration_hash(settings: BaseModel) -> str:

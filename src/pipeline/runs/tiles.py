@@ -22,7 +22,7 @@ from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
 from pipeline.runs.code_digest import code_digest
 from pipeline.runs.fitted_store import fingerprint
-from pipeline.runs.provenance import package_versions
+from pipeline.runs.provenance import check_origin, package_versions
 from pipeline.runs.tile_plan import TilePlan
 from pipeline.store.files import json_digest, sha256_of
 from pipeline.store.schema import cube_dataset, metadata_from, placeholder
@@ -57,7 +57,9 @@ class Inputs:
 
     @cached_property
     def tiles(self) -> TilePlan:
-        """The plan."""
+        """The plan, which must be of this observation."""
+        origin = read_store(self.plan).attrs.get("provenance", {})
+        check_origin(self.plan, origin, inputs=[self.observation])
         return read_plan(self.plan)
 
     @cached_property

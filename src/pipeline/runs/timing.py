@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
-from pipeline.store.files import read_json, write_json
+from pipeline.store.files import read_record, write_record
 
 
 class Timing:
@@ -74,7 +74,7 @@ class Timing:
             "precision": precision,
             "parameters": parameters,
         }
-        write_json(folder / f"{name or self.step}.timing.json", content)
+        write_record(folder / f"{name or self.step}.timing.json", content)
 
 
 def write_total(parts: Sequence[Path], out: Path) -> None:
@@ -87,7 +87,7 @@ def write_total(parts: Sequence[Path], out: Path) -> None:
     out : Path
         The file to write.
     """
-    timings = [read_json(path) for path in parts]
+    timings = [read_record(path) for path in parts]
     total = timings[0] | {
         "seconds": {
             part: round(sum(timing["seconds"][part] for timing in timings), 6) for part in ("compute", "io")
@@ -95,7 +95,7 @@ def write_total(parts: Sequence[Path], out: Path) -> None:
         "peak_mem_mb": max(timing["peak_mem_mb"] for timing in timings),
         "device": ", ".join(sorted({timing["device"] for timing in timings})),
     }
-    write_json(out, total)
+    write_record(out, total)
 
 
 def peak_memory_mb() -> float:

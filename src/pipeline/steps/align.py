@@ -34,7 +34,7 @@ from pipeline.runs.placement import Placement, place_pair, placement_record
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing
-from pipeline.store.files import read_json
+from pipeline.store.files import read_record
 
 log = logging.getLogger(__name__)
 START_FWHM = 1.0  # LR pixels, of the Gaussian PSF from which the estimate starts
@@ -62,7 +62,7 @@ def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
     pair = settings.pair
     if pair is None:
         raise InputError("align: the scene has no `pair`; scenes with a source are simulated")
-    record = read_json(source)
+    record = read_record(source)
     with timing.measure("io"):
         images = open_pair(pair, {role: record[role]["sha256"] for role in ("hsi", "msi")})
         table = getattr(pair.configured_response, "path", None)

@@ -25,7 +25,7 @@ from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.reference import write_reference
 from pipeline.runs.timing import Timing
-from pipeline.store.files import read_json
+from pipeline.store.files import read_record
 from pipeline.store.schema import metadata_from
 from pipeline.store.store import read_store
 
@@ -57,7 +57,7 @@ def run(*, source: Path, observation: Path, settings: SceneConfig, out: Path) ->
     timing = Timing("clip")
     with timing.measure("io"), ProgressReport() as progress:
         dataset = read_store(observation)
-        scene = open_file(pair.reference, read_json(source)["reference"]["sha256"])
+        scene = open_file(pair.reference, read_record(source)["reference"]["sha256"])
         window = Window(*dataset.attrs["alignment"]["hr_window"])
         _check_reference(pair, scene, window, dataset)
         origin = provenance("clip", settings=settings, inputs=[source, observation])

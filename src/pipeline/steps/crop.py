@@ -13,7 +13,7 @@ from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.reference import write_reference
 from pipeline.runs.timing import Timing
-from pipeline.store.files import read_json
+from pipeline.store.files import read_record
 
 
 def run(*, source: Path, settings: SceneConfig, out: Path) -> None:
@@ -54,4 +54,4 @@ def open_source(record: Path, source: Source) -> OpenScene:
     source : Source
         The source as the experiment describes it.
     """
-    return open_scene(source, read_json(record).get("sha256"))
+    return open_scene(source, read_record(record).get("sha256"))

@@ -16,7 +16,7 @@ from pipeline.inputs.datasets.fetch import fetch_file, fetch_image
 from pipeline.inputs.source import joint_digest, locate
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.timing import Timing
-from pipeline.store.files import write_json
+from pipeline.store.files import write_record
 
 
 def run(*, settings: Scene, out: Path) -> None:
@@ -42,7 +42,7 @@ def run(*, settings: Scene, out: Path) -> None:
             content = _describe_pair(settings.pair, progress)
         else:
             raise InputError("download: a scene one Wald level down has no source of its own")
-    write_json(out, content)
+    write_record(out, content)
     timing.write(out.parent)
 
 

@@ -32,10 +32,10 @@ from pipeline.methods.supervised import Region
 from pipeline.runs.observation import read_scene
 from pipeline.runs.paths import run_folder
 from pipeline.runs.progress import ProgressReport
-from pipeline.runs.provenance import provenance
+from pipeline.runs.provenance import check_origin, provenance
 from pipeline.runs.timing import Timing
 from pipeline.runs.workers import reported, scheduled
-from pipeline.store.files import read_json, write_json
+from pipeline.store.files import read_record, write_record
 from pipeline.store.schema import metadata_from, observed_scene, residual_dataset, variable_of
 from pipeline.store.store import read_store, write_store
 
@@ -77,14 +77,21 @@ def run(
         Where blocks are computed: threads, synchronous, or tcp://host:port of a running Dask scheduler.
     workers : int
         Number of threads that compute blocks.
+
+    Raises
+    ------
+    InputError
+        A store is missing or damaged, or was made with other settings, seed or inputs than those given.
     """
     timing = Timing("evaluate")
     place = run_folder(out)
     seconds = costs(estimate=place.images.path, train=place.path, fuse=place.path)
     with timing.measure("io"):
         run = OpenRun.open(fused, observation, estimate, reference, unscored or ())
+        seed = int(place.images.seed)
+        _check_origins(fused, observation, reference, settings, seed)
         inputs = [path for path in (reference, observation, fused, estimate) if path]
-        origin = provenance("evaluate", settings=settings, inputs=inputs, seed=int(place.images.seed))
+        origin = provenance("evaluate", settings=settings, inputs=inputs, seed=seed)
     with timing.measure("compute"), ProgressReport() as progress, scheduled(scheduler, workers) as mapped:
         named = partial(reported, mapped, progress)
         evidence, uncertainty = against_reference(run, named)
@@ -103,7 +110,7 @@ def run(
         **seconds,
     }
     with timing.measure("io"):
-        write_json(out, content)
+        write_record(out, content)
     timing.write(out.parent)
 
 
@@ -257,6 +264,23 @@ def _truth(ledger: Path, unscored: Sequence[Region]) -> xr.DataArray | PartlySco
     return PartlyScored(truth, unscored) if unscored else truth
 
 
+def _check_origins(
+    fused: Path, observation: Path, reference: Path | None, settings: MethodEntry, seed: int
+) -> None:
+    """Refuse stores of other runs that lie in the places of this run's."""
+    check_origin(fused, _origin(fused), inputs=[observation], settings=settings, seed=seed)
+    if reference is None:
+        return
+    for result, other in ((observation, reference), (reference, observation)):
+        origin = _origin(result)
+        if origin.get("step") in ("simulate", "clip"):  # others are made from another scene
+            check_origin(result, origin, inputs=[other])
+
+
+def _origin(ledger: Path) -> dict[str, Any]:
+    return dict(_open(ledger).attrs.get("provenance", {}))
+
+
 def _open(ledger: Path) -> xr.Dataset:
     """Open a store by its absolute path, since a cluster's workers have their own folder."""
     return read_store(ledger.absolute())
@@ -283,7 +307,7 @@ def costs(**folders: Path) -> dict[str, Any]:
 
 
 def _timing(path: Path, step: str) -> dict[str, Any]:
-    timing = read_json(path)
+    timing = read_record(path)
     expected = {"step", "seconds", "peak_mem_mb", "device", "precision", "parameters"}
     if set(timing) != expected or timing["step"] != step or set(timing["seconds"]) != {"compute", "io"}:
         raise InputError(f"{path}: not the timing of the step {step}; delete it and run {step} again")

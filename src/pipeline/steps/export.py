@@ -22,7 +22,7 @@ from pipeline.export.quality import quality_layer
 from pipeline.export.stac import Product, required_crs, stac_item
 from pipeline.runs.observation import read_scene
 from pipeline.runs.paths import run_folder
-from pipeline.runs.provenance import code_version, provenance
+from pipeline.runs.provenance import check_origin, code_version, provenance
 from pipeline.store.files import write_json
 from pipeline.store.schema import metadata_from, msi_metadata_from, variable_of
 from pipeline.store.store import read_store
@@ -52,7 +52,8 @@ def run(*, fused: Path, observation: Path, estimate: Path, settings: Products, o
     Raises
     ------
     InputError
-        A STAC item is wanted and there is no CRS, or int16 would round the cube to a few levels.
+        A STAC item is wanted and there is no CRS, int16 would round the cube to a few levels, or the cube was
+        made from another observation or estimate.
     """
     place = run_folder(out)
     name = "-".join(place.path.relative_to(place.experiment.path).parts)
@@ -60,6 +61,7 @@ def run(*, fused: Path, observation: Path, estimate: Path, settings: Products, o
     like = metadata_from(cube)
     if settings.stac:
         required_crs(name, like)
+    check_origin(fused, cube.attrs.get("provenance", {}), inputs=[observation, estimate])
     origin = provenance("export", settings=settings, inputs=[fused, observation, estimate])
 
     def fill(folder: Path) -> dict[str, Any]:

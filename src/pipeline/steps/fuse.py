@@ -21,7 +21,7 @@ from pipeline.runs.progress import ProgressReport
 from pipeline.runs.tile_runner import fuse_tiles
 from pipeline.runs.tiles import Inputs
 from pipeline.runs.timing import Timing
-from pipeline.store.files import write_json
+from pipeline.store.files import write_record
 
 
 def run(
@@ -82,4 +82,4 @@ def run(
         precision=method.precision,
         parameters=method.parameters,
     )
-    write_json(out, tiles.manifest() | {"batch": batch, "batches": batches, "device": method.device})
+    write_record(out, tiles.manifest() | {"batch": batch, "batches": batches, "device": method.device})

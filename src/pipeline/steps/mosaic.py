@@ -17,7 +17,7 @@ from pipeline.methods import MethodEntry
 from pipeline.runs.provenance import provenance
 from pipeline.runs.tiles import Inputs, shards_of
 from pipeline.runs.timing import write_total
-from pipeline.store.files import read_json
+from pipeline.store.files import read_record
 from pipeline.store.shards import Shards, ShardWriter
 
 
@@ -60,7 +60,7 @@ def run(
         damaged shard is removed, so that the next run fuses that tile again.
     """
     inputs = Inputs(observation, estimate, fitted, plan, settings, seed)
-    records = {path: read_json(path) for path in manifests}
+    records = {path: read_record(path) for path in manifests}
     devices = sorted({str(record.get("device")) for record in records.values()})
     files = [observation, estimate, fitted]
     origin = provenance("fuse", settings=settings, inputs=files, seed=seed, device=", ".join(devices))

@@ -11,6 +11,7 @@ import xarray as xr
 
 from pipeline.config.experiment import Experiment
 from pipeline.core.sensing.observation import ObservedScene
+from pipeline.errors import InputError
 from pipeline.report.comparison import Comparison, compare
 from pipeline.report.numbers.standing import standings
 from pipeline.report.numbers.tables import Run, summary_csv, summary_row
@@ -18,16 +19,18 @@ from pipeline.report.page import provenance, render
 from pipeline.report.pair import Records
 from pipeline.report.results import FusedImages, SceneResults, common_seed
 from pipeline.report.studies import Planes, pictured, sections
+from pipeline.runs.finished import write_finished
 from pipeline.runs.observation import read_scene
 from pipeline.runs.paths import ExperimentFolder, ImagesFolder, RunFolder, SceneFolder, experiment_at
 from pipeline.runs.progress import ProgressReport
-from pipeline.store.files import read_json, sha256_of, write_text
+from pipeline.runs.provenance import check_origin
+from pipeline.store.files import read_json, read_record, sha256_of, write_text
 from pipeline.store.schema import metadata_from, observed_scene, variable_of
 from pipeline.store.store import read_store
 
 
 def run(*, settings: Experiment, results: Path, out: Path, summary: Path) -> None:
-    """Write the report and the summary of an experiment.
+    """Write the report and the summary of an experiment, and the record of what they rest on.
 
     Parameters
     ----------
@@ -57,15 +60,31 @@ def run(*, settings: Experiment, results: Path, out: Path, summary: Path) -> Non
     rows = [summary_row(run, title) for title, here in scenes.items() for run in here]
     write_text(summary, summary_csv(rows))
     write_text(out, page)
+    write_finished(experiment, folder)
 
 
 def _read_runs(experiment: Experiment, folder: ExperimentFolder, scene: str, response: str) -> list[Run]:
     """Read the runs of a scene and response: methods in the order of the experiment, then seeds."""
     return [
-        read_json(folder.scene(scene).images(response, seed).run(label).metrics)
+        _read_run(folder.scene(scene).images(response, seed).run(label))
         for label in experiment.methods
         for seed in sorted(experiment.seeds_of(label))
     ]
+
+
+def _read_run(run: RunFolder) -> Run:
+    """Read the metrics of a run; refuse those of another run, and of other images than lie beside them."""
+    content = read_record(run.metrics)
+    place = {"scene": run.scene.name, "response": run.images.response, "label": run.label}
+    for key, expected in {**place, "seed": run.images.seed}.items():
+        if content.get(key) != expected:
+            raise InputError(
+                f"{run.metrics}: are the metrics of {key} {content.get(key)!r}, not of {expected!r}; "
+                "delete it and run the workflow again"
+            )
+    stores = [run.fused.ledger, run.images.observation.ledger]
+    check_origin(run.metrics, content["provenance"], inputs=[path for path in stores if path.exists()])
+    return content
 
 
 def _compare(experiment: Experiment, images: ImagesFolder, runs: list[Run]) -> Comparison:
@@ -126,7 +145,10 @@ def _traces(experiment: Experiment, folder: ExperimentFolder) -> dict[tuple[str,
     """Read the coefficients that `trace` kept, by scene, response and method."""
     traces: dict[tuple[str, str, str], Planes] = {}
     for key in experiment.traced():
-        kept = variable_of(read_store(folder.run(key).trace.folder), "coefficients").load()
+        run = folder.run(key)
+        store = read_store(run.trace.folder)
+        check_origin(run.trace.ledger, store.attrs["provenance"], inputs=[run.fitted], seed=key.seed)
+        kept = variable_of(store, "coefficients").load()
         planes = {int(time): kept.sel(time=time).values for time in kept["time"]}
         traces[key.scene, key.response, key.label] = planes
     return traces
@@ -146,4 +168,4 @@ def _digests(experiment: Experiment, folder: ExperimentFolder) -> dict[str, str]
 def _digest(path: Path) -> str:
     """Return the digest that a ledger or a source's record holds, else that of the record itself."""
     content = read_json(path)
-    return str(content.get("digest") or content.get("sha256") or sha256_of(path))
+    return str(content.get("sha256") or content.get("digest") or sha256_of(path))

@@ -28,7 +28,7 @@ from pipeline.runs.fitted_store import (
 from pipeline.runs.observation import read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.timing import Timing
-from pipeline.store.files import json_digest, read_json, sha256_of
+from pipeline.store.files import json_digest, read_json, read_record, sha256_of
 
 log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
@@ -102,7 +102,7 @@ def run(
         else:
             fitted = method.fit(scene, seed, folder / CHECKPOINTS, progress)
     if trained is not None and trained_by:
-        timing.include(read_json(trained_by.with_name(TIMING)))
+        timing.include(read_record(trained_by.with_name(TIMING)))
     metadata = {
         "fingerprint": key,
         "training": training,

@@ -1,6 +1,7 @@
 """Small files that hold their old or their new content, whenever a writer is killed.
 
-They are written aside, synced and renamed; JSON has one canonical form. Stores are in `store.store`.
+They are written aside, synced and renamed; JSON has one canonical form. A record is JSON that holds a
+digest of itself. Stores are in `store.store`.
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
+
+DIGEST = "digest"
 
 
 def canonical_json(content: Any) -> str:
@@ -73,10 +76,53 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the step that writes it has not finished") from None
-    except (UnicodeDecodeError, json.JSONDecodeError):
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError):  # text that is no Unicode or no JSON, or lists in lists without end
         raise InputError(f"{path}: not valid JSON; delete it and run the step that writes it") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, expected a JSON object")
+    return content
+
+
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object with a digest of itself, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    content : mapping
+        JSON-ready content without the key `digest`.
+    """
+    write_json(path, {**content, DIGEST: json_digest(content)})
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read what `write_record` wrote, without the digest.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, or was changed in any byte.
+    """
+    content = read_json(path)
+    text = path.read_text()
+    digest = content.pop(DIGEST, None)
+    try:
+        whole = digest == json_digest(content) and text == canonical_json({**content, DIGEST: digest})
+    except (TypeError, ValueError):  # NaN, which JSON does not have
+        whole = False
+    if not whole:
+        raise InputError(
+            f"{path}: was changed since it was written; run `pipeline verify {path}` and then the workflow "
+            "again to repair it"
+        )
     return content
 
 

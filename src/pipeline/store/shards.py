@@ -266,9 +266,38 @@ def journal_lines(path: Path) -> Iterable[dict[str, Any]]:
     except FileNotFoundError:
         return
     for line in text.splitlines():
-        try:
-            content = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(content, dict) and content.get("digest") == _digest_of(content):
+        content = _record_of(line)
+        if content is not None:
             yield content
+
+
+def _record_of(line: str) -> dict[str, Any] | None:
+    """Return the record of a line, or None where it is not whole or was changed."""
+    try:
+        content = json.loads(line)
+        whole = isinstance(content, dict) and content.get("digest") == _digest_of(content)
+    except (ValueError, RecursionError):
+        return None
+    return content if whole else None
+
+
+def journal_faults(path: Path) -> list[str]:
+    """Return a line for each line of a journal that was changed; an unfinished last one is none of them.
+
+    Parameters
+    ----------
+    path : Path
+        The journal.
+    """
+    lines = path.read_text(errors="replace").splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    return [
+        f"{path}: line {number} was changed since it was written"
+        for number, line in enumerate(whole, start=1)
+        if _record_of(line) is None
+    ]
+
+
+def mend_journal(path: Path) -> None:
+    """Drop all lines of a journal that are not whole and unchanged."""
+    write_text(path, "".join(map(_as_line, journal_lines(path))))
