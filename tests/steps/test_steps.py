@@ -38,7 +38,7 @@ from pipeline.runs.fitted_store import fingerprint, read_fitted, write_fitted
 from pipeline.runs.observation import read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.steps import crop, download, estimate, fuse, mosaic, plan, simulate, train
-from pipeline.store.files import read_json
+from pipeline.store.files import read_json, read_record
 from pipeline.store.schema import observation_from, reference_dataset, scene_from, valid_pixels
 from pipeline.store.shards import journal_lines
 from pipeline.store.store import read_store, write_store
@@ -124,7 +124,7 @@ def test_each_step_leaves_store_ledger_and_timing(prepared: Run) -> None:
     for step, name in (("crop", "reference"), ("simulate", "observation"), ("estimate", "estimate")):
         dataset = read_store(prepared.folder / f"{name}.json")
         assert dataset.attrs["provenance"]["step"] == step
-        timing = read_json(prepared.folder / f"{step}.timing.json")
+        timing = read_record(prepared.folder / f"{step}.timing.json")
         assert set(timing) == {"step", "seconds", "peak_mem_mb", "device", "precision", "parameters"}
         assert timing["seconds"]["io"] > 0
         assert 10 < timing["peak_mem_mb"] < 100_000
@@ -430,7 +430,7 @@ def test_killed_crop_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_synthetic_source_is_its_parameters(tmp_path: Path) -> None:
     source = SyntheticSource(kind="synthetic", height=8, width=8, bands=4)
     download.run(settings=SceneConfig(source=source), out=tmp_path / "source.json")
-    assert read_json(tmp_path / "source.json") == json.loads(source.model_dump_json())
+    assert read_record(tmp_path / "source.json") == json.loads(source.model_dump_json())
 
 
 def test_folder_is_not_a_source(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_scene_may_leave_out_the_responses_of_a_sweep_that_another_has() -> No
             {"studies": {"rho": SWEEP, "c": TRAJECTORY | {"times": [501, 0]}}},
             "studies.c.times: 501 is above the 500 steps of methods.rho-0.01-0.03; choose from 500 to 0",
         ),
-        ({"studies": {1: SWEEP}}, "studies.1: should be a valid string"),
+        ({"studies": {1: SWEEP}}, "studies: 1 is read as int, but a name is text; put it in quotes"),
         ({"methods": ["a"]}, 'methods: should be a valid dictionary, found ["a"]'),
         ({"defaults": {"bicubic": "x"}}, 'defaults.bicubic: should be a valid dictionary, found "x"'),
         ({"defaults": {"args_diff": 3}}, "defaults.args_diff: should be a valid dictionary, found 3"),

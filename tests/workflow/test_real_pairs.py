@@ -17,7 +17,7 @@ from pipeline.core.sensing.spectral import gaussian_response
 from pipeline.core.window import Window
 from pipeline.inputs.file_scene import open_file
 from pipeline.steps import clip
-from pipeline.store.files import read_json
+from pipeline.store.files import read_record
 from real_pair import ESTIMATED, Steps, write_tif
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ def test_berlin_of_9_metres_is_aligned_and_fused(tmp_path: Path) -> None:
         scores[label] = steps.evaluate(label, out)["metrics"]
     assert scores["gaussian_subspace"]["psnr"] > scores["bicubic"]["psnr"] + 4
     assert scores["gaussian_subspace"]["hqnr"] > scores["bicubic"]["hqnr"]
-    assert list(read_json(steps.source)) == ["hsi", "kind", "msi", "reference"]
+    assert list(read_record(steps.source)) == ["hsi", "kind", "msi", "reference"]
 
 
 @pytest.mark.usefixtures("catalogued")
@@ -113,7 +113,7 @@ def test_four_tiles_of_enmap_are_the_hsi_of_a_pair(data_sets: Path, tmp_path: Pa
     found = steps.align()
     assert found["detectors"].keys() == {"VNIR", "SWIR"}
     np.testing.assert_allclose(found["shift_metres"], [9, 6], atol=1.5)
-    assert len(read_json(steps.source)["hsi"]["files"]) == 4
+    assert len(read_record(steps.source)["hsi"]["files"]) == 4
     steps.estimate()
     fused = steps.fuse("gaussian_subspace")
     assert fused.shape == (bands, *steps.window().shape)
