@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import os
 import subprocess
 import sys
@@ -43,7 +45,7 @@ from pipeline.inputs.datasets.fetch import Fetcher, Origin, fetch_file
 from pipeline.inputs.datasets.lock import record
 from pipeline.inputs.datasets.transfer import Patience
 from pipeline.inputs.datasets.unpacking import unpack
-from pipeline.store.files import read_json
+from pipeline.store.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = Patience(seconds=0.4, bytes=1000, attempts=3, pause=0.01)
@@ -98,6 +100,68 @@ def listing(folder: Path) -> list[str]:
 
 
 # ---- good and bad servers
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "sftp", "s3", "gopher", "doi", "File+x"])
+def test_an_unknown_kind_of_address_is_one_line(tmp_path: Path, scheme: str) -> None:
+    said = refusal(tmp_path, CUBE, f"{scheme}://127.0.0.1/cube.mat")
+    assert f"addresses of the kind {scheme.lower()}:// are not supported, only http, https, file" in said
+
+
+def test_a_file_has_an_address_too(tmp_path: Path) -> None:
+    source = tmp_path / "a b" / "cube.mat"
+    source.parent.mkdir()
+    source.write_bytes(BODY)
+    assert fetch(tmp_path / "one", CUBE, source.as_uri()).read_bytes() == BODY
+    assert fetch(tmp_path / "two", CUBE, f"file://localhost{source.as_posix()}").read_bytes() == BODY
+    assert "other is another machine" in refusal(tmp_path / "three", CUBE, "file://other/cube.mat")
+    assert "no such file" in refusal(tmp_path / "three", CUBE, "file:///nowhere/cube.mat")
+    os.mkfifo(tmp_path / "pipe")
+    assert "is neither a file nor a folder" in refusal(tmp_path / "three", CUBE, str(tmp_path / "pipe"))
+
+
+def coded(body: bytes, encoding: str = "gzip") -> Callable[[Handler], None]:
+    """A body that is compressed on the way, though nobody asked for it."""
+    compressed = gzip.compress(body)
+    return lambda request: request.send(200, compressed, Content_Encoding=encoding)
+
+
+def test_a_body_that_is_compressed_on_the_way_is_expanded(server: Loopback, tmp_path: Path) -> None:
+    path = fetch(tmp_path / "a", CUBE, server.offer("/cube.mat", coded(BODY)))
+    assert path.read_bytes() == BODY
+    archive = Content(path="a.tar.gz", format="raw", sha256=sha256(gzip.compress(BODY)).hexdigest())
+    path = fetch(tmp_path / "b", archive, server.offer("/a.tar.gz", coded(BODY, "x-gzip")))
+    assert path.read_bytes() == gzip.compress(BODY)  # as Apache declares archives
+    said = refusal(tmp_path / "c", CUBE, server.offer("/cube", coded(BODY, "br")))
+    assert "is sent in the encoding 'br', which is not known" in said
+    said = refusal(tmp_path / "c", CUBE, server.offer("/zeros", coded(bytes(100 * 2**20))))
+    assert "expands to more than 200 times what is sent" in said
+
+
+def test_no_link_is_followed_when_writing(server: Loopback, tmp_path: Path) -> None:
+    """Links in the places of all files that a fetch and a store write."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    names = ("cube.part.mat", ".cube.mat.lock", "datasets.lock.part.json", ".datasets.lock.json.lock")
+    for name in (*names, ".note.json.partial"):
+        (folder / name).symlink_to(tmp_path / name)
+        (tmp_path / name).write_text("precious")
+    path = fetch(folder, CUBE, server.offer("/cube.mat", good(BODY)))
+    write_json(folder / "note.json", {})
+    assert path.read_bytes() == BODY
+    assert not path.is_symlink()
+    assert all((tmp_path / name).read_text() == "precious" for name in (*names, ".note.json.partial"))
+    assert listing(folder) == ["cube.mat", LOCK, "note.json"]
+
+
+@pytest.mark.parametrize("entry", [5, "x", [], {"bytes": "5", "sha256": DIGEST}, {"bytes": 5}])
+def test_a_lock_entry_of_another_type_is_one_line(tmp_path: Path, entry: Any) -> None:
+    (tmp_path / "cube.mat").write_bytes(BODY)
+    (tmp_path / LOCK).write_text(json.dumps({"cube.mat": entry}))
+    with pytest.raises(
+        InputError, match=r"datasets\.lock\.json: the entry 'cube\.mat' is .*expected `bytes`"
+    ):
+        fetch(tmp_path, CUBE, "http://127.0.0.1:1/cube.mat")
 
 
 def test_a_good_file_arrives_and_is_recorded(server: Loopback, tmp_path: Path) -> None:
@@ -460,6 +524,34 @@ def test_images_of_bands_are_stacked(tmp_path: Path) -> None:
     archive.write_bytes(zipped({"b/b_01.png": buffer.getvalue()}))
     with pytest.raises(InputError, match="has 3 axes of uint8, expected a grey image"):
         unpack(archive, "b/b_{band:02d}.png", target, bands=1)
+
+
+def test_nothing_larger_than_expected_is_unpacked_or_decoded(tmp_path: Path) -> None:
+    """Archives and pictures of zeros, and a picture that another program would have to draw."""
+    archive, target = tmp_path / "a.zip", tmp_path / "stack.npy"
+    target.touch()
+    zeros = io.BytesIO()
+    with zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED) as file, file.open("in/cube.mat", "w") as member:
+        for _ in range(150):
+            member.write(bytes(2**20))
+    archive.write_bytes(zeros.getvalue())
+    assert archive.stat().st_size < 2**20
+    with pytest.raises(InputError, match=r"unpacks to 157286400 bytes or more, over 100 times its \d+ bytes"):
+        unpack(archive, "in/cube.mat", target, bands=None)
+    archive.write_bytes(tarred({"in/cube.mat": bytes(150 * 2**20)}))
+    with pytest.raises(InputError, match="unpacks to 157286400 bytes or more"):
+        unpack(archive, "in/cube.mat", target, bands=None)
+    buffer = io.BytesIO()
+    Picture.new("L", (500, 400)).save(buffer, "PNG")
+    archive.write_bytes(zipped({"b/b_01.png": buffer.getvalue()}))
+    with pytest.raises(InputError, match=r"b/b_01\.png has 400x500 pixels, expected 4x5"):
+        unpack(archive, "b/b_{band:02d}.png", target, bands=1, size=(4, 5))
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 4\nshowpage\n"
+    for content in (script, buffer.getvalue()[:60], b""):
+        archive.write_bytes(zipped({"b/b_01.png": content}))
+        with pytest.raises(InputError, match=r"b/b_01\.png is no PNG that can be read"):
+            unpack(archive, "b/b_{band:02d}.png", target, bands=1)
+    assert target.read_bytes() == b""
 
 
 # ---- entries of the catalogue, offline and with others

@@ -11,9 +11,12 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from errno import ENOLCK, ENOSYS, EOPNOTSUPP
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from pipeline.errors import InputError
 
@@ -50,13 +53,32 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: aside, synced, renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
+    unlink_symlink(aside)
     try:
-        aside.write_bytes(content)
-        sync(aside)
+        with named(path):
+            aside.write_bytes(content)
+            sync(aside)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
     sync(path.parent)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Let errors of the file system that name no file, such as a full disk, name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def unlink_symlink(path: Path) -> None:
+    """Remove a symbolic link in the place of a file that is to be written; its target stays as it is."""
+    if path.is_symlink():
+        path.unlink()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -151,13 +173,37 @@ def replaced_folder(folder: Path, ledger: Path) -> Iterator[Path]:
     """
     aside = folder.with_name(f".{folder.name}.partial")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
+    with _alone(folder):  # another process that makes the same folder waits, and then makes it again
+        unlink_symlink(aside)
+        shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
+        try:
+            with named(folder):
+                yield aside
+            ledger.unlink(missing_ok=True)
+            sync(folder.parent)
+            unlink_symlink(folder)
+            if folder.exists():
+                shutil.rmtree(folder)
+            aside.rename(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone, where the file system has locks."""
+    path = folder.with_name(f".{folder.name}.lock")
+    unlink_symlink(path)
+    lock = FileLock(path)
     try:
-        yield aside
-        ledger.unlink(missing_ok=True)
-        sync(folder.parent)
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.rename(folder)
+        lock.acquire()
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (ENOSYS, ENOLCK, EOPNOTSUPP):
+            raise
+        yield
+        return
+    try:
+        yield
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        path.unlink(missing_ok=True)  # while it is held: a process that waits makes a new one
+        lock.release()

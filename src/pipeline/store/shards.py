@@ -23,7 +23,7 @@ from zarr.storage import MemoryStore
 
 from pipeline.core.sensing.observation import Progress, no_progress
 from pipeline.core.window import LARGEST_CORE, Window
-from pipeline.store.files import json_digest, sync, write_bytes, write_json, write_text
+from pipeline.store.files import json_digest, named, sync, unlink_symlink, write_bytes, write_json, write_text
 from pipeline.store.store import CHUNK, KEEP_EMPTY, is_raster, ledger_content, ledger_of, write_zarr
 from pipeline.store.verified import file_fault
 
@@ -205,7 +205,8 @@ class Journal:
         """
         record = {"token": self.token, "unit": unit, "shards": shards, **extra}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
+        unlink_symlink(self.path)
+        with named(self.path), self.path.open("a") as file:
             file.write(_as_line(record))
             file.flush()
             os.fsync(file.fileno())

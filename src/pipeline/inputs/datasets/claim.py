@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from pipeline.store.files import sync
+from pipeline.store.files import sync, unlink_symlink
 
 
 class Claim:
@@ -55,9 +55,12 @@ def claim(path: Path) -> Iterator[Claim]:
         The folder is not writable.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    lock_file = path.with_name(f".{path.name}.lock")
+    unlink_symlink(lock_file)
+    lock = FileLock(lock_file)
     with lock:
         claimed = Claim(path)
+        unlink_symlink(claimed.part)
         claimed.part.touch()
         try:
             yield claimed

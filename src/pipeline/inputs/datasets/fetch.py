@@ -159,7 +159,7 @@ class Fetcher:
         """
         for file in (*image.beside, image.file):
             path = self.folder / name / file.path
-            self.ensure(path, file, _origins(self, name, entry, file, image.bands))
+            self.ensure(path, file, _origins(self, name, entry, file, image))
         return path
 
     def ensure(self, path: Path, content: Content, origins: list[Origin]) -> None:
@@ -238,7 +238,7 @@ class Fetcher:
         transfer(address, target, name=name, resume=resume, patience=self.patience, progress=self.progress)
 
 
-def _origins(fetcher: Fetcher, name: str, entry: Dataset, file: File, bands: int) -> list[Origin]:
+def _origins(fetcher: Fetcher, name: str, entry: Dataset, file: File, image: Image) -> list[Origin]:
     """Return where a file of a data set comes from: the mirror, the archive, its own addresses."""
     path = fetcher.folder / name / file.path
     origins = fetcher.addresses(path, _mirrored(name, file))
@@ -251,7 +251,7 @@ def _origins(fetcher: Fetcher, name: str, entry: Dataset, file: File, bands: int
             assert file.member is not None
             fetcher.ensure(archive, entry.archive, fetcher.addresses(archive, urls))
             try:
-                unpack(archive, file.member, target, bands)
+                unpack(archive, file.member, target, image.bands, image.size)
             except InputError:
                 target.write_bytes(b"")
                 raise

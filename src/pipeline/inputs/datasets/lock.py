@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from pipeline.errors import InputError
 from pipeline.inputs.datasets.claim import claim
 from pipeline.inputs.datasets.models import Content
 from pipeline.store.files import canonical_json, read_json, sha256_of
@@ -65,7 +66,21 @@ def record(folder: Path, path: Path, content: Path, expected: Content) -> None:
 
 
 def _entries(path: Path) -> dict[str, Entry]:
-    return read_json(path) if path.exists() else {}
+    """Read the lock file; refuse an entry that is no size and checksum."""
+    entries = read_json(path) if path.exists() else {}
+    for name, entry in entries.items():
+        if not _is_entry(entry):
+            raise InputError(
+                f"{path}: the entry {name!r} is {str(entry)[:60]!r}, expected `bytes` and `sha256`; remove it"
+            )
+    return entries
+
+
+def _is_entry(entry: object) -> bool:
+    if not isinstance(entry, dict) or set(entry) != {"bytes", "sha256"}:
+        return False
+    digest = entry["sha256"]
+    return isinstance(entry["bytes"], int) and isinstance(digest, str) and len(digest) == 64
 
 
 def _key(folder: Path, path: Path) -> str:

@@ -1,12 +1,10 @@
-"""One address to one local file: HTTP with retries and resumption, local paths, what else pooch takes.
+"""One address to one local file: HTTP with retries and resumption, and local paths.
 
-`Resuming` follows the downloader protocol of pooch, whose own HTTP downloader starts over after
-every break. Content is checked in `verification`.
+Content is checked in `verification`.
 """
 
 from __future__ import annotations
 
-import ftplib
 import logging
 import os
 import shutil
@@ -15,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-import pooch
 import requests
 from urllib3.exceptions import HTTPError
 
@@ -25,7 +24,9 @@ from pipeline.errors import InputError
 log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 
+SCHEMES = ("http", "https", "file")
 BLOCK = 2**18  # bytes
+LARGEST_EXPANSION = 200  # a body of numbers is not compressed further; 1000 is what zeros give
 MEGABYTE = 1_000_000
 AGENT = "Mozilla/5.0 (compatible; pipeline, hyperspectral image fusion)"  # some hosts refuse others
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP states after which another try may succeed
@@ -109,25 +110,34 @@ def transfer(
     TransferError
         The address does not deliver.
     """
-    protocol = address.partition("://")[0] if "://" in address else ""
+    scheme = address.partition("://")[0].lower() if "://" in address else "file"
+    if scheme not in SCHEMES:
+        raise TransferError(f"addresses of the kind {scheme}:// are not supported, only {', '.join(SCHEMES)}")
     if not resume:
         target.write_bytes(b"")
-    if not protocol:
-        _copied(Path(address), target)
+    if scheme == "file":
+        _copied(_local(address), target)
         return
-    downloader: Any = Resuming(name, patience, progress, verified=resume)
     try:
-        if protocol not in ("http", "https"):
-            downloader = pooch.choose_downloader(address)
-        downloader(address, str(target), None)
-    except TransferError:
-        raise
-    except (ValueError, ftplib.Error, *TROUBLE) as error:
+        Resuming(name, patience, progress, verified=resume)(address, target)
+    except (ValueError, *TROUBLE) as error:
         raise TransferError(_in_one_line(error)) from None
+
+
+def _local(address: str) -> Path:
+    """Return the path of an address that names a local file, as a path or as `file:///path`."""
+    if "://" not in address:
+        return Path(address)
+    parts = urlsplit(address)
+    if parts.netloc not in ("", "localhost"):
+        raise TransferError(f"{parts.netloc} is another machine, whose files have no file:// address here")
+    return Path(url2pathname(parts.path))
 
 
 def _copied(source: Path, target: Path) -> None:
     try:
+        if source.exists() and not (source.is_file() or source.is_dir()):
+            raise TransferError("is neither a file nor a folder")
         with source.open("rb") as stream, target.open("r+b") as sink:
             shutil.copyfileobj(stream, sink)
             sink.truncate()
@@ -135,6 +145,8 @@ def _copied(source: Path, target: Path) -> None:
         raise TransferError("no such file") from None
     except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise TransferError(str(error.strerror).lower()) from None
+    except ValueError as error:  # a NUL character
+        raise TransferError(_in_one_line(error)) from None
 
 
 @dataclass
@@ -160,9 +172,8 @@ class Resuming:
     verified: bool
     _validator: str | None = field(default=None, init=False)
 
-    def __call__(self, url: str, output_file: str, pooch: Any = None) -> None:
-        """Fetch `url`; an `output_file` with content is continued."""
-        target = Path(output_file)
+    def __call__(self, url: str, target: Path) -> None:
+        """Fetch `url`; a `target` with content is continued."""
         pause = self.patience.pause
         for left in reversed(range(self.patience.attempts)):
             try:
@@ -204,6 +215,10 @@ class Resuming:
         if not response.ok:
             raise TransferError(f"HTTP status {status} {response.reason}", broken=status in PASSING)
         start = have if status == 206 else 0
+        coded = _is_coded(response)
+        if status == 206 and coded:  # a part of it cannot be decoded
+            target.write_bytes(b"")
+            raise TransferError("continued in another encoding than asked", broken=True)
         if status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             target.write_bytes(b"")
             raise TransferError("continued at another place than asked", broken=True)
@@ -211,7 +226,7 @@ class Resuming:
             etag = response.headers.get("ETag", "")  # a weak one says nothing about bytes
             self._validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
         length = response.headers.get("Content-Length")
-        total = start + int(length) if length else None
+        total = start + int(length) if length and not coded else None
         with target.open("r+b") as sink:
             sink.truncate(start)
             sink.seek(start)
@@ -221,11 +236,14 @@ class Resuming:
 
     def _stream(self, response: requests.Response, sink: Any, done: int, total: int | None) -> int:
         """Copy the body piece by piece as it arrives, and return the number of bytes that are there then."""
+        coded = _is_coded(response)
         until, mark = time.monotonic() + self.patience.seconds, done
         try:
-            while piece := response.raw.read1(BLOCK):
+            while piece := response.raw.read1(BLOCK, decode_content=coded):
                 sink.write(piece)
                 done += len(piece)
+                if coded and done > LARGEST_EXPANSION * max(response.raw.tell(), BLOCK):
+                    raise TransferError(f"expands to more than {LARGEST_EXPANSION} times what is sent")
                 if total:
                     self.progress(f"{self.name} (MB)", done // MEGABYTE, max(1, total // MEGABYTE))
                 if done - mark >= self.patience.bytes:
@@ -243,6 +261,19 @@ class Resuming:
             of = "" if total is None else f" of {total}"
             raise TransferError(f"broke off after {done}{of} bytes", broken=True) from None
         return done
+
+
+def _is_coded(response: requests.Response) -> bool:
+    """Return whether the body is compressed on the way, though it was asked for as it is.
+
+    Some servers declare so of a file that is itself compressed, which stays as it is.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if encoding == "identity" or urlsplit(response.url).path.endswith((".gz", ".tgz")):
+        return False
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise TransferError(f"is sent in the encoding {encoding!r}, which is not known")
+    return True
 
 
 TROUBLE = (requests.RequestException, HTTPError, ConnectionError, EOFError)

@@ -6,10 +6,10 @@ Shapes are read from headers. The known trap is a web page under the name of a M
 from __future__ import annotations
 
 import struct
+from hashlib import file_digest
 from pathlib import Path
 
 import h5py
-import pooch
 import rasterio
 
 from pipeline.errors import InputError
@@ -18,7 +18,6 @@ from pipeline.inputs.datasets.unpacking import archive_fault
 from pipeline.inputs.formats.arrays import open_arrays
 from pipeline.inputs.formats.damage import first_bytes
 from pipeline.inputs.formats.raster import raster_size
-from pipeline.store.files import sha256_of
 
 BEGINNINGS = {
     "matlab5": (b"MATLAB 5.0 MAT-file",),
@@ -88,7 +87,8 @@ def _wrong_digest(path: Path, expected: Content) -> str | None:
         digest = getattr(expected, algorithm)
         if digest is None:
             continue
-        actual = sha256_of(path) if algorithm == "sha256" else pooch.file_hash(str(path), algorithm)
+        with path.open("rb") as stream:
+            actual = file_digest(stream, algorithm).hexdigest()
         if actual != digest:
             return f"has {algorithm} {actual}, expected {digest}"
     return None
