@@ -142,7 +142,7 @@ def test_what_pair_writes_passes_check(written: Path) -> None:
     assert list(experiment.scenes) == ["field", "field_wald"]
     assert list(experiment.methods) == ["bicubic", "gaussian_subspace", "hysure", "graph_subspace"]
     assert experiment.products is not None
-    assert (experiment.products.dtype, experiment.products.quality) == ("int16", True)
+    assert (experiment.products.dtype, experiment.products.quality) == ("integer", True)
     assert experiment.estimation_of("field").spectral_response == "calibrated"
     assert [source.model_dump()["scale"] for source in experiment.scenes["field"].pair.files.values()] == [
         1e4

@@ -46,6 +46,10 @@ def test_a_finished_experiment_is_whole(folder: Path) -> None:
     assert {"field/source.json", "field/crop.timing.json", f"{RUN}/metrics.json"} <= {*files}
 
 
+def test_the_report_says_what_became_of_the_products(folder: Path) -> None:
+    assert "cubes as float32; no value was clipped" in (folder / "report.html").read_text()
+
+
 def digit(path: Path) -> None:
     """Change one digit."""
     text = path.read_text()

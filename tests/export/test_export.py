@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -31,12 +34,13 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.export.cog import write_cog
 from pipeline.export.envi import write_envi
+from pipeline.export.folder import write_folder
 from pipeline.export.layer import Layer, Tally, image_layer
 from pipeline.export.quality import nearest_lr
 from pipeline.export.stac import EXTENSIONS
 from pipeline.inputs.formats.raster import raster_image
 from pipeline.steps import estimate, export
-from pipeline.store.files import read_json
+from pipeline.store.files import named, read_json
 from pipeline.store.schema import cube_dataset, metadata_from, observation_dataset
 from pipeline.store.store import write_store
 
@@ -164,6 +168,42 @@ def test_int16_rounds_clips_and_counts(scene: Scene, tmp_path: Path) -> None:
     assets = json.loads((folder / "item.json").read_text())["assets"].values()
     nodata = {asset["data_type"]: asset["nodata"] for asset in assets if "nodata" in asset}
     assert nodata == {"int16": -32768, "float32": "nan"}
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "dtype", "nodata"),
+    [
+        (-3.0, 3.2, "int16", -32768),
+        (0.0, 6.5, "uint16", 65535),
+        (-3.0, 6.5, "int32", -(2**31)),
+        (0.0, 6.5536, "int32", -(2**31)),
+    ],
+)
+def test_integers_are_as_wide_as_the_values(
+    scene: Scene, tmp_path: Path, lowest: float, highest: float, dtype: str, nodata: int
+) -> None:
+    values = np.maximum(scene.data, np.float32(0))
+    values[0, 10, 10], values[1, 10, 10] = lowest, highest
+    settings = Products(formats=["cog", "envi"], dtype="integer", quality=False)
+    folder = exported(tmp_path, replace(scene, data=values), settings)
+    ledger = read_json(folder.with_suffix(".json"))
+    assert (ledger["dtype"], ledger["clipped"]) == (dtype, 0)
+    expected = np.where(np.isnan(values), nodata, np.rint(values * np.float64(scene.scale)))
+    for name in ("cube.tif", "cube.bsq"):
+        with rasterio.open(folder / name) as file:
+            assert (file.dtypes[0], file.nodata) == (dtype, nodata)
+        np.testing.assert_allclose(read(folder / name), expected, atol=1)
+
+
+def test_integers_that_hold_no_such_values_are_refused(scene: Scene, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no integers hold .* to .*e\+\d+; use float32"):
+        exported(tmp_path, replace(scene, scale=1e12), Products(dtype="integer"))
+
+
+def test_clipped_values_are_warned_of(scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    exported(tmp_path, replace(scene, data=scene.data - 0.1), Products(dtype="uint16", quality=False))
+    assert "values from -7" in caplog.text
+    assert "were clipped to those of uint16; `dtype: integer` holds them all" in caplog.text
 
 
 def test_int16_that_would_hold_nothing_is_refused(scene: Scene, tmp_path: Path) -> None:
@@ -334,6 +374,35 @@ def test_new_products_replace_the_old_ones(scene: Scene, tmp_path: Path) -> None
     exported(tmp_path, scene, Products(quality=False))
     assert [path.name for path in folder.iterdir()] == ["cube.tif"]
     assert list(read_json(folder.with_suffix(".json"))["files"]) == ["cube.tif"]
+
+
+def test_two_exports_to_one_place_wait_for_each_other(tmp_path: Path) -> None:
+    together = threading.Barrier(2)
+
+    def fill(folder: Path) -> dict[str, int]:
+        (folder / "a.txt").write_text("half")
+        time.sleep(0.1)
+        (folder / "b.txt").write_text("done")
+        return {"clipped": 0}
+
+    def job(_: int) -> Any:
+        together.wait()
+        return write_folder(tmp_path / "product.json", fill, {})
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(job, range(2))
+    assert first == second
+    assert verify.run([tmp_path / "product.json"], withdraw=False) == (2, [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["product", "product.json"]
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no device that is always full")
+    with pytest.raises(OSError, match="No space left") as caught, named(tmp_path / "a.tif"):
+        full.write_text("x")
+    assert caught.value.filename == str(tmp_path / "a.tif")
 
 
 def ramp(bands: int, side: int) -> Layer:

@@ -6,6 +6,7 @@ rule report:
         runs(RUN.fused.metadata),
         runs(RUN.metrics),
         traces(RUN.trace.metadata),
+        exported(RUN.product),
     output:
         page=report(
             TREE.report,

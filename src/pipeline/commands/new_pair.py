@@ -316,9 +316,9 @@ def _methods() -> list[str]:
 
 
 def _dtype(hsi: Inspected) -> str:
-    """Return int16, of half the size, for cubes of reflectance x 10000 in whole numbers; else float32."""
+    """Return integer, of half the size, for cubes of reflectance x 10000 in whole numbers; else float32."""
     most = hsi.values[1] * hsi.source.scale if hsi.values else 0.0
-    return "int16" if LEAST_LEVELS <= most <= LARGEST_SCALED else "float32"
+    return "integer" if LEAST_LEVELS <= most <= LARGEST_SCALED else "float32"
 
 
 def _wald(scene: str, nesting: Nesting) -> list[str]:

@@ -18,9 +18,10 @@ class Products(Strict):
     """The files that are made of every fused cube, in `product/` beside its store."""
 
     formats: Distinct[Literal["cog", "envi"]] = Field(["cog"], description="of the fused cube")
-    dtype: Literal["float32", "int16"] = Field(
+    dtype: Literal["float32", "integer", "int16", "uint16"] = Field(
         "float32",
-        description="of the cube's physical values; int16 rounds them and clips values out of its range",
+        description="of the cube's physical values; integer rounds them to the smallest of int16, uint16 and "
+        "int32 that holds all of them, int16 and uint16 clip values out of their range and say how many",
     )
     quality: bool = Field(
         True,

@@ -18,7 +18,7 @@ from pipeline.export.gdal import gdal, profile
 from pipeline.export.layer import BLOCK_ROWS, Layer, Tally
 
 BLOCK = 256  # side of a tile of the file
-PREDICTORS = {"float32": 3, "int16": 2}
+PREDICTORS = {"float32": 3}  # 2 for integers
 
 
 def write_cog(path: Path, layer: Layer, *, categories: bool = False) -> Tally:
@@ -56,7 +56,7 @@ def write_cog(path: Path, layer: Layer, *, categories: bool = False) -> Tally:
             BLOCKYSIZE=BLOCK,
             INTERLEAVE="BAND",
             COMPRESS="DEFLATE",
-            PREDICTOR=PREDICTORS[layer.dtype],
+            PREDICTOR=PREDICTORS.get(layer.dtype, 2),
             BIGTIFF="IF_SAFER",
         )
     draft.unlink()

@@ -17,7 +17,19 @@ from pipeline.core.scene import Metadata
 from pipeline.core.sensing.observation import Image
 from pipeline.core.window import Window
 
-DType = Literal["float32", "int16"]
+DType = Literal["float32", "int16", "uint16", "int32"]
+RANGES: dict[DType, tuple[float, float]] = {
+    "int16": (-32_767, 32_767),
+    "uint16": (0, 65_534),
+    "int32": (-(2.0**31) + 128, 2.0**31 - 128),  # the outermost numbers that float32 has inside
+}
+"""Values that integers hold, beside the number that means no data."""
+NODATA: dict[DType, float] = {
+    "float32": float("nan"),
+    "int16": -32_768,
+    "uint16": 65_535,
+    "int32": -(2.0**31),
+}
 
 BLOCK_ROWS = 64  # the sides of a store's chunks
 BLOCK_BYTES = 2**25  # of the float32 values of a block
@@ -39,6 +51,12 @@ class Tally:
     lowest: float = inf
     highest: float = -inf
 
+    def include(self, values: NDArray[np.float32]) -> None:
+        """Extend the range by values, of which NaN is no data."""
+        if not np.isnan(values).all():
+            self.lowest = min(self.lowest, float(np.nanmin(values)))
+            self.highest = max(self.highest, float(np.nanmax(values)))
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -54,8 +72,8 @@ class Layer:
         Names of the bands.
     metadata : Metadata
         Wavelengths, units and place; `read` applies the scale.
-    dtype : {"float32", "int16"}
-        Type of the values in a file; int16 rounds.
+    dtype : {"float32", "int16", "uint16", "int32"}
+        Type of the values in a file; integers round.
     """
 
     shape: tuple[int, int, int]
@@ -67,7 +85,7 @@ class Layer:
     @property
     def nodata(self) -> float:
         """Number that means no data in a file."""
-        return float("nan") if self.dtype == "float32" else float(np.iinfo(np.int16).min)
+        return NODATA[self.dtype]
 
     def blocks(self, tally: Tally) -> Iterator[tuple[Window, NDArray[Any]]]:
         """Yield values as a file holds them, in windows of `BLOCK_ROWS` rows that cover the layer row by row.
@@ -77,25 +95,42 @@ class Layer:
         tally : Tally
             Updated with the values of each block.
         """
+        for window in self._windows():
+            yield window, self._encode(self.read(window), tally)
+
+    def range(self) -> Tally:
+        """Return the range of the values, for which all of them are read once."""
+        tally = Tally()
+        for window in self._windows():
+            tally.include(self.read(window))
+        return tally
+
+    def _windows(self) -> Iterator[Window]:
         bands, height, width = self.shape
         columns = max(1, BLOCK_BYTES // (4 * bands * BLOCK_ROWS) // BLOCK_ROWS) * BLOCK_ROWS
         for y in range(0, height, BLOCK_ROWS):
             for x in range(0, width, columns):
-                window = Window(y, min(y + BLOCK_ROWS, height), x, min(x + columns, width))
-                yield window, self._encode(self.read(window), tally)
+                yield Window(y, min(y + BLOCK_ROWS, height), x, min(x + columns, width))
 
     def _encode(self, values: NDArray[np.float32], tally: Tally) -> NDArray[Any]:
         if self.dtype == "float32":
             return values
+        tally.include(values)
         missing = np.isnan(values)
-        if not missing.all():
-            tally.lowest = min(tally.lowest, float(np.nanmin(values)))
-            tally.highest = max(tally.highest, float(np.nanmax(values)))
-        largest = np.iinfo(np.int16).max
         rounded = np.rint(values)
-        clipped = np.clip(rounded, -largest, largest)
+        clipped = np.clip(rounded, *RANGES[self.dtype])
         tally.clipped += int(np.count_nonzero((clipped != rounded) & ~missing))
-        return np.where(missing, np.float32(self.nodata), clipped).astype(np.int16)
+        return np.where(missing, np.float32(self.nodata), clipped).astype(self.dtype)
+
+
+def integer_type(lowest: float, highest: float) -> DType | None:
+    """Return the smallest integer type that holds rounded values of a range, None where none does.
+
+    >>> integer_type(-12, 9000), integer_type(0, 60_000), integer_type(-12, 60_000), integer_type(0, 1e12)
+    ('int16', 'uint16', 'int32', None)
+    """
+    lowest, highest = np.rint(lowest), np.rint(highest)
+    return next((name for name, (low, high) in RANGES.items() if low <= lowest and highest <= high), None)
 
 
 def image_layer(image: Image, like: Metadata, dtype: DType = "float32") -> Layer:
@@ -107,7 +142,7 @@ def image_layer(image: Image, like: Metadata, dtype: DType = "float32") -> Layer
         The image (band, y, x).
     like : Metadata
         Its bands, units and place; values times its scale are physical.
-    dtype : {"float32", "int16"}
+    dtype : {"float32", "int16", "uint16", "int32"}
         Type of the values in a file.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -103,6 +104,22 @@ def what_was_done(experiment: Experiment) -> dict[str, str]:
             for name, regions in unscored.items()
         )
     return lines
+
+
+def what_was_exported(products: Mapping[str, Mapping[str, Any]]) -> str:
+    """Describe the types of exported cubes, and how many of their values were clipped; empty without any.
+
+    Parameters
+    ----------
+    products : mapping of str to mapping
+        Content of the ledger of each product, by the name of its run.
+    """
+    if not products:
+        return ""
+    types = sorted({str(ledger["dtype"]) for ledger in products.values()})
+    clipped = {name: ledger["clipped"] for name, ledger in products.items() if ledger["clipped"]}
+    fate = "; ".join(f"{count} values of {name} were clipped" for name, count in clipped.items())
+    return f"cubes as {' or '.join(types)}; {fate or 'no value was clipped'}"
 
 
 def _region(region: Region) -> str:

@@ -104,6 +104,7 @@ def render(
     origin: Provenance,
     overview: Sequence[Standing] = (),
     studies: Sequence[Section] = (),
+    products: str = "",
 ) -> str:
     """Write the report as HTML.
 
@@ -119,6 +120,8 @@ def render(
         Ranking over all scenes, one for each metric; empty for a single scene.
     studies : sequence of Section
         Studies of the experiment.
+    products : str
+        What became of the values in exported files; empty where nothing was exported.
     """
     environment = Environment(
         loader=PackageLoader("pipeline.report", "."),
@@ -130,7 +133,7 @@ def render(
     return environment.get_template("template.html").render(
         experiment=experiment.experiment,
         introduction=introduction(experiment),
-        what=what_was_done(experiment),
+        what=what_was_done(experiment) | ({"Products": products} if products else {}),
         comparisons=comparisons,
         studies=studies,
         overview=overview,

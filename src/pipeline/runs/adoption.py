@@ -11,9 +11,8 @@ from time import time_ns
 
 from pipeline.config.experiment import Experiment
 from pipeline.errors import InputError
-from pipeline.export.folder import folder_faults
 from pipeline.runs.finished import configuration_of, missing_or_exchanged, needed_files, report_faults
-from pipeline.runs.paths import ExperimentFolder, RunFolder
+from pipeline.runs.paths import ExperimentFolder
 from pipeline.runs.provenance import check_origin, code_version
 from pipeline.store.files import read_record
 from pipeline.store.store import read_store
@@ -87,7 +86,6 @@ def _tracked(experiment: Experiment, folder: ExperimentFolder) -> Iterator[Path]
         metadata = path.with_suffix(".zarr") / "zarr.json"
         if metadata.exists():
             yield metadata
-    yield from (run.product for run in map(folder.run, experiment.runs()) if _is_exported(run))
     yield from folder.logs.rglob("*.tsv")
 
 
@@ -112,15 +110,3 @@ def _check_inputs(experiment: Experiment, folder: ExperimentFolder) -> None:
             ledger = folder.scene(name).images(response, seed).observation.ledger
             if ledger.exists():
                 check_origin(ledger, read_store(ledger).attrs["provenance"], inputs=[table])
-
-
-def _is_exported(run: RunFolder) -> bool:
-    """Return whether a run's product is there, undamaged and of the present cube."""
-    try:
-        if folder_faults(run.product)[1]:
-            return False
-        inputs = [run.fused.ledger, run.images.observation.ledger, run.images.estimate.ledger]
-        check_origin(run.product, read_record(run.product)["provenance"], inputs=inputs)
-    except InputError:
-        return False
-    return True

@@ -54,7 +54,7 @@ def needed_files(experiment: Experiment, folder: ExperimentFolder) -> list[Path]
         for observed in (Observed(key.scene, key.response, key.seed), *experiment.examples_of(key)):
             paths += _prepared(experiment, folder, observed)
         run = folder.run(key)
-        paths += _fused(run)
+        paths += [*_fused(run), *([run.product] if run.product.exists() else [])]
         if experiment.scenes[key.scene].source is None:
             paths.append(run.residuals.ledger)
     paths += [folder.run(key).trace.ledger for key in experiment.traced()]

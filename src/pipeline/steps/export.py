@@ -6,6 +6,7 @@ The cube and the observation are read block by block; the reference is not an in
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pipeline.errors import InputError
 from pipeline.export.cog import write_cog
 from pipeline.export.envi import write_envi
 from pipeline.export.folder import write_folder
-from pipeline.export.layer import Layer, Tally, image_layer
+from pipeline.export.layer import DType, Layer, Tally, image_layer, integer_type
 from pipeline.export.quality import quality_layer
 from pipeline.export.stac import Product, required_crs, stac_item
 from pipeline.runs.observation import read_scene
@@ -28,7 +29,7 @@ from pipeline.store.schema import metadata_from, msi_metadata_from, variable_of
 from pipeline.store.store import read_store
 
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
-FEWEST_LEVELS = 100  # of an int16 product; with fewer, rounding would hide differences between spectra
+FEWEST_LEVELS = 100  # of a product of integers; with fewer, rounding would hide differences between spectra
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,8 @@ def run(*, fused: Path, observation: Path, estimate: Path, settings: Products, o
     Raises
     ------
     InputError
-        A STAC item is wanted and there is no CRS, int16 would round the cube to a few levels, or the cube was
-        made from another observation or estimate.
+        A STAC item is wanted and there is no CRS, integers would round the cube to a few levels or cannot
+        hold it, or the cube was made from another observation or estimate.
     """
     place = run_folder(out)
     name = "-".join(place.path.relative_to(place.experiment.path).parts)
@@ -65,7 +66,8 @@ def run(*, fused: Path, observation: Path, estimate: Path, settings: Products, o
     origin = provenance("export", settings=settings, inputs=[fused, observation, estimate])
 
     def fill(folder: Path) -> dict[str, Any]:
-        layer = image_layer(variable_of(cube, "fused"), like, settings.dtype)
+        layer = image_layer(variable_of(cube, "fused"), like)
+        layer = replace(layer, dtype=_dtype(layer, settings))
         products, clipped = _write_cube(folder, layer, settings)
         if settings.quality:
             products.append(_write_quality(folder, cube, observation, estimate))
@@ -79,9 +81,24 @@ def run(*, fused: Path, observation: Path, estimate: Path, settings: Products, o
             history = _processing(cube.attrs["provenance"], place.label)
             item = stac_item(name, shape, like, settings.datetime, products, history)
             write_json(folder / "item.json", item)
-        return {"clipped": clipped}
+        return {"clipped": clipped, "dtype": layer.dtype}
 
     write_folder(out, fill, origin)
+
+
+def _dtype(layer: Layer, settings: Products) -> DType:
+    """Return the type of the cube's values in the files; of integers, by the range of the values."""
+    if settings.dtype != "integer":
+        return settings.dtype
+    values = layer.range()
+    if not values.lowest <= values.highest:  # no value at all
+        return "int16"
+    dtype = integer_type(values.lowest, values.highest)
+    if dtype is None:
+        raise InputError(
+            f"products.dtype: no integers hold {values.lowest:g} to {values.highest:g}; use float32"
+        )
+    return dtype
 
 
 def _write_cube(folder: Path, layer: Layer, settings: Products) -> tuple[list[Product], int]:
@@ -95,13 +112,14 @@ def _write_cube(folder: Path, layer: Layer, settings: Products) -> tuple[list[Pr
         octets = "application/octet-stream"
         products.append(Product(folder / "cube.bsq", "fused cube, ENVI", octets, ["data"], layer))
         products.append(Product(folder / "cube.hdr", "header of cube.bsq", "text/plain", ["metadata"]))
-    if layer.dtype == "int16" and 0 <= tally.highest - tally.lowest < FEWEST_LEVELS:
+    if layer.dtype != "float32" and 0 <= tally.highest - tally.lowest < FEWEST_LEVELS:
         raise InputError(
-            f"products.dtype: int16 would round values from {tally.lowest:g} to {tally.highest:g} to fewer "
-            f"than {FEWEST_LEVELS} levels; use float32"
+            f"products.dtype: {layer.dtype} would round values from {tally.lowest:g} to {tally.highest:g} to "
+            f"fewer than {FEWEST_LEVELS} levels; use float32"
         )
     if tally.clipped:
-        log.warning("%s: %d values were clipped to the range of int16", folder.parent.name, tally.clipped)
+        values = "%s: %d values from %g to %g were clipped to those of %s; `dtype: integer` holds them all"
+        log.warning(values, folder.parent.name, tally.clipped, tally.lowest, tally.highest, layer.dtype)
     return products, tally.clipped
 
 

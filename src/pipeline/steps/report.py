@@ -13,6 +13,7 @@ from pipeline.config.experiment import Experiment
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.errors import InputError
 from pipeline.report.comparison import Comparison, compare
+from pipeline.report.description import what_was_exported
 from pipeline.report.numbers.standing import standings
 from pipeline.report.numbers.tables import Run, summary_csv, summary_row
 from pipeline.report.page import provenance, render
@@ -56,7 +57,7 @@ def run(*, settings: Experiment, results: Path, out: Path, summary: Path) -> Non
     overview = standings(scenes, list(experiment.methods))
     origin = provenance(experiment, runs, _digests(experiment, folder))
     studies = sections(experiment.studies, runs, list(experiment.methods), _traces(experiment, folder))
-    page = render(experiment, comparisons, origin, overview, studies)
+    page = render(experiment, comparisons, origin, overview, studies, _products(experiment, folder))
     rows = [summary_row(run, title) for title, here in scenes.items() for run in here]
     write_text(summary, summary_csv(rows))
     write_text(out, page)
@@ -152,6 +153,13 @@ def _traces(experiment: Experiment, folder: ExperimentFolder) -> dict[tuple[str,
         planes = {int(time): kept.sel(time=time).values for time in kept["time"]}
         traces[key.scene, key.response, key.label] = planes
     return traces
+
+
+def _products(experiment: Experiment, folder: ExperimentFolder) -> str:
+    """Describe the products that `export` has made."""
+    runs = [run for run in map(folder.run, experiment.runs()) if run.product.exists()]
+    ledgers = {run.path.relative_to(folder.path).as_posix(): read_record(run.product) for run in runs}
+    return what_was_exported(ledgers)
 
 
 def _digests(experiment: Experiment, folder: ExperimentFolder) -> dict[str, str]:
