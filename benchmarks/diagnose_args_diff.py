@@ -22,7 +22,7 @@ from pipeline.core.quality.metrics import evaluate
 from pipeline.core.quality.residuals import residuals
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.spatial import upsample
-from pipeline.core.solvers.gaussian import fuse_gaussian
+from pipeline.core.solvers.weighted import fuse_gaussian
 from pipeline.core.subspace.basis import detail_covariance
 from pipeline.methods.args_diff.fitted import FittedArgsDiff
 from pipeline.methods.args_diff.guidance import JointLoss

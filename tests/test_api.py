@@ -139,8 +139,8 @@ def call(pair, **changes):
         ),
         (lambda p: {"hr_msi": p.hr_msi.astype(object)}, "expected numbers"),
         (lambda p: {"lr_hsi": p.lr_hsi + np.inf}, "infinite"),
-        (lambda p: {"lr_hsi": p.lr_hsi * np.nan}, "lr_hsi: no pixel is valid in all bands"),
-        (lambda p: {"hr_msi": p.hr_msi * np.nan}, "hr_msi: no pixel is valid in all bands"),
+        (lambda p: {"lr_hsi": p.lr_hsi * np.nan}, "lr_hsi: 24 of 24 bands hold no valid value"),
+        (lambda p: {"hr_msi": p.hr_msi * np.nan}, "hr_msi: 4 of 4 bands hold no valid value"),
         (lambda p: {"spectral_response": p.spectral_response[:, 1:]}, r"expected shape \(4, 24\)"),
         (lambda p: {"spectral_response": p.spectral_response * [[1], [0], [1], [1]]}, "row 1 is all zero"),
         (lambda p: {"spatial_response": "sinc"}, "'sinc' is unknown; use bicubic, gaussian, box"),
@@ -149,7 +149,7 @@ def call(pair, **changes):
         (lambda p: {"spectral_response": [[1, 2], [1]]}, "rows of unequal length"),
         (
             lambda p: {"lr_hsi": np.where(np.arange(24)[:, None, None] == 3, np.nan, p.lr_hsi)},
-            "no pixel is valid",
+            r"lr_hsi: 1 of 24 bands hold no valid value \(counted from 0: 3\)",
         ),
         (lambda p: {"sigma_hsi": 0}, "sigma_hsi: expected one positive number or 24"),
         (lambda p: {"sigma_msi": [1, 2]}, "sigma_msi: expected one positive number or 4"),
@@ -171,4 +171,5 @@ def test_nothing_of_the_reference_reaches_a_method(observation_of_landscape):
         "sigma_hsi",
         "sigma_msi",
         "origin",
+        "gaps",
     }

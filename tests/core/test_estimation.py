@@ -97,11 +97,15 @@ def test_matched_pixels_lie_on_a_fixed_grid(most, stride):
     pair = large_pair()
     degraded = pair.operator.forward_with_nodata(pair.hr_msi.astype(np.float64))
     coarse, degraded = pair.lr_hsi[:, ::stride, ::stride], degraded[:, ::stride, ::stride]
-    valid = np.isfinite(coarse).all(axis=0) & np.isfinite(degraded).all(axis=0)
+    share = pair.operator.energy_share(np.isnan(pair.hr_msi[0]))[::stride, ::stride]
+    valid = np.isfinite(coarse).all(axis=0) & (share <= 0.25)
     pixels = matched_pixels(pair, most)
     assert valid.sum() == pixels.hsi.shape[1] == pixels.msi.shape[1] <= 1.2 * most
-    expected = as_set(coarse[:, valid].astype(np.float64), degraded[:, valid])
-    assert np.allclose(as_set(pixels.hsi, pixels.msi), expected, rtol=1e-12)
+    assert pixels.known.all()
+    assert np.allclose(np.sort(pixels.gaps[0]), np.sort(share[valid]), atol=1e-12)
+    whole, apart = valid & np.isfinite(degraded).all(axis=0), pixels.gaps[0] == 0
+    expected = as_set(coarse[:, whole].astype(np.float64), degraded[:, whole])
+    assert np.allclose(as_set(pixels.hsi[:, apart], pixels.msi[:, apart]), expected, rtol=1e-12)
 
 
 def test_pixels_of_a_small_scene_keep_their_order():
@@ -123,7 +127,7 @@ def test_images_without_a_common_pixel_are_refused():
     lr_hsi, hr_msi = pair.lr_hsi.copy(), pair.hr_msi.copy()
     lr_hsi[:, :12] = np.nan
     hr_msi[:, 40:] = np.nan
-    with pytest.raises(InputError, match="none is valid in all bands of both") as error:
+    with pytest.raises(InputError, match="none has data in both") as error:
         matched_pixels(replace(pair, lr_hsi=lr_hsi, hr_msi=hr_msi))
     assert "\n" not in str(error.value)
 
@@ -131,7 +135,7 @@ def test_images_without_a_common_pixel_are_refused():
 def test_few_pixels_or_one_band_still_give_a_level():
     rng = np.random.default_rng(0)
     for bands, count in ((5, 2), (1, 36)):
-        pixels = MatchedPixels(rng.random((bands, count)), rng.random((1, count)), 1.0)
+        pixels = MatchedPixels.complete(rng.random((bands, count)), rng.random((1, count)), 1.0)
         assert (estimate_hsi_noise(pixels) > 0).all()
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.sensing.nodata import fill_nearest, footprint
+from pipeline.core.sensing.nodata import fill_nearest, filled_observation, footprint
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.spatial import SpatialResponse, upsample
-from pipeline.core.solvers.gaussian import fuse_gaussian
+from pipeline.core.solvers.weighted import fuse_gaussian
 from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension, signal_dimension
 from pipeline.errors import InputError
 
@@ -41,7 +41,7 @@ def small_problem(response: SpatialResponse, shape: tuple[int, int]) -> tuple[Ob
 
 
 def brute_force(observation: Observation, basis, mean, precision) -> np.ndarray:
-    """The same minimiser from one dense least-squares problem over all unknowns."""
+    """The same minimiser from one dense least-squares problem over all unknowns; NaN measures nothing."""
     d, height, width = mean.shape
     unknowns = np.eye(d * height * width).reshape(-1, d, height, width)
     blurred = observation.operator.forward(unknowns)
@@ -59,7 +59,8 @@ def brute_force(observation: Observation, basis, mean, precision) -> np.ndarray:
             np.einsum("de,eyx->dyx", np.linalg.cholesky(precision).T, mean).ravel(),
         ]
     )
-    return np.linalg.lstsq(matrix, target, rcond=None)[0].reshape(mean.shape)
+    known = ~np.isnan(target)
+    return np.linalg.lstsq(matrix[known], target[known], rcond=None)[0].reshape(mean.shape)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,39 @@ def test_closed_form_equals_brute_force(response, shape):
     observation, prior = small_problem(response, shape)
     exact = brute_force(observation, **prior)
     assert np.abs(fuse_gaussian(observation, **prior) - exact).max() < 1e-6 * np.abs(exact).max()
+
+
+GAPS = {
+    "values": lambda lr, hr: (np.arange(lr.size).reshape(lr.shape) % 7 == 0, hr & False),
+    "every second LR pixel": lambda lr, hr: (
+        lr | (np.indices(lr.shape[1:]).sum(axis=0) % 2 == 0),
+        hr & False,
+    ),
+    "HR pixels": lambda lr, hr: (lr & False, hr | (np.arange(hr[0].size).reshape(hr.shape[1:]) % 11 == 0)),
+    "both": lambda lr, hr: (
+        np.arange(lr.size).reshape(lr.shape) % 3 == 0,
+        np.arange(hr.size).reshape(hr.shape) % 5 == 0,
+    ),
+    "all": lambda lr, hr: (lr | True, hr | True),
+}
+
+
+@pytest.mark.parametrize("gaps", GAPS)
+@pytest.mark.parametrize(
+    "response", [SpatialResponse.bicubic(ratio=2), SpatialResponse.from_psf(PSF, ratio=2)]
+)
+def test_missing_values_have_no_weight(gaps, response):
+    """Conjugate gradients reach the dense least-squares problem of the values that are there."""
+    observation, prior = small_problem(response, (8, 6))
+    missing = GAPS[gaps](*(np.zeros(image.shape, bool) for image in (observation.lr_hsi, observation.hr_msi)))
+    lr_hsi, hr_msi = (
+        np.where(gap, np.float32("nan"), image)
+        for gap, image in zip(missing, (observation.lr_hsi, observation.hr_msi), strict=True)
+    )
+    observation = replace(observation, lr_hsi=lr_hsi, hr_msi=hr_msi)
+    exact = brute_force(observation, **prior)
+    solution = fuse_gaussian(filled_observation(observation), **prior)
+    assert np.abs(solution - exact).max() < 1e-6 * np.abs(exact).max()
 
 
 def test_free_psf_of_rank_one_takes_the_separable_path():

@@ -240,7 +240,7 @@ def test_noise_levels_of_equal_and_constant_bands(scale: float) -> None:
     hsi = generator.random((12, 3)) @ generator.random((3, 400)) + 1e-3 * generator.standard_normal((12, 400))
     hsi[5], hsi[7], hsi[8] = hsi[4], 0.3, hsi[2] + hsi[3]
     found = [
-        estimate_hsi_noise(MatchedPixels(scale * rounded(hsi, size, seed), hsi[:3], 1.0)) / scale
+        estimate_hsi_noise(MatchedPixels.complete(scale * rounded(hsi, size, seed), hsi[:3], 1.0)) / scale
         for size, seed in ((0.0, 0), (1e-16, 1), (2e-16, 2))
     ]
     np.testing.assert_allclose(found, np.broadcast_to(found[0], (3, 12)), rtol=1e-6)

@@ -8,6 +8,7 @@ import pytest
 import pipeline
 from pipeline.config.scenes import SyntheticSource
 from pipeline.core.estimation.noise_levels import estimate_noise
+from pipeline.core.sensing.nodata import filled_observation
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
@@ -201,9 +202,44 @@ def test_quadratic_is_minimised_as_by_brute_force():
     quadratic = Quadratic(fusion, RNG.uniform(0.1, 3, len(fusion.graph.first)))
     matrix = dense(quadratic.apply, (3, 8, 4))
     assert np.allclose(matrix, matrix.T)
-    expected = np.linalg.solve(matrix, fusion.rhs.ravel())
-    found = quadratic.minimise(fusion.rhs, np.zeros((3, 8, 4)), steps=60)
+    expected = np.linalg.solve(matrix, fusion.terms.rhs.ravel())
+    found = quadratic.minimise(fusion.terms.rhs, np.zeros((3, 8, 4)), steps=60)
     assert np.allclose(found.ravel(), expected, atol=1e-8)
+
+
+def test_values_without_weight_add_no_precision_and_no_noise():
+    """Pixel by pixel as by hand, errors of the model included; draws have the noise of what was measured."""
+    observation, prior = small_problem()
+    rng = np.random.default_rng(8)
+    hsi, msi = observation.lr_hsi.copy(), observation.hr_msi.copy()
+    hsi[rng.random(hsi.shape) < 0.3] = np.nan
+    hsi[:, 1, 0] = np.nan
+    msi[rng.random(msi.shape) < 0.3] = np.nan
+    whole = GraphFusion(observation, prior, similar=2).terms
+    gappy = filled_observation(replace(observation, lr_hsi=hsi, hr_msi=msi))
+    terms = GraphFusion(gappy, prior, similar=2).terms
+    forward = dense(whole.operator.forward, (3, 8, 4)).reshape(3, -1, 96)
+    precision, rhs = np.zeros((96, 96)), np.zeros(96)
+    for pixel, spectrum in enumerate(hsi.reshape(6, -1).T):
+        known = np.flatnonzero(~np.isnan(spectrum))
+        basis, blurred = prior.basis[:, known], forward[:, pixel]
+        # of the measured bands: noise, and the model's errors as far as they show in these bands
+        noise = np.diag(observation.sigma_hsi[known] ** 2) + prior.misfit * basis.T @ basis
+        precision += blurred.T @ basis @ np.linalg.solve(noise, basis.T @ blurred)
+        rhs += blurred.T @ basis @ np.linalg.solve(noise, spectrum[known])
+    response, sigma = prior.basis @ observation.spectral_response.T, observation.sigma_msi
+    for place in range(32):
+        for band in np.flatnonzero(~np.isnan(msi.reshape(2, -1)[:, place])):
+            row = np.kron(response[:, band], np.eye(32)[place]) / sigma[band]
+            precision += np.outer(row, row)
+            rhs += row * msi.reshape(2, -1)[band, place] / sigma[band]
+    assert np.allclose(dense(terms.apply, (3, 8, 4)), precision)
+    assert np.allclose(terms.rhs.ravel(), rhs)
+    coarse, fine = (
+        dense(lambda image: terms.noise(image, np.zeros((2, 8, 4)), sigma), (3, 2, 1)),
+        dense(lambda image: terms.noise(np.zeros((3, 2, 1)), image, sigma), (2, 8, 4)),
+    )
+    assert np.allclose(coarse @ coarse.T + fine @ fine.T, precision)
 
 
 def objective(fusion: GraphFusion, coefficients: np.ndarray) -> float:
@@ -225,7 +261,7 @@ def test_quadratic_is_the_objective_with_fixed_weights():
     fusion = GraphFusion(observation, prior, similar=2)
     point, step = RNG.standard_normal((3, 8, 4)), RNG.standard_normal((3, 8, 4))
     quadratic = Quadratic(fusion, fusion.weights(point))
-    slope = np.vdot(quadratic.apply(point) - fusion.rhs, step)
+    slope = np.vdot(quadratic.apply(point) - fusion.terms.rhs, step)
     numeric = (objective(fusion, point + 1e-5 * step) - objective(fusion, point - 1e-5 * step)) / 2e-5
     assert slope == pytest.approx(numeric, rel=1e-5)
 

@@ -29,6 +29,7 @@ from pipeline.config.scenes import Scene as SceneConfig
 from pipeline.core.estimation.noise_levels import estimate_hsi_noise, matched_pixels
 from pipeline.core.scene import Scene
 from pipeline.core.sensing.simulation import simulate as core_simulate
+from pipeline.core.subspace.completion import completed, learn_completion
 from pipeline.errors import InputError
 from pipeline.inputs.responses import read_response
 from pipeline.methods import MethodEntry
@@ -248,7 +249,8 @@ def test_killed_simulation_keeps_its_tiles(observed: Run, tmp_path: Path) -> Non
 def test_estimates_of_a_large_scene_come_from_the_store(observed: Run, tmp_path: Path) -> None:
     out = tmp_path / "estimate.json"
     estimate.run(observation=observed.observation, settings=Estimation(noise="estimated"), out=out)
-    pixels = matched_pixels(observation_from(read_store(observed.observation)))
+    pair = observation_from(read_store(observed.observation))
+    pixels = matched_pixels(completed(pair, learn_completion(pair)))
     np.testing.assert_allclose(read_store(out)["sigma_hsi"], estimate_hsi_noise(pixels), rtol=1e-9)
 
 

@@ -59,6 +59,7 @@ def one_level_down(
         hr_msi=_noisy(hr_msi, part.sigma_msi, gains[1], fine),
         spatial_response=response,
         origin=origin,
+        gaps=None,
     )
 
 

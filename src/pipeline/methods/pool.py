@@ -21,7 +21,7 @@ from pipeline.errors import InputError
 
 WINDOWS = 64  # windows of the sample
 SIDE = 256  # their side in HR pixels
-VALID_FRACTION = 0.5  # of a window's pixels, below which the window is not used
+VALID_FRACTION = 0.4  # of a window's pixels, below which it is not used; every second pixel may be missing
 
 
 def training_pool(scene: ObservedScene, seed: int, method: str, stride: int = 1) -> list[Observation]:
@@ -53,7 +53,7 @@ def training_pool(scene: ObservedScene, seed: int, method: str, stride: int = 1)
     pool = list(islice((part for part in read if mostly_valid(part, part.whole)), WINDOWS))
     if not pool:
         raise InputError(
-            f"{method}: no window of {SIDE}x{SIDE} pixels has data in half of its pixels; "
+            f"{method}: no window of {SIDE}x{SIDE} pixels has data in {VALID_FRACTION:.0%} of its pixels; "
             "crop the scene to where both images have data"
         )
     return pool

@@ -10,7 +10,7 @@ from pipeline.methods import MethodEntry
 from pipeline.methods.diffusion.examples import Example, cut_to_region
 from pipeline.methods.pool import unit_scale
 from pipeline.methods.supervised import RegionTraining, SupervisedSettings
-from pipeline.runs.observation import read_scene
+from pipeline.runs.observation import read_completed_scene
 from pipeline.store.schema import variable_of
 from pipeline.store.store import read_store
 
@@ -36,7 +36,7 @@ def read_examples(ledgers: Sequence[Path], settings: MethodEntry) -> list[Exampl
         )
     examples = []
     for observation, estimate, reference in zip(*(ledgers[i::3] for i in range(3)), strict=True):
-        scene = read_scene(observation, estimate)
+        scene = read_completed_scene(observation, estimate)
         truth = variable_of(read_store(reference), "reference")
         examples.append(Example(scene, truth, scene.whole, unit_scale(scene)))
     if isinstance(settings, SupervisedSettings) and isinstance(settings.training, RegionTraining):

@@ -22,6 +22,7 @@ from pipeline.core.scene import Metadata, coarsened
 from pipeline.core.sensing.calibration import CalibratedImage
 from pipeline.core.sensing.observation import ObservedScene, Progress
 from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.subspace.completion import Completion, completed
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.runs.provenance import check_origin
@@ -30,6 +31,7 @@ from pipeline.store.schema import observation_dataset, observed_scene, placehold
 from pipeline.store.shards import Journal, Part, ShardWriter, fill_store, shard_side
 from pipeline.store.store import read_store
 
+COMPLETION = "completion_"  # prefix of the variables of an estimate that hold the models of missing values
 Images = Callable[[Window], tuple[NDArray[Any], NDArray[Any]]]
 """LR-HSI and HR-MSI of a tile of whole LR pixels."""
 
@@ -116,8 +118,27 @@ def _parts(images: Images, tile: Window, lr: Window) -> Iterator[Part]:
     yield "mask", tile, valid_pixels(hr_msi)
 
 
+def read_completed_scene(observation: Path, estimate: Path) -> ObservedScene:
+    """Open a scene as a method sees it: as `read_scene`, with estimates of the missing values.
+
+    Parameters
+    ----------
+    observation : Path
+        Ledger of the observation.
+    estimate : Path
+        Ledger of what `estimate` settled on, which holds the models of a scene with missing values.
+    """
+    settled = read_store(estimate)
+    state = {
+        str(name).removeprefix(COMPLETION): np.asarray(values)
+        for name, values in settled.data_vars.items()
+        if str(name).startswith(COMPLETION)
+    }
+    return completed(read_scene(observation, estimate), Completion.of(state) if state else None)
+
+
 def read_scene(observation: Path, estimate: Path) -> ObservedScene:
-    """Open a scene as a method sees it: the observed images with the estimated responses and noise levels.
+    """Open the observed images with the estimated responses and noise levels; no-data is NaN.
 
     Images stay in their store until a window of them is read. An HR-MSI whose gain was estimated is converted
     to the LR-HSI's units as it is read.

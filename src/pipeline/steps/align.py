@@ -24,6 +24,7 @@ from pipeline.core.estimation.shift import resampled_bands
 from pipeline.core.scene import Metadata, shifted
 from pipeline.core.sensing.observation import ObservedScene, Progress
 from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.subspace.completion import completed, learn_completion
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.pairs.grids import Nesting, cropped
@@ -38,6 +39,7 @@ from pipeline.store.files import read_record
 
 log = logging.getLogger(__name__)
 START_FWHM = 1.0  # LR pixels, of the Gaussian PSF from which the estimate starts
+FIRST_LOOK = 16  # blocks of the scene in which missing values are sought before `estimate` reads them all
 MSI_NOISE = 0.01  # of the RMS of each MSI band, until `estimate` knows better
 
 
@@ -125,6 +127,7 @@ def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -
     blur = _configured_blur(pair, images)
     start = blur or SpatialResponse.gaussian(ratio=images.ratio, fwhm=START_FWHM)
     coarse = images.observed(images.nesting(), start, bands.response)
+    coarse = completed(coarse, learn_completion(coarse, FIRST_LOOK))
     placement = place_pair(pair, images, coarse, detector, bands.known, progress)
     nesting = images.nesting(placement.shift)
     if crop is not None:
@@ -180,7 +183,7 @@ def _configured_blur(pair: Pair, images: OpenPair) -> SpatialResponse | None:
 
 def _with_noise(scene: ObservedScene, progress: Progress) -> ObservedScene:
     """Return the scene with a first guess of its noise: the HSI's from its bands, the MSI's a hundredth."""
-    pixels = matched_pixels(scene, progress=progress)
+    pixels = matched_pixels(completed(scene, learn_completion(scene, FIRST_LOOK)), progress=progress)
     return replace(
         scene,
         sigma_hsi=estimate_hsi_noise(pixels),

@@ -18,7 +18,7 @@ from pipeline.core.window import Window
 from pipeline.runs.observation import (
     metadata_level_down,
     observation_template,
-    read_scene,
+    read_completed_scene,
     shape_level_down,
     write_observation,
 )
@@ -49,7 +49,7 @@ def run(*, observation: Path, estimate: Path, out: Path) -> None:
     """
     timing = Timing("degrade")
     with timing.measure("compute"), ProgressReport() as progress:
-        scene = read_scene(observation, estimate)
+        scene = read_completed_scene(observation, estimate)
         like = metadata_level_down(metadata_from(read_store(observation)), scene)
         pair = DegradedPair(scene)
         origin = provenance("degrade", settings=Strict(), inputs=[observation, estimate])
@@ -94,10 +94,13 @@ class DegradedPair:
 
     def images(self, tile: Window) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the degraded LR-HSI and HR-MSI in one tile of whole LR pixels."""
+        scene = self.scene
+        # a few estimated values among those that H averages do less harm than LR pixels without data
+        hsi, msi = scene.filled
         operator, window = self.response.window_operator(self.shape, tile.coarsened(self.response.ratio))
-        lr_hsi = operator.forward_with_nodata(_read(self.scene.lr_hsi, window))
-        operator, window = self.scene.spatial_response.window_operator(self.scene.hr_shape, tile)
-        return lr_hsi, operator.forward_with_nodata(_read(self.scene.hr_msi, window))
+        lr_hsi = operator.forward_with_nodata(_read(hsi, window))
+        operator, window = scene.spatial_response.window_operator(scene.hr_shape, tile)
+        return lr_hsi, operator.forward_with_nodata(_read(msi, window))
 
 
 def _read(image: Image, window: Window) -> Any:

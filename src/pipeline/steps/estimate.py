@@ -21,6 +21,8 @@ from pipeline.core.estimation.noise_levels import estimate_noise
 from pipeline.core.estimation.responses import Responses, estimate_responses
 from pipeline.core.sensing.calibration import CalibratedImage
 from pipeline.core.sensing.observation import ObservedScene, Progress
+from pipeline.core.subspace.completion import Completion, completed, learn_completion
+from pipeline.runs.observation import COMPLETION
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.runs.timing import Timing
@@ -42,11 +44,14 @@ class Settled:
         Details of the estimated responses; None where both were given.
     agreement : tuple of str
         Sentences on where the two images contradict these responses.
+    completion : Completion or None
+        Models from which missing values are estimated; None for a scene without any.
     """
 
     scene: ObservedScene
     responses: Responses | None = None
     agreement: tuple[str, ...] = ()
+    completion: Completion | None = None
 
 
 def run(*, observation: Path, settings: Estimation, out: Path) -> None:
@@ -107,11 +112,12 @@ def settle(
     progress : callable
         Called after each block of pixels and each iteration.
     """
-    coverage, observed = alignment.get("coverage"), scene
-    responses = None
+    coverage = alignment.get("coverage")
+    responses, completion = None, learn_completion(scene)
+    observed = completed(scene, completion)
     if settings.spectral_response != "given" or settings.spatial_response != "given":
         responses = estimate_responses(
-            scene,
+            observed,
             spectral=settings.spectral_response,
             spatial=settings.spatial_response,
             support=scene.spectral_response > 0 if settings.support == "given" else None,
@@ -121,13 +127,15 @@ def settle(
             progress=progress,
         )
         scene = with_responses(scene, responses)
+        completion = None if completion is None else learn_completion(scene)
     if settings.noise == "estimated":
-        sigma_hsi, sigma_msi = estimate_noise(scene, progress=progress)
+        sigma_hsi, sigma_msi = estimate_noise(completed(scene, completion), progress=progress)
         scene = replace(scene, sigma_hsi=sigma_hsi, sigma_msi=sigma_msi)
-    sentences = _contradictions(observed, scene, settings, alignment.get("msi_bands"), progress)
+    seen, names = completed(scene, completion), alignment.get("msi_bands")
+    sentences = _contradictions(observed, seen, settings, names, progress)
     for sentence in (*sentences, *(responses.warnings if responses else ())):
         log.warning("%s", sentence)
-    return Settled(scene, responses, sentences)
+    return Settled(scene, responses, sentences, completion)
 
 
 def _contradictions(
@@ -176,9 +184,10 @@ def estimate_dataset(settled: Settled, settings: Estimation, names: list[str] | 
     """Return the dataset of settled responses and noise levels.
 
     Variables `spectral_response` (msi_band, band), `sigma_hsi` (band) and `sigma_msi` (msi_band), the
-    spatial response as an attribute; where responses were estimated, `gain` and `offset` (msi_band) and
-    the attribute `responses`, which says how well they fit. The attribute `agreement` holds the sentences
-    on where the images contradict the responses.
+    spatial response as an attribute. A scene with missing values has the models from which they are
+    estimated, `completion_*`; where responses were estimated, `gain` and `offset` (msi_band) and the
+    attribute `responses`, which says how well they fit. The attribute `agreement` holds the sentences on
+    where the images contradict the responses.
 
     Parameters
     ----------
@@ -198,6 +207,13 @@ def estimate_dataset(settled: Settled, settings: Estimation, names: list[str] | 
         },
         attrs={"spatial_response": scene.spatial_response.to_dict(), "agreement": list(settled.agreement)},
     )
+    if settled.completion is not None:
+        dataset = dataset.assign(
+            {
+                f"{COMPLETION}{name}": ([f"{COMPLETION}{name}_{axis}" for axis in range(array.ndim)], array)
+                for name, array in settled.completion.state().items()
+            }
+        )
     if responses is None:
         return dataset
     calibration = {"gain": ("msi_band", responses.gain), "offset": ("msi_band", responses.offset)}

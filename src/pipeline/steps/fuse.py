@@ -15,7 +15,7 @@ from pipeline.errors import InputError
 from pipeline.methods import MethodEntry, build
 from pipeline.runs.batch_tiles import BatchTiles
 from pipeline.runs.fitted_store import read_fitted
-from pipeline.runs.observation import read_scene
+from pipeline.runs.observation import read_completed_scene
 from pipeline.runs.paths import batch_of
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.tile_runner import fuse_tiles
@@ -68,7 +68,7 @@ def run(
             "delete the plan and run the workflow again"
         )
     state = read_fitted(fitted, inputs.fingerprint)
-    method = build(settings).restore(read_scene(observation, estimate), state, seed)
+    method = build(settings).restore(read_completed_scene(observation, estimate), state, seed)
     with ProgressReport() as progress:
         tiles = BatchTiles(inputs, out, batch, progress)
         fuse_tiles(method, tiles.missing, tiles.write, progress)

@@ -129,7 +129,7 @@ def core_of(tiling: Tiling, bands: int, response: SpatialResponse) -> int:
 
 
 class DataMask:
-    """Whether both images hold a valid pixel in a window of a scene.
+    """Whether one of the images holds a valid pixel in a window of a scene.
 
     Parameters
     ----------
@@ -143,10 +143,10 @@ class DataMask:
         self.hr, self.lr, self.response = dataset["mask"], dataset["mask_lr"], response
 
     def __call__(self, window: Window) -> bool:
-        """Return whether both masks hold a valid pixel in the window."""
+        """Return whether one of the masks holds a valid pixel in the window."""
         whole = Window(0, self.lr.shape[0], 0, self.lr.shape[1])
         lr = window.coarsened(self.response.ratio).grown(self.response.shift_lr, whole)
-        return bool(self.lr[*lr.slices].values.any() and self.hr[*window.slices].values.any())
+        return bool(self.lr[*lr.slices].values.any() or self.hr[*window.slices].values.any())
 
 
 def summary(plan: TilePlan, bands: int, cubes: int) -> str:

@@ -16,7 +16,7 @@ from pipeline.errors import InputError
 from pipeline.methods import MethodEntry, build, samplers
 from pipeline.methods.base import Traceable
 from pipeline.runs.fitted_store import fingerprint, read_fitted
-from pipeline.runs.observation import read_scene
+from pipeline.runs.observation import read_completed_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import provenance
 from pipeline.store.store import write_store
@@ -57,7 +57,7 @@ def run(
         The method does not sample step by step.
     """
     state = read_fitted(fitted, fingerprint(settings, seed, observation, estimate))
-    method = build(settings).restore(read_scene(observation, estimate), state, seed)
+    method = build(settings).restore(read_completed_scene(observation, estimate), state, seed)
     if not isinstance(method, Traceable):
         raise InputError(f"{settings.method}: has no sampling to trace; choose {' or '.join(samplers())}")
     with ProgressReport() as progress:

@@ -25,7 +25,7 @@ from pipeline.runs.fitted_store import (
     training_fingerprint,
     write_fitted,
 )
-from pipeline.runs.observation import read_scene
+from pipeline.runs.observation import read_completed_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.timing import Timing
 from pipeline.store.files import json_digest, read_json, read_record, sha256_of
@@ -86,7 +86,7 @@ def run(
         _keep(folder, out)
         return
     with timing.measure("io"):
-        scene, method = read_scene(observation, estimate), build(settings)
+        scene, method = read_completed_scene(observation, estimate), build(settings)
         trained = read_trained(trained_by, training) if trained_by and training else None
         if trained_by and trained is None:
             log.warning("%s: is of another training; training this label by itself", trained_by)

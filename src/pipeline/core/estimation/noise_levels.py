@@ -9,27 +9,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.sensing.nodata import missing_pixels
+from pipeline.core.sensing.nodata import MOST_TOLERATED, fill_nearest, missing_pixels
 from pipeline.core.sensing.noise import noise_floor, power_of
 from pipeline.core.sensing.observation import ObservedScene, Progress, no_progress
 from pipeline.core.subspace.basis import fit_subspace, signal_dimension
+from pipeline.core.window import Window
 from pipeline.errors import InputError
 
 MOST_PIXELS = 100_000  # LR pixels in a sample
 NEIGHBOURS = 30  # largest number of HSI bands on which a band is regressed
 PIXELS_PER_NEIGHBOUR = 4
 CORRECTIONS = 50  # iterations that remove the neighbours' noise from a band's estimate
+ROUNDS = 4  # of the regression on the share of the gaps, whose weights follow from the last round
+LEAST_INTERCEPT = 0.01  # of the mean: a noisy regression may cross zero
 MOST_DETAILS = 250_000
 NORMAL_MEDIAN = 0.6745  # median absolute value of the standard normal distribution
 
 
 @dataclass(frozen=True)
 class MatchedPixels:
-    """LR pixels with data in all bands of both images.
+    """LR pixels with data in both images.
 
     Attributes
     ----------
@@ -39,17 +43,40 @@ class MatchedPixels:
         H(Y) at these pixels.
     noise_gain : float
         Variance of H(Y) over that of Y, for white noise.
+    known : (C, n) bool
+        Values of X that were measured; the others are estimates.
+    gaps : (c, n) float64
+        Share of the response's energy on HR pixels that were not measured.
     """
 
     hsi: NDArray[np.float64]
     msi: NDArray[np.float64]
     noise_gain: float
+    known: NDArray[np.bool_]
+    gaps: NDArray[np.float64]
+
+    @classmethod
+    def complete(cls, hsi: NDArray[np.float64], msi: NDArray[np.float64], noise_gain: float) -> MatchedPixels:
+        """Take values of which none is missing.
+
+        Parameters
+        ----------
+        hsi : (C, n)
+            X.
+        msi : (c, n)
+            H(Y).
+        noise_gain : float
+            Variance of H(Y) over that of Y, for white noise.
+        """
+        return cls(hsi, msi, noise_gain, np.ones(hsi.shape, np.bool_), np.zeros(msi.shape))
 
 
 def matched_pixels(
     scene: ObservedScene, most: int = MOST_PIXELS, progress: Progress = no_progress
 ) -> MatchedPixels:
     """Read the valid pixels of a regular grid of LR pixels, block by block.
+
+    A pixel is valid if X was measured in some band and most of H(Y) too.
 
     Parameters
     ----------
@@ -65,31 +92,52 @@ def matched_pixels(
     InputError
         No pixel is valid, or an image is zero at all valid pixels.
     """
-    response, (height, width) = scene.spatial_response, scene.lr_shape
+    height, width = scene.lr_shape
     stride = max(1, ceil(sqrt(height * width / most)))
     blocks = list(scene.blocks())
-    hsi, msi = [], []
+    parts = []
     for done, block in enumerate(blocks, start=1):
-        window = scene.lr_window(block)
-        operator, support = response.window_operator(scene.hr_shape, window)
-        chosen = tuple(slice(-low % stride, None, stride) for low in (window.y0, window.x0))
-        fine = np.asarray(scene.hr_msi[:, *support.slices], np.float64)
-        degraded = operator.forward_with_nodata(fine)[:, *chosen]
-        coarse = np.asarray(scene.lr_hsi[:, *window.slices], np.float64)[:, *chosen]
-        valid = ~(missing_pixels(coarse) | missing_pixels(degraded))
-        hsi.append(coarse[:, valid])
-        msi.append(degraded[:, valid])
+        parts.append(_matched(scene, scene.lr_window(block), stride))
         progress("sample", done, len(blocks))
-    if not any(part.size for part in hsi):
+    hsi, msi, known, gaps = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
+    if not hsi.size:
         raise InputError(
-            f"lr_hsi and hr_msi: of every {stride}th LR pixel none is valid in all bands of both; crop the "
+            f"lr_hsi and hr_msi: of every {stride}th LR pixel none has data in both; crop the "
             "scene to where they overlap, or give the noise levels and the spectral response"
         )
-    images = {"lr_hsi": np.concatenate(hsi, axis=1), "hr_msi": np.concatenate(msi, axis=1)}
-    for name, image in images.items():
+    for name, image in (("lr_hsi", hsi), ("hr_msi", msi)):
         if not image.any():
             raise InputError(f"{name}: every valid value is 0, expected radiance or reflectance above 0")
-    return MatchedPixels(images["lr_hsi"], images["hr_msi"], response.noise_gain(*scene.hr_shape))
+    return MatchedPixels(hsi, msi, scene.spatial_response.noise_gain(*scene.hr_shape), known, gaps)
+
+
+def _matched(scene: ObservedScene, window: Window, stride: int) -> tuple[NDArray[Any], ...]:
+    """Return X, H(Y), the mask of measured values of X and the gaps of H(Y), at a window's valid pixels.
+
+    Parameters
+    ----------
+    scene : ObservedScene
+        The scene.
+    window : Window
+        LR pixels.
+    stride : int
+        Spacing of the grid of pixels.
+    """
+    operator, support = scene.spatial_response.window_operator(scene.hr_shape, window)
+    chosen = tuple(slice(-low % stride, None, stride) for low in (window.y0, window.x0))
+    coarse = np.asarray(scene.lr_hsi[:, *window.slices], np.float64)[:, *chosen]
+    fine = np.asarray(scene.hr_msi[:, *support.slices], np.float64)
+    unmeasured = missing_pixels(fine)
+    if scene.gaps is None:
+        known, missing = ~np.isnan(coarse), np.broadcast_to(unmeasured, fine.shape)
+    else:
+        known = np.asarray(scene.gaps.known_hsi[:, *window.slices])[:, *chosen]
+        missing = ~np.asarray(scene.gaps.known_msi[:, *support.slices])
+        fine = np.asarray(scene.filled[1][:, *support.slices], np.float64)
+    degraded = operator.forward(fill_nearest(fine))[:, *chosen]
+    gaps = operator.energy_share(missing)[:, *chosen]
+    valid = ~missing_pixels(coarse) & (operator.energy_share(unmeasured)[chosen] <= MOST_TOLERATED)
+    return coarse[:, valid], degraded[:, valid], known[:, valid], gaps[:, valid]
 
 
 def estimate_hsi_noise(pixels: MatchedPixels) -> NDArray[np.float64]:
@@ -121,7 +169,8 @@ def estimate_hsi_noise(pixels: MatchedPixels) -> NDArray[np.float64]:
         predictors = factor[:, [*order, bands]]
         solution, *_ = np.linalg.lstsq(predictors, factor[:, band], rcond=None)
         residual = factor[:, band] - predictors @ solution
-        variances[band] = residual @ residual / (count - most - 1)
+        # the values that were estimated have hardly any residual
+        variances[band] = residual @ residual / max(1, int(pixels.known[band].sum()) - most - 1)
         shares[band, order] = solution[:-1] ** 2
     own = np.maximum(variances, floor**2)
     for _ in range(CORRECTIONS):
@@ -156,11 +205,37 @@ def estimate_msi_noise(
     subspace = fit_subspace(image, sigma_hsi, signal_dimension(image, sigma_hsi))
     basis_msi = spectral_response @ subspace.basis.T
     difference = pixels.msi - basis_msi @ (subspace.projection @ pixels.hsi)
-    variance = np.square(difference).mean(axis=1)
+    variance, sampling_error = np.transpose(
+        [_without_gaps(np.square(row), gaps) for row, gaps in zip(difference, pixels.gaps, strict=True)]
+    )
     of_hsi = np.square(basis_msi).sum(axis=1) * np.mean(np.square(sigma_hsi))
-    sampling_error = variance * np.sqrt(2 / max(pixels.msi.shape[1], 2))
     of_msi = np.maximum(variance - of_hsi, sampling_error)
     return np.sqrt(np.maximum(of_msi / pixels.noise_gain, noise_floor(power_of(pixels.msi)) ** 2))
+
+
+def _without_gaps(squares: NDArray[np.float64], gaps: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the mean of squared differences where nothing is missing, and its sampling error.
+
+    With the gaps' share of the energy, the variance grows linearly: the estimates in the gaps have errors.
+    A weighted regression of the squares on the share takes the variance at a share of zero.
+
+    Parameters
+    ----------
+    squares : (n,)
+        Squares of normal variables with a mean of zero.
+    gaps : (n,)
+        Share of the gaps.
+    """
+    mean = float(squares.mean())
+    if mean == 0 or np.ptp(gaps) == 0:
+        return mean, mean * sqrt(2 / max(len(squares), 2))
+    terms, variance = np.stack([np.ones_like(gaps), gaps]), np.ones_like(squares)
+    for _ in range(ROUNDS):
+        covariance = np.linalg.pinv((terms / variance**2) @ terms.T)
+        line = covariance @ (terms @ (squares / mean / variance**2))
+        line[0] = max(line[0], LEAST_INTERCEPT)
+        variance = np.maximum(line @ terms, line[0])
+    return mean * float(line[0]), mean * sqrt(2 * covariance[0, 0])
 
 
 def estimate_noise(

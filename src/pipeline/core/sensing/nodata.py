@@ -1,7 +1,7 @@
 """No-data (NaN) before and after a fusion that needs complete images.
 
-Missing pixels take the values of the nearest valid pixel. The fused pixels that depend on them are marked
-afterwards, so that no-data spreads no further than the footprints of the missing pixels.
+Missing values take their estimates (`pipeline.core.subspace.completion`), or those of the nearest valid pixel
+where there are none. The fused pixels of which the images say nothing are marked afterwards.
 """
 
 from __future__ import annotations
@@ -13,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from pipeline.core.sensing.gaps import Gaps
 from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.spatial import SpatialOperator
 
+TOLERATED = 0.01  # of a response's energy
+MOST_TOLERATED = 0.25
+BEST = 0.25  # of the LR pixels
 ROUNDING = 1e-9  # LR pixels: a centre on the edge of two LR pixels always belongs to the second
 
 
@@ -23,15 +28,55 @@ def missing_pixels(image: NDArray[Any]) -> NDArray[np.bool_]:
     return np.isnan(image).any(axis=0)
 
 
-def coupled_pixels(observation: Observation) -> NDArray[np.bool_]:
-    """Return the mask ``(h, w)`` of LR pixels with data that depend only on HR pixels with data."""
-    incomplete = observation.operator.touches(missing_pixels(observation.hr_msi))
-    return ~(missing_pixels(observation.lr_hsi) | incomplete)
+def coupled_pixels(observation: Observation, tolerated: float | None = None) -> NDArray[np.bool_]:
+    """Return the mask ``(h, w)`` of LR pixels with data whose response lies on HR pixels with data.
+
+    Gaps may have a hundredth of the response's energy: they then change H(Y) by less than its noise. Where
+    gaps are so scattered that few LR pixels are free of them, the best quarter counts, up to a quarter of the
+    energy.
+
+    Parameters
+    ----------
+    observation : Observation
+        The images; no-data is NaN.
+    tolerated : float, optional
+        Largest share of the gaps; by default it is chosen as above.
+    """
+    share = observation.operator.energy_share(missing_pixels(observation.hr_msi))
+    measured = ~missing_pixels(observation.lr_hsi)
+    return measured & (share <= (tolerated_share(share[measured]) if tolerated is None else tolerated))
+
+
+def tolerated_share(shares: NDArray[np.floating]) -> float:
+    """Return the share of a response's energy that gaps may have for H(Y) to count.
+
+    Parameters
+    ----------
+    shares : (n,)
+        Share of the gaps at each LR pixel with data.
+    """
+    best = float(np.quantile(shares, BEST)) if shares.size else 0.0
+    return min(max(best, TOLERATED), MOST_TOLERATED)
 
 
 def degraded_msi(observation: Observation) -> NDArray[np.float64]:
     """Return H(Y) ``(c, h, w)``, with the gaps of Y filled."""
-    return np.asarray(observation.operator.forward(fill_nearest(observation.hr_msi).astype(np.float64)))
+    msi = fill_nearest(np.asarray(observation.filled[1]))
+    return np.asarray(observation.operator.forward(msi.astype(np.float64)))
+
+
+def degraded_with_gaps(operator: SpatialOperator, image: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return H of an image whose gaps are filled; NaN where they have more than a quarter of the energy.
+
+    Parameters
+    ----------
+    operator : SpatialOperator
+        H.
+    image : (band, y, x)
+        The image; no-data is NaN.
+    """
+    degraded = operator.forward(fill_nearest(image).astype(np.float64))
+    return np.where(operator.energy_share(missing_pixels(image)) > MOST_TOLERATED, np.nan, degraded)
 
 
 def fill_nearest(image: NDArray[Any]) -> NDArray[Any]:
@@ -57,26 +102,76 @@ def footprint(
     hr_shape : (int, int)
         Height and width of the HR image.
     shift : (float, float)
-        Shift of the LR pixels, as in `SpatialResponse`. HR pixels outside of the LR image belong to the
-        nearest LR pixel.
+        Shift of the LR pixels, as in `SpatialResponse`.
     """
     rows, cols = (
-        np.clip(np.floor((np.arange(hr) + 0.5) * lr / hr - displaced + ROUNDING), 0, lr - 1).astype(int)
+        covering_pixels(hr, lr, displaced)
         for hr, lr, displaced in zip(hr_shape, lr_missing.shape, shift, strict=True)
     )
     return lr_missing[np.ix_(rows, cols)]
 
 
+def covering_pixels(hr_size: int, lr_size: int, shift: float) -> NDArray[np.intp]:
+    """Return the LR pixel ``(H,)`` in which each HR pixel's centre lies along an axis.
+
+    HR pixels outside of the LR image belong to the nearest LR pixel.
+
+    Parameters
+    ----------
+    hr_size, lr_size : int
+        Number of HR pixels and of LR pixels.
+    shift : float
+        Shift of the LR pixels along the axis, as in `SpatialResponse`.
+    """
+    place = (np.arange(hr_size) + 0.5) * lr_size / hr_size - shift + ROUNDING
+    return np.clip(np.floor(place), 0, lr_size - 1).astype(np.intp)
+
+
 def filled_observation(observation: Observation) -> Observation:
-    """Replace no-data of both images by the nearest valid pixels."""
-    return replace(
-        observation, lr_hsi=fill_nearest(observation.lr_hsi), hr_msi=fill_nearest(observation.hr_msi)
-    )
+    """Replace no-data of both images by its estimates, or by the nearest valid pixels where there are none.
+
+    The result keeps or gets the `gaps` of the observation, from which solvers take the weights of the values.
+
+    Parameters
+    ----------
+    observation : Observation
+        The images; no-data is NaN.
+    """
+    gaps = observation.gaps
+    if gaps is None:
+        hsi, msi = ~np.isnan(observation.lr_hsi), ~np.isnan(observation.hr_msi)
+        if hsi.all() and msi.all():
+            return observation
+        gaps = Gaps(hsi, msi, *(_nearest_values(image) for image in (observation.lr_hsi, observation.hr_msi)))
+    lr_hsi, hr_msi = (fill_nearest(np.asarray(image)) for image in (gaps.filled_hsi, gaps.filled_msi))
+    return replace(observation, lr_hsi=lr_hsi, hr_msi=hr_msi, gaps=gaps)
+
+
+def _nearest_values(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Replace missing values of each band by the nearest valid ones; what was measured stays."""
+    missing = np.isnan(image)
+    if (missing.any(axis=0) == missing.all(axis=0)).all():
+        return fill_nearest(image)
+    return np.concatenate([fill_nearest(band[None]) for band in image])
 
 
 def mark_nodata(cube: NDArray[np.float32], observation: Observation) -> NDArray[np.float32]:
-    """Set pixels of a cube to NaN where the HR-MSI or the LR pixel that covers them has no data."""
-    missing = missing_pixels(observation.hr_msi)
-    shift = observation.spatial_response.shift
-    missing |= footprint(missing_pixels(observation.lr_hsi), observation.hr_shape, shift)
+    """Set pixels of a cube to NaN of which the images say nothing.
+
+    With estimates of the missing values, these are the pixels that neither image shows; without, those where
+    the HR-MSI or the LR pixel that covers them has no data.
+
+    Parameters
+    ----------
+    cube : (C, H, W)
+        The cube.
+    observation : Observation
+        The images from which it was fused.
+    """
+    if observation.gaps is not None:
+        missing = missing_pixels(np.asarray(observation.gaps.filled_msi))
+    else:
+        shift = observation.spatial_response.shift
+        missing = missing_pixels(observation.hr_msi)
+        missing |= footprint(missing_pixels(observation.lr_hsi), observation.hr_shape, shift)
     return np.where(missing, np.float32("nan"), cube) if missing.any() else cube

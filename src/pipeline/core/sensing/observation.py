@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.sensing.gaps import Gaps
 from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
 from pipeline.errors import InputError
@@ -74,6 +75,10 @@ class ObservedScene:
         Standard deviation of the HR-MSI's noise, per band.
     origin : (int, int)
         Absolute row and column of the upper left HR pixel; random draws depend on it.
+    gaps : Gaps, optional
+        Missing values and their estimates, for a scene that has some (`pipeline.core.subspace.completion`).
+        In the images, bands that a pixel lacks are filled then, and only pixels without any measured value
+        are NaN.
     """
 
     lr_hsi: Image
@@ -83,6 +88,7 @@ class ObservedScene:
     sigma_hsi: NDArray[np.float64]
     sigma_msi: NDArray[np.float64]
     origin: tuple[int, int] = (0, 0)
+    gaps: Gaps | None = None
 
     def __post_init__(self) -> None:
         check_shapes(self.lr_hsi, self.hr_msi, self.spectral_response, self.spatial_response)
@@ -105,6 +111,13 @@ class ObservedScene:
     def lr_shape(self) -> tuple[int, int]:
         """Height and width of the LR grid."""
         return self.lr_hsi.shape[1], self.lr_hsi.shape[2]
+
+    @property
+    def filled(self) -> tuple[Image, Image]:
+        """LR-HSI and HR-MSI, their missing values estimated where there are estimates."""
+        if self.gaps is None:
+            return self.lr_hsi, self.hr_msi
+        return self.gaps.filled_hsi, self.gaps.filled_msi
 
     @property
     def whole(self) -> Window:
@@ -150,14 +163,20 @@ class ObservedScene:
     def crop(self, window: Window) -> Observation:
         """Read the observation of a window that is aligned with whole LR pixels."""
         self._check_inside(window)
+        lr = self.lr_window(window)
+        gaps = None if self.gaps is None else self.gaps.crop(lr, window)
+        lr_hsi, hr_msi = (
+            (self.lr_hsi[:, *lr.slices], self.hr_msi[:, *window.slices]) if gaps is None else gaps.measured()
+        )
         return Observation(
-            np.asarray(self.lr_hsi[:, *self.lr_window(window).slices], np.float32),
-            np.asarray(self.hr_msi[:, *window.slices], np.float32),
+            np.asarray(lr_hsi, np.float32),
+            np.asarray(hr_msi, np.float32),
             self.spectral_response,
             self.spatial_response,
             self.sigma_hsi,
             self.sigma_msi,
             (self.origin[0] + window.y0, self.origin[1] + window.x0),
+            gaps,
         )
 
     def _check_inside(self, window: Window) -> None:
@@ -208,7 +227,7 @@ def check_pair(
     spectral_response: NDArray[Any],
     spatial_response: SpatialResponse,
 ) -> None:
-    """Refuse images and responses that do not fit together, or images without valid pixels.
+    """Refuse images and responses that do not fit together, or bands without valid pixels.
 
     Parameters
     ----------
@@ -230,9 +249,27 @@ def check_pair(
         check_rank(name, image)
         if np.isinf(image).any():
             raise InputError(f"{name}: holds infinite values; mark no-data as NaN")
-        if np.isnan(image).any(axis=0).all():
-            raise InputError(f"{name}: no pixel is valid in all bands; leave bands without data out")
+        check_valued(name, ~np.isnan(image).all(axis=(1, 2)))
     check_shapes(lr_hsi, hr_msi, spectral_response, spatial_response)
+
+
+def check_valued(name: str, valued: NDArray[np.bool_]) -> None:
+    """Refuse an image with bands that hold no valid value.
+
+    Parameters
+    ----------
+    name : str
+        Name of the image in the error.
+    valued : (bands,) bool
+        Whether each band holds a valid value.
+    """
+    empty = np.flatnonzero(~valued)
+    if empty.size:
+        shown = ", ".join(map(str, empty[:5])) + (", ..." if empty.size > 5 else "")
+        raise InputError(
+            f"{name}: {empty.size} of {valued.size} bands hold no valid value (counted from 0: {shown}); "
+            "leave bands without data out"
+        )
 
 
 def check_shapes(

@@ -366,6 +366,17 @@ class SpatialOperator:
         rows, cols = self._support
         return (rows @ mask.astype(np.float32) @ cols.T) > 0
 
+    def energy_share(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the share ``(..., h, w)`` of the sum of the squared weights on a mask ``(..., H, W)``.
+
+        It is the share of the mask in the noise of an LR pixel. Products of different terms of H are left
+        out.
+        """
+        if not mask.any():
+            return np.zeros((*mask.shape[:-2], *self.lr_shape))
+        power = SpatialOperator(tuple(r**2 for r in self.rows), tuple(c**2 for c in self.cols))
+        return np.asarray(power.forward(mask.astype(np.float64)) / power.forward(np.ones(self.hr_shape)))
+
     @cached_property
     def _support(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         def union(factors: tuple[NDArray[np.float64], ...]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from pipeline.core.solvers.conjugate_gradients import conjugate_gradients
 from pipeline.core.subspace.basis import Subspace, coefficient_precision
 
 ITERATIONS = 200  # at most, for responses that are not separable
+WEIGHTED_ITERATIONS = 400  # at most, for images with missing values
 TOLERANCE = 1e-9  # relative residual: rounding of float32 products stays well above it
 
 
@@ -91,6 +93,42 @@ class DataTerms:
     basis_msi: NDArray[np.float64]
     by_msi: NDArray[np.float64]
 
+    weighted: ClassVar[bool] = False
+    """Whether values are missing, so that the closed form is an approximation."""
+
+    def apply(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Multiply the precision of the data terms with an image ``(d, H, W)``."""
+        coarse = np.tensordot(self.by_hsi, self.operator.forward(image), axes=1)
+        return self.operator.adjoint(coarse) + np.tensordot(self.precision_msi, image, axes=1)
+
+    @cached_property
+    def precision_msi(self) -> NDArray[np.float64]:
+        """Precision ``(d, d)`` that the HR-MSI gives to each HR pixel."""
+        return self.by_msi @ self.basis_msi.T
+
+    @cached_property
+    def rhs(self) -> NDArray[np.float64]:
+        """Right-hand side ``(d, H, W)`` of the normal equations of the data terms."""
+        from_hsi = np.tensordot(self.by_hsi, self.coefficients, axes=1)
+        return self.operator.adjoint(from_hsi) + np.tensordot(self.by_msi, self.hr_msi, axes=1)
+
+    def noise(
+        self, coarse: NDArray[np.floating], fine: NDArray[np.floating], sigma_msi: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Turn white noise into noise ``(d, H, W)`` whose covariance is the precision of the data terms.
+
+        Parameters
+        ----------
+        coarse : (d, h, w)
+            White noise on the LR grid.
+        fine : (c, H, W)
+            White noise on the HR grid.
+        sigma_msi : (c,)
+            Noise standard deviations of the HR-MSI.
+        """
+        noise = self.operator.adjoint(np.tensordot(np.linalg.cholesky(self.by_hsi), coarse, axes=1))
+        return noise + np.tensordot(self.by_msi * sigma_msi, fine, axes=1)
+
 
 def data_terms(observation: Observation, basis: NDArray[np.float64]) -> DataTerms:
     """Form the data terms of an observation in a basis.
@@ -127,8 +165,8 @@ class GaussianFusion:
     def __init__(self, terms: DataTerms, precision: NDArray[np.float64]) -> None:
         # the eigenvectors B of the pencil make the precision without the LR-HSI the identity and the
         # LR-HSI's diagonal, so that the coefficients are independent of each other
-        gains, vectors = eigh(terms.by_hsi, terms.by_msi @ terms.basis_msi.T + precision)
-        self.terms, self.operator, self.vectors = terms, terms.operator, vectors
+        gains, vectors = eigh(terms.by_hsi, terms.precision_msi + precision)
+        self.terms, self.operator, self.vectors, self.precision = terms, terms.operator, vectors, precision
         self.system = LowResolutionSystem(terms.operator, gains)
         self.prior = vectors.T @ precision
 
@@ -145,43 +183,37 @@ class GaussianFusion:
         return np.linalg.solve(self.vectors, flat).reshape(coefficients.shape)
 
     def solve(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the minimiser A ``(d, H, W)`` for a mean V of the same shape."""
+        """Return the minimiser A ``(d, H, W)`` for a mean V of the same shape.
+
+        Without missing values it is exact, up to the tolerance of a response that is not separable. With
+        missing values, conjugate gradients start from the closed form of the images as they were completed.
+        """
+        closed = self._closed_form(mean)
+        if not self.terms.weighted:
+            return closed
+        rhs = self.terms.rhs + np.tensordot(self.precision, mean, axes=1)
+        return conjugate_gradients(
+            self.apply, self.invert, rhs, closed, WEIGHTED_ITERATIONS, tolerance=TOLERANCE
+        )
+
+    def apply(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Multiply the precision of the data terms and of the prior with an image ``(d, H, W)``."""
+        return self.terms.apply(image) + np.tensordot(self.precision, image, axes=1)
+
+    def _closed_form(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
         estimate = self.from_msi + np.tensordot(self.prior, mean, axes=1)
         unexplained = self.from_hsi - self.operator.forward(estimate)
         estimate += self.operator.adjoint(self.system.solve(unexplained))
         return np.tensordot(self.vectors, estimate, axes=1)
 
     def invert(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Multiply an image ``(d, H, W)`` with the inverse of the precision ``H^T Sh H + Sm + W``."""
+        """Multiply an image ``(d, H, W)`` with the inverse of the precision ``H^T Sh H + Sm + W``.
+
+        The precision is that of images without missing values.
+        """
         estimate = np.tensordot(self.vectors.T, image, axes=1)
         estimate -= self.operator.adjoint(self.system.solve(self.operator.forward(estimate)))
         return np.tensordot(self.vectors, estimate, axes=1)
-
-
-def fuse_gaussian(
-    observation: Observation,
-    basis: NDArray[np.float64],
-    mean: NDArray[np.float64],
-    precision: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return the minimiser A of the fusion problem (see the module's docstring).
-
-    Parameters
-    ----------
-    observation : Observation
-        X, Y, H, R and the noise levels, without no-data.
-    basis : (d, C)
-        E, of full rank.
-    mean : (d, H, W)
-        V.
-    precision : (d, d)
-        W, symmetric positive definite.
-
-    Returns
-    -------
-    (d, H, W) float64
-    """
-    return GaussianFusion(data_terms(observation, basis), precision).solve(mean)
 
 
 def coefficients_of(observation: Observation, basis: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +31,7 @@ from pipeline.core.solvers.conjugate_gradients import conjugate_gradients
 from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion, data_terms
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.solvers.pixel_graph import pixel_graph, quieted
+from pipeline.core.solvers.weighted import weighted_terms
 
 Array = NDArray[np.float64]
 
@@ -61,7 +61,8 @@ class GraphFusion:
         self, observation: Observation, prior: GraphPrior, similar: int = 4, rounds: int = 6
     ) -> None:
         self.observation, self.prior, self.rounds = observation, prior, rounds
-        self.terms = misfit_terms(observation, prior)
+        terms = misfit_terms(observation, prior)
+        self.terms = weighted_terms(terms, observation, prior.basis, prior.misfit)
         features = prior.features(quieted(observation.hr_msi, observation.sigma_msi))
         self.graph = pixel_graph(features, similar)
         spectra = features.reshape(len(features), -1)
@@ -83,16 +84,9 @@ class GraphFusion:
         coefficients = GaussianFusion(self.terms, np.eye(len(coefficients))).solve(coefficients)
         for done in range(1, self.rounds + 1):
             quadratic = Quadratic(self, self.weights(coefficients))
-            coefficients = quadratic.minimise(self.rhs, coefficients, STEPS)
+            coefficients = quadratic.minimise(self.terms.rhs, coefficients, STEPS)
             progress("rounds", done, self.rounds)
         return Solution(coefficients, quadratic)
-
-    @cached_property
-    def rhs(self) -> Array:
-        """Right-hand side ``(d, H, W)`` of the normal equations, which the weights do not change."""
-        terms = self.terms
-        from_hsi = np.tensordot(terms.by_hsi, terms.coefficients, axes=1)
-        return terms.operator.adjoint(from_hsi) + np.tensordot(terms.by_msi, terms.hr_msi, axes=1)
 
     def weights(self, coefficients: Array) -> Array:
         """Return the edges' weights ``w_e`` ``(m,)`` at coefficients ``(d, H, W)``."""
@@ -120,7 +114,6 @@ class Quadratic:
 
     def __init__(self, fusion: GraphFusion, weights: Array) -> None:
         self.fusion, self.terms, self.edge_weights = fusion, fusion.terms, weights
-        self.precision_msi = self.terms.by_msi @ self.terms.basis_msi.T
         precisions = fusion.prior.precisions
         self.parts: list[tuple[csr_array, Array]] = [
             (fusion.graph.laplacian(weights, fusion.classes == number), precision)
@@ -139,12 +132,9 @@ class Quadratic:
 
     def apply(self, image: Array) -> Array:
         """Multiply the posterior's precision with an image ``(d, H, W)``."""
-        operator = self.terms.operator
         pixels = np.ascontiguousarray(image.reshape(len(image), -1).T)  # as the sparse products want them
         tied = sum((part @ pixels) @ precision for part, precision in self.parts)
-        from_hsi = operator.adjoint(np.tensordot(self.terms.by_hsi, operator.forward(image), axes=1))
-        from_msi = np.tensordot(self.precision_msi, image, axes=1)
-        return from_hsi + from_msi + np.asarray(tied).T.reshape(image.shape)
+        return self.terms.apply(image) + np.asarray(tied).T.reshape(image.shape)
 
     def minimise(self, rhs: Array, start: Array, steps: int) -> Array:
         """Take steps of preconditioned conjugate gradients towards ``apply(A) = rhs``.
@@ -178,14 +168,12 @@ class Quadratic:
         terms, observation = self.terms, self.fusion.observation
         origin = observation.origin
         lr_corner = lr_origin(origin, observation.spatial_response)
-        of_hsi, by_noise = np.linalg.cholesky(terms.by_hsi), terms.by_msi * observation.sigma_msi
         of_edges = [np.asarray(np.linalg.cholesky(precision)) for _, precision in self.parts]
         for number in range(count):
             purpose = f"draw {number}"
             coarse = standard_normal(seed, f"{purpose}/lr", terms.coefficients.shape, lr_corner)
             fine = standard_normal(seed, f"{purpose}/hr", terms.hr_msi.shape, origin)
-            noise = terms.operator.adjoint(np.tensordot(of_hsi, coarse, axes=1))
-            noise += np.tensordot(by_noise, fine, axes=1)
+            noise = terms.noise(coarse, fine, observation.sigma_msi)
             noise += self._noise_of_edges(of_edges, seed, purpose)
             yield self.minimise(noise, np.zeros_like(noise), steps)
 

@@ -34,6 +34,7 @@ DEGREES_OF_FREEDOM = 3  # of the t distribution: heavy tails, but a finite varia
 ROUNDS = 10  # of the fixed-point iteration, which then changes the shape by less than its sampling error
 FLOOR = 1e-6  # least variance of a direction, relative to its noise and to the mean variance
 MOST_EDGES = 2**18  # differences from which shapes are learned; more change them little
+FEWEST_EDGES = 0.25  # of all pairs of neighbours, below which pixels at larger distances are compared too
 CLASS_ROUNDS = 30  # of k-means
 SIGNIFICANT = 2.0  # standard errors by which a variance must exceed the noise to count as model errors
 OWN_DIFFERENCES = 1.0  # differences per coefficient with the weight of the shape common to all classes
@@ -129,15 +130,40 @@ def sample_of(part: Observation, subspace: Subspace, inside: Window | None = Non
         within[inside.slices] = True
         coupled &= within
     valid = ~missing_pixels(part.lr_hsi).ravel()
-    edges = np.concatenate(grid_edges(part.lr_shape), axis=1)
     number = np.cumsum(valid) - 1
     coefficients = np.tensordot(subspace.projection, part.lr_hsi.astype(np.float64), axes=1)
     return Sample(
         coefficients.reshape(len(coefficients), -1)[:, valid],
         degraded.reshape(len(degraded), -1)[:, valid],
         coupled.ravel()[valid],
-        number[edges[:, valid[edges].all(axis=0)]],
+        number[_valid_edges(valid.reshape(part.lr_shape))],
     )
+
+
+def _valid_edges(valid: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return pairs ``(2, m)`` of neighbours with data, as numbers of pixels.
+
+    Neighbours share a side. Where no data breaks most of these pairs, as in every second pixel, they may also
+    share a corner or lie two pixels apart.
+
+    Parameters
+    ----------
+    valid : (h, w) bool
+        Pixels with data.
+    """
+    pairs = np.concatenate(grid_edges(valid.shape), axis=1)
+    kept = pairs[:, valid.ravel()[pairs].all(axis=0)]
+    if kept.shape[1] >= FEWEST_EDGES * pairs.shape[1]:
+        return kept
+    number = np.arange(valid.size).reshape(valid.shape)
+    further = [
+        (number[:-1, :-1], number[1:, 1:]),
+        (number[:-1, 1:], number[1:, :-1]),
+        (number[:, :-2], number[:, 2:]),
+        (number[:-2], number[2:]),
+    ]
+    pairs = np.stack([np.concatenate([part.ravel() for part in ends]) for ends in zip(*further, strict=True)])
+    return np.concatenate([kept, pairs[:, valid.ravel()[pairs].all(axis=0)]], axis=1)
 
 
 def joined(samples: Sequence[Sample]) -> Sample:

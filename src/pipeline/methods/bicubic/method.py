@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.sensing.nodata import filled_observation, mark_nodata
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse, upsample
 from pipeline.methods.base import FittedMethod, State
@@ -49,9 +50,10 @@ class FittedBicubic(FittedMethod):
         return {}
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
-        """Interpolate the LR-HSI band by band."""
+        """Interpolate the LR-HSI band by band, with estimates of its missing values if there are some."""
         cube = np.empty((observation.bands, *observation.hr_shape), np.float32)
         shift = observation.spatial_response.shift
-        for band, image in zip(cube, observation.lr_hsi, strict=True):
+        complete = observation if observation.gaps is None else filled_observation(observation)
+        for band, image in zip(cube, complete.lr_hsi, strict=True):
             band[...] = upsample(image, observation.hr_shape, shift)
-        return cube
+        return cube if observation.gaps is None else mark_nodata(cube, observation)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pipeline.core.sensing.nodata import filled_observation, mark_nodata
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse, upsample
-from pipeline.core.solvers.gaussian import coefficients_of, fuse_gaussian
+from pipeline.core.solvers.gaussian import coefficients_of
+from pipeline.core.solvers.weighted import fuse_gaussian
 from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings

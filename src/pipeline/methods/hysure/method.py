@@ -140,6 +140,7 @@ class FittedHysure(FittedMethod):
             hr_msi=observation.hr_msi / np.float32(self.scale),
             sigma_hsi=np.ones(observation.bands) if lm else observation.sigma_hsi / unit,
             sigma_msi=np.full(len(observation.hr_msi), lm**-0.5) if lm else observation.sigma_msi / unit,
+            gaps=None,
         )
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:

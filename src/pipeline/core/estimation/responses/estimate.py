@@ -219,7 +219,7 @@ def _predict_held_out(sample: PairSample, task: Task, state: State, progress: Pr
 
 def _excess(sample: PairSample, state: State, held_out: HeldOut, noise_gain: float) -> Array:
     """Return the ratio ``(c,)`` of the residual to the residual expected from noise."""
-    sigma = estimate_hsi_noise(MatchedPixels(sample.hsi, held_out.degraded, 1.0))
+    sigma = estimate_hsi_noise(MatchedPixels.complete(sample.hsi, held_out.degraded, 1.0))
     of_hsi = state.gain**2 * (np.square(state.spectral) @ sigma**2)
     of_msi = noise_gain * hr_noise(sample) ** 2
     return held_out.residual / np.sqrt(of_hsi + of_msi)

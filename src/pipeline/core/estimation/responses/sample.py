@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from pipeline.core.sensing.nodata import fill_nearest, missing_pixels
+from pipeline.core.sensing.nodata import MOST_TOLERATED, fill_nearest, missing_pixels
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress
 from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
@@ -131,7 +131,8 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
         used = _complete(part) & _inside(y, x, scene, scene.lr_window(window))
         hsi.append(part.lr_hsi[:, used].astype(np.float64))
         fold.append(_fold(y, x, block)[used])
-        parts.append(Part(fill_nearest(part.hr_msi), used, (int(y[0, 0]), int(x[0, 0]))))
+        corner = int(y[0, 0]), int(x[0, 0])
+        parts.append(Part(fill_nearest(np.asarray(part.filled[1])), used, corner))
         progress("sample", done, len(windows))
     ratio = scene.spatial_response.ratio
     sample = PairSample(np.concatenate(hsi, axis=1), np.concatenate(fold), tuple(parts), ratio)
@@ -175,9 +176,9 @@ def _even(count: int, chosen: int) -> list[int]:
 
 
 def _complete(part: Observation) -> NDArray[np.bool_]:
-    """Return the LR pixels with data around which the HR-MSI has data."""
+    """Return the LR pixels with data around which the HR-MSI has data in most pixels."""
     box = SpatialResponse.box(ratio=part.spatial_response.ratio).operator(*part.hr_shape)
-    missing = box.touches(missing_pixels(part.hr_msi))
+    missing = box.energy_share(missing_pixels(part.hr_msi)) > MOST_TOLERATED
     missing = binary_dilation(missing, np.ones((2 * REACH + 1, 2 * REACH + 1)))
     return ~(missing | missing_pixels(part.lr_hsi))
 

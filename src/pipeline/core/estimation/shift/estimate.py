@@ -16,6 +16,7 @@ from pipeline.core.estimation.shift.pairs import Pairs, correlated_pairs, respon
 from pipeline.core.estimation.shift.refinement import Alignment, Matched, mean_correlation, refined
 from pipeline.core.estimation.shift.sample import combined, sample_windows
 from pipeline.core.rounding import TIED, first_largest
+from pipeline.core.sensing.nodata import degraded_with_gaps
 from pipeline.core.sensing.observation import ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
@@ -141,7 +142,7 @@ def _start(scene: ObservedScene, windows: list[Matched]) -> tuple[NDArray[np.flo
     """
     response = scene.spatial_response
     fwhm, ratio = response.fwhm or DEFAULT_FWHM, response.ratio
-    degraded = [response.operator(*part.y.shape[1:]).forward_with_nodata(part.y) for part in windows]
+    degraded = [degraded_with_gaps(response.operator(*part.y.shape[1:]), part.y) for part in windows]
     peaks = phase_correlation(np.concatenate([part.x for part in windows]), np.concatenate(degraded))
     shifts = np.array(response.shift) + np.array([(0.0, 0.0), *peaks])
     starts = np.column_stack([shifts, np.full(len(shifts), fwhm)])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.rounding import FLAT_POWER, TIED
-from pipeline.core.sensing.nodata import fill_nearest, missing_pixels
+from pipeline.core.sensing.nodata import coupled_pixels, fill_nearest
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
@@ -115,8 +115,8 @@ def correlations(scene: ObservedScene, windows: list[Window], smooth: bool = Fal
     count, total, products = 0, np.zeros(bands + rows), np.zeros((bands + rows, bands + rows))
     for window in windows:
         part = scene.crop(window)
-        missing = missing_pixels(part.lr_hsi) | part.operator.touches(missing_pixels(part.hr_msi))
-        chosen = np.flatnonzero(~missing)[:: max(1, missing.size // MOST_PIXELS)]
+        coupled = coupled_pixels(part)
+        chosen = np.flatnonzero(coupled)[:: max(1, coupled.size // MOST_PIXELS)]
         degraded = spatial.operator(*part.hr_shape).forward(fill_nearest(part.hr_msi).astype(np.float64))
         coarse = fill_nearest(part.lr_hsi)
         images = [*degraded, *(coarse if blur is None else (blur.forward(band) for band in coarse))]

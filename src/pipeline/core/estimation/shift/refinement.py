@@ -18,7 +18,7 @@ from scipy.optimize import least_squares
 from scipy.sparse import csr_array
 
 from pipeline.core.rounding import FLAT, centred, correlations
-from pipeline.core.sensing.nodata import fill_nearest, missing_pixels
+from pipeline.core.sensing.nodata import fill_nearest, missing_pixels, tolerated_share
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 
@@ -158,13 +158,14 @@ class Residual:
         return correlations(self.x, self.degraded(parameters))
 
     def _valid(self, window: Matched, start: Vector) -> NDArray[np.bool_]:
-        """Return the LR pixels with data whose support has data and lies inside, with some margin."""
+        """Return the LR pixels with data whose support has hardly a gap and lies inside, with some margin."""
         room = FARTHEST / 4
         wide = self.response(start + np.array([0, 0, log(1.25)]))
         touched = np.isnan(window.x).any(axis=0)
         missing = missing_pixels(window.y)
         if missing.any():
-            touched |= wide.operator(*missing.shape).touches(missing)
+            share = wide.operator(*missing.shape).energy_share(missing)
+            touched |= share > tolerated_share(share[~touched])
         reach = max(exp(float(start[2])), 0.5) + room
         inside = np.zeros_like(touched)
         (height, width), (dy, dx) = touched.shape, start[:2].tolist()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.rounding import FLAT_POWER
-from pipeline.core.sensing.nodata import missing_pixels
+from pipeline.core.sensing.nodata import degraded_with_gaps, missing_pixels
 from pipeline.core.sensing.observation import Image, ObservedScene, Progress, no_progress
 from pipeline.core.window import Window
 from pipeline.errors import InputError
@@ -85,7 +85,7 @@ def _texture(scene: ObservedScene, window: Window) -> float:
     coarse = np.asarray(scene.lr_hsi[:, *scene.lr_window(window).slices])
     if any(missing_pixels(part).mean() > 1 - VALID_FRACTION for part in (image, coarse)):
         return 0.0
-    degraded = scene.spatial_response.operator(*window.shape).forward_with_nodata(image.mean(axis=0))
+    degraded = degraded_with_gaps(scene.spatial_response.operator(*window.shape), image).mean(axis=0)
     down, right = np.diff(degraded, axis=0), np.diff(degraded, axis=1)
     texture = float(np.nan_to_num(np.nanmean(down**2) + np.nanmean(right**2)))
     return texture if texture > FLAT_POWER * np.nanmean(degraded**2) else 0.0
