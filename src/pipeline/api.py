@@ -59,7 +59,8 @@ class FusionResult:
     seconds : float
         Wall time of estimation, training and fusion; `provenance["seconds"]` splits it.
     provenance : dict
-        Method, settings, seed, responses, noise levels, device, precision and versions.
+        Method, settings, seed, a sentence on missing values, responses, noise levels, device, precision and
+        versions.
     deviation : (C, H, W) float32, optional
         Standard deviation of the truth about the cube, of the methods that give one.
     """
@@ -126,11 +127,12 @@ def fuse(
     fitted = build(chosen).fit(observation, seed)
     trained = perf_counter()
     fused = fitted.fuse_part_with_deviation(fitted.read(observation.whole), observation.whole)
-    end = perf_counter()
+    end, gaps = perf_counter(), observation.gaps
     provenance = {
         "method": method,
         "settings": chosen.deciding(),
         "seed": seed,
+        "missing": gaps.missing.sentence() if gaps is not None and gaps.missing is not None else None,
         "spatial_response": observation.spatial_response.to_dict(),
         "sigma_hsi": observation.sigma_hsi.tolist(),
         "sigma_msi": observation.sigma_msi.tolist(),

@@ -103,6 +103,17 @@ def test_estimates_do_not_depend_on_the_window():
     assert np.allclose(every, whole.lr_hsi[3:5, 1:14:3, ::2], atol=1e-6, equal_nan=True)
 
 
+def test_what_is_missing_is_counted():
+    lr, hr = np.zeros(PAIR.lr_hsi.shape, bool), np.zeros(PAIR.hr_msi.shape, bool)
+    lr[:, :4, :4] = lr[3] = hr[:, :8, :8] = hr[0, 32:] = True
+    lr[3, 8:] = False
+    missing = learn_completion(holed(PAIR, lr, hr)).missing
+    assert missing.hsi_values == pytest.approx(lr.mean())
+    assert missing.msi_values == pytest.approx(hr.mean())
+    assert missing.lr_pixels == pytest.approx(1 / 16)
+    assert missing.hr_pixels == missing.neither == pytest.approx(1 / 64)
+
+
 def test_models_are_restored_from_their_arrays():
     pair = holed(PAIR, VALUES, PIXELS)
     completion = learn_completion(pair)

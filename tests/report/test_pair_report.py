@@ -18,6 +18,7 @@ from page_parser import Page
 from pipeline.commands import summary
 from pipeline.config.experiment import Experiment, parse_experiment
 from pipeline.core.scene import Scene
+from pipeline.core.sensing.gaps import MissingShares
 from pipeline.core.sensing.observation import ObservedScene, no_progress
 from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
@@ -267,6 +268,13 @@ def test_alignment_by_detector_in_pixels_and_metres(made: tuple[Experiment, Path
     assert [len(row) for row in lost.table.rows] == [7]
     assert lost.warnings == ["The images are 5.00 LR pixels apart; the limit is 3. Check both georeferences."]
     assert pair.alignment(pair.Records()) is None
+    assert pair.missing(pair.Records()) is None
+    said = MissingShares(0.1, 0.05, 0.02, 0.05, 0.001).sentence()
+    assert pair.missing(pair.Records(missing=said)) == (
+        "Missing: 10 % of the values of the LR-HSI (2 % of its pixels in all bands) and 5 % of the values of "
+        "the HR-MSI (5 % of its pixels in all bands). They carry no weight: a pixel follows from its other "
+        "bands and from the other image, and the 0.1 % of the pixels that neither image shows are no-data."
+    )
 
 
 def test_responses_with_their_fit_and_warnings(made: tuple[Experiment, Path, str, str]) -> None:

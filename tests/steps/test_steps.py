@@ -36,7 +36,7 @@ from pipeline.methods import MethodEntry
 from pipeline.methods.checkpoint import write_arrays
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 from pipeline.runs.fitted_store import fingerprint, read_fitted, write_fitted
-from pipeline.runs.observation import read_scene
+from pipeline.runs.observation import read_completed_scene, read_scene
 from pipeline.runs.progress import ProgressReport
 from pipeline.steps import crop, download, estimate, fuse, mosaic, plan, simulate, train
 from pipeline.store.files import read_json, read_record
@@ -252,6 +252,23 @@ def test_estimates_of_a_large_scene_come_from_the_store(observed: Run, tmp_path:
     pair = observation_from(read_store(observed.observation))
     pixels = matched_pixels(completed(pair, learn_completion(pair)))
     np.testing.assert_allclose(read_store(out)["sigma_hsi"], estimate_hsi_noise(pixels), rtol=1e-9)
+
+
+def test_missing_values_are_counted_and_their_models_kept(
+    observed: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "estimate.json"
+    with caplog.at_level("INFO"):
+        estimate.run(observation=observed.observation, settings=Estimation(), out=out)
+    said = read_store(out).attrs["missing"]
+    assert said.startswith("missing: 0.")
+    assert said in caplog.text
+    scene = read_completed_scene(observed.observation, out)
+    pair = scene.crop(scene.whole)
+    measured = ~np.isnan(observation_from(read_store(observed.observation)).lr_hsi)
+    assert pair.gaps is not None
+    np.testing.assert_array_equal(pair.gaps.known_hsi, measured)
+    assert not np.isnan(pair.lr_hsi[:, measured.any(axis=0)]).any()
 
 
 def test_given_values_are_passed_on(prepared: Run) -> None:

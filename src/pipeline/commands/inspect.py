@@ -88,7 +88,7 @@ class Inspected:
             *_place(place),
             ("units", place.units or "unknown"),
             ("values", self._values()),
-            ("no data", f"{100 * scene.report['nodata_share']:.2g} % of the values"),
+            ("no data", _no_data(scene.report["nodata_share"])),
             *(("suspicious", text) for text in self.doubts()),
         ]
         left_out = [
@@ -114,6 +114,11 @@ class Inspected:
             f"{self.values[0]:.4g} to {self.values[1]:.4g} (2 and 98 % of those in the middle of the scene)"
         )
         return f"{text}; {self.guess}?" if self.unit_unknown else text
+
+
+def _no_data(share: float) -> str:
+    """Say how many of the values are missing, and what becomes of them."""
+    return f"{100 * share:.2g} % of the values" + ("; they carry no weight in a fusion" if share else "")
 
 
 def inspect(source: FileSource) -> Inspected:

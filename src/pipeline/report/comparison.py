@@ -99,6 +99,8 @@ class Comparison:
     ----------
     title, anchor, facts : str
         Heading, identifier in the page, and sizes of the images.
+    missing_values : str or None
+        How much of the images is missing; None without missing values.
     seed : int
         Seed whose images are shown.
     has_reference : bool
@@ -124,6 +126,7 @@ class Comparison:
     title: str
     anchor: str
     facts: str
+    missing_values: str | None
     seed: int
     has_reference: bool
     learned: str
@@ -159,6 +162,7 @@ def compare(scene: SceneResults, progress: Progress = no_progress) -> Comparison
         title=scene.title,
         anchor="scene-" + "-".join(scene.title.split("/")),
         facts=_facts(scene),
+        missing_values=pair.missing(scene.records),
         seed=scene.seed,
         has_reference=scene.reference is not None,
         learned=scene.learned,

@@ -41,11 +41,14 @@ class Records:
         Estimated responses; None where `estimate` did not run.
     agreement : tuple of str
         Sentences on where the two images contradict the responses.
+    missing : str or None
+        Sentence on how much of the images is missing; None without missing values.
     """
 
     alignment: Mapping[str, Any] | None = None
     responses: Mapping[str, Any] | None = None
     agreement: tuple[str, ...] = ()
+    missing: str | None = None
 
     def msi_names(self, count: int) -> list[str]:
         """Return the names of `count` MSI bands; their numbers where names are not known.
@@ -220,6 +223,17 @@ def agreement(records: Records) -> list[str] | None:
     """
     sentences = [_capital(sentence) + "." for sentence in records.agreement]
     return None if records.alignment is None and not sentences else sentences
+
+
+def missing(records: Records) -> str | None:
+    """Return how much of the images is missing and what becomes of it; None without missing values.
+
+    Parameters
+    ----------
+    records : Records
+        Records of the run.
+    """
+    return None if records.missing is None else _capital(records.missing) + "."
 
 
 def _capital(text: str) -> str:

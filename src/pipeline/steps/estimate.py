@@ -133,6 +133,8 @@ def settle(
         scene = replace(scene, sigma_hsi=sigma_hsi, sigma_msi=sigma_msi)
     seen, names = completed(scene, completion), alignment.get("msi_bands")
     sentences = _contradictions(observed, seen, settings, names, progress)
+    if completion is not None:
+        log.info("%s", completion.missing.sentence())
     for sentence in (*sentences, *(responses.warnings if responses else ())):
         log.warning("%s", sentence)
     return Settled(scene, responses, sentences, completion)
@@ -185,9 +187,9 @@ def estimate_dataset(settled: Settled, settings: Estimation, names: list[str] | 
 
     Variables `spectral_response` (msi_band, band), `sigma_hsi` (band) and `sigma_msi` (msi_band), the
     spatial response as an attribute. A scene with missing values has the models from which they are
-    estimated, `completion_*`; where responses were estimated, `gain` and `offset` (msi_band) and the
-    attribute `responses`, which says how well they fit. The attribute `agreement` holds the sentences on
-    where the images contradict the responses.
+    estimated, `completion_*`, and the attribute `missing`, a sentence on how many there are. Where responses
+    were estimated, there are `gain` and `offset` (msi_band) and the attribute `responses`, which says how
+    well they fit. The attribute `agreement` holds the sentences on where the images contradict the responses.
 
     Parameters
     ----------
@@ -208,7 +210,7 @@ def estimate_dataset(settled: Settled, settings: Estimation, names: list[str] | 
         attrs={"spatial_response": scene.spatial_response.to_dict(), "agreement": list(settled.agreement)},
     )
     if settled.completion is not None:
-        dataset = dataset.assign(
+        dataset = dataset.assign_attrs(missing=settled.completion.missing.sentence()).assign(
             {
                 f"{COMPLETION}{name}": ([f"{COMPLETION}{name}_{axis}" for axis in range(array.ndim)], array)
                 for name, array in settled.completion.state().items()

@@ -138,7 +138,10 @@ def _records(images: ImagesFolder, observed: xr.Dataset) -> Records:
     ledger = images.estimate.ledger
     settled = read_store(ledger).attrs if ledger.exists() else {}
     return Records(
-        observed.attrs.get("alignment"), settled.get("responses"), tuple(settled.get("agreement", ()))
+        observed.attrs.get("alignment"),
+        settled.get("responses"),
+        tuple(settled.get("agreement", ())),
+        settled.get("missing"),
     )
 
 

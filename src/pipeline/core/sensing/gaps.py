@@ -14,6 +14,52 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class MissingShares:
+    """How much of the two images of a scene is missing, as fractions.
+
+    Attributes
+    ----------
+    hsi_values, msi_values : float
+        Fraction of the values of the LR-HSI, and of the HR-MSI.
+    lr_pixels, hr_pixels : float
+        Fraction of the pixels of either image that have no value in any band.
+    neither : float
+        Fraction of the HR pixels of which neither image has a value.
+    """
+
+    hsi_values: float
+    msi_values: float
+    lr_pixels: float
+    hr_pixels: float
+    neither: float
+
+    def sentence(self) -> str:
+        """Say how much is missing and what becomes of it.
+
+        >>> MissingShares(0.1, 0.0, 0.0, 0.0, 0.0).sentence()[:54]
+        'missing: 10 % of the values of the LR-HSI. They carry '
+        """
+        parts = [
+            f"{100 * values:.2g} % of the values of the {name}"
+            + (f" ({100 * pixels:.2g} % of its pixels in all bands)" if pixels else "")
+            for name, values, pixels in (
+                ("LR-HSI", self.hsi_values, self.lr_pixels),
+                ("HR-MSI", self.msi_values, self.hr_pixels),
+            )
+            if values
+        ]
+        left = (
+            f"the {100 * self.neither:.2g} % of the pixels that neither image shows are no-data"
+            if self.neither
+            else "no pixel of the product is no-data"
+        )
+        return (
+            f"missing: {' and '.join(parts)}. They carry no weight: a pixel follows from its other bands and "
+            f"from the other image, and {left}"
+        )
+
+
+@dataclass(frozen=True)
 class Gaps:
     """Missing values of the two images of a scene.
 
@@ -27,12 +73,15 @@ class Gaps:
         The LR-HSI, its missing values estimated; NaN in pixels of which neither image says anything.
     filled_msi : (c, H, W) float32
         The HR-MSI, likewise.
+    missing : MissingShares, optional
+        How much of the scene is missing.
     """
 
     known_hsi: Image
     known_msi: Image
     filled_hsi: Image
     filled_msi: Image
+    missing: MissingShares | None = None
 
     def crop(self, lr: Window, hr: Window) -> Gaps:
         """Read a window into memory.
@@ -47,6 +96,7 @@ class Gaps:
             np.asarray(self.known_msi[:, *hr.slices], np.bool_),
             np.asarray(self.filled_hsi[:, *lr.slices], np.float32),
             np.asarray(self.filled_msi[:, *hr.slices], np.float32),
+            self.missing,
         )
 
     def measured(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -142,7 +142,8 @@ def filled_observation(observation: Observation) -> Observation:
         hsi, msi = ~np.isnan(observation.lr_hsi), ~np.isnan(observation.hr_msi)
         if hsi.all() and msi.all():
             return observation
-        gaps = Gaps(hsi, msi, *(_nearest_values(image) for image in (observation.lr_hsi, observation.hr_msi)))
+        fills = _nearest_values(observation.lr_hsi), _nearest_values(observation.hr_msi)
+        gaps = Gaps(hsi, msi, *fills)
     lr_hsi, hr_msi = (fill_nearest(np.asarray(image)) for image in (gaps.filled_hsi, gaps.filled_msi))
     return replace(observation, lr_hsi=lr_hsi, hr_msi=hr_msi, gaps=gaps)
 

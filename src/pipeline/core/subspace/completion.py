@@ -10,16 +10,16 @@ the estimates serve statistics, starting points, and methods that need complete 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from fractions import Fraction
-from math import ceil, gcd, sqrt
+from math import ceil, gcd, prod, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.sensing.gaps import Gaps, Known, MeasuredPixels
-from pipeline.core.sensing.nodata import covering_pixels, fill_nearest, missing_pixels
+from pipeline.core.sensing.gaps import Gaps, Known, MeasuredPixels, MissingShares
+from pipeline.core.sensing.nodata import covering_pixels, fill_nearest, footprint, missing_pixels
 from pipeline.core.sensing.observation import Image, ObservedScene, check_valued
 from pipeline.core.sensing.resampling import KEYS, response_rows
 from pipeline.core.subspace.factor_model import FactorModel, fit_factor_model
@@ -42,15 +42,19 @@ class Completion:
         Model of an LR pixel: X and H(Y), C + c rows.
     hr : FactorModel
         Model of an HR pixel: Y and the interpolated R X, 2 c rows.
+    missing : MissingShares
+        How much is missing.
     """
 
     lr: FactorModel
     hr: FactorModel
+    missing: MissingShares
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the arrays, from which `of` makes the same models."""
         models = {"lr": self.lr, "hr": self.hr}
-        return {f"{name}_{key}": array for name, m in models.items() for key, array in m.state().items()}
+        state = {f"{name}_{key}": array for name, m in models.items() for key, array in m.state().items()}
+        return state | {"missing": np.array(astuple(self.missing))}
 
     @classmethod
     def of(cls, state: Mapping[str, NDArray[Any]]) -> Completion:
@@ -59,7 +63,7 @@ class Completion:
         def part(name: str) -> FactorModel:
             return FactorModel.of({key.removeprefix(name): array for key, array in state.items()})
 
-        return cls(part("lr_"), part("hr_"))
+        return cls(part("lr_"), part("hr_"), MissingShares(*state["missing"].tolist()))
 
 
 def completed(scene: ObservedScene, completion: Completion | None) -> ObservedScene:
@@ -76,10 +80,11 @@ def completed(scene: ObservedScene, completion: Completion | None) -> ObservedSc
         return scene
     filled_hsi = FilledHsi(scene, completion.lr)
     filled_msi = FilledMsi(scene, filled_hsi, completion.hr)
-    gaps = Gaps(Known(scene.lr_hsi), Known(scene.hr_msi), filled_hsi, filled_msi)
+    known_hsi, known_msi = Known(scene.lr_hsi), Known(scene.hr_msi)
+    gaps = Gaps(known_hsi, known_msi, filled_hsi, filled_msi, completion.missing)
     return ObservedScene(
-        MeasuredPixels(filled_hsi, gaps.known_hsi),
-        MeasuredPixels(filled_msi, gaps.known_msi),
+        MeasuredPixels(filled_hsi, known_hsi),
+        MeasuredPixels(filled_msi, known_msi),
         scene.spectral_response,
         scene.spatial_response,
         scene.sigma_hsi,
@@ -107,7 +112,8 @@ def learn_completion(scene: ObservedScene, most_blocks: int | None = None) -> Co
     blocks = list(scene.blocks())
     if most_blocks is not None:
         blocks = blocks[:: ceil(len(blocks) / most_blocks)]
-    if not _has_gaps(scene, blocks, strict=most_blocks is None):
+    missing = missing_shares(scene, blocks, strict=most_blocks is None)
+    if missing is None:
         return None
     stride = _stride(scene.lr_shape)
     lr = _sampled(blocks, stride, lambda block: lr_pixels(scene, scene.lr_window(block)), scene.lr_window)
@@ -115,32 +121,43 @@ def learn_completion(scene: ObservedScene, most_blocks: int | None = None) -> Co
     stride = _stride(scene.hr_shape, apart_from=scene.spatial_response.ratio.numerator)
     filled = FilledHsi(scene, model)
     hr = _sampled(blocks, stride, lambda block: hr_pixels(scene, filled, block))
-    return Completion(model, fit_factor_model(hr, FACTORS))
+    return Completion(model, fit_factor_model(hr, FACTORS), missing)
 
 
-def _has_gaps(scene: ObservedScene, blocks: Sequence[Window], strict: bool) -> bool:
-    """Tell whether a value is missing.
+def missing_shares(
+    scene: ObservedScene, blocks: Sequence[Window], strict: bool = True
+) -> MissingShares | None:
+    """Count the missing values of a scene; None without any.
 
     Parameters
     ----------
     scene : ObservedScene
         The scene; no-data is NaN.
     blocks : sequence of Window
-        HR windows that are looked at.
+        HR windows of whole LR pixels that are looked at.
     strict : bool
         Whether a band without any value is refused.
     """
-    gaps = False
-    images = ("lr_hsi", scene.lr_hsi, [scene.lr_window(b) for b in blocks]), ("hr_msi", scene.hr_msi, blocks)
-    for name, image, windows in images:
-        valued = np.zeros(image.shape[0], np.bool_)
-        for window in windows:
-            known = ~np.isnan(np.asarray(image[:, *window.slices]))
-            valued |= known.any(axis=(1, 2))
-            gaps |= not known.all()
-        if strict:
-            check_valued(name, valued)
-    return gaps
+    valued = [np.zeros(image.shape[0], np.bool_) for image in (scene.lr_hsi, scene.hr_msi)]
+    counts = np.zeros(5)
+    for block in blocks:
+        lr = scene.lr_window(block)
+        hsi, msi = (
+            ~np.isnan(np.asarray(image[:, *window.slices]))
+            for image, window in ((scene.lr_hsi, lr), (scene.hr_msi, block))
+        )
+        valued[0] |= hsi.any(axis=(1, 2))
+        valued[1] |= msi.any(axis=(1, 2))
+        empty, hr_empty = ~hsi.any(axis=0), ~msi.any(axis=0)
+        neither = hr_empty & footprint(empty, block.shape)
+        # fractions of the block, weighted by its size
+        shares = [part.mean() for part in (~hsi, ~msi, empty, hr_empty, neither)]
+        counts += np.array(shares) * prod(block.shape)
+    if strict:
+        check_valued("lr_hsi", valued[0])
+        check_valued("hr_msi", valued[1])
+    fractions = counts / sum(prod(block.shape) for block in blocks)
+    return MissingShares(*fractions.tolist()) if fractions.any() else None
 
 
 def _stride(shape: tuple[int, int], apart_from: int = 1) -> int:
