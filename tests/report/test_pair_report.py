@@ -40,6 +40,7 @@ from pipeline.store.store import write_store
 WAVELENGTH = np.array([440.0, 500, 550, 600, 650, 700, 750, 800, 860, 900])
 MATRIX = np.exp(-(((WAVELENGTH - np.array([[450], [550], [650]])) / 40) ** 2))
 GAIN, OFFSET = np.array([2.0, 0.5, 1.0]), np.array([0.1, 0.0, -0.2])
+AGREEMENT = ["the HSI's PSF is wider than H", "bands <are> striped"]
 MSI = ("B2", "B3", "B4")
 LEVELS = {"smooth": (1.02, 6.5), "sharp": (3.1, 0.5)}  # residuals of LR-HSI and HR-MSI
 ALIGNMENT = {
@@ -67,6 +68,7 @@ ALIGNMENT = {
     "correlation": None,
     "resampled": False,
     "notes": ["the CRS of the <HSI> was used"],
+    "assumed": {"hsi": ["units are not stated"], "msi": []},
 }
 RESPONSES = {
     "spectral": "calibrated",
@@ -165,7 +167,7 @@ def make_results(folder: Path, *scenes: str) -> Experiment:
                     "gain": ("msi_band", GAIN),
                     "offset": ("msi_band", OFFSET),
                 },
-                attrs={"spatial_response": psf.to_dict(), "responses": RESPONSES},
+                attrs={"spatial_response": psf.to_dict(), "responses": RESPONSES, "agreement": AGREEMENT},
             )
             write_store(here / "estimate.zarr", told, {})
         write_store(here / "observation.zarr", stored, {})
@@ -275,6 +277,16 @@ def test_alignment_by_detector_in_pixels_and_metres(made: tuple[Experiment, Path
         "the HR-MSI (5 % of its pixels in all bands). They carry no weight: a pixel follows from its other "
         "bands and from the other image, and the 0.1 % of the pixels that neither image shows are no-data."
     )
+
+
+def test_what_was_assumed_and_whether_the_images_agree(made: tuple[Experiment, Path, str, str]) -> None:
+    page = made[2]
+    assert '<h3 id="scene-town-assumed">What was assumed</h3>' in page
+    assert "<li>HSI: units are not stated.</li>" in page
+    assert "<li>The HSI&#39;s PSF is wider than H.</li>" in page
+    assert "<li>Bands &lt;are&gt; striped.</li>" in page
+    assert pair.agreement(pair.Records(ALIGNMENT)) == []
+    assert pair.agreement(pair.Records()) is None
 
 
 def test_responses_with_their_fit_and_warnings(made: tuple[Experiment, Path, str, str]) -> None:

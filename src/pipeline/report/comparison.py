@@ -113,6 +113,8 @@ class Comparison:
         Tables.
     alignment, responses : Alignment, Responses or None
         How two real images were aligned, and which responses were estimated.
+    assumed : tuple of str
+        What was assumed of the scene's files.
     agreement : list of str or None
         Where the two images contradict the responses; None where nothing is to be said.
     views : Views
@@ -135,6 +137,7 @@ class Comparison:
     numbers: Numbers
     alignment: pair.Alignment | None
     responses: pair.Responses | None
+    assumed: tuple[str, ...]
     agreement: list[str] | None
     views: Views
     residuals: Residuals | None
@@ -171,6 +174,7 @@ def compare(scene: SceneResults, progress: Progress = no_progress) -> Comparison
         numbers=_numbers(scene),
         alignment=pair.alignment(scene.records),
         responses=pair.responses(scene.records, scene.observation, scene.wavelength),
+        assumed=scene.records.assumed,
         agreement=pair.agreement(scene.records),
         views=_views(scene, composites, kept),
         residuals=residuals(scene, kept),

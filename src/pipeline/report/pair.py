@@ -43,12 +43,15 @@ class Records:
         Sentences on where the two images contradict the responses.
     missing : str or None
         Sentence on how much of the images is missing; None without missing values.
+    assumed : tuple of str
+        What was assumed of the files when they were read.
     """
 
     alignment: Mapping[str, Any] | None = None
     responses: Mapping[str, Any] | None = None
     agreement: tuple[str, ...] = ()
     missing: str | None = None
+    assumed: tuple[str, ...] = ()
 
     def msi_names(self, count: int) -> list[str]:
         """Return the names of `count` MSI bands; their numbers where names are not known.

@@ -102,7 +102,7 @@ def _compare(experiment: Experiment, images: ImagesFolder, runs: list[Run]) -> C
         wavelength=metadata_from(observed if truth is None else truth).wavelength,
         fused={label: _fused(images.run(label)) for label in labels},
         reference=None if truth is None else variable_of(truth, "reference"),
-        records=_records(images, observed),
+        records=_records(images, observed, truth),
         dataset=experiment.scenes[name].dataset,
         tables_only=[label for label in experiment.methods if label not in shown],
     )
@@ -133,15 +133,19 @@ def _scene(experiment: Experiment, images: ImagesFolder, observed: xr.Dataset) -
     return read_scene(images.observation.ledger, images.estimate.ledger)
 
 
-def _records(images: ImagesFolder, observed: xr.Dataset) -> Records:
-    """Return what `align` and `estimate` recorded of a pair."""
+def _records(images: ImagesFolder, observed: xr.Dataset, reference: xr.Dataset | None) -> Records:
+    """Return what the steps recorded of the scene's files, their alignment and their responses."""
     ledger = images.estimate.ledger
     settled = read_store(ledger).attrs if ledger.exists() else {}
+    alignment = observed.attrs.get("alignment")
+    assumed = {"Reference": reference.attrs.get("assumed", []) if reference is not None else []}
+    assumed |= {role.upper(): texts for role, texts in ((alignment or {}).get("assumed") or {}).items()}
     return Records(
-        observed.attrs.get("alignment"),
+        alignment,
         settled.get("responses"),
         tuple(settled.get("agreement", ())),
         settled.get("missing"),
+        tuple(f"{image}: {text}." for image, texts in assumed.items() for text in texts),
     )
 
 
