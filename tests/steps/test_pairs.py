@@ -510,6 +510,31 @@ def test_a_checkerboard_of_nodata_is_filled_from_the_other_image(
     assert psnr(in_both, cube) > psnr(in_both, whole) - 1
 
 
+def test_gaps_scattered_over_a_pair_cost_little_at_any_step(tmp_path: Path, whole: Cube) -> None:
+    """No pixel of the HSI is complete, and hardly any of H(Y)."""
+    truth, rng = Truth((36, 32), seed=1), np.random.default_rng(0)
+    images = {"hsi": truth.hsi.copy(), "msi": truth.msi.copy()}
+    images["hsi"][rng.random(truth.hsi.shape) < 0.1] = np.nan
+    images["msi"][:, rng.random(truth.msi.shape[1:]) < 0.03] = np.nan
+    steps = Steps(tmp_path, truth.write(tmp_path, **images), ESTIMATED)
+    np.testing.assert_allclose(steps.align()["shift"], truth.shift, atol=0.05)
+    steps.estimate()
+    cube = steps.fuse("gaussian_subspace")
+    judged = steps.evaluate("gaussian_subspace")["metrics"]
+    assert not np.isnan(cube).any()
+    known = ~np.isnan(np.asarray(read_store(steps.inputs["observation"])["hr_msi"])).any(axis=0)
+    scene = np.where(known, truth.scene.data[:, *steps.window().slices], np.nan)
+    assert psnr(scene, cube) > psnr(scene, whole) - 1
+    assert judged["residual_hsi"] < 1.5
+    assert judged["residual_msi"] < 1.5
+
+    # one level down
+    degrade.run(**steps.inputs, out=tmp_path / "observation.json")
+    wald.run(observation=steps.inputs["observation"], out=tmp_path / "reference.json")
+    for store, name in (("observation", "lr_hsi"), ("observation", "hr_msi"), ("reference", "reference")):
+        assert not np.isnan(read_store(tmp_path / f"{store}.json")[name]).any()
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Cube:
     """The fused cube of images without gaps."""

@@ -29,7 +29,7 @@ from pipeline.core.sensing.observation import ObservedScene
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry
 from pipeline.methods.supervised import Region
-from pipeline.runs.observation import read_scene
+from pipeline.runs.observation import read_completed_scene, read_scene
 from pipeline.runs.paths import run_folder
 from pipeline.runs.progress import ProgressReport
 from pipeline.runs.provenance import check_origin, provenance
@@ -98,7 +98,9 @@ def run(
         remainder = residuals(run.cube, run.scene, maps=bool(estimate), mapped=named("residuals"))
         evidence.append(remainder)
         if estimate:
-            evidence.append(no_reference(run.cube, run.scene, mapped=named("quality")))
+            # its windows need all bands of a pixel: those that were not measured are estimated
+            filled = read_completed_scene(observation.absolute(), estimate.absolute())
+            evidence.append(no_reference(run.cube, filled, mapped=named("quality")))
             write_store(place.residuals.folder, residual_dataset(*remainder.maps, _open(observation)), origin)
         scores, per_band = measure(*evidence)
     content = {

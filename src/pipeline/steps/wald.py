@@ -1,6 +1,8 @@
 """Step `wald`: store the LR-HSI of a pair as the reference of the scene one Wald level down.
 
-The LR-HSI is cut to whole pixels of the next level; `degrade` makes the two images that belong to it.
+The LR-HSI is cut to whole pixels of the next level; `degrade` makes the two images that belong to it. Bands
+that a pixel lacks are estimated from its other bands, since metrics need all of them; pixels without any
+measured value are no-data.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.scene import Metadata, OpenScene
 from pipeline.core.sensing.observation import Image
+from pipeline.core.subspace.completion import completed, learn_completion
 from pipeline.core.window import Window
 from pipeline.runs.observation import metadata_level_down, shape_level_down
 from pipeline.runs.progress import ProgressReport
@@ -41,7 +44,8 @@ def run(*, observation: Path, out: Path) -> None:
     timing = Timing("wald")
     with timing.measure("io"), ProgressReport() as progress:
         dataset = read_store(observation)
-        pair = observed_scene(dataset)
+        measured = observed_scene(dataset)
+        pair = completed(measured, learn_completion(measured))
         scene = StoredScene(observation, pair.lr_hsi, metadata_level_down(metadata_from(dataset), pair))
         height, width = shape_level_down(pair)
         origin = provenance("wald", settings=Strict(), inputs=[observation])
