@@ -141,7 +141,6 @@ def test_ali(tmp_path: Path) -> None:
     assert "pixels of (10.0, 10.0), but" in message
     assert "has (30.0, 30.0)" in message
     assert "has no file of band B11; there are B01, B02" in refused(path, bands=["B11"])
-    assert "lists B03 twice" in refused(path, bands=["B03", "B03"])
 
 
 def safe_bands() -> dict[tuple[str, int], np.ndarray]:

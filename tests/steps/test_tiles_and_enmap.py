@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
@@ -288,7 +289,7 @@ def test_configured_nodata_is_compared_with_stored_numbers(tmp_path: Path) -> No
 
 
 def test_nodata_of_each_band(tmp_path: Path) -> None:
-    """A VRT can declare another no-data value for each band."""
+    """An ERDAS file can declare another no-data value for each band; it is written by way of a VRT."""
     path = products.write_tif(tmp_path / "a.tif", CUBE)
     values = CUBE[:, 3, 4].tolist()
     bands = "".join(
@@ -299,7 +300,8 @@ def test_nodata_of_each_band(tmp_path: Path) -> None:
     )
     vrt = tmp_path / "a.vrt"
     vrt.write_text(f'<VRTDataset rasterXSize="10" rasterYSize="12">{bands}</VRTDataset>')
-    scene = read(vrt)
+    rasterio.shutil.copy(vrt, tmp_path / "a.img", driver="HFA")
+    scene = read(tmp_path / "a.img")
     np.testing.assert_array_equal(np.isnan(scene.data), np.reshape(values, (3, 1, 1)) == CUBE)
 
 

@@ -23,6 +23,7 @@ from pipeline.methods import MethodEntry
 from pipeline.methods.supervised import Region, SupervisedSettings
 from pipeline.settings.strict import Seeds, Strict
 from pipeline.settings.validation import parse
+from pipeline.settings.yaml_text import check_extent, parts_of_content, read_yaml
 
 MEASURED = "measured"  # stands for the response of a scene that was not simulated
 PAIR_ESTIMATION = Estimation(spectral_response="calibrated", spatial_response="gaussian", noise="estimated")
@@ -409,7 +410,7 @@ def load_experiment(path: str | Path) -> Experiment:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text())
+        content = read_yaml(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; configurations lie in config/") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -419,6 +420,7 @@ def load_experiment(path: str | Path) -> Experiment:
 
 def parse_experiment(content: Any, origin: str) -> Experiment:
     """Check an experiment's content, with its sweeps written out; `origin` names it in the error."""
+    check_extent(content, parts_of_content, origin)
     return parse(Experiment, complete(content) if isinstance(content, dict) else content, origin)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from pipeline.core.scene import Metadata, OpenScene, Scene
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.formats.band_order import by_wavelength
+from pipeline.inputs.formats.damage import refuse_expansion
 from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.source import ImageFiles, locate
 from pipeline.inputs.synthetic.scene import SyntheticScene
@@ -113,6 +115,8 @@ class FileScene(OpenScene):
         files.check_digest()
         self.name, self._reading = files.name, files.reading
         image = self._image = files.open()
+        if len(files.paths) == 1:
+            refuse_expansion(files.paths[0], prod(image.shape))
         self._kept, left_out, missing = self._usable_bands()
         self.shape = (len(self._kept), *image.shape[1:])
         self.metadata = Metadata(

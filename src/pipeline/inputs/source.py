@@ -18,7 +18,7 @@ from pipeline.errors import InputError
 from pipeline.inputs.datasets.catalogue import file_source, image
 from pipeline.inputs.formats.array_image import array_size
 from pipeline.inputs.formats.arrays import SUFFIXES
-from pipeline.inputs.formats.damage import first_bytes
+from pipeline.inputs.formats.damage import first_bytes, refuse_special
 from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.formats.raster import raster_size
 from pipeline.inputs.formats.tiles import tiled_image
@@ -92,8 +92,10 @@ class ImageFiles:
         mission = mission_of(path)
         if mission is not None:
             return product_files(path, mission, self.reading.bands)
-        header = path.with_suffix(".hdr")
-        return [path, header] if path != header and header.is_file() else [path]
+        beside = (
+            path.with_suffix(suffix) for suffix in (".hdr", ".ige")
+        )  # of ENVI, and of a large ERDAS file
+        return [path, *(file for file in beside if file != path and file.is_file())]
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -173,6 +175,7 @@ def joint_digest(digests: dict[str, str]) -> str:
 
 
 def _digest(file: Path) -> str:
+    refuse_special(file)
     try:
         return sha256_of(file)
     except FileNotFoundError:

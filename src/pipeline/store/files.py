@@ -95,6 +95,8 @@ def read_json(path: Path) -> dict[str, Any]:
         The file is missing or holds something else.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is not a file; remove it and run the step that writes it")
         content = json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the step that writes it has not finished") from None

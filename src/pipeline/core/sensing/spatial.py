@@ -42,6 +42,7 @@ FWHM_PER_SIGMA = 2 * sqrt(2 * log(2))
 GAUSSIAN_CUT = 4.0  # standard deviations at which the Gaussian ends: 3e-5 of its peak
 INTERPOLATIONS = 65  # positions on which a Gaussian is sampled at ratio 1
 ROWS_AT_ONCE = 1024  # bounds the memory of `noise_gain`
+WIDEST_GAUSSIAN = 100.0  # LR pixels, at half maximum; sensors have one or two
 PSF_RANK_TOLERANCE = 1e-7  # relative to the first, below which a free PSF's singular values are dropped
 
 
@@ -84,6 +85,11 @@ class SpatialResponse:
             raise InputError(f"spatial response: ratio {self.ratio} is below 1")
         if self.kind == "gaussian" and not (self.fwhm and self.fwhm > 0):
             raise InputError(f"spatial response: a Gaussian needs a positive fwhm, got {self.fwhm}")
+        if self.kind == "gaussian" and not (self.fwhm or 0) <= WIDEST_GAUSSIAN:
+            raise InputError(
+                f"spatial response: a Gaussian of fwhm {self.fwhm:g} LR pixels is wider than the "
+                f"{WIDEST_GAUSSIAN:g} that an image could show; give it in LR pixels"
+            )
         if not all(map(isfinite, self.shift)):
             raise InputError(f"spatial response: shift {self.shift} is not finite")
 

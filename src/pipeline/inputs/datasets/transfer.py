@@ -26,6 +26,7 @@ Progress = Callable[[str, int, int], None]
 
 SCHEMES = ("http", "https", "file")
 BLOCK = 2**18  # bytes
+LEAST_SENT = 2**16  # bytes, below which an expansion is not judged
 LARGEST_EXPANSION = 200  # a body of numbers is not compressed further; 1000 is what zeros give
 MEGABYTE = 1_000_000
 AGENT = "Mozilla/5.0 (compatible; pipeline, hyperspectral image fusion)"  # some hosts refuse others
@@ -242,7 +243,7 @@ class Resuming:
             while piece := response.raw.read1(BLOCK, decode_content=coded):
                 sink.write(piece)
                 done += len(piece)
-                if coded and done > LARGEST_EXPANSION * max(response.raw.tell(), BLOCK):
+                if coded and done > LARGEST_EXPANSION * max(response.raw.tell(), LEAST_SENT):
                     raise TransferError(f"expands to more than {LARGEST_EXPANSION} times what is sent")
                 if total:
                     self.progress(f"{self.name} (MB)", done // MEGABYTE, max(1, total // MEGABYTE))

@@ -10,14 +10,13 @@ from hashlib import file_digest
 from pathlib import Path
 
 import h5py
-import rasterio
 
 from pipeline.errors import InputError
 from pipeline.inputs.datasets.models import Content
 from pipeline.inputs.datasets.unpacking import archive_fault
 from pipeline.inputs.formats.arrays import open_arrays
 from pipeline.inputs.formats.damage import first_bytes
-from pipeline.inputs.formats.raster import raster_size
+from pipeline.inputs.formats.raster import open_raster, raster_size
 
 BEGINNINGS = {
     "matlab5": (b"MATLAB 5.0 MAT-file",),
@@ -113,7 +112,7 @@ def _shape(path: Path, expected: Content) -> tuple[int, ...]:
         arrays = open_arrays(path)
         return arrays.shape_of(expected.variable or arrays.only(len(expected.shape or ())))
     height, width = raster_size(path)
-    with rasterio.open(path) as raster:
+    with open_raster(path) as raster:
         return raster.count, height, width
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +20,7 @@ import scipy.io
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.inputs.formats.damage import first_bytes, readable
+from pipeline.inputs.formats.damage import first_bytes, readable, refuse_expansion
 from pipeline.inputs.formats.hdf5 import Dataset, open_hdf5, plain
 
 MATLAB_NUMERIC = {"double", "single", "logical"} | {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)}
@@ -142,6 +143,7 @@ def _open_matlab(path: Path, start: bytes) -> ArrayFile:
                 other[name] = kind
 
     def read(name: str) -> NDArray[Any]:
+        refuse_expansion(path, prod(shapes[name]))
         array: NDArray[Any] = scipy.io.loadmat(path, variable_names=[name])[name]
         return array
 
@@ -191,6 +193,7 @@ def _open_archive(path: Path) -> ArrayFile:
     shapes, other = _numeric(headers)
 
     def read(name: str) -> NDArray[Any]:
+        refuse_expansion(path, prod(shapes[name]))
         with np.load(path, allow_pickle=False) as content:
             array: NDArray[Any] = content[name]
         return array

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from pipeline.errors import InputError
 
+VALUES_PER_BYTE = 100  # measured images have less than one; zeros in deflate have 130 or more
+MOST_UNCHECKED = 2**26  # values that are read in any case
 WEB_PAGE = (b"<!doc", b"<html", b"<?xml", b"<head")
 
 
@@ -26,6 +29,7 @@ def first_bytes(path: Path, count: int = 128) -> bytes:
     InputError
         The file is missing or unreadable, or it is a web page under the name of a data file.
     """
+    refuse_special(path)
     try:
         with path.open("rb") as stream:
             start = stream.read(count)
@@ -38,6 +42,44 @@ def first_bytes(path: Path, count: int = 128) -> bytes:
             f"{path}: is a web page, not data; the download was answered by HTML, fetch the file again"
         )
     return start
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse a pipe, socket or device, which could be read for ever.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it may be missing.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    except ValueError as error:  # a NUL character
+        raise InputError(f"{str(path)!r}: is not a path ({error})") from None
+    if not (S_ISREG(mode) or S_ISDIR(mode)):
+        raise InputError(f"{path}: is a pipe or a device, not a file; save its content to a file")
+
+
+def refuse_expansion(path: Path, values: int) -> None:
+    """Refuse a file that declares many more values than its bytes can hold.
+
+    Parameters
+    ----------
+    path : Path
+        The file; of a folder nothing is known.
+    values : int
+        Number of values that it declares.
+    """
+    if values <= MOST_UNCHECKED or not path.is_file():
+        return
+    size = path.stat().st_size
+    if values > VALUES_PER_BYTE * size:
+        raise InputError(
+            f"{path}: declares {values} values in {size} bytes, more than {VALUES_PER_BYTE} in a byte; "
+            "it is damaged, or no measured image"
+        )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ MATLAB v7.3, NetCDF-4 and HDF-EOS5 are HDF5; the layout of their groups is known
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from types import EllipsisType
 from typing import Any
@@ -18,6 +19,7 @@ from pipeline.errors import InputError
 from pipeline.inputs.formats.damage import readable
 
 Index = tuple[slice | list[int], ...]
+LARGEST_CHUNK = 256 * 2**20  # bytes
 CACHE = 32 * 2**20  # bytes of decoded chunks that are kept for the next window, for each dataset
 
 
@@ -55,6 +57,7 @@ class Dataset:
         self.shape: tuple[int, ...] = dataset.shape[:: self._step]
         self.ndim = len(self.shape)
         self.dtype: np.dtype[Any] = dataset.dtype
+        _refuse_elsewhere(path, dataset)
         with readable(path):
             self.attributes = {name: plain(value) for name, value in dataset.attrs.items()}
         contiguous = (1,) * (self.ndim - 1) + dataset.shape[-1:]
@@ -82,6 +85,24 @@ class Dataset:
         if np.array_equal(held, listed):
             return np.asarray(whole)
         return np.asarray(np.take(whole, np.searchsorted(held, listed), axis=axis))
+
+
+def _refuse_elsewhere(path: Path, dataset: h5py.Dataset) -> None:
+    """Refuse a dataset whose values lie in other files, or in chunks too large to be read in part."""
+    with readable(path):
+        own = Path(dataset.file.filename).resolve() == path.resolve()
+        outside = not own or dataset.is_virtual or bool(dataset.external)
+        chunk = prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    if outside:
+        raise InputError(
+            f"{path}: {dataset.name} lies in other files, to which this one only refers; write its values "
+            "into one file (h5repack, or h5py)"
+        )
+    if chunk > LARGEST_CHUNK:
+        raise InputError(
+            f"{path}: {dataset.name} is stored in chunks of {chunk} bytes, of which every read decodes at "
+            f"least one; store it in chunks of {LARGEST_CHUNK} bytes at most (h5repack -l CHUNK=...)"
+        )
 
 
 def open_hdf5(path: Path) -> h5py.File:

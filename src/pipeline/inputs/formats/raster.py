@@ -20,6 +20,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
 
 from pipeline.core.scene import Transform
 from pipeline.core.window import Window
@@ -33,6 +34,10 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 NM_PER_UNIT = {"nanometers": 1.0, "nm": 1.0, "micrometers": 1e3, "um": 1e3, "µm": 1e3}
+DRIVERS = ("GTiff", "ENVI", "JP2OpenJPEG", "HFA", "EHdr", "PCIDSK", "PNG", "JPEG", "NITF", "SAGA", "RST")
+"""GDAL's drivers of formats whose pixels lie in the file itself, or beside it under its name."""
+REFERENCES = (b"<VRT", b"<GDAL_", b"<OGR", b"<WMS", b"<WCS", b"<WMTS", b"/vsi")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 AHEAD = 256 * 2**20  # bytes of a strip file that are kept decoded
 CACHE = 64 * 2**20  # bytes of GDAL's own cache of blocks
 DESCRIPTION = re.compile(r"\(([\d.]+) (nanometers|micrometers|nm|um)\)", re.IGNORECASE)
@@ -138,11 +143,39 @@ def raster_size(path: Path) -> tuple[int, int]:
 
 
 def open_raster(path: Path) -> Any:
-    """Open a raster file by rasterio; refuse a missing file and a web page."""
-    first_bytes(path)
+    """Open a raster file by rasterio; refuse what is missing, a web page, or refers to other files."""
+    start = first_bytes(path).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(REFERENCES):
+        raise InputError(
+            f"{path}: is text that refers to other files or addresses, not a raster itself; write what it "
+            "shows to a GeoTIFF (gdal_translate)"
+        )
+    _refuse_companions(path)
     with gdal(path), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # what needs a place asks for it
-        return rasterio.open(path)
+        # rasterio.open takes one driver alone, and some names of files as addresses
+        file = DatasetReader(str(path.absolute()), driver=list(DRIVERS))
+    elsewhere = any(Path(name).parent != path.absolute().parent for name in file.files)
+    if elsewhere or (file.driver == "PCIDSK" and _has_external_channels(path)):
+        raise InputError(f"{path}: its pixels lie in other files; write them into one (gdal_translate)")
+    return file
+
+
+def _refuse_companions(path: Path) -> None:
+    """Refuse a mask or overviews beside a raster that are no TIFF: GDAL would open them by any driver."""
+    for suffix in (".msk", ".ovr"):
+        beside = path.with_name(path.name + suffix)
+        if beside.is_file() and not first_bytes(beside).startswith(TIFF):
+            raise InputError(f"{beside}: belongs to {path.name} but is no TIFF; move it elsewhere")
+
+
+def _has_external_channels(path: Path) -> bool:
+    """Return whether a channel of a PCIDSK file names a file; names inside it begin with `/SIS=`."""
+    with path.open("rb") as stream:
+        header = stream.read(512)
+        stream.seek(512 * (int(header[336:352]) - 1))
+        names = [stream.read(1024)[64:128].strip(b" \0") for _ in range(int(header[376:384]))]
+    return any(name and not name.startswith(b"/SIS=") for name in names)
 
 
 def place(file: Any) -> tuple[str | None, Transform | None]:
