@@ -74,7 +74,7 @@ def test_inspect_names_what_a_file_holds(images: tuple[Path, Path]) -> None:
     assert found["format"] == "GTiff"
     assert found["size"] == "144 rows x 128 columns"
     assert found["bands"] == "4 of 4"
-    assert found["wavelengths"] == "490 to 842 nm"
+    assert found["wavelengths"] == "490 to 842 nm, FWHM not stated"
     assert found["CRS"] == "EPSG:32633, WGS 84 / UTM zone 33N"
     assert found["pixel"] == "10 x 10 metre"
     assert found["corner"].startswith("x 383000, y 5818000")
@@ -102,7 +102,7 @@ def test_inspect_names_detectors_and_a_variable(tmp_path: Path) -> None:
     nm = np.r_[np.linspace(450, 950, 12), np.linspace(940, 2300, 12)]
     savemat(tmp_path / "scene.mat", {"a": values, "b": values})
     assert rows(call("inspect", f"{tmp_path}/scene.mat::b").stdout)["format"] == "MATLAB"
-    assert "name one by `variable`" in refusal("inspect", tmp_path / "scene.mat")
+    assert "name one by --variable" in refusal("inspect", tmp_path / "scene.mat")
     path = write(tmp_path / "scene.tif", np.moveaxis(values, 2, 0), 30.0, nm)
     found = rows(call("inspect", path).stdout)["detectors"]
     assert found == "VNIR 11 bands 450 to 904.545 nm, SWIR 11 bands 1063.64 to 2300 nm"
@@ -221,7 +221,7 @@ def test_images_without_a_place_may_need_the_ratio(tmp_path: Path) -> None:
     hsi = write(tmp_path / "hsi.tif", rng.random((12, 6, 6)).astype(np.float32), 1.0, crs=None)
     msi = write(tmp_path / "msi.tif", rng.random((3, 18, 20)).astype(np.float32), 1.0, crs=None)
     out = tmp_path / "pair.yaml"
-    assert "give `ratio`" in refusal("pair", hsi, msi, "--out", out)
+    assert "give --ratio" in refusal("pair", hsi, msi, "--out", out)
     assert call("pair", hsi, msi, "--out", out, "--ratio", "3").exit_code == 0
     assert load_experiment(out).scenes["pair"].pair.ratio == "3"
 
@@ -234,12 +234,12 @@ SCALES = ("--scale-hsi", "1e4", "--scale-msi", "1e4")
     [
         ((), "hsi.tif: its values, .* have no unit; give --scale-hsi 10000 if .* --scale-hsi 1"),
         (("--scale-hsi", "1e4"), "msi.tif: its values, .* --scale-msi 10000"),
-        ((*SCALES, "--scale-hsi", "0"), "--scale-hsi: 0 cannot divide values"),
+        ((*SCALES, "--scale-hsi", "0"), "--scale-hsi: scale: should be greater than 0"),
         ((*SCALES, "--sensor", "spot"), "--sensor: 'spot' is not known; give one of sentinel2a"),
-        ((*SCALES, "--sensor", "ali", "--bands", "MS-1,MS-2"), "has 4 bands, but `spectral` describes 2"),
+        ((*SCALES, "--sensor", "ali", "--bands", "MS-1,MS-2"), "4 are read, but --bands names 2"),
         ((*SCALES, "--sensor", "sentinel2a", "--bands", "B2,B3,B4,B99"), "has no band 'B99'"),
         ((*SCALES, "--sensor", "sentinel2a", "--bands", "B4,B3,B2,B8"), "its band 1 lies at 490 nm"),
-        ((*SCALES, "--bands", "B2"), "give it by --sensor"),
+        ((*SCALES, "--bands", "B2"), "--bands-msi: there is no band .B2.; its bands are 490 nm"),
         ((*SCALES, "--name", "a b"), "--name: 'a b' cannot be a name"),
         ((*SCALES, "--ratio", "7"), "ratio: 7 does not fit"),
     ],
@@ -294,7 +294,7 @@ def test_pair_names_an_offset_and_an_undeclared_collar(images: tuple[Path, Path]
     told = call("pair", str(hsi), str(shifted), "--out", str(tmp_path / "a.yaml"), *scales).stdout
     checks = [line for line in told.splitlines() if line.strip().startswith("check")]
     assert any("are 0 in all bands, up to the border" in line for line in checks)
-    assert any("beside what R predicts" in line and "offset: true" in line for line in checks)
+    assert any("beside what R predicts" in line and "--estimate-offset" in line for line in checks)
     clean = call("pair", str(hsi), str(msi), "--out", str(tmp_path / "b.yaml"), *scales).stdout
     assert "  check  " not in clean
     assert "0 in all bands" in call("inspect", str(shifted)).stdout

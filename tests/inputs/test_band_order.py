@@ -127,6 +127,11 @@ def test_the_report_accounts_for_every_band(tmp_path: Path, caplog: pytest.LogCa
         "nodata_share": pytest.approx(3 / (3 * 48)),
         "scale": 1000,
         "units": None,
+        "assumed": [
+            "widths of the bands are not stated: their spacing, 50 to 100 nm, is guessed where needed "
+            "(`fwhm`)",
+            "units are not stated; values are divided by 1000",
+        ],
     }
     assert json.loads(json.dumps(scene.report)) == scene.report
     for entry in scene.report["left_out"]:

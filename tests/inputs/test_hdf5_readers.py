@@ -306,7 +306,7 @@ def plain_file(folder: Path) -> tuple[Path, dict[str, Any]]:
     path.unlink(missing_ok=True)
     with h5py.File(path, "w") as file:
         file.create_dataset("cube", data=np.moveaxis(LARGER, 0, 2), chunks=(16, 16, 7), compression="gzip")
-    return path, {}
+    return path, {"axes": "y,x,band"}
 
 
 def matlab_file(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -48,8 +48,36 @@ def test_axes_are_guessed_from_the_wavelengths(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(default).data, CUBE)
     first = save(tmp_path / "b.npz", cube=CUBE)
     np.testing.assert_array_equal(read(first, wavelengths=NM.tolist()).data, CUBE)
-    assert "no band axis at its end for 6 wavelengths" in refused(first, wavelengths="400:900:6")
-    assert "has 2 axes, a scene has 3" in refused(save(tmp_path / "c.npz", v=CUBE[0]), variable="v")
+    np.testing.assert_array_equal(read(first).data, CUBE)
+    last = save(tmp_path / "d.npz", cube=as_axes(CUBE, "y,x,band"), wavelength=NM)
+    np.testing.assert_array_equal(read(last).data, CUBE)
+    np.testing.assert_array_equal(read(last).wavelength, NM)
+    assert "has no axis for 7 wavelengths" in refused(first, wavelengths="400:900:7")
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz", ".npy"])
+def test_an_array_of_two_axes_is_one_band(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"pan{suffix}"
+    if suffix == ".npy":
+        np.save(path, CUBE[0])
+    else:
+        save(path, pan=CUBE[0], ratio=4)
+    np.testing.assert_array_equal(read(path).data, CUBE[:1])
+
+
+def test_short_axes_and_axes_of_length_1(tmp_path: Path) -> None:
+    photo = np.random.default_rng(0).integers(1, 255, (40, 50, 3)).astype(np.uint8)
+    np.save(tmp_path / "rgb.npy", photo)
+    np.testing.assert_array_equal(read(tmp_path / "rgb.npy").data, np.moveaxis(photo, 2, 0))
+    np.save(tmp_path / "batch.npy", CUBE[None])
+    np.testing.assert_array_equal(read(tmp_path / "batch.npy").data, CUBE)
+    np.testing.assert_array_equal(read(tmp_path / "batch.npy", axes="band,y,x").data, CUBE)
+
+
+def test_fields_of_a_struct_are_variables(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.mat", scene={"HSI": as_axes(CUBE, "y,x,band"), "wl": NM})
+    np.testing.assert_array_equal(read(path).data, CUBE)
+    np.testing.assert_array_equal(read(path, variable="scene.HSI").wavelength, NM)
 
 
 def test_wavelengths_and_widths(tmp_path: Path) -> None:
@@ -86,7 +114,8 @@ def test_variables_are_listed(tmp_path: Path) -> None:
     )
     assert "no variable 'Y'; it holds cube 6x8x5, other 2x3x4, flat 3x7" in refused(path, variable="Y")
     assert "2 arrays have 3 axes; name one" in refused(path)
-    assert "none of the arrays has 3 axes" in refused(save(tmp_path / "b.npz", flat=np.ones((3, 7))))
+    flat = save(tmp_path / "b.npz", a=np.ones((3, 7)), b=np.ones((3, 7)))
+    assert "none of the arrays has 3 axes" in refused(flat)
 
 
 def test_wrong_rank_and_shape(tmp_path: Path) -> None:
@@ -114,7 +143,7 @@ def test_objects_are_never_loaded(tmp_path: Path) -> None:
         packed = save(tmp_path / "b.npz", trap=np.array([Trap()]), cube=as_axes(CUBE, "y,x,band"))
         np.save(tmp_path / "c.npy", np.array([Trap()]), allow_pickle=True)
     assert "variable 'trap' holds Python object elements" in refused(packed, variable="trap")
-    np.testing.assert_array_equal(read(packed).data, CUBE)
+    np.testing.assert_array_equal(read(packed, axes="y,x,band").data, CUBE)
     assert "not readable" in refused(tmp_path / "c.npy")
 
 
@@ -174,16 +203,74 @@ def test_digest(tmp_path: Path) -> None:
     assert f"its sha256 is {right}, expected 000" in refused(path, sha256="0" * 64)
 
 
-def test_undeclared_nan_and_infinity(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["npz", "tif"])
+@pytest.mark.parametrize("declared", [None, -9999.0])
+def test_nan_is_no_data_beside_a_declared_number(tmp_path: Path, kind: str, declared: float | None) -> None:
+    cube = CUBE.astype(np.float32)
+    cube[3, 2, 1] = np.nan
+    expected = cube.copy()
+    if declared is not None:
+        cube[1, 0, 0], expected[1, 0, 0] = declared, np.nan
+    path = tmp_path / f"a.{kind}"
+    keys: dict[str, Any] = {}
+    if kind == "tif":
+        raster(path, "GTiff", cube, nodata=declared).close()
+    else:
+        save(path, cube=cube)
+        keys = {"nodata": declared}
+    np.testing.assert_array_equal(read(path, **keys).data, expected)
+
+
+def test_infinity_is_refused_unless_declared(tmp_path: Path) -> None:
     cube = CUBE.astype(np.float64)
     cube[3, 2, 1] = np.nan
     cube[3, 4, 0] = np.inf
     path = save(tmp_path / "a.npz", cube=cube)
-    keys = {"axes": "band,y,x", "wavelengths": NM.tolist()}
-    message = refused(path, **keys)
-    assert "band 3 holds 2 NaN or infinite values, the first at row 2, column 1" in message
-    assert "1 NaN or infinite" in refused(path, nodata=float("nan"), **keys)
-    assert read(path, bad_bands=[3], **keys).bands == 4
+    assert "band 3 holds 1 infinite values, the first at row 4, column 0" in refused(path)
+    assert read(path, bad_bands=[3]).bands == 4
+    assert np.isnan(read(path, nodata=float("inf")).data).sum() == 2
+
+
+LOWEST = "-3.40282347e+38"  # as many programs write the lowest float32
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_data_are_compared_in_the_type_of_the_file(tmp_path: Path, dtype: Any) -> None:
+    cube = CUBE.astype(dtype)
+    cube[0, 0, 0] = np.finfo(np.float32).min
+    cube[1, 1, 1] = np.float32(-0.1)
+    expected = cube.copy()
+    expected[0, 0, 0] = expected[1, 1, 1] = np.nan
+    second = -0.1 if dtype == np.float32 else float(np.float32(-0.1))
+    path = save(tmp_path / "a.npz", cube=cube)
+    np.testing.assert_array_equal(
+        read(path, nodata=[float(LOWEST), second]).data, expected.astype(np.float32)
+    )
+
+
+def test_lowest_float_in_an_envi_header(tmp_path: Path) -> None:
+    cube = CUBE.astype(np.float32)
+    cube[:, 0, 7] = np.finfo(np.float32).min
+    raster(tmp_path / "a.img", "ENVI", cube).close()
+    envi_header(tmp_path / "a.hdr", data_ignore_value=LOWEST)
+    data = read(tmp_path / "a.img").data
+    assert np.isnan(data[:, 0, 7]).all()
+    assert np.isnan(data).sum() == 5
+
+
+def test_no_data_of_single_bands(tmp_path: Path) -> None:
+    stored = CUBE.astype(np.int16)
+    stored[0, 0, 0], stored[1, 0, 0] = -1, -2
+    raster(tmp_path / "a.tif", "GTiff", stored).close()
+    names = "".join(
+        f'<VRTRasterBand dataType="Int16" band="{band}"><NoDataValue>{-band}</NoDataValue><SimpleSource>'
+        f'<SourceFilename relativeToVRT="1">a.tif</SourceFilename><SourceBand>{band}</SourceBand>'
+        "</SimpleSource></VRTRasterBand>"
+        for band in range(1, 6)
+    )
+    (tmp_path / "a.vrt").write_text(f'<VRTDataset rasterXSize="8" rasterYSize="6">{names}</VRTDataset>')
+    missing = np.isnan(read(tmp_path / "a.vrt").data)
+    assert np.argwhere(missing).tolist() == [[0, 0, 0], [1, 0, 0]]
 
 
 def test_nodata_bad_and_empty_bands(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -205,13 +292,6 @@ def test_nodata_bad_and_empty_bands(tmp_path: Path, caplog: pytest.LogCaptureFix
     np.testing.assert_array_equal(scene.fwhm, WIDTHS[[0, 2, 3]])
     assert "bad_bands [7, -1] do not exist; bands are 0 to 4" in refused(path, bad_bands=[7, -1], **keys)
     assert "no band is left" in refused(path, bad_bands=[0, 2, 3, 4], **keys)
-
-
-def test_nodata_nan_may_be_declared(tmp_path: Path) -> None:
-    cube = CUBE.astype(np.float32)
-    cube[:, 2, 1] = np.nan
-    scene = read(save(tmp_path / "a.npz", cube=cube), axes="band,y,x", nodata=float("nan"))
-    np.testing.assert_array_equal(scene.data, cube)
 
 
 def assert_raster(scene: Scene) -> None:
@@ -468,19 +548,19 @@ def test_faults_are_found_however_the_file_is_looked_through(
     cube[0, 49, 69] = 5
     cube[1] = -1
     cube[2, 30, 2] = cube[2, 30, 66] = cube[2, 7, 68] = np.inf
-    cube[3, 0, 0] = np.nan
+    cube[3, 0, 0] = np.nan  # no data
     path = tmp_path / f"scene.{kind}"
     if kind == "npy":
         np.save(path, cube)
     else:
         raster(path, "GTiff", cube, compress="deflate", **TILED).close()
     keys: dict[str, Any] = {"axes": "band,y,x", "nodata": -1}
-    message = "band 2 holds 3 NaN or infinite values, the first at row 7, column 68;"
+    message = "band 2 holds 3 infinite values, the first at row 7, column 68;"
     assert message in refused(path, **keys)
     with caplog.at_level(logging.WARNING):
         assert read(path, bad_bands=[2, 3], **keys).bands == 1
     assert "left out bands [1] (0-based), without valid values" in caplog.text
-    assert "band 3 holds 1 NaN" in refused(path, bad_bands=[2], **keys)
+    assert np.isnan(read(path, bad_bands=[2], **keys).data[1]).sum() == 1
 
 
 def test_damaged_strip_is_one_line(tmp_path: Path) -> None:
@@ -510,7 +590,7 @@ def test_size_needs_no_pixel(tmp_path: Path) -> None:
     path.write_bytes(content)
     keys: dict[str, Any] = {"kind": "file", "path": str(path)}
     assert source_size(FileSource(**keys, axes="band,y,x")) == (50, 70)
-    assert source_size(FileSource(**keys)) == (4, 50)  # as y, x, band
+    assert source_size(FileSource(**keys)) == (50, 70)
     assert source_size(FileSource(**keys, variable="cube", wavelengths="nm")) == (50, 70)
     assert source_size(FileSource(**keys, variable="cube", wavelengths="400:700:9")) is None
     assert source_size(FileSource(**keys, axes="band,yx", variable="flat", shape=(50, 70))) == (50, 70)

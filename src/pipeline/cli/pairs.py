@@ -6,47 +6,58 @@ Nothing of the workflow runs here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.cli.keys import ROLES, in_options, pair_settings, role_of, source_settings, with_keys
+from pipeline.errors import InputError
+
 PATH = "file, folder of a product or pattern of tiles; file::variable where a file holds several arrays"
+READING = "pipeline.inputs.file_scene"  # what it logs stands in the tables that are printed
 
 
-def inspect(paths: Annotated[list[str], typer.Argument(metavar="PATH...", help=PATH)]) -> None:
+def _inspect(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help=PATH)], keys: Mapping[str, str]
+) -> None:
     """Describe image files and, of two (first the HSI), how their grids nest."""
     from pipeline.commands import inspect as files
 
+    roles = ROLES if len(paths) == len(ROLES) else (None,) * len(paths)
     inspected = []
-    for path in paths:
-        with _without_warnings("pipeline.inputs.file_scene"):  # the table names the bands that are left out
-            inspected.append(files.inspect(files.source_of(path)))
-        _print(path, inspected[-1].lines())
-    if len(inspected) == 2:
-        _print("HSI on MSI", files.pair_lines(files.paired(inspected[0], inspected[1])))
+    with _options_in_messages(paths):
+        for path, role in zip(paths, roles, strict=True):
+            with _without_messages(READING):
+                inspected.append(files.inspect(files.source_of(path, source_settings(keys, role))))
+            _print(path, [(label, in_options(text, role)) for label, text in inspected[-1].lines()])
+        if len(inspected) == len(ROLES):
+            images = files.paired(inspected[0], inspected[1], pair_settings(keys))
+            lines = files.pair_lines(images)
+            _print("HSI on MSI", [(label, in_options(text, "msi")) for label, text in lines])
 
 
-def pair(
+def _pair(
     hsi: Annotated[str, typer.Argument(help=PATH)],
     msi: Annotated[str, typer.Argument(help="the same of the sharp image")],
     out: Annotated[Path, typer.Option(help="experiment to write, such as config/my_pair.yaml")],
+    keys: Mapping[str, str],
     name: Annotated[str | None, typer.Option(help="name of the scene; default: the experiment's")] = None,
-    scale_hsi: Annotated[
-        float | None, typer.Option(help="number that divides the HSI's values; 10000 for reflectance x 10000")
-    ] = None,
-    scale_msi: Annotated[float | None, typer.Option(help="the same of the MSI")] = None,
     sensor: Annotated[
         str | None, typer.Option(help="multispectral sensor whose published bands give R, such as sentinel2a")
     ] = None,
     bands: Annotated[
-        str | None, typer.Option(help="its bands in the order of the file, such as B2,B3,B4,B8")
+        str | None,
+        typer.Option(
+            help="bands of the sensor in the order of the MSI's file, such as B2,B3,B4,B8; without a sensor, "
+            "names of the MSI's bands to read"
+        ),
     ] = None,
-    ratio: Annotated[
-        str | None, typer.Option(help="LR pixel size over HR pixel size, where the files do not give it")
-    ] = None,
+    estimate_offset: Annotated[
+        bool, typer.Option("--estimate-offset", help="estimate an offset of each MSI band beside its gain")
+    ] = False,
     products: Annotated[
         bool, typer.Option("--products/--no-products", help="export fused cubes as COG with a quality layer")
     ] = True,
@@ -54,25 +65,48 @@ def pair(
     """Write the experiment of a real pair, after checking that both files can be read and overlap."""
     from pipeline.commands import new_pair as step
 
-    request = step.Request(
-        hsi=hsi,
-        msi=msi,
-        out=out,
-        scene=name,
-        scale_hsi=scale_hsi,
-        scale_msi=scale_msi,
-        sensor=sensor,
-        bands=[band.strip() for band in bands.split(",")] if bands else None,
-        ratio=ratio,
-        products=products,
-    )
-    typer.echo(step.run(request))
+    names = [band.strip() for band in bands.split(",")] if bands else None
+    with _options_in_messages([hsi, msi]), _without_messages(READING):
+        images = [source_settings(keys, role) for role in ROLES]
+        if names and sensor is None and "bands" not in images[1]:
+            images[1]["bands"] = names
+        request = step.Request(
+            hsi=hsi,
+            msi=msi,
+            out=out,
+            hsi_settings=images[0],
+            msi_settings=images[1],
+            pair_settings=pair_settings(keys),
+            scene=name,
+            sensor=sensor,
+            bands=names if sensor else None,
+            estimate_offset=estimate_offset,
+            products=products,
+        )
+        lines = step.run(request)
+    typer.echo(f"{out}: scene {name or out.stem}")
+    for label, text, role in lines:
+        typer.echo(f"  {label:10} {in_options(text, role)}")
     typer.echo(f"  next       pipeline check {out}")
 
 
+inspect = with_keys(_inspect)
+pair = with_keys(_pair)
+inspect.__name__, pair.__name__ = "inspect", "pair"
+
+
 @contextmanager
-def _without_warnings(name: str) -> Iterator[None]:
-    """Silence the warnings of a module."""
+def _options_in_messages(paths: Sequence[str]) -> Iterator[None]:
+    """Name options instead of keys in the messages of errors."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(in_options(str(error), role_of(str(error), paths))) from None
+
+
+@contextmanager
+def _without_messages(name: str) -> Iterator[None]:
+    """Silence a module's messages below errors."""
     log = logging.getLogger(name)
     level = log.level
     log.setLevel(logging.ERROR)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import hypot
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rasterio.crs import CRS
@@ -12,31 +14,43 @@ from rasterio.crs import CRS
 from pipeline.config.scenes import FileSource, Pair
 from pipeline.core.estimation.agreement import Suspicion, suspicious_values
 from pipeline.core.scene import Metadata
+from pipeline.core.sensing.sensors import Recognised, recognised
 from pipeline.core.window import Window
 from pipeline.inputs.file_scene import FileScene, open_file
+from pipeline.inputs.formats.arrays import is_array_file
 from pipeline.inputs.formats.raster import open_raster
 from pipeline.inputs.pairs.grids import Nesting
+from pipeline.inputs.pairs.msi_response import labels_of
 from pipeline.inputs.pairs.pair import OpenPair, on_nested_grids
 from pipeline.inputs.source import locate
+from pipeline.settings.validation import parse
 
 SAMPLE = 128  # pixels, side of the window in the middle of the scene, whose values are described
 LARGEST_REFLECTANCE = 10.0  # values beyond it are in other units, or scaled
 LARGEST_SCALED = 20_000.0  # of reflectance times 10000
+MOST_NAMES = 20  # of bands, in one line
 ARRAYS = {".mat": "MATLAB", ".npz": "NumPy", ".npy": "NumPy"}
-HDF5 = (".h5", ".hdf5", ".he5", ".nc")
 Line = tuple[str, str]
 
 
-def source_of(text: str) -> FileSource:
+def source_of(text: str, settings: Mapping[str, Any] | None = None) -> FileSource:
     """Return the source of a path, or of `path::variable` for a file of several arrays.
 
     Parameters
     ----------
     text : str
         The argument as people write it.
+    settings : mapping, optional
+        Further keys of the source.
+
+    Raises
+    ------
+    InputError
+        A value does not suit its key.
     """
     path, _, variable = text.partition("::")
-    return FileSource(kind="file", path=path, variable=variable or None)
+    named = {"variable": variable} if variable else {}
+    return parse(FileSource, {"kind": "file", "path": path} | named | dict(settings or {}), path)
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,12 @@ class Inspected:
         assert self.values is not None
         return "reflectance x 10000" if self.values[1] <= LARGEST_SCALED else "scaled by some number"
 
+    @property
+    def recognised(self) -> Recognised | None:
+        """The multispectral sensor whose centres the file has, without their widths."""
+        place = self.scene.metadata
+        return None if place.wavelength is None or place.fwhm is not None else recognised(place.wavelength)
+
     def lines(self) -> list[Line]:
         """Return label and text of each property of the file."""
         scene, place = self.scene, self.scene.metadata
@@ -91,15 +111,18 @@ class Inspected:
             ("no data", _no_data(scene.report["nodata_share"])),
             *(("suspicious", text) for text in self.doubts()),
         ]
+        if (sensor := self.recognised) is not None:
+            lines.append(("sensor", sensor_text(sensor)))
         left_out = [
             ("left out", f"bands {_ranges(entry['bands'])} (0-based): {entry['reason']}")
             for entry in scene.report["left_out"]
         ]
-        return lines + (left_out or [("left out", "no band")])
+        assumed = [("assumed", sentence) for sentence in scene.report["assumed"]]
+        return lines + (left_out or [("left out", "no band")]) + assumed
 
     def doubts(self) -> list[str]:
         """Return a sentence on each value that looks like undeclared no-data or saturation."""
-        return [suspicion.sentence(self.source.scale) for suspicion in self.suspicions]
+        return [suspicion.sentence(self.scene.report["scale"]) for suspicion in self.suspicions]
 
     def summary(self) -> str:
         """Return bands, wavelengths and pixels in one line."""
@@ -119,6 +142,22 @@ class Inspected:
 def _no_data(share: float) -> str:
     """Say how many of the values are missing, and what becomes of them."""
     return f"{100 * share:.2g} % of the values" + ("; they carry no weight in a fusion" if share else "")
+
+
+def sensor_text(sensor: Recognised) -> str:
+    """Return which known sensor the centres of an image fit, and the options that use its widths.
+
+    Parameters
+    ----------
+    sensor : Recognised
+        The sensor.
+    """
+    others = f", or {' or '.join(sensor.others[:3])}" if sensor.others else ""
+    return (
+        f"centres within {sensor.apart:.1f} nm of {sensor.sensor}{others}; is it? `--sensor {sensor.sensor} "
+        "--bands "
+        f"{','.join(sensor.bands)}` of `pipeline pair` uses its published bands"
+    )
 
 
 def inspect(source: FileSource) -> Inspected:
@@ -145,22 +184,23 @@ def inspect(source: FileSource) -> Inspected:
     return Inspected(source, scene, values and (values[0], values[1]), tuple(suspicions))
 
 
-def paired(hsi: Inspected, msi: Inspected, pair: Pair | None = None) -> OpenPair:
+def paired(hsi: Inspected, msi: Inspected, settings: Mapping[str, Any] | None = None) -> OpenPair:
     """Open two files as the images of a pair.
 
     Parameters
     ----------
     hsi, msi : Inspected
         The two files.
-    pair : Pair, optional
-        The pair as an experiment describes it; default: the two files alone.
+    settings : mapping, optional
+        Further keys of the pair, as an experiment has them.
 
     Raises
     ------
     InputError
         They do not belong together.
     """
-    return on_nested_grids(hsi.scene, msi.scene, pair.ratio if pair else None)
+    pair = parse(Pair, {"hsi": hsi.source, "msi": msi.source} | dict(settings or {}), "pair")
+    return on_nested_grids(hsi.scene, msi.scene, pair.ratio)
 
 
 def pair_lines(images: OpenPair) -> list[Line]:
@@ -179,12 +219,26 @@ def pair_lines(images: OpenPair) -> list[Line]:
     nesting, ratio = images.nesting(), images.ratio
     y, x = (value * float(ratio) for value in nesting.shift)
     how = "the MSI is resampled onto the HSI's grid" if images.resampled else "the grids nest"
+    outside = [("outside", text)] if (text := _outside(images)) else []
     exact = "" if ratio.denominator == 1 else f" = {float(ratio):.4g}"
     return [
         ("ratio", f"an LR pixel is {ratio}{exact} HR pixels wide; {how}"),
         ("in common", f"{common(nesting)} ({_share(nesting, images):.0f} % of the HSI)"),
         ("rest", f"{y:+.3f} rows, {x:+.3f} columns of HR pixels between their corners, taken up by the PSF"),
+        *outside,
     ]
+
+
+def _outside(images: OpenPair) -> str:
+    """Return which bands of the MSI lie outside the HSI's range, or an empty text."""
+    hsi, msi = images.hsi.metadata, images.msi.metadata
+    if hsi.wavelength is None or msi.wavelength is None:
+        return ""
+    reach = (msi.fwhm if msi.fwhm is not None else np.zeros(msi.wavelength.size)) / 2
+    beyond = (msi.wavelength + reach < hsi.wavelength.min()) | (msi.wavelength - reach > hsi.wavelength.max())
+    labels = labels_of(images.msi)
+    names = ", ".join(labels[band] for band in np.flatnonzero(beyond))
+    return names and f"bands {names} of the MSI lie outside the HSI's range; leave them out by `drop_bands`"
 
 
 def common(nesting: Nesting) -> str:
@@ -198,8 +252,9 @@ def format_of(source: FileSource) -> str:
     files = locate(source)
     paths, path = files.paths, files.paths[0]
     tiles = f"{len(paths)} tiles of " if len(paths) > 1 else ""
-    known = files.product or ARRAYS.get(path.suffix) or ("HDF5" if path.suffix in HDF5 else None)
-    return tiles + (known or _driver(path))
+    if files.product is None and is_array_file(path):
+        return "Zarr" if path.is_dir() else ARRAYS.get(path.suffix.lower(), "HDF5 or NetCDF")
+    return tiles + (files.product or _driver(path))
 
 
 def _driver(path: Path) -> str:
@@ -208,14 +263,16 @@ def _driver(path: Path) -> str:
 
 
 def _names(scene: FileScene) -> str:
-    return f": {', '.join(names)}" if (names := scene.report["names"]) else ""
+    names = scene.report["names"] or []
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f": {', '.join(names[:MOST_NAMES])}{more}" if names else ""
 
 
 def _spectral(place: Metadata) -> str:
     if place.wavelength is None:
         return "no wavelengths"
     text = _range(place.wavelength)
-    return f"{text} nm" + ("" if place.fwhm is None else f", FWHM {_range(place.fwhm)} nm")
+    return f"{text} nm, " + ("FWHM not stated" if place.fwhm is None else f"FWHM {_range(place.fwhm)} nm")
 
 
 def _detectors(place: Metadata) -> str:

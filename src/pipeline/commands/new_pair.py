@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -19,7 +21,6 @@ import yaml
 from pipeline.commands.inspect import (
     LARGEST_SCALED,
     Inspected,
-    Line,
     common,
     inspect,
     pair_lines,
@@ -30,17 +31,22 @@ from pipeline.config.experiment import parse_experiment
 from pipeline.config.responses import REMEDIES, SensorResponse
 from pipeline.config.scenes import NAME, FileSource, Pair
 from pipeline.core.estimation.agreement import radiometric_agreement
-from pipeline.core.sensing.sensors import multispectral_bands, multispectral_sensors
+from pipeline.core.sensing.sensors import Recognised, multispectral_bands, multispectral_sensors
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.inputs.pairs.grids import Nesting
 from pipeline.inputs.pairs.msi_response import SAME_BAND, MsiBands, msi_bands
 from pipeline.inputs.pairs.pair import OpenPair
 from pipeline.methods import methods, settings_of
+from pipeline.settings.validation import parse
 from pipeline.store.files import write_text
 
 ESTIMATED = "the experiment estimates it, by `spectral_response: calibrated`"
+Told = tuple[str, str, str | None]
+"""Label and text of a line, and the image that it speaks of, `hsi` or `msi`."""
+
 LEAST_LEVELS = 1000  # that values must have to be rounded
+LEAST_SCALE, DARKEST = 100.0, 2e-3  # a scale that leaves reflectance below this was divided by twice
 
 
 @dataclass(frozen=True)
@@ -53,16 +59,18 @@ class Request:
         Paths, or `path::variable`.
     out : Path
         The experiment's file; its name is the experiment's.
+    hsi_settings, msi_settings : mapping
+        Further keys of the two sources.
+    pair_settings : mapping
+        Further keys of the pair.
     scene : str or None
         Name of the scene; default: the experiment's.
-    scale_hsi, scale_msi : float or None
-        Numbers by which values are divided.
     sensor : str or None
         The multispectral sensor.
     bands : sequence of str or None
         Names of its bands in the file's order.
-    ratio : str or None
-        LR pixel size over HR pixel size, if the files do not state it.
+    estimate_offset : bool
+        Whether an offset of each MSI band is estimated.
     products : bool
         Whether fused cubes are exported.
     """
@@ -70,22 +78,28 @@ class Request:
     hsi: str
     msi: str
     out: Path
+    hsi_settings: Mapping[str, Any] = field(default_factory=dict)
+    msi_settings: Mapping[str, Any] = field(default_factory=dict)
+    pair_settings: Mapping[str, Any] = field(default_factory=dict)
     scene: str | None = None
-    scale_hsi: float | None = None
-    scale_msi: float | None = None
     sensor: str | None = None
     bands: Sequence[str] | None = None
-    ratio: str | None = None
+    estimate_offset: bool = False
     products: bool = True
 
 
-def run(request: Request) -> str:
-    """Write the experiment's file, and return a description of the pair in words.
+def run(request: Request) -> list[Told]:
+    """Write the experiment's file, and return a description of the pair.
 
     Parameters
     ----------
     request : Request
         The two files, and facts that they do not state.
+
+    Returns
+    -------
+    list of Told
+        Properties of the pair, and what was assumed of the image of a role, `hsi` or `msi`.
 
     Raises
     ------
@@ -94,36 +108,64 @@ def run(request: Request) -> str:
         file exists already. Nothing is written then.
     """
     experiment, scene = _names(request)
-    hsi = _scaled(request.hsi, request.scale_hsi, "hsi")
-    msi = _scaled(request.msi, request.scale_msi, "msi")
-    spectral = _sensor(request, msi)
-    pair = Pair(hsi=hsi.source, msi=msi.source, spectral=spectral, ratio=request.ratio)
-    images = paired(hsi, msi, pair)
+    hsi = _scaled(request.hsi, request.hsi_settings, "hsi")
+    msi = _scaled(request.msi, _numbered(request), "msi")
+    spectral, guess = _sensor(request, msi)
+    settings = dict(request.pair_settings) | ({"spectral": spectral} if spectral else {})
+    pair = parse(Pair, {"hsi": hsi.source, "msi": msi.source} | settings, "pair")
+    images = paired(hsi, msi, settings)
     description = pair_lines(images)
     bands = msi_bands(pair, images)
     doubts = _doubts(hsi, msi, images, bands)
-    text = _text(Draft(experiment, scene, pair, hsi, msi, images, bands.known, request.products))
+    assumed = {"hsi": list(hsi.scene.report["assumed"]), "msi": [*msi.scene.report["assumed"], *guess]}
+    draft = Draft(
+        experiment,
+        scene,
+        pair,
+        hsi,
+        msi,
+        images,
+        bands.known,
+        request.products,
+        assumed,
+        request.estimate_offset,
+    )
+    text = _text(draft)
     parse_experiment(yaml.safe_load(text), str(request.out))
     write_text(request.out, text)
-    return "\n".join(
-        [
-            f"{request.out}: scene {scene}",
-            *(f"  {label:10} {value}" for label, value in [*description, *doubts]),
+    return [
+        *((label, value, "msi") for label, value in description),
+        *doubts,
+        *(("assumed", f"{role.upper()}: {text}", role) for role, texts in assumed.items() for text in texts),
+    ]
+
+
+def _numbered(request: Request) -> Mapping[str, Any]:
+    """Return the MSI's keys, with bands to leave out that are named as in `--bands` by their numbers."""
+    settings = dict(request.msi_settings)
+    if request.bands and "drop_bands" in settings:
+        names = list(request.bands)
+        settings["drop_bands"] = [
+            str(names.index(name)) if name in names else name for name in settings["drop_bands"]
         ]
-    )
+    return settings
 
 
-def _doubts(hsi: Inspected, msi: Inspected, images: OpenPair, bands: MsiBands) -> list[Line]:
+def _doubts(hsi: Inspected, msi: Inspected, images: OpenPair, bands: MsiBands) -> list[Told]:
     """Return what contradicts itself in the images, before they are registered."""
-    doubts = [f"{image.source.path}: {text}" for image in (hsi, msi) for text in image.doubts()]
+    doubts: list[Told] = [
+        ("check", f"{image.source.path}: {text}", role)
+        for role, image in (("hsi", hsi), ("msi", msi))
+        for text in image.doubts()
+    ]
     if bands.known:
         blur = SpatialResponse.gaussian(ratio=images.ratio, fwhm=1.0)
         scene = images.observed(images.nesting(), blur, bands.response)
         doubts += [
-            finding.with_remedy(REMEDIES | {"gain": ESTIMATED})
+            ("check", finding.with_remedy(REMEDIES | {"gain": ESTIMATED}), None)
             for finding in radiometric_agreement(scene, bands.names)
         ]
-    return [("check", text) for text in doubts]
+    return doubts
 
 
 def _names(request: Request) -> tuple[str, str]:
@@ -143,32 +185,73 @@ def _names(request: Request) -> tuple[str, str]:
     return out.stem, scene
 
 
-def _scaled(text: str, scale: float | None, role: str) -> Inspected:
+def _scaled(text: str, settings: Mapping[str, Any], role: str) -> Inspected:
     """Inspect an image with its scale, which is required if its values are too large for reflectance."""
-    if scale is not None and not 0 < scale < float("inf"):
-        raise InputError(f"--scale-{role}: {scale:g} cannot divide values; give a positive number")
-    source = source_of(text)
-    image = inspect(source if scale is None else source.model_copy(update={"scale": scale}))
-    if scale is None and image.unit_unknown and image.values is not None:
-        low, high = image.values
+    image = inspect(source_of(text, settings))
+    if image.values is None:
+        return image
+    low, high = image.values
+    scale = image.source.scale
+    if scale is None and image.unit_unknown:
         raise InputError(
             f"{image.source.path}: its values, {low:.4g} to {high:.4g}, have no unit; give "
             f"--scale-{role} 10000 if they are {image.guess}, or --scale-{role} 1 to leave them unchanged"
         )
+    if (
+        scale is not None
+        and scale >= LEAST_SCALE
+        and image.scene.metadata.units == "reflectance"
+        and high < DARKEST
+    ):
+        raise InputError(
+            f"{image.source.path}: its values, {low * scale:.4g} to {high * scale:.4g}, are reflectance "
+            "already; leave "
+            f"--scale-{role} out, which would divide them by {scale:g}"
+        )
     return image
 
 
-def _sensor(request: Request, msi: Inspected) -> SensorResponse | None:
-    """Return the bands of the requested sensor that the MSI holds."""
+def _sensor(request: Request, msi: Inspected) -> tuple[SensorResponse | None, list[str]]:
+    """Return the bands of the requested or recognised sensor that the MSI holds, and what was guessed."""
     if request.sensor is None:
-        if request.bands:
-            raise InputError("--bands: names the bands of a sensor; give it by --sensor")
-        return None
+        sensor = None if "spectral" in request.pair_settings else msi.recognised
+        return (None, []) if sensor is None else (_response(sensor.sensor, sensor.bands), [_guessed(sensor)])
+    if "spectral" in request.pair_settings:
+        raise InputError("--sensor: gives R, and so does --spectral; leave one of them out")
     known = multispectral_sensors()
     if request.sensor not in known:
         raise InputError(f"--sensor: {request.sensor!r} is not known; give one of {', '.join(known)}")
-    bands = request.bands or _bands_of(request.sensor, msi)
-    return SensorResponse.model_validate({"kind": "sensor", "sensor": request.sensor, "bands": list(bands)})
+    bands = _in_order(request.bands, msi) if request.bands else _bands_of(request.sensor, msi)
+    return _response(request.sensor, bands), []
+
+
+def _response(sensor: str, bands: Sequence[str]) -> SensorResponse:
+    return SensorResponse.model_validate({"kind": "sensor", "sensor": sensor, "bands": list(bands)})
+
+
+def _guessed(sensor: Recognised) -> str:
+    """Return that the widths of a recognised sensor were taken."""
+    others = f" ({' or '.join(sensor.others[:3])} fit as well)" if sensor.others else ""
+    return (
+        f"widths are not stated; the centres are within {sensor.apart:.1f} nm of {sensor.sensor}{others}, "
+        "whose "
+        f"published bands are guessed for R: is it this sensor? `--sensor {sensor.sensor} --bands "
+        f"{','.join(sensor.bands)}` says so, `fwhm` gives other widths"
+    )
+
+
+def _in_order(bands: Sequence[str], msi: Inspected) -> Sequence[str]:
+    """Return names of bands, given in the order of the file, in the order in which they are read."""
+    kept, count = msi.scene.report["bands"], msi.scene.report["file_bands"]
+    if len(bands) == count:
+        return [bands[band] for band in kept]
+    if len(bands) == len(kept):
+        return [bands[sorted(kept).index(band)] for band in kept]
+    raise InputError(
+        f"{msi.source.path}: has {count} bands, of which {len(kept)} are read, but --bands names "
+        f"{len(bands)}; name "
+        "each band in the file's order, and leave bands out by `drop_bands`"
+    )
 
 
 def _bands_of(sensor: str, msi: Inspected) -> list[str]:
@@ -207,6 +290,10 @@ class Draft:
         Whether R is known.
     products : bool
         Whether fused cubes are exported.
+    assumed : dict
+        What was guessed of `hsi` and `msi`, sentences.
+    estimate_offset : bool
+        Whether an offset of each MSI band is estimated.
     """
 
     experiment: str
@@ -217,11 +304,13 @@ class Draft:
     images: OpenPair
     known: bool
     products: bool
+    assumed: Mapping[str, Sequence[str]]
+    estimate_offset: bool
 
 
 def _text(draft: Draft) -> str:
     """Return the experiment as commented YAML."""
-    nesting, pair, known = draft.images.nesting(), draft.pair, draft.known
+    nesting, pair = draft.images.nesting(), draft.pair
     lines = [
         "# Written by `pipeline pair`, to be edited. docs/real_pairs.md says what to look at; every key",
         "# with its default is in config/schema.json. Paths start in the folder where snakemake runs.",
@@ -229,14 +318,14 @@ def _text(draft: Draft) -> str:
         "scenes:",
         f"  {_name(draft.scene)}:",
         "    pair:",
-        *_image("hsi", draft.hsi),
-        *_image("msi", draft.msi),
-        *_spectral(pair, known),
-        "      # spatial: {kind: gaussian, ratio: ..., fwhm: ...}   the HSI's PSF, where it is known",
+        *_image("hsi", draft.hsi, draft.assumed["hsi"]),
+        *_image("msi", draft.msi, draft.assumed["msi"]),
+        *_spectral(draft),
+        *_given(pair),
         *_ratio(pair, nesting),
         *_crop(nesting),
         "    estimation:",
-        *_estimation(draft.hsi, draft.msi, known),
+        *_estimation(draft),
         *_wald(draft.scene, nesting),
         "methods:   # docs/methods/index.md",
         *_methods(),
@@ -248,18 +337,22 @@ def _text(draft: Draft) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _image(role: str, image: Inspected) -> list[str]:
-    """Return the lines of an image."""
+def _image(role: str, image: Inspected, assumed: Sequence[str]) -> list[str]:
+    """Return the lines of an image, with what was assumed of it as comments."""
     source: FileSource = image.source
     lines = [
         f"      # {' '.join(image.summary().split())}",
+        *(line for text in assumed for line in _comment(f"assumed: {text}")),
         f"      {role}:",
         "        kind: file",
         f"        path: {_quoted(source.path)}",
     ]
-    if source.variable is not None:
-        lines.append(f"        variable: {_quoted(source.variable)}")
-    lines.append(f"        scale: {source.scale:.17g}   # divides values; products have the file's again")
+    given = source.model_dump(mode="json", exclude={"kind", "path", "scale"}, exclude_defaults=True)
+    lines += [f"        {key}: {_flow(value)}" for key, value in given.items()]
+    lines.append(
+        f"        scale: {image.scene.report['scale']:.17g}   # divides values; products have the file's "
+        "again"
+    )
     if image.scene.metadata.wavelength is None:
         lines.append(
             "        # wavelengths: ...   in nm, where they are known: a list, first:last:count, a sensor"
@@ -267,13 +360,52 @@ def _image(role: str, image: Inspected) -> list[str]:
     return lines
 
 
-def _spectral(pair: Pair, known: bool) -> list[str]:
+def _comment(text: str) -> list[str]:
+    """Return the lines of a comment above an image."""
+    return textwrap.wrap(
+        " ".join(text.split()), 110, initial_indent="      # ", subsequent_indent="      #   "
+    )
+
+
+def _flow(value: Any) -> str:
+    """Return a value as YAML on one line; texts in quotes."""
+    if isinstance(value, float) and not np.isfinite(value):
+        return ".nan" if np.isnan(value) else f"{'-' * (value < 0)}.inf"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_flow(part)}' for key, part in value.items())}}}"
+    return _quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _spectral(draft: Draft) -> list[str]:
     """Return the lines of R."""
-    if isinstance(pair.spectral, SensorResponse):
-        bands = json.dumps(pair.spectral.bands)
-        return [f"      spectral: {{kind: sensor, sensor: {pair.spectral.sensor}, bands: {bands}}}"]
-    origin = "comes from the MSI's own band centres and widths" if known else "is unknown and is estimated"
+    spectral = draft.pair.spectral
+    if isinstance(spectral, SensorResponse):
+        bands = json.dumps(spectral.bands)
+        return [f"      spectral: {{kind: sensor, sensor: {spectral.sensor}, bands: {bands}}}"]
+    if spectral is not None:
+        return [f"      spectral: {_flow(spectral.model_dump(mode='json', exclude_defaults=True))}"]
+    if not draft.known:
+        origin = "is unknown and is estimated"
+    elif draft.msi.scene.metadata.fwhm is None:
+        origin = "has the MSI's own band centres; the widths are guessed from their spacing"
+    else:
+        origin = "comes from the MSI's own band centres and widths"
     return [f"      # spectral: {{kind: table, path: ...}}   here R {origin}"]
+
+
+def _given(pair: Pair) -> list[str]:
+    """Return the lines of a reference, a PSF and an alignment that were given."""
+    dumped = pair.model_dump(mode="json", exclude_defaults=True)
+    lines = [
+        f"      {key}: {_flow(dumped[key])}" for key in ("reference", "spatial", "alignment") if key in dumped
+    ]
+    if pair.spatial is None:
+        lines.append(
+            "      # spatial: {kind: gaussian, ratio: ..., fwhm: ...}   the HSI's PSF, where it is known"
+        )
+    return lines
 
 
 def _ratio(pair: Pair, nesting: Nesting) -> list[str]:
@@ -290,12 +422,15 @@ def _crop(nesting: Nesting) -> list[str]:
     ]
 
 
-def _estimation(hsi: Inspected, msi: Inspected, known: bool) -> list[str]:
+def _estimation(draft: Draft) -> list[str]:
     """Return the lines of the estimation."""
-    units = [image.scene.metadata.units for image in (hsi, msi)]
-    offset = "true" if units[0] != units[1] and None not in units else "false"
+    units = [_physical(image) for image in (draft.hsi, draft.msi)]
+    differ = units[0] != units[1] and None not in units
+    offset = "true" if differ or draft.estimate_offset else "false"
     spectral = (
-        "calibrated   # R as above, times a gain of each band" if known else "estimated   # from both images"
+        "calibrated   # R as above, times a gain of each band"
+        if draft.known
+        else "estimated   # from both images"
     )
     return [
         f"      spectral_response: {spectral}",
@@ -303,6 +438,12 @@ def _estimation(hsi: Inspected, msi: Inspected, known: bool) -> list[str]:
         f"      offset: {offset}   # true: of each MSI band too, for images in other units",
         "      noise: estimated",
     ]
+
+
+def _physical(image: Inspected) -> str | None:
+    """Return the units of an image after its division by the scale."""
+    units, scale = image.scene.metadata.units, image.scene.report["scale"]
+    return "reflectance" if units == f"reflectance x {scale:g}" else units
 
 
 def _methods() -> list[str]:
@@ -317,7 +458,7 @@ def _methods() -> list[str]:
 
 def _dtype(hsi: Inspected) -> str:
     """Return integer, of half the size, for cubes of reflectance x 10000 in whole numbers; else float32."""
-    most = hsi.values[1] * hsi.source.scale if hsi.values else 0.0
+    most = hsi.values[1] * hsi.scene.report["scale"] if hsi.values else 0.0
     return "integer" if LEAST_LEVELS <= most <= LARGEST_SCALED else "float32"
 
 

@@ -74,7 +74,7 @@ class SyntheticSource(Strict):
 
 
 class FileSource(Strict):
-    """A local file: MATLAB, NumPy, HDF5 or NetCDF-4, a raster that rasterio opens, or a sensor's product.
+    """A local file: MATLAB, NumPy, HDF5, NetCDF or Zarr, a raster that rasterio opens, or a sensor's product.
 
     `path` may also be the folder of a product, or tiles side by side: a folder of GeoTIFFs, or a pattern
     such as `tiles/*.tif`. Settings that are left out are read from the file, if its format holds them; see
@@ -88,11 +88,20 @@ class FileSource(Strict):
         None, pattern="^[0-9a-f]{64}$", description="refuse a file with another digest"
     )
     variable: str | None = Field(
-        None, description="array in a .mat, .npz or HDF5 file; default: the only 3-D one"
+        None, description="array in a .mat, .npz, HDF5, NetCDF or Zarr file; default: the only 3-D one"
     )
     axes: (
         Literal[
-            "band,y,x", "y,x,band", "x,y,band", "band,x,y", "band,yx", "band,xy", "yx,band", "xy,band", "y,x"
+            "band,y,x",
+            "y,x,band",
+            "x,y,band",
+            "band,x,y",
+            "y,band,x",
+            "band,yx",
+            "band,xy",
+            "yx,band",
+            "xy,band",
+            "y,x",
         ]
         | None
     ) = Field(
@@ -105,9 +114,9 @@ class FileSource(Strict):
     )
     wavelengths: list[float] | str | None = Field(
         None,
-        description="nm; a list of one value per band (`bad_bands` may be left out), a variable of "
-        "the file, `first:last:count` for equal steps, or a known sensor (`hyperion`), which also gives "
-        "widths and detectors",
+        description="nm; a list of one value per band (`bad_bands` may be left out), a text of numbers with "
+        "their unit (`0.49, 0.56 um`), a variable of the file, `first:last:count` for equal steps, or "
+        "a known sensor (`hyperion`), which also gives widths and detectors",
     )
     fwhm: list[float] | float | str | None = Field(
         None, description="nm; a list, one number, or a variable of the file"
@@ -117,11 +126,35 @@ class FileSource(Strict):
         description="variable with the 1-based numbers of the kept bands among the bands that `wavelengths` "
         "describes",
     )
-    scale: float = Field(1.0, gt=0, description="values are divided by this number on ingest")
-    nodata: float | None = None
+    scale: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="values are divided by this number on ingest; default: as metadata or the product's name "
+        "tell, else 1",
+    )
+    offset: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="number that is added to the file's values before they are divided by `scale` (-1000 for "
+        "Sentinel-2 from baseline 04.00 on); default: as the product's name tells, else 0",
+    )
+    nodata: float | list[float] | None = Field(
+        None,
+        description="number in the file, or several, that mean no data, besides what the file declares; NaN "
+        "always does",
+    )
+    crs: str | None = Field(
+        None, description="CRS of a file that has coordinates or an affine but names none, such as EPSG:32633"
+    )
     bands: Distinct[str] | None = Field(
         None,
-        description="names of the bands to read of a product with a file for each (`B02`, `B8A`)",
+        description="names of the bands to read, as `pipeline inspect` lists them (`B02`, `B8A`)",
+    )
+    drop_bands: list[str] = Field(
+        default_factory=list,
+        description="bands to leave out, by their names as `pipeline inspect` lists them, else by wavelength "
+        "(`1614 nm`) or 0-based number",
     )
     bad_bands: list[int] = Field(default_factory=list, description="0-based band indices to leave out")
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.scenes import Source, StoredSource, SyntheticSource
+from pipeline.config.scenes import FileSource, Source, StoredSource, SyntheticSource
 from pipeline.core.scene import Metadata, OpenScene, Scene
+from pipeline.core.sensing.spectral import band_spacing
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.formats.band_order import by_wavelength
@@ -103,7 +104,8 @@ class FileScene(OpenScene):
         read, metadata included), `shape` of the scene, `file_bands` (their number),
         `bands` (kept bands, 0-based in the file, in the scene's order), `names` (their names, in a product
         with a file for each), `left_out` (a list of
-        `reason` and `bands`), `nodata_share` (of the kept bands' values), `scale` and `units`.
+        `reason` and `bands`), `nodata_share` (of the kept bands' values), `scale`, `units` and `assumed`
+        (what was guessed in reading, a sentence each).
 
     Raises
     ------
@@ -117,12 +119,13 @@ class FileScene(OpenScene):
         image = self._image = files.open()
         if len(files.paths) == 1:
             refuse_expansion(files.paths[0], prod(image.shape))
+        self._scale = image.divisor if self._reading.scale is None else self._reading.scale
         self._kept, left_out, missing = self._usable_bands()
         self.shape = (len(self._kept), *image.shape[1:])
         self.metadata = Metadata(
             wavelength=None if image.wavelength is None else image.wavelength[self._kept],
             fwhm=None if image.fwhm is None else image.fwhm[self._kept],
-            scale=self._reading.scale,
+            scale=self._scale,
             crs=image.crs,
             transform=image.transform,
             units=image.units,
@@ -140,9 +143,12 @@ class FileScene(OpenScene):
             "names": self.band_names,
             "left_out": [{"reason": reason, "bands": bands} for reason, bands in left_out.items()],
             "nodata_share": missing,
-            "scale": self._reading.scale,
+            "scale": self._scale,
             "units": image.units,
+            "assumed": [*image.assumed, *assumptions(image, self.metadata, self._reading)],
         }
+        for sentence in self.report["assumed"]:
+            log.info("%s: %s", self.name, sentence)
 
     def read(self, window: Window) -> NDArray[np.float32]:
         """Return values of a window, divided by the scale; no-data is NaN."""
@@ -153,7 +159,7 @@ class FileScene(OpenScene):
     def _read(self, window: Window, bands: list[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         stored, missing = self._image.read(window, bands)
         values = np.empty(stored.shape, np.float32)
-        np.divide(stored, self._reading.scale, out=values, casting="unsafe", dtype=np.float64)
+        np.divide(stored, self._scale, out=values, casting="unsafe", dtype=np.float64)
         return values, missing
 
     def _usable_bands(self) -> tuple[list[int], dict[str, list[int]], float]:
@@ -165,6 +171,7 @@ class FileScene(OpenScene):
         kept, overlapping = by_wavelength(usable, self._image.wavelength, self._image.detector)
         left_out = {
             "listed as bad": bad,
+            "left out by name": sorted(set(self._image.dropped) - set(bad)),
             "without valid values": _where(listed, content.valid == 0),
             "zero everywhere": _where(listed, (content.valid > 0) & ~content.filled),
         }
@@ -185,15 +192,15 @@ class FileScene(OpenScene):
         if outside:
             raise InputError(f"{self.name}: bad_bands {outside} do not exist; bands are 0 to {count - 1}")
         bad = {*self._reading.bad_bands, *self._image.bad_bands}
-        return [band for band in range(count) if band not in bad], sorted(bad)
+        return [band for band in range(count) if band not in {*bad, *self._image.dropped}], sorted(bad)
 
     def _refuse_infinite(self, bands: list[int], content: _Content) -> None:
         if content.faulty.any():
             at = int(np.argmax(content.faulty > 0))
             y, x = divmod(int(content.first[at]), self._image.shape[2])
             raise InputError(
-                f"{self.name}: band {bands[at]} holds {content.faulty[at]} NaN or infinite values, the first "
-                f"at row {y}, column {x}; declare `nodata: .nan` or leave the band out by `bad_bands`"
+                f"{self.name}: band {bands[at]} holds {content.faulty[at]} infinite values, the first "
+                f"at row {y}, column {x}; declare `nodata: .inf` or leave the band out by `bad_bands`"
             )
 
     def _look_through(self, bands: list[int]) -> _Content:
@@ -212,6 +219,41 @@ class FileScene(OpenScene):
                 y, x = np.argwhere(faulty[band])[0] + (window.y0, window.x0)
                 content.first[band] = min(content.first[band], y * width + x)
         return content
+
+
+def assumptions(image: StoredImage, metadata: Metadata, reading: FileSource) -> list[str]:
+    """Return what nobody said about the values and bands of an image, a sentence each.
+
+    Parameters
+    ----------
+    image : StoredImage
+        The image.
+    metadata : Metadata
+        Its usable bands, scale and units.
+    reading : FileSource
+        The configuration.
+    """
+    sentences = []
+    if metadata.wavelength is not None and metadata.fwhm is None:
+        sentences.append(guessed_widths(metadata.wavelength))
+    if reading.scale is not None and metadata.scale != image.divisor != 1:
+        sentences.append(f"values are divided by {metadata.scale:g}, though the file says {image.divisor:g}")
+    if metadata.units is None:
+        sentences.append(f"units are not stated; values are divided by {metadata.scale:g}")
+    if not image.declares_nodata and not image.nodata:
+        sentences.append("no number is declared to be no data (`nodata`): each is a value, but for NaN")
+    if image.transform is not None and image.crs is None:
+        sentences.append("its coordinates have no CRS (`crs` names it)")
+    return sentences
+
+
+def guessed_widths(wavelength: NDArray[np.float64]) -> str:
+    """Return that the widths of bands are a guess from their spacing, and which."""
+    if wavelength.size < 2:
+        return "the width of its band is not stated"
+    low, high = f"{(spacing := band_spacing(wavelength)).min():.3g}", f"{spacing.max():.3g}"
+    extent = low if low == high else f"{low} to {high}"
+    return f"widths of the bands are not stated: their spacing, {extent} nm, is guessed where needed (`fwhm`)"
 
 
 @dataclass

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from rasterio.crs import CRS
 
 from pipeline.config.scenes import FileSource
 from pipeline.errors import InputError
 from pipeline.inputs.formats.array_image import array_image
-from pipeline.inputs.formats.arrays import HDF5_SUFFIXES, SUFFIXES
+from pipeline.inputs.formats.arrays import SUFFIXES, is_array_file
 from pipeline.inputs.formats.bands import configured_bands, configured_sensor, detectors_of, per_band
+from pipeline.inputs.formats.conventions import crs_of
 from pipeline.inputs.formats.damage import first_bytes
-from pipeline.inputs.formats.hdf5_image import hdf5_image
 from pipeline.inputs.formats.image import StoredImage
+from pipeline.inputs.formats.orientation import upright
 from pipeline.inputs.formats.raster import raster_image
+from pipeline.inputs.formats.wavelengths import RANGE, impossible
 from pipeline.inputs.missions import mission_of
+from pipeline.inputs.product_names import calibrated_by_name
 
 METADATA = (".xml", ".txt", ".json")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz")
 
 
 def open_image(path: Path, source: FileSource) -> StoredImage:
-    """Open a file or a product.
+    """Open a file or a product, with north up where flips do it.
 
     Parameters
     ----------
@@ -35,11 +43,15 @@ def open_image(path: Path, source: FileSource) -> StoredImage:
     InputError
         The file cannot be read, or the configuration says what does not suit it.
     """
-    image = _stored(path, source)
+    image = _calibrated(_with_crs(_stored(path, source), path, source), source)
     if source.nodata is not None:
-        image = replace(image, nodata=(*image.nodata, source.nodata))
+        declared = source.nodata if isinstance(source.nodata, list) else [source.nodata]
+        image = replace(image, nodata=(*image.nodata, *declared), declares_nodata=True)
+    image = upright(image)
     if image.detector is None:
         image = replace(image, detector=detectors_of(image.wavelength))
+    image = replace(image, dropped=_dropped(path, image, source))
+    _check_wavelengths(path, image, source)
     return image
 
 
@@ -48,17 +60,13 @@ def _stored(path: Path, source: FileSource) -> StoredImage:
     if not path.is_dir():
         first_bytes(path)
     mission = mission_of(path)
-    image = None if mission is None else mission.open_image(path, source.bands)
-    if source.bands is not None and (image is None or image.band_names is None):
-        raise InputError(
-            f"{path}: `bands` chooses among the files of a product; leave bands out by `bad_bands`"
-        )
-    if image is None and path.suffix in HDF5_SUFFIXES:
-        return hdf5_image(path, source)
-    if image is None and path.suffix in SUFFIXES:
+    if mission is None and is_array_file(path):
         return array_image(path, source)
     _refuse_array_settings(path, source)
-    return _with_configured_bands(image or raster_image(path), path, source)
+    if mission is not None:
+        return _with_configured_bands(mission.open_image(path, source.bands), path, source)
+    configured = [key for key in ("wavelengths", "fwhm") if getattr(source, key) is not None]
+    return _with_configured_bands(calibrated_by_name(raster_image(path, configured), path), path, source)
 
 
 def _refuse_array_settings(path: Path, source: FileSource) -> None:
@@ -66,7 +74,8 @@ def _refuse_array_settings(path: Path, source: FileSource) -> None:
     for key in ("variable", "band_numbers", "shape"):
         if getattr(source, key) is not None:
             raise InputError(
-                f"{path}: `{key}` is for {', '.join(SUFFIXES)} files; leave it out for a raster or product"
+                f"{path}: `{key}` is for {', '.join(SUFFIXES)} files and Zarr; leave it out for a raster or "
+                "product"
             )
     if source.axes not in (None, "band,y,x"):
         raise InputError(f"{path}: a raster's axes are band,y,x, not {source.axes}; leave `axes` out")
@@ -83,6 +92,90 @@ def _with_configured_bands(image: StoredImage, path: Path, source: FileSource) -
         fwhm=image.fwhm if fwhm is None else fwhm,
         detector=image.detector if sensor is None else sensor.detector,
     )
+
+
+def _with_crs(image: StoredImage, path: Path, source: FileSource) -> StoredImage:
+    """Return an image with the configured CRS, which must not contradict the file's."""
+    if source.crs is None:
+        return image
+    crs = crs_of(path, source.crs)
+    if image.crs is not None and CRS.from_user_input(image.crs) != CRS.from_user_input(crs):
+        raise InputError(
+            f"{path}: `crs` is {source.crs}, but the file says {image.crs[:80]}; leave `crs` out"
+        )
+    if image.transform is None:
+        raise InputError(
+            f"{path}: `crs` is for a file that has an affine or coordinates of its pixels, this one has "
+            "neither; "
+            "leave it out"
+        )
+    return replace(image, crs=image.crs or crs)
+
+
+def _calibrated(image: StoredImage, source: FileSource) -> StoredImage:
+    """Return an image with the configured offset added, else the one that the product's name tells."""
+    added = image.added if source.offset is None else source.offset
+    if added == 0:
+        return image
+    bands = image.shape[0]
+    gain = np.ones(bands) if image.gain is None else image.gain
+    offset = np.zeros(bands) if image.offset is None else image.offset
+    return replace(image, gain=gain, offset=offset + added)
+
+
+def _dropped(path: Path, image: StoredImage, source: FileSource) -> tuple[int, ...]:
+    """Return the bands that `bands` and `drop_bands` leave out."""
+    dropped = set(_numbers_of(path, image, source.drop_bands, "drop_bands"))
+    if source.bands is not None:
+        dropped |= set(range(image.shape[0])) - set(_numbers_of(path, image, source.bands, "bands"))
+    return tuple(sorted(dropped))
+
+
+def _numbers_of(path: Path, image: StoredImage, names: Sequence[str], key: str) -> list[int]:
+    """Return the 0-based numbers of bands that are named."""
+    known: dict[str, int] = {str(band): band for band in range(image.shape[0])}
+    if image.wavelength is not None:
+        known |= {_plain(f"{nm:.0f} nm"): band for band, nm in enumerate(image.wavelength)}
+    known |= {_plain(name): band for band, name in enumerate(image.band_names or ())}
+    for name in names:
+        if _plain(name) not in known:
+            listing = ", ".join(band_labels(image)[:40])
+            raise InputError(f"{path}: `{key}`: there is no band {name!r}; its bands are {listing}")
+    return [known[_plain(name)] for name in names]
+
+
+def band_labels(image: StoredImage) -> list[str]:
+    """Return what `bands` and `drop_bands` call the bands: names, wavelengths or numbers."""
+    if image.band_names is not None:
+        return list(image.band_names)
+    if image.wavelength is not None:
+        return [f"{nm:.0f} nm" for nm in image.wavelength]
+    return [str(band) for band in range(image.shape[0])]
+
+
+def _plain(name: str) -> str:
+    """Return a band's name without differences in spelling: B02 is B2."""
+    return re.sub(r"(?<=[a-z])0+(?=\d)", "", name.strip().lower()).replace(" ", "")
+
+
+def _check_wavelengths(path: Path, image: StoredImage, source: FileSource) -> None:
+    """Refuse wavelengths that no band of an image has, but for bands that are left out."""
+    if image.wavelength is None:
+        return
+    left_out = [
+        *image.bad_bands,
+        *image.dropped,
+        *(band for band in source.bad_bands if band < image.shape[0]),
+    ]
+    wrong = impossible(image.wavelength)
+    wrong[left_out] = False
+    if wrong.any():
+        band = int(np.argmax(wrong))
+        raise InputError(
+            f"{path}: the wavelength of band {band + 1}, {image.wavelength[band]:g} nm, lies outside "
+            f"{RANGE}; correct "
+            "its unit in the file, give `wavelengths` in nm, or leave the band out by `bad_bands`"
+        )
 
 
 def _refuse_companion(path: Path) -> None:

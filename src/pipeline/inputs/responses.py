@@ -22,7 +22,7 @@ from pipeline.config.responses import (
 from pipeline.core.sensing.observation import check_spectral_response
 from pipeline.core.sensing.sensors import builtin_curves, builtin_response, py6s_response
 from pipeline.core.sensing.spatial import FWHM_PER_SIGMA
-from pipeline.core.sensing.spectral import gaussian_response, table_response
+from pipeline.core.sensing.spectral import BandsOutsideError, gaussian_response, table_response
 from pipeline.errors import InputError
 from pipeline.inputs.formats.arrays import open_arrays
 from pipeline.inputs.formats.damage import first_bytes
@@ -69,6 +69,9 @@ def read_response(
     nm, srf, names = read_table(Path(config.path), config.bands)
     try:
         return table_response(nm, srf, wavelength, fwhm, names)
+    except BandsOutsideError as error:
+        error.args = (f"{config.path}: {error}",)
+        raise
     except InputError as error:
         raise InputError(f"{config.path}: {error}") from None
 

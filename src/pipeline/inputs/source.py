@@ -17,11 +17,12 @@ from pipeline.config.scenes import DatasetSource, FileSource, StoredSource
 from pipeline.errors import InputError
 from pipeline.inputs.datasets.catalogue import file_source, image
 from pipeline.inputs.formats.array_image import array_size
-from pipeline.inputs.formats.arrays import SUFFIXES
+from pipeline.inputs.formats.arrays import is_array_file
 from pipeline.inputs.formats.damage import first_bytes, refuse_special
 from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.formats.raster import raster_size
 from pipeline.inputs.formats.tiles import tiled_image
+from pipeline.inputs.formats.zarr_store import is_zarr
 from pipeline.inputs.missions import image_paths, mission_of, product_files
 from pipeline.inputs.opening import open_image
 from pipeline.store.files import sha256_of
@@ -60,6 +61,8 @@ class ImageFiles:
         mission = mission_of(path) if path.is_dir() else None
         if mission is not None:
             return image_paths(path, mission)
+        if is_zarr(path):
+            return [path]
         if path.is_dir():
             tiles = sorted(file for file in path.iterdir() if file.suffix.lower() in TILES)
             if not tiles:
@@ -92,6 +95,8 @@ class ImageFiles:
         mission = mission_of(path)
         if mission is not None:
             return product_files(path, mission, self.reading.bands)
+        if is_zarr(path):
+            return [file for file in path.rglob("*") if file.is_file()]
         beside = (
             path.with_suffix(suffix) for suffix in (".hdr", ".ige")
         )  # of ENVI, and of a large ERDAS file
@@ -107,8 +112,9 @@ class ImageFiles:
             if len(self.paths) > 1 or mission_of(path) is not None:
                 _, height, width = self.open().shape
                 return height, width
-            first_bytes(path)
-            return array_size(path, self.reading) if path.suffix in SUFFIXES else raster_size(path)
+            if not path.is_dir():
+                first_bytes(path)
+            return array_size(path, self.reading) if is_array_file(path) else raster_size(path)
         except InputError:
             return None
 

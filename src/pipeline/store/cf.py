@@ -26,7 +26,7 @@ WAVELENGTH = {
 }
 FWHM = {"long_name": "full width at half maximum of the band", "units": "nm"}
 DETECTOR = {"long_name": "detector that saw the band"}
-DIMENSIONLESS = (None, "1", "reflectance", "counts", "DN")  # words that are not CF units
+DIMENSIONLESS = (None, "1", "counts", "DN")  # words that are not CF units
 
 
 def coordinate_of(dataset: xr.Dataset, name: str) -> NDArray[np.float64] | None:
@@ -74,7 +74,7 @@ def raster_variable(values: Image, dims: tuple[str, str, str], long_name: str, l
 
 def _cf_units(like: Metadata) -> str:
     """Return units of stored values as CF writes them: a factor, where they are scaled, and the unit."""
-    if like.units in DIMENSIONLESS:
+    if like.units in DIMENSIONLESS or str(like.units).startswith("reflectance"):
         return "1"
     return str(like.units) if like.scale == 1 else f"{like.scale:.12g} {like.units}"
 

@@ -28,6 +28,34 @@ COVERED = 1e-3
 NEGLIGIBLE = 1e-9
 
 
+class BandsOutsideError(InputError):
+    """MSI bands outside the range of the HSI's bands.
+
+    Parameters
+    ----------
+    bands : sequence of int
+        0-based numbers of the MSI bands.
+    names : sequence of str
+        Names of all MSI bands.
+
+    Attributes
+    ----------
+    bands : tuple of int
+        0-based numbers of the MSI bands.
+    """
+
+    def __init__(self, bands: Sequence[int], names: Sequence[str]) -> None:
+        self.bands = tuple(bands)
+        listing = ", ".join(names[i] if names else str(i) for i in bands)
+        several = "s" * (len(bands) > 1)
+        super().__init__(
+            f"spectral response: MSI band{several} {listing} lie{'s' * (not several)} outside the HSI's "
+            "bands; "
+            f"leave {'them' if several else 'it'} out or use a scene that covers "
+            f"{'them' if several else 'it'}"
+        )
+
+
 def table_response(
     nm: Vector, srf: Vector, wavelength: Vector, fwhm: Vector | None = None, names: Sequence[str] = ()
 ) -> Vector:
@@ -98,15 +126,13 @@ def normalised_rows(response: Vector, peak: Vector, names: Sequence[str] = ()) -
 
     Raises
     ------
-    InputError
+    BandsOutsideError
         The HSI does not cover an MSI band.
     """
     largest = response.max(axis=1)
-    for i in np.flatnonzero(~(largest > COVERED * peak)).tolist():
-        raise InputError(
-            f"spectral response: MSI band {names[i] if names else i} lies outside the HSI's bands; "
-            "leave it out or use a scene that covers it"
-        )
+    outside = np.flatnonzero(~(largest > COVERED * peak)).tolist()
+    if outside:
+        raise BandsOutsideError(outside, names)
     response = np.where(response > NEGLIGIBLE * largest[:, None], response, 0.0)
     return np.asarray(response / response.sum(axis=1, keepdims=True))
 

@@ -16,10 +16,9 @@ from pipeline.config.scenes import FileSource
 from pipeline.core.sensing.sensors import SpectrometerBands, spectrometer, spectrometers
 from pipeline.errors import InputError
 from pipeline.inputs.formats.arrays import ArrayFile
+from pipeline.inputs.formats.wavelengths import RANGE, centres_nm, impossible, listed, spelled, widths_nm
 
 EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d+)")
-MICROMETRES_BELOW = 100.0  # no band lies at 100 nm, and none of interest at 100 micrometres
-LONGEST_BAND = 1e6  # nm
 
 FEWEST_OF_DETECTOR = 10  # bands
 SILICON_ENDS = (800.0, 1150.0)  # nm
@@ -105,28 +104,42 @@ def _spread(values: Bands, bands: int, spectral: NDArray[np.intp]) -> Bands:
 
 
 def _listed(path: Path, file: ArrayFile | None, key: str, given: list[float] | float | str | None) -> Bands:
-    """Return wavelengths or widths in nm from numbers, `first:last:count`, or a variable."""
+    """Return wavelengths or widths in nm from numbers, `first:last:count`, a variable, or a list in text."""
     if given is None:
         return None
-    if not isinstance(given, str):
-        values = np.atleast_1d(np.asarray(given, np.float64))
-    elif steps := EQUAL_STEPS.fullmatch(given.replace(" ", "")):
-        values = np.linspace(float(steps[1]), float(steps[2]), int(steps[3]))
-    elif file is None:
-        raise InputError(
-            f"{path}: {key} {given!r} is neither a list, nor first:last:count, nor a known sensor "
-            f"({', '.join(spectrometers())}); a raster has no variables"
-        )
-    else:
-        values = file.load(given).astype(np.float64).ravel()
+    values = np.atleast_1d(np.asarray(given, np.float64)) if not isinstance(given, str) else None
+    if isinstance(given, str):
+        values = _written(path, file, key, given)
+    assert values is not None
     if values.size == 0 or not np.isfinite(values).all() or (values <= 0).any():
         raise InputError(f"{path}: {key} must be positive numbers in nm")
-    if key == "wavelengths" and not MICROMETRES_BELOW < values.max() < LONGEST_BAND:
+    if key == "wavelengths" and impossible(values).any():
         raise InputError(
             f"{path}: {key} {values.min():g} to {values.max():g} cannot be nm; "
-            "give them in nm (1000 for a micrometre)"
+            f"give them in nm (1000 for a micrometre) within {RANGE}"
         )
     return values
+
+
+def _written(path: Path, file: ArrayFile | None, key: str, text: str) -> NDArray[np.float64]:
+    """Return wavelengths or widths from a text."""
+    if steps := EQUAL_STEPS.fullmatch(text.replace(" ", "")):
+        return np.linspace(float(steps[1]), float(steps[2]), int(steps[3]))
+    if file is not None and text in file.shapes:
+        return file.load(text).astype(np.float64).ravel()
+    if text[:1].isdigit():
+        try:
+            numbers = spelled(listed(text, text.count(",") + 1))
+            centres = centres_nm(numbers) if key == "wavelengths" else None
+        except InputError as error:
+            raise InputError(f"{path}: {key}: {error}") from None
+        return centres.nm if centres is not None else widths_nm(numbers, numbers.values, "nm")
+    if file is None:
+        raise InputError(
+            f"{path}: {key} {text!r} is neither a list, nor first:last:count, nor a known sensor "
+            f"({', '.join(spectrometers())}); a raster has no variables"
+        )
+    return file.load(text).astype(np.float64).ravel()
 
 
 def detectors_of(wavelength: Bands) -> NDArray[np.str_] | None:

@@ -1,7 +1,7 @@
 """HDF5 files and their datasets, which are read where they are indexed.
 
-MATLAB v7.3, NetCDF-4 and HDF-EOS5 are HDF5; the layout of their groups is known in `arrays`,
-`hdf5_image` and `missions`.
+MATLAB v7.3, NetCDF-4 and HDF-EOS5 are HDF5; the layout of their groups is known in `arrays`, `labels`
+and `missions`.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from pipeline.core.scene import Metadata
 from pipeline.core.window import Window
 
+HUGE, SAME_DIGITS = 1e15, 1e-6
+
 Block = tuple[NDArray[Any], NDArray[np.bool_]]
 """Numbers (band, y, x) of a window, and where they are missing."""
 
@@ -42,11 +44,23 @@ class StoredImage(Metadata):
     bad_bands : tuple of int
         0-based numbers of the bands that the file declares bad.
     band_names : tuple of str or None
-        Names of the bands, where each has a file of its own.
+        Different names of the bands, where the file has some.
     gain, offset : (C,) float64 or None
         Calibration of each band; None where numbers are values already.
     nodata : tuple of float
         Stored numbers that mean no data, besides what `pixels` declares.
+    declares_nodata : bool
+        Whether the file declares any number to be no data.
+    dropped : tuple of int
+        0-based numbers of the bands that the configuration leaves out by name.
+    integers : bool
+        Whether the file holds whole numbers.
+    divisor : float
+        Number that divides values to reflectance, where metadata or the product's name tell it.
+    added : float
+        Number that the product's name says is to be added to stored numbers first.
+    assumed : tuple of str
+        What was guessed in reading the file, a sentence each.
     """
 
     name: str
@@ -58,6 +72,12 @@ class StoredImage(Metadata):
     gain: NDArray[np.float64] | None = None
     offset: NDArray[np.float64] | None = None
     nodata: tuple[float, ...] = ()
+    declares_nodata: bool = False
+    dropped: tuple[int, ...] = ()
+    integers: bool = False
+    divisor: float = 1.0
+    added: float = 0.0
+    assumed: tuple[str, ...] = ()
 
     def read(self, window: Window, bands: list[int]) -> Block:
         """Return physical values of some bands of a window, and where they are missing.
@@ -74,10 +94,12 @@ class StoredImage(Metadata):
         values : (band, y, x)
             In the file's own type where there is no calibration, else float64.
         missing : (band, y, x) bool
-            True where the file or `nodata` says that there is no value.
+            True where the file or `nodata` says that there is no value, and where a value is NaN.
         """
         numbers, missing = self.pixels.read(window, bands)
         missing = missing | equals_any(numbers, self.nodata)
+        if numbers.dtype.kind == "f":
+            missing |= np.isnan(numbers)
         if self.gain is None or self.offset is None:
             return numbers, missing
         gain, offset = self.gain[bands, None, None], self.offset[bands, None, None]
@@ -87,8 +109,19 @@ class StoredImage(Metadata):
 
 
 def equals_any(values: NDArray[Any], numbers: Sequence[float]) -> NDArray[np.bool_]:
-    """Return where values equal any of some numbers, NaN among them, in the precision of the values."""
+    """Return where values equal any of some numbers, NaN among them, in the precision of the values.
+
+    Beyond `HUGE` six digits decide: such fill values are often written in another precision than the values.
+    """
     equal = np.zeros(values.shape, bool)
     for number in numbers:
-        equal |= np.isnan(values) if np.isnan(number) else values == number
+        if np.isnan(number):
+            equal |= np.isnan(values)
+        elif values.dtype.kind != "f":
+            equal |= values == number
+        elif HUGE <= abs(number) < np.inf:
+            equal |= np.abs(values / number - 1) < SAME_DIGITS
+        else:
+            with np.errstate(over="ignore"):
+                equal |= values == values.dtype.type(number)
     return equal

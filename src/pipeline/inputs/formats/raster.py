@@ -1,15 +1,9 @@
-"""Rasters that rasterio opens (GeoTIFF, ENVI): pixels, bands and place.
-
-Band centres and widths are read from wherever the format keeps them: ENVI header lists, band tags
-(GDAL's older names), GDAL's `IMAGERY` tags, or the band's description.
-"""
+"""Rasters that rasterio opens (GeoTIFF, ENVI): pixels and place; their bands are read in `raster_bands`."""
 
 from __future__ import annotations
 
-import logging
-import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +11,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
@@ -25,22 +18,20 @@ from rasterio.io import DatasetReader
 from pipeline.core.scene import Transform
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.formats.bands import MICROMETRES_BELOW
 from pipeline.inputs.formats.damage import first_bytes
 from pipeline.inputs.formats.image import Block, StoredImage
+from pipeline.inputs.formats.orientation import turning_of
+from pipeline.inputs.formats.raster_bands import RasterTags, described_bands
+from pipeline.inputs.formats.wavelengths import as_number
 
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
-
-NM_PER_UNIT = {"nanometers": 1.0, "nm": 1.0, "micrometers": 1e3, "um": 1e3, "µm": 1e3}
 DRIVERS = ("GTiff", "ENVI", "JP2OpenJPEG", "HFA", "EHdr", "PCIDSK", "PNG", "JPEG", "NITF", "SAGA", "RST")
 """GDAL's drivers of formats whose pixels lie in the file itself, or beside it under its name."""
 REFERENCES = (b"<VRT", b"<GDAL_", b"<OGR", b"<WMS", b"<WCS", b"<WMTS", b"/vsi")
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 AHEAD = 256 * 2**20  # bytes of a strip file that are kept decoded
 CACHE = 64 * 2**20  # bytes of GDAL's own cache of blocks
-DESCRIPTION = re.compile(r"\(([\d.]+) (nanometers|micrometers|nm|um)\)", re.IGNORECASE)
 
 
 class RasterPixels:
@@ -90,13 +81,15 @@ class RasterPixels:
         return replace(window, x1=min(self._file.width, window.x0 + max(width, AHEAD // column)))
 
 
-def raster_image(path: Path) -> StoredImage:
+def raster_image(path: Path, configured: Collection[str] = ()) -> StoredImage:
     """Open a raster file as an image, with its own scale and offset; an alpha band is no band of it.
 
     Parameters
     ----------
     path : Path
         A file that rasterio opens.
+    configured : collection of str
+        Keys of the source, `wavelengths` and `fwhm`, whose values in the file are not read.
 
     Raises
     ------
@@ -106,8 +99,9 @@ def raster_image(path: Path) -> StoredImage:
     file = open_raster(path)
     meanings = zip(file.indexes, file.colorinterp, strict=True)
     indexes = [i for i, meaning in meanings if meaning != ColorInterp.alpha]
+    assumed = []
     if len(indexes) < file.count:
-        log.warning("%s: its last band is declared to be alpha, which marks missing pixels", path)
+        assumed.append("its last band is declared to be alpha, which marks missing pixels")
 
     def of_bands(listed: Sequence[T]) -> tuple[T, ...]:
         return tuple(listed[i - 1] for i in indexes)
@@ -115,31 +109,66 @@ def raster_image(path: Path) -> StoredImage:
     with gdal(path):
         header = file.tags(ns="ENVI")
         tags = [file.tags(i) | file.tags(i, ns="IMAGERY") for i in indexes]
-    unit = file.tags().get("wavelength_units")
-    wavelength, fwhm = _bands(header, tags, unit, of_bands(file.descriptions))
-    good = _envi_list(header.get("bbl")) or [float(tag.get("bbl", 1)) for tag in tags]
+        texts = [text or "" for text in of_bands(file.descriptions)]
+        bands = described_bands(RasterTags(path, header, tags, file.tags(), texts), configured)
     crs, transform = place(file)
+    if crs is None and file.gcps[0]:
+        assumed.append("only ground control points give its place, which are not used: orthorectify it first")
     units = set(of_bands(file.units))
+    divisor = _divisor(path, header)
     return StoredImage(
         name=str(path),
         shape=(len(indexes), file.height, file.width),
         storage=file.block_shapes[0],
         pixels=RasterPixels(path, file, indexes),
-        wavelength=wavelength,
-        fwhm=fwhm,
-        bad_bands=tuple(np.flatnonzero(np.array(good) == 0).tolist()),
+        wavelength=bands.wavelength,
+        fwhm=bands.fwhm,
+        bad_bands=bands.bad,
+        band_names=bands.names,
         crs=crs,
         transform=transform,
-        units=units.pop() if len(units) == 1 else None,
+        units=f"reflectance x {divisor:g}" if divisor != 1 else units.pop() if len(units) == 1 else None,
         gain=np.array(of_bands(file.scales)),
         offset=np.array(of_bands(file.offsets)),
+        assumed=(*assumed, *bands.assumed),
+        nodata=_ignored(path, header),
+        declares_nodata="data_ignore_value" in header
+        or any(v is not None for v in of_bands(file.nodatavals)),
+        integers=np.dtype(file.dtypes[0]).kind in "iu",
+        divisor=divisor,
     )
 
 
+def _ignored(path: Path, header: dict[str, str]) -> tuple[float, ...]:
+    """Return the number that an ENVI header declares to be no data, compared in the type of the values."""
+    text = header.get("data_ignore_value")
+    try:
+        return () if text is None else (as_number(text),)
+    except ValueError:
+        raise InputError(f"{path}: its data ignore value {text!r} is no number; correct the header") from None
+
+
+def _divisor(path: Path, header: dict[str, str]) -> float:
+    """Return the number that divides an ENVI file's values to reflectance, 1 where it names none."""
+    text = header.get("reflectance_scale_factor")
+    try:
+        divisor = 1.0 if text is None else as_number(text)
+    except ValueError:
+        divisor = 0.0
+    if not 0 < divisor < float("inf"):
+        raise InputError(
+            f"{path}: its reflectance scale factor {text!r} is no positive number; correct the header"
+        )
+    return divisor
+
+
 def raster_size(path: Path) -> tuple[int, int]:
-    """Return height and width of a raster file, from its header."""
+    """Return height and width of a raster file, north up, from its header."""
     with open_raster(path) as file:
-        return file.height, file.width
+        crs, transform = place(file)
+        turning = turning_of(transform, located=crs is not None)
+        exchanged = turning is not None and turning.exchanged
+        return (file.width, file.height) if exchanged else (file.height, file.width)
 
 
 def open_raster(path: Path) -> Any:
@@ -201,44 +230,3 @@ def gdal(path: Path) -> Iterator[None]:
 def _holds(ahead: Window, window: Window) -> bool:
     rows = ahead.y0 <= window.y0 and window.y1 <= ahead.y1
     return rows and ahead.x0 <= window.x0 and window.x1 <= ahead.x1
-
-
-def _bands(
-    header: dict[str, str], tags: list[dict[str, str]], unit: str | None, descriptions: tuple[str | None, ...]
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Return centres and widths in nm, each None where it is unknown for some band."""
-    unit = header.get("wavelength_units") or tags[0].get("wavelength_units") or unit or ""
-    centres = _values(header, tags, "wavelength")
-    widths = _values(header, tags, "fwhm")
-    if centres:
-        guess = 1e3 if max(centres) < MICROMETRES_BELOW else 1.0
-        factor = NM_PER_UNIT.get(unit.lower(), guess)
-        centres, widths = [factor * c for c in centres], [factor * w for w in widths]
-    else:
-        centres, widths = _imagery(tags, "CENTRAL_WAVELENGTH_UM") or _described(descriptions), []
-    widths = widths or _imagery(tags, "FWHM_UM")
-    return (np.array(centres) if centres else None), (np.array(widths) if widths else None)
-
-
-def _values(header: dict[str, str], tags: list[dict[str, str]], name: str) -> list[float]:
-    values = _envi_list(header.get(name)) or [float(tag.get(name, "nan")) for tag in tags]
-    return values if len(values) == len(tags) and np.isfinite(values).all() else []
-
-
-def _imagery(tags: list[dict[str, str]], name: str) -> list[float]:
-    values = [1e3 * float(tag.get(name, "nan")) for tag in tags]
-    return values if np.isfinite(values).all() else []
-
-
-def _described(descriptions: tuple[str | None, ...]) -> list[float]:
-    """Return centres from descriptions such as `band 1 (0.455400 Micrometers)`, or nothing."""
-    matches = [DESCRIPTION.search(text or "") for text in descriptions]
-    return [float(m[1]) * NM_PER_UNIT[m[2].lower()] for m in matches if m] if all(matches) else []
-
-
-def _envi_list(text: str | None) -> list[float]:
-    """Return the numbers of an ENVI header's `{a, b, c}`, or nothing where it holds others."""
-    try:
-        return [float(item) for item in (text or "").strip("{} ").split(",") if item.strip()]
-    except ValueError:
-        return []

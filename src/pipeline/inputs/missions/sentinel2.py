@@ -2,13 +2,14 @@
 
 Layout and elements follow the Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD, 14 and 15):
 reflectance is (number + offset) / quantification value, the offset being there from baseline 04.00 on. Zero
-is no data and 65535 saturated. Loose bands have no metadata: their numbers are not converted.
+is no data and 65535 saturated. Loose bands have no metadata: their numbers are converted where the name of a
+folder tells the baseline.
 """
 
 from __future__ import annotations
 
-import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -21,6 +22,7 @@ from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.missions import Bands
 from pipeline.inputs.missions.band_files import chosen, metadata_file
 from pipeline.inputs.missions.metadata import as_number, read_xml
+from pipeline.inputs.product_names import sentinel2_baseline, sentinel2_numbers
 
 PRODUCT = "Sentinel-2 L2A, L1C"
 BAND = re.compile(
@@ -31,8 +33,6 @@ METADATA = ("MTD_MSIL2A.xml", "MTD_MSIL1C.xml")
 USUAL = ["B02", "B03", "B04", "B08"]
 NATIVE = {10: USUAL, 20: ["B05", "B06", "B07", "B8A", "B11", "B12"], 60: ["B01", "B09", "B10"]}
 NODATA, SATURATED = 0, 65535
-
-log = logging.getLogger(__name__)
 
 Grids = dict[int, dict[str, Path]]
 
@@ -53,24 +53,32 @@ def open_image(path: Path, bands: Bands) -> StoredImage:
     """Open the bands of 10 m, or the bands that `bands` names at the finest GSD that all are stored at."""
     files_of = _chosen(path, bands)
     if not _is_product(path):
-        log.warning(
-            "%s: no %s; bands %s stay digital numbers, with the centres of Sentinel-2A",
-            path,
-            METADATA[0],
-            ", ".join(files_of),
-        )
         table = multispectral_bands("sentinel2a")
         loose = [
             BandFile(name=name, path=file, wavelength=table[_short(name)][0], fwhm=table[_short(name)][1])
             for name, file in files_of.items()
         ]
-        return stacked_image(loose, nodata=[NODATA, SATURATED])
+        return _without_metadata(stacked_image(loose, nodata=[NODATA, SATURATED]), path)
     metadata = metadata_file(path, METADATA)
     root = read_xml(metadata)
     calibrated = [_band(metadata, root, name, file) for name, file in files_of.items()]
     surface = metadata.name.lower() == METADATA[0].lower()
     units = "reflectance" if surface else "reflectance at the top of the atmosphere"
     return stacked_image(calibrated, units=units, nodata=[NODATA, SATURATED])
+
+
+def _without_metadata(image: StoredImage, path: Path) -> StoredImage:
+    """Return loose bands with the calibration that a folder's name tells, else as they are stored."""
+    baseline = sentinel2_baseline(path)
+    table = "no metadata beside the bands: centres and widths are those of Sentinel-2A"
+    if baseline is not None:
+        image = sentinel2_numbers(image, baseline)
+        return replace(image, assumed=(*image.assumed, table))
+    numbers = (
+        "numbers are not converted, as no name tells the processing baseline: from 04.00 on, numbers are "
+        "reflectance x 10000 + 1000 (`offset: -1000`, `scale: 10000`)"
+    )
+    return replace(image, assumed=(*image.assumed, table, numbers))
 
 
 def files(path: Path, bands: Bands) -> list[Path]:

@@ -5,6 +5,7 @@ They come from the configuration, or from the band centres and widths in the MSI
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from pipeline.config.responses import GaussianResponse, SpectralConfig
 from pipeline.config.scenes import Pair
 from pipeline.core.estimation.responses.goodness import srf_coverage
-from pipeline.core.sensing.spectral import band_spacing
+from pipeline.core.scene import OpenScene
+from pipeline.core.sensing.spectral import BandsOutsideError, band_spacing
 from pipeline.errors import InputError
 from pipeline.inputs.pairs.pair import OpenPair
 from pipeline.inputs.responses import read_response, srf_curves
@@ -63,7 +65,10 @@ def msi_bands(pair: Pair, images: OpenPair) -> MsiBands:
     count, hsi_bands = images.msi.shape[0], images.hsi.shape[0]
     if spectral is None:
         return MsiBands(np.full((count, hsi_bands), 1 / hsi_bands), False, names)
-    response = read_response(spectral, hsi.wavelength, hsi.fwhm)
+    try:
+        response = read_response(spectral, hsi.wavelength, hsi.fwhm)
+    except BandsOutsideError as error:
+        raise _outside(images, error.bands) from None
     if len(response) != count:
         raise InputError(
             f"{images.msi.name}: has {count} bands, but `spectral` describes {len(response)}; "
@@ -91,8 +96,46 @@ def described_bands(pair: Pair, images: OpenPair) -> SpectralConfig | None:
     msi = images.msi.metadata
     if configured is not None or msi.wavelength is None or images.hsi.metadata.wavelength is None:
         return configured
-    widths = msi.fwhm if msi.fwhm is not None else band_spacing(msi.wavelength)
+    widths = msi.fwhm
+    if widths is None:
+        if msi.wavelength.size < 2:
+            raise InputError(f"{images.msi.name}: its only band has a centre, but no width; give its `fwhm`")
+        widths = band_spacing(msi.wavelength)
     return GaussianResponse(kind="gaussian", centres=msi.wavelength.tolist(), fwhm=widths.tolist())
+
+
+def _outside(images: OpenPair, bands: Sequence[int]) -> InputError:
+    """Return the error of MSI bands that the HSI does not reach, named as `drop_bands` names them."""
+    hsi, msi = images.hsi.metadata.wavelength, images.msi.metadata.wavelength
+    assert hsi is not None
+    labels = labels_of(images.msi)
+    names = [labels[band] for band in bands]
+    centres = "" if msi is None else f" ({', '.join(f'{msi[band]:.0f}' for band in bands)} nm)"
+    several = "s" * (len(bands) > 1)
+    listing = ", ".join(names)
+    return InputError(
+        f"{images.msi.name}: its band{several} {listing}{centres} lie{'s' * (not several)} outside the HSI's "
+        "range, "
+        f"{hsi.min():.0f} to {hsi.max():.0f} nm, and cannot be fused with it; leave "
+        f"{'them' if several else 'it'} "
+        f"out by `drop_bands: [{listing}]`"
+    )
+
+
+def labels_of(scene: OpenScene) -> list[str]:
+    """Return how the bands of an MSI are called in `drop_bands`: by name, by wavelength, or by number.
+
+    Parameters
+    ----------
+    scene : OpenScene
+        The opened image.
+    """
+    if scene.band_names is not None:
+        return list(scene.band_names)
+    if scene.metadata.wavelength is not None:
+        return [f"{nm:.0f} nm" for nm in scene.metadata.wavelength]
+    numbers = getattr(scene, "report", {}).get("bands", range(scene.shape[0]))
+    return [str(band) for band in numbers]
 
 
 def _check_order(response: NDArray[np.float64], pair: Pair, images: OpenPair) -> None:
@@ -105,8 +148,8 @@ def _check_order(response: NDArray[np.float64], pair: Pair, images: OpenPair) ->
     for band in apart.tolist():
         raise InputError(
             f"{images.msi.name}: its band {band + 1} lies at {msi[band]:.0f} nm, but this band of "
-            f"`spectral` at {centres[band]:.0f} nm; name the bands of `spectral` in the order of the file, "
-            "by wavelength"
+            f"`spectral` at {centres[band]:.0f} nm; name the bands in the order in which they are read, by "
+            "wavelength"
         )
 
 

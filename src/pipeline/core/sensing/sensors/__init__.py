@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.sensing.spectral import table_response
+from pipeline.core.sensing.spectral import BandsOutsideError, table_response
 from pipeline.errors import InputError
 
 Vector = NDArray[np.float64]
@@ -26,6 +26,9 @@ FLANK = 0.2
 """Share of a band's width over which each of its flanks rises. Of 0.02 to 0.5, and against Gaussians, it
 meets measured responses of nine sensors best."""
 PY6S_STEP = 2.5  # nm between the samples of Py6S's tables
+NEAR, NEAR_SHARE = 10.0, 0.01  # nm and fraction of the wavelength: centres are often rounded, or nominal
+AS_WELL = 1.0  # nm of mean distance
+FEWEST_RECOGNISED = 3  # bands
 
 
 @dataclass(frozen=True)
@@ -106,10 +109,7 @@ def builtin_response(
     curves = builtin_curves(sensor, bands)
     if "wavelength" in _listed("multispectral")[sensor]:  # all bands have the same samples
         return table_response(curves[0][0], np.stack([srf for _, srf in curves]), wavelength, fwhm, names)
-    rows = [
-        table_response(*curve, wavelength, fwhm, [name]) for curve, name in zip(curves, names, strict=True)
-    ]
-    return np.concatenate(rows)
+    return _stacked(curves, names, wavelength, fwhm)
 
 
 def builtin_curves(sensor: str, bands: Sequence[str] | None) -> list[tuple[Vector, Vector]]:
@@ -178,11 +178,25 @@ def py6s_response(
             "spectral response: `tables: py6s` needs the package Py6S, which is not installed; "
             "install it (pip install Py6S) or use `tables: builtin`"
         ) from None
-    rows = []
+    curves = []
     for band in chosen:
         _, start, _, srf = getattr(PredefinedWavelengths, band["py6s"])  # from `start` in micrometres
-        nm = 1e3 * start + PY6S_STEP * np.arange(len(srf))
-        rows.append(table_response(nm, np.array(srf), wavelength, fwhm, [_full_name(sensor, band)]))
+        curves.append((1e3 * start + PY6S_STEP * np.arange(len(srf)), np.array(srf)))
+    return _stacked(curves, [_full_name(sensor, band) for band in chosen], wavelength, fwhm)
+
+
+def _stacked(
+    curves: list[tuple[Vector, Vector]], names: list[str], wavelength: Vector, fwhm: Vector | None
+) -> Vector:
+    """Return R of bands that each have a table; all bands outside the HSI's are named at once."""
+    rows, outside = [], []
+    for i, (curve, name) in enumerate(zip(curves, names, strict=True)):
+        try:
+            rows.append(table_response(*curve, wavelength, fwhm, [name]))
+        except BandsOutsideError:
+            outside.append(i)
+    if outside:
+        raise BandsOutsideError(outside, names)
     return np.concatenate(rows)
 
 
@@ -198,6 +212,66 @@ def _chosen(sensor: str, bands: Sequence[str] | None) -> list[dict[str, Any]]:
 
 def _full_name(sensor: str, band: dict[str, Any]) -> str:
     return f"{band['name']} of {sensor} ({band['centre']:g} nm)"
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A multispectral sensor whose published centres fit those of an image.
+
+    Attributes
+    ----------
+    sensor : str
+        One of `multispectral_sensors`.
+    bands : tuple of str
+        Its bands in the order of the image.
+    apart : float
+        Largest distance between the image's and the published centres in nm.
+    others : tuple of str
+        Other sensors that fit as well.
+    """
+
+    sensor: str
+    bands: tuple[str, ...]
+    apart: float
+    others: tuple[str, ...]
+
+
+def recognised(wavelength: Vector) -> Recognised | None:
+    """Return the multispectral sensor whose bands lie closest to some centres, or None without any.
+
+    Centres may differ from the published ones by `NEAR`, or by `NEAR_SHARE` of the wavelength.
+
+    Parameters
+    ----------
+    wavelength : (c,)
+        Centres in nm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> recognised(np.array([490.0, 560.0, 665.0, 842.0])).sensor
+    'sentinel2a'
+    """
+    if wavelength.size < FEWEST_RECOGNISED:
+        return None
+    fits = []
+    for sensor in multispectral_sensors():
+        bands = multispectral_bands(sensor)
+        names, centres = list(bands), np.array([centre for centre, _ in bands.values()])
+        apart = np.abs(centres[:, None] - wavelength)
+        nearest = apart.argmin(axis=0)
+        distance = apart[nearest, np.arange(wavelength.size)]
+        if (
+            len(set(nearest.tolist())) == wavelength.size
+            and (distance <= np.maximum(NEAR, NEAR_SHARE * wavelength)).all()
+        ):
+            chosen = tuple(names[band] for band in nearest)
+            fits.append((float(distance.mean()), float(distance.max()), sensor, chosen))
+    if not fits:
+        return None
+    mean, largest, sensor, chosen = min(fits, key=lambda fit: fit[0])
+    others = tuple(fit[2] for fit in fits if fit[2] != sensor and fit[0] <= mean + AS_WELL)
+    return Recognised(sensor, chosen, largest, others)
 
 
 @cache
