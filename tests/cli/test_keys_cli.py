@@ -49,6 +49,8 @@ def test_messages_name_options_that_the_command_has(command: str) -> None:
     assert in_options("by `drop_bands: [B11, B12]`", "msi") == "by --drop-bands-msi B11,B12"
     assert in_options("by `drop_bands: [1614 nm]`", "msi") == 'by --drop-bands-msi "1614 nm"'
     assert in_options("with `offset: true`", None) == "with --estimate-offset"
+    assert in_options("set `estimation.offset: true`", None) == "set --estimate-offset"
+    assert in_options("`alignment.largest_shift: 6`", None) == '--alignment "{largest_shift: 6}"'
     assert "--estimate-offset" in options_of("pair")
 
 
@@ -193,7 +195,7 @@ def test_guessed_widths_are_called_guessed_and_sensors_recognised(tmp_path: Path
     images = sentinel_pair(tmp_path)
     text = call("inspect", *images).stdout
     assert "sensor       centres within 0.0 nm of sentinel2a" in text
-    assert "--sensor sentinel2a --bands B2,B3,B4,B8,B11 of `pipeline pair`" in text
+    assert "--sensor sentinel2a --bands B2,B3,B4,B8,B11` of `pipeline pair`" in text
     assert "outside      bands 1614 nm of the MSI lie outside the HSI's range" in text
     assert "widths of the bands are not stated: their spacing, 20.7 nm, is guessed where needed" in text
     out = tmp_path / "a.yaml"

@@ -577,13 +577,6 @@ def other_order(folder: Path, truth: Truth) -> dict[str, Any]:
     return pair_of(folder, msi=msi, spectral=R | {"centres": CENTRES[::-1], "fwhm": WIDTHS[::-1]})
 
 
-def rotated(folder: Path, truth: Truth) -> dict[str, Any]:
-    height, width = truth.scene.shape
-    turned = truth.place @ Affine.translation(width, height) @ Affine.scale(-1)
-    real_pair.write_tif(folder / "msi.tif", truth.msi[:, ::-1, ::-1], turned)
-    return pair_of(folder)
-
-
 def too_far(folder: Path, truth: Truth) -> dict[str, Any]:
     return pair_of(folder, alignment={"largest_shift": 0.2})
 
@@ -599,7 +592,6 @@ REFUSED = {
     "coarser in another CRS": (coarser_elsewhere, None, "coarser than the HSI; exchange `hsi` and `msi`"),
     "band list": (other_bands, None, "msi.tif: has 4 bands, but `spectral` describes 3"),
     "band order": (other_order, None, "its band 1 lies at 480 nm, but this band of `spectral` at"),
-    "rotated axes": (rotated, None, "are rotated by 180 degrees; bring both to north-up first"),
     "too far": (too_far, None, "beyond alignment.largest_shift 0.2; register the images first"),
     "crop": (as_it_is, {"height": 40, "width": 8}, "crop: 40x8 is larger than the scene of 24x20 pixels"),
 }
@@ -630,7 +622,10 @@ def test_pairs_that_cannot_be_used_are_refused_in_one_line(tmp_path: Path, case:
     *others, line = done.stderr.splitlines()
     assert line.startswith("pipeline align: ")
     assert message in line
-    assert all("just started" in other or " left" in other for other in others), others
+    progress = [
+        other for other in others if not other.startswith(str(tmp_path))
+    ]  # what was assumed of a file
+    assert all("just started" in other or " left" in other for other in progress), others
     assert done.stdout == ""
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
     assert not list(results.rglob("observation*"))

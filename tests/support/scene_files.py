@@ -52,6 +52,7 @@ def as_axes(cube: np.ndarray, axes: str) -> np.ndarray:
         "band,y,x": lambda: cube,
         "y,x,band": lambda: np.moveaxis(cube, 0, 2),
         "x,y,band": lambda: cube.T,
+        "y,band,x": lambda: np.moveaxis(cube, 0, 1),
         "band,x,y": lambda: np.swapaxes(cube, 1, 2),
         "band,yx": lambda: np.stack([b.flatten(order="C") for b in cube]),
         "band,xy": lambda: np.stack([b.flatten(order="F") for b in cube]),

@@ -32,7 +32,7 @@ OWN = ("ratio",)  # keys of a pair whose text is no YAML
 
 LISTS = ("bands", "drop_bands")
 NUMBERS = ("scale", "offset")
-MENTION = re.compile(r"`(\w+)(?:: ([^`]*))?`")
+MENTION = re.compile(r"`([\w.]+)(?:: ([^`]*))?`")
 
 
 def with_keys(command: Callable[..., None], taken: Sequence[str] = ()) -> Callable[..., None]:
@@ -213,8 +213,11 @@ def in_options(message: str, role: str | None) -> str:
 
     def option(match: re.Match[str]) -> str:
         key, value = match.groups()
-        if key == "offset" and value == "true":
+        if key in ("offset", "estimation.offset") and value == "true":
             return "--estimate-offset"
+        whole, _, part = key.partition(".")
+        if part and whole in PAIR_KEYS:
+            return f"--{whole}" if value is None else f'--{whole} "{{{part}: {value}}}"'
         if key not in SOURCE_KEYS + PAIR_KEYS:
             return match[0]
         name = f"--{key.replace('_', '-')}" + (f"-{role}" if role and key in SOURCE_KEYS else "")

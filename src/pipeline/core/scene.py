@@ -100,12 +100,15 @@ class OpenScene(Protocol):
         Bands and place.
     band_names : sequence of str or None
         Names of the bands, where they have some.
+    assumed : sequence of str
+        What was guessed in reading the scene, a sentence each.
     """
 
     name: str
     shape: tuple[int, int, int]
     metadata: Metadata
     band_names: Sequence[str] | None = None
+    assumed: Sequence[str] = ()
 
     def read(self, window: Window) -> NDArray[np.float32]:
         """Return values of a window (band, y, x), divided by the scale; no-data is NaN."""

@@ -99,6 +99,8 @@ class FileScene(OpenScene):
         Bands, scale, units and place.
     band_names : list of str or None
         Names of the bands, in a product with a file for each.
+    assumed : list of str
+        What was guessed in reading the file, a sentence each.
     report : dict
         How the file was read, JSON-ready: `path`, `product` (its name, or None), `files` (all files
         read, metadata included), `shape` of the scene, `file_bands` (their number),
@@ -133,6 +135,7 @@ class FileScene(OpenScene):
         )
         names = image.band_names
         self.band_names = None if names is None else [names[band] for band in self._kept]
+        self.assumed = [*image.assumed, *assumptions(image, self.metadata, self._reading)]
         self.report: dict[str, Any] = {
             "path": self.name,
             "product": files.product,
@@ -145,9 +148,9 @@ class FileScene(OpenScene):
             "nodata_share": missing,
             "scale": self._scale,
             "units": image.units,
-            "assumed": [*image.assumed, *assumptions(image, self.metadata, self._reading)],
+            "assumed": self.assumed,
         }
-        for sentence in self.report["assumed"]:
+        for sentence in self.assumed:
             log.info("%s: %s", self.name, sentence)
 
     def read(self, window: Window) -> NDArray[np.float32]:

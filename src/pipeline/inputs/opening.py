@@ -1,4 +1,4 @@
-"""One file or product as an image: the reader for its format, and the settings of the configuration."""
+"""Files or a product as an image: the reader for its format, and the settings of the configuration."""
 
 from __future__ import annotations
 
@@ -14,18 +14,49 @@ from pipeline.config.scenes import FileSource
 from pipeline.errors import InputError
 from pipeline.inputs.formats.array_image import array_image
 from pipeline.inputs.formats.arrays import SUFFIXES, is_array_file
+from pipeline.inputs.formats.band_folder import is_stack, stacked_files
 from pipeline.inputs.formats.bands import configured_bands, configured_sensor, detectors_of, per_band
 from pipeline.inputs.formats.conventions import crs_of
 from pipeline.inputs.formats.damage import first_bytes
 from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.formats.orientation import upright
 from pipeline.inputs.formats.raster import raster_image
+from pipeline.inputs.formats.tiles import tiled_image
 from pipeline.inputs.formats.wavelengths import RANGE, impossible
 from pipeline.inputs.missions import mission_of
 from pipeline.inputs.product_names import calibrated_by_name
 
 METADATA = (".xml", ".txt", ".json")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz")
+
+
+PER_BAND = ("wavelengths", "fwhm", "bands")  # keys that describe all bands of an image together
+
+
+def open_images(paths: Sequence[Path], source: FileSource) -> StoredImage:
+    """Open the files of a source as one image: a single file, a file for each band, or tiles.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The files or products.
+    source : FileSource
+        Settings of the configuration, which override the files.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or the files do not belong together.
+    """
+    if len(paths) == 1:
+        return open_image(paths[0], source)
+    bare = source.model_copy(update=dict.fromkeys(PER_BAND) | {"drop_bands": [], "bad_bands": []})
+    images = [open_image(path, bare) for path in paths]
+    if not is_stack(images):
+        return tiled_image([open_image(path, source) for path in paths])
+    folder = paths[0].parent
+    image = stacked_files(paths, images)
+    return _chosen(_with_configured_bands(image, folder, source), folder, source)
 
 
 def open_image(path: Path, source: FileSource) -> StoredImage:
@@ -47,12 +78,38 @@ def open_image(path: Path, source: FileSource) -> StoredImage:
     if source.nodata is not None:
         declared = source.nodata if isinstance(source.nodata, list) else [source.nodata]
         image = replace(image, nodata=(*image.nodata, *declared), declares_nodata=True)
-    image = upright(image)
+    return _chosen(upright(image), path, source)
+
+
+def _chosen(image: StoredImage, path: Path, source: FileSource) -> StoredImage:
+    """Return an image with the bands that the configuration leaves out by name, and names of detectors."""
     if image.detector is None:
         image = replace(image, detector=detectors_of(image.wavelength))
     image = replace(image, dropped=_dropped(path, image, source))
-    _check_wavelengths(path, image, source)
+    left_out = [
+        *image.bad_bands,
+        *image.dropped,
+        *(band for band in source.bad_bands if band < image.shape[0]),
+    ]
+    _check_wavelengths(path, image, left_out)
+    _check_dates(path, image, left_out)
     return image
+
+
+def _check_dates(path: Path, image: StoredImage, left_out: Sequence[int]) -> None:
+    """Refuse a stack of several dates, whose wavelengths or names are all there as often."""
+    kept = np.setdiff1d(np.arange(image.shape[0]), left_out)
+    dates, first = (1 if left_out else image.repeats), kept[: kept.size // max(1, image.repeats)]
+    if image.wavelength is not None and kept.size:
+        _, at, counts = np.unique(image.wavelength[kept].round(2), return_index=True, return_counts=True)
+        if counts.size > 1 and (counts == counts[0]).all():
+            dates, first = int(counts[0]), kept[at]
+    if dates > 1:
+        others = np.setdiff1d(kept, first).tolist()
+        raise InputError(
+            f"{path}: each of its bands is there {dates} times, as in a stack of {dates} dates; an image has "
+            f"one: leave the others out, such as by `bad_bands: {others}`"
+        )
 
 
 def _stored(path: Path, source: FileSource) -> StoredImage:
@@ -158,17 +215,12 @@ def _plain(name: str) -> str:
     return re.sub(r"(?<=[a-z])0+(?=\d)", "", name.strip().lower()).replace(" ", "")
 
 
-def _check_wavelengths(path: Path, image: StoredImage, source: FileSource) -> None:
+def _check_wavelengths(path: Path, image: StoredImage, left_out: Sequence[int]) -> None:
     """Refuse wavelengths that no band of an image has, but for bands that are left out."""
     if image.wavelength is None:
         return
-    left_out = [
-        *image.bad_bands,
-        *image.dropped,
-        *(band for band in source.bad_bands if band < image.shape[0]),
-    ]
     wrong = impossible(image.wavelength)
-    wrong[left_out] = False
+    wrong[list(left_out)] = False
     if wrong.any():
         band = int(np.argmax(wrong))
         raise InputError(

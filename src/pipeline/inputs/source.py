@@ -18,13 +18,13 @@ from pipeline.errors import InputError
 from pipeline.inputs.datasets.catalogue import file_source, image
 from pipeline.inputs.formats.array_image import array_size
 from pipeline.inputs.formats.arrays import is_array_file
+from pipeline.inputs.formats.band_folder import natural
 from pipeline.inputs.formats.damage import first_bytes, refuse_special
 from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.formats.raster import raster_size
-from pipeline.inputs.formats.tiles import tiled_image
 from pipeline.inputs.formats.zarr_store import is_zarr
 from pipeline.inputs.missions import image_paths, mission_of, product_files
-from pipeline.inputs.opening import open_image
+from pipeline.inputs.opening import open_images
 from pipeline.store.files import sha256_of
 
 TILES = (".tif", ".tiff")
@@ -55,7 +55,7 @@ class ImageFiles:
         """The files or product folders that `path` stands for, sorted; usually a single one.
 
         A path that exists is taken literally; any other may be a pattern (`tiles/*.tif`). A folder that is
-        not a known product must hold GeoTIFF tiles.
+        not a known product must hold GeoTIFFs: tiles, or a file for each band.
         """
         path = Path(self.reading.path)
         mission = mission_of(path) if path.is_dir() else None
@@ -64,7 +64,7 @@ class ImageFiles:
         if is_zarr(path):
             return [path]
         if path.is_dir():
-            tiles = sorted(file for file in path.iterdir() if file.suffix.lower() in TILES)
+            tiles = sorted((file for file in path.iterdir() if file.suffix.lower() in TILES), key=natural)
             if not tiles:
                 raise InputError(
                     f"{path}: a folder with neither a known product nor GeoTIFF tiles; give a file, a "
@@ -73,7 +73,7 @@ class ImageFiles:
             return tiles
         if path.exists() or not set("*?[") & set(self.reading.path):
             return [path]
-        matching = sorted(map(Path, glob(self.reading.path)))  # noqa: PTH207, the pattern may be absolute
+        matching = sorted(map(Path, glob(self.reading.path)), key=natural)  # noqa: PTH207, the pattern may be absolute
         if not matching:
             raise InputError(f"{path}: no file matches this pattern; correct `path`")
         return matching
@@ -140,8 +140,7 @@ class ImageFiles:
 
     def open(self) -> StoredImage:
         """Open the image; several images are joined to one."""
-        images = [open_image(path, self.reading) for path in self.paths]
-        return images[0] if len(images) == 1 else tiled_image(images)
+        return open_images(self.paths, self.reading)
 
 
 def locate(source: StoredSource) -> ImageFiles:

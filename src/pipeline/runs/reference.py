@@ -41,6 +41,8 @@ def write_reference(
     bands = scene.shape[0]
     transform = shifted(scene.metadata.transform, window.y0, window.x0)
     template = reference_like(placeholder(bands, *window.shape), replace(scene.metadata, transform=transform))
+    if scene.assumed:
+        template = template.assign_attrs(assumed=list(scene.assumed))
     side = shard_side(bands)
     writer = ShardWriter(out.with_suffix(".zarr"), template, origin, {"y": side, "x": side})
     units = {f"{part.y0},{part.x0}": partial(_parts, scene, window, part) for part in window.split(side)}

@@ -143,6 +143,7 @@ def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -
         "spectral_known": bands.known,
         "msi_bands": bands.names,
         "coverage": bands.coverage,
+        "assumed": {"hsi": list(images.hsi.assumed), "msi": list(images.msi.assumed)},
     }
     suspicions = _suspicions(pair, images)
     for sentence in suspicions:

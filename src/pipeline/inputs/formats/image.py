@@ -53,6 +53,8 @@ class StoredImage(Metadata):
         Whether the file declares any number to be no data.
     dropped : tuple of int
         0-based numbers of the bands that the configuration leaves out by name.
+    repeats : int
+        How often the names of the bands repeat: 2 in a stack of two dates.
     integers : bool
         Whether the file holds whole numbers.
     divisor : float
@@ -74,6 +76,7 @@ class StoredImage(Metadata):
     nodata: tuple[float, ...] = ()
     declares_nodata: bool = False
     dropped: tuple[int, ...] = ()
+    repeats: int = 1
     integers: bool = False
     divisor: float = 1.0
     added: float = 0.0

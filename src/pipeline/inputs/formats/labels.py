@@ -144,13 +144,18 @@ def zarr_labels(path: Path, group: zarr.Group, name: str) -> Labels:
 
 
 def _zarr_fill(array: zarr.Array[Any]) -> dict[str, Any]:
-    """Return the fill value: an attribute (in format 3 base64), else the array's own unless it is 0."""
+    """Return the declared fill value: an attribute (base64 in format 3), in format 2 the array's own."""
     declared = array.attrs.get("_FillValue")
     if isinstance(declared, str) and array.dtype.kind == "f":
         with suppress(ValueError):
             return {"_FillValue": float(np.frombuffer(base64.b64decode(declared), "<f8")[0])}
     own = array.fill_value if array.metadata.zarr_format == 2 and array.dtype.kind in "iuf" else None
-    return {} if declared is not None or own is None or own == 0 else {"_FillValue": float(own)}
+    by_xarray = "_ARRAY_DIMENSIONS" in array.attrs  # which fills with what it declares; others fill with 0
+    return (
+        {}
+        if declared is not None or own is None or (own == 0 and not by_xarray)
+        else {"_FillValue": float(own)}
+    )
 
 
 def zarr_dims(array: zarr.Array[Any]) -> tuple[str | None, ...]:

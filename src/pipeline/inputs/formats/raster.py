@@ -111,6 +111,7 @@ def raster_image(path: Path, configured: Collection[str] = ()) -> StoredImage:
         tags = [file.tags(i) | file.tags(i, ns="IMAGERY") for i in indexes]
         texts = [text or "" for text in of_bands(file.descriptions)]
         bands = described_bands(RasterTags(path, header, tags, file.tags(), texts), configured)
+    _refuse_cut_off(path, file, header)
     crs, transform = place(file)
     if crs is None and file.gcps[0]:
         assumed.append("only ground control points give its place, which are not used: orthorectify it first")
@@ -131,12 +132,28 @@ def raster_image(path: Path, configured: Collection[str] = ()) -> StoredImage:
         gain=np.array(of_bands(file.scales)),
         offset=np.array(of_bands(file.offsets)),
         assumed=(*assumed, *bands.assumed),
+        repeats=bands.repeats,
         nodata=_ignored(path, header),
         declares_nodata="data_ignore_value" in header
         or any(v is not None for v in of_bands(file.nodatavals)),
         integers=np.dtype(file.dtypes[0]).kind in "iu",
         divisor=divisor,
     )
+
+
+def _refuse_cut_off(path: Path, file: Any, header: dict[str, str]) -> None:
+    """Refuse an ENVI file that is shorter than its header says: GDAL would read zeros where it ends."""
+    if file.driver != "ENVI" or header.get("file_compression", "0").strip() == "1":
+        return
+    itemsize = np.dtype(file.dtypes[0]).itemsize
+    needed = int(header.get("header_offset", "0")) + file.count * file.height * file.width * itemsize
+    actual = path.stat().st_size
+    if actual < needed:
+        raise InputError(
+            f"{path}: has {actual} bytes, its header describes {needed}; the file is cut off, or the header "
+            "is "
+            "that of another file: fetch both again"
+        )
 
 
 def _ignored(path: Path, header: dict[str, str]) -> tuple[float, ...]:

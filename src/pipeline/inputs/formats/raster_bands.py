@@ -95,6 +95,8 @@ class DescribedBands:
         Different names of all bands.
     assumed : tuple of str
         What was guessed, a sentence each.
+    repeats : int
+        How often the names of the bands repeat.
     """
 
     wavelength: Vector | None
@@ -102,6 +104,7 @@ class DescribedBands:
     bad: tuple[int, ...]
     names: tuple[str, ...] | None
     assumed: tuple[str, ...]
+    repeats: int = 1
 
 
 def described_bands(tags: RasterTags, configured: Collection[str] = ()) -> DescribedBands:
@@ -130,7 +133,14 @@ def described_bands(tags: RasterTags, configured: Collection[str] = ()) -> Descr
         bad=_bad_bands(tags),
         names=names if all(names) and len(set(names)) == len(names) else None,
         assumed=tuple(assumed),
+        repeats=_repeats(names),
     )
+
+
+def _repeats(names: Sequence[str]) -> int:
+    """Return how often each name is there, 1 where that differs or there is but one name."""
+    counts = {names.count(name) for name in names}
+    return counts.pop() if len(counts) == 1 and all(names) and len(set(names)) > 1 else 1
 
 
 def _centres(tags: RasterTags, assumed: list[str]) -> Centres | None:

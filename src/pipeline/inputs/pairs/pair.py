@@ -73,8 +73,8 @@ class WarpedScene(OpenScene):
 
     Attributes
     ----------
-    name, band_names
-        Name and band names of the scene.
+    name, band_names, assumed
+        Name, band names and assumptions of the scene.
     shape : (int, int, int)
         Bands of the scene, height and width of the wanted grid.
     metadata : Metadata
@@ -83,7 +83,7 @@ class WarpedScene(OpenScene):
 
     def __init__(self, scene: OpenScene, onto: Metadata, shape: tuple[int, int]) -> None:
         self._scene = scene
-        self.name, self.band_names = scene.name, scene.band_names
+        self.name, self.band_names, self.assumed = scene.name, scene.band_names, scene.assumed
         self._crs = str(scene.metadata.crs)
         self._from = _geobox(scene.metadata, scene.shape[1:])
         self._onto = _geobox(onto, shape)

@@ -28,8 +28,8 @@ class BandsScene(OpenScene):
 
     Attributes
     ----------
-    name : str
-        The name of the scene.
+    name, assumed
+        Name and assumptions of the scene.
     shape : (int, int, int)
         Bands of the MSI, height and width of the scene.
     metadata : Metadata
@@ -38,7 +38,7 @@ class BandsScene(OpenScene):
 
     def __init__(self, scene: OpenScene, spectral: SpectralConfig) -> None:
         self._scene = scene
-        self.name = scene.name
+        self.name, self.assumed = scene.name, scene.assumed
         self._response = read_response(spectral, scene.metadata.wavelength, scene.metadata.fwhm)
         self.shape = (len(self._response), *scene.shape[1:])
         self.metadata = replace(scene.metadata, wavelength=None, fwhm=None, detector=None)
