@@ -216,6 +216,8 @@ def in_options(message: str, role: str | None) -> str:
         if key in ("offset", "estimation.offset") and value == "true":
             return "--estimate-offset"
         whole, _, part = key.partition(".")
+        if key == "spectral.bands":
+            return "--bands"
         if part and whole in PAIR_KEYS:
             return f"--{whole}" if value is None else f'--{whole} "{{{part}: {value}}}"'
         if key not in SOURCE_KEYS + PAIR_KEYS:

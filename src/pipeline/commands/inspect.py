@@ -106,7 +106,10 @@ class Inspected:
             ("wavelengths", _spectral(place)),
             ("detectors", _detectors(place)),
             *_place(place),
-            ("units", place.units or "unknown"),
+            (
+                "units",
+                (place.units or "unknown") + (f", divided by {place.scale:g}" if place.scale != 1 else ""),
+            ),
             ("values", self._values()),
             ("no data", _no_data(scene.report["nodata_share"])),
             *(("suspicious", text) for text in self.doubts()),

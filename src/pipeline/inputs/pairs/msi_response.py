@@ -110,7 +110,9 @@ def _outside(images: OpenPair, bands: Sequence[int]) -> InputError:
     assert hsi is not None
     labels = labels_of(images.msi)
     names = [labels[band] for band in bands]
-    centres = "" if msi is None else f" ({', '.join(f'{msi[band]:.0f}' for band in bands)} nm)"
+    centres = ""
+    if images.msi.band_names is not None and msi is not None:
+        centres = f" ({', '.join(f'{msi[band]:.0f}' for band in bands)} nm)"
     several = "s" * (len(bands) > 1)
     listing = ", ".join(names)
     return InputError(
