@@ -145,17 +145,17 @@ def align(pair: Pair, crop: Crop | None, images: OpenPair, progress: Progress) -
         "coverage": bands.coverage,
         "assumed": {"hsi": list(images.hsi.assumed), "msi": list(images.msi.assumed)},
     }
-    suspicions = _suspicions(pair, images)
+    suspicions = _suspicions(images)
     for sentence in suspicions:
         log.warning("%s", sentence)
     return Aligned(scene, like, report | {"notes": [*report["notes"], *suspicions]})
 
 
-def _suspicions(pair: Pair, images: OpenPair) -> list[str]:
+def _suspicions(images: OpenPair) -> list[str]:
     """Return sentences on values of the two files that look like undeclared no-data or saturation."""
     return [
-        f"{image.name}: {suspicion.sentence(getattr(source, 'scale', 1.0))}."
-        for source, image in ((pair.hsi, images.hsi), (pair.msi, images.msi))
+        f"{image.name}: {suspicion.sentence(image.metadata.scale)}."
+        for image in (images.hsi, images.msi)
         for suspicion in suspicious_values(image.read, *image.shape[1:])
     ]
 
