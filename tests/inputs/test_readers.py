@@ -258,42 +258,6 @@ def test_lowest_float_in_an_envi_header(tmp_path: Path) -> None:
     assert np.isnan(data).sum() == 5
 
 
-def test_no_data_of_single_bands(tmp_path: Path) -> None:
-    stored = CUBE.astype(np.int16)
-    stored[0, 0, 0], stored[1, 0, 0] = -1, -2
-    raster(tmp_path / "a.tif", "GTiff", stored).close()
-    names = "".join(
-        f'<VRTRasterBand dataType="Int16" band="{band}"><NoDataValue>{-band}</NoDataValue><SimpleSource>'
-        f'<SourceFilename relativeToVRT="1">a.tif</SourceFilename><SourceBand>{band}</SourceBand>'
-        "</SimpleSource></VRTRasterBand>"
-        for band in range(1, 6)
-    )
-    (tmp_path / "a.vrt").write_text(f'<VRTDataset rasterXSize="8" rasterYSize="6">{names}</VRTDataset>')
-    missing = np.isnan(read(tmp_path / "a.vrt").data)
-    assert np.argwhere(missing).tolist() == [[0, 0, 0], [1, 0, 0]]
-
-
-def test_nodata_bad_and_empty_bands(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    cube = CUBE.astype(np.int32)
-    cube[1] = -9999
-    cube[2, 0, 0] = -9999
-    path = save(tmp_path / "a.npz", cube=cube)
-    keys = {"axes": "band,y,x", "nodata": -9999, "wavelengths": NM.tolist(), "fwhm": WIDTHS.tolist()}
-    with caplog.at_level(logging.WARNING):
-        scene = read(path, bad_bands=[4], scale=2, **keys)
-    assert "left out bands [4] (0-based), listed as bad" in caplog.text
-    assert "left out bands [1] (0-based), without valid values" in caplog.text
-    expected = cube[[0, 2, 3]].astype(np.float32) / 2
-    expected[1, 0, 0] = np.nan
-    np.testing.assert_array_equal(scene.data, expected)
-    assert scene.wavelength is not None
-    assert scene.fwhm is not None
-    np.testing.assert_array_equal(scene.wavelength, NM[[0, 2, 3]])
-    np.testing.assert_array_equal(scene.fwhm, WIDTHS[[0, 2, 3]])
-    assert "bad_bands [7, -1] do not exist; bands are 0 to 4" in refused(path, bad_bands=[7, -1], **keys)
-    assert "no band is left" in refused(path, bad_bands=[0, 2, 3, 4], **keys)
-
-
 def assert_raster(scene: Scene) -> None:
     np.testing.assert_array_equal(scene.data, (CUBE / 10_000).astype(np.float32))
     assert scene.crs == "EPSG:32633"
