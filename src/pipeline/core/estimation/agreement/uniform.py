@@ -52,7 +52,7 @@ class Suspicion(NamedTuple):
             return f"up to {self.fraction:.1%} of the pixels of {bands} are at the largest value, {value}"
         return (
             f"{self.fraction:.1%} of the pixels looked at are {value} in all bands, up to the border: "
-            f"likely no data; if so, declare {value} as no data"
+            f"likely no data; if so, declare `nodata: {value}`"
         )
 
 
