@@ -16,20 +16,23 @@ are no-data), as are PyTorch tensors, and xarray and Dask arrays; results are Nu
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.core.estimation.agreement import agreement
+from pipeline.core.estimation.agreement import agreement, suspicious_values
 from pipeline.core.estimation.noise_levels import estimate_noise
 from pipeline.core.sensing.arrays import real_array
 from pipeline.core.sensing.observation import Observation, check_pair, check_response_type
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.subspace.completion import completed, learn_completion
+from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods import build, settings_of
 from pipeline.runs.provenance import code_version, package_versions
@@ -116,13 +119,13 @@ def fuse(
     -----
     UserWarning
         Where the images contradict the responses, with the likely cause: gain, offset, order of bands,
-        displacement, PSF, change, stripes.
+        displacement, PSF, change, stripes. Where an image looks as if no-data or saturation was not marked.
     """
     chosen = parse(settings_of(method), {"method": method, **settings}, method)
     start = perf_counter()
     observation = _observation(lr_hsi, hr_msi, spectral_response, spatial_response, sigma_hsi, sigma_msi)
-    for finding in agreement(observation):
-        warnings.warn(finding.with_remedy(REMEDIES), stacklevel=2)
+    for sentence in _doubts(observation):
+        warnings.warn(sentence, stacklevel=2)
     estimated = perf_counter()
     fitted = build(chosen).fit(observation, seed)
     trained = perf_counter()
@@ -144,6 +147,19 @@ def fuse(
         "packages": package_versions(),
     }
     return FusionResult(fused.cube, end - start, provenance, fused.deviation)
+
+
+def _doubts(observation: Observation) -> Iterator[str]:
+    """Yield sentences on suspicious values, and on where the images contradict the responses."""
+    for name, image in {"lr_hsi": observation.lr_hsi, "hr_msi": observation.hr_msi}.items():
+        for suspicion in suspicious_values(partial(_cut, image), *image.shape[1:]):
+            yield f"{name}: {suspicion.sentence(remedy='set it to NaN')}"
+    for finding in agreement(observation):
+        yield finding.with_remedy(REMEDIES)
+
+
+def _cut(image: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+    return image[:, *window.slices]
 
 
 def _observation(

@@ -138,13 +138,13 @@ def test_a_remedy_follows_the_sentence(pair: Observation) -> None:
     assert finding.with_remedy({}) == finding.sentence
 
 
-def test_fuse_warns_of_a_response_in_per_cent(pair: Observation) -> None:
-    def fused(response: np.ndarray) -> list[str]:
+def test_fuse_warns_of_a_response_in_per_cent_and_of_a_collar(pair: Observation) -> None:
+    def fused(response: np.ndarray, hr_msi: np.ndarray = pair.hr_msi) -> list[str]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             pipeline.fuse(
                 pair.lr_hsi,
-                pair.hr_msi,
+                hr_msi,
                 spectral_response=response,
                 spatial_response=pair.spatial_response,
                 method="bicubic",
@@ -152,6 +152,11 @@ def test_fuse_warns_of_a_response_in_per_cent(pair: Observation) -> None:
         return [str(entry.message) for entry in caught]
 
     assert fused(pair.spectral_response) == []
+    collar = pair.hr_msi.copy()
+    collar[:, :10] = 0
+    (message,) = fused(pair.spectral_response, collar)
+    assert message.startswith("hr_msi: 6.9% of the pixels looked at are 0 in all bands, up to the border")
+    assert message.endswith("set it to NaN")
     (message,) = fused(100 * pair.spectral_response)
     assert "0.01 times what R predicts" in message
     assert message.endswith("or hr_msi")

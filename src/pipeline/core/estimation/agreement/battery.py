@@ -211,7 +211,7 @@ def _blurred(geometry: Geometry, spatial: SpatialResponse) -> Finding | None:
     word = "wider" if better > given else "narrower"
     return Finding(
         "psf",
-        f"the HSI's PSF is {word} than H: a width at half maximum of roughly {better:.1g} LR pixels fits "
+        f"the HSI's PSF is {word} than H: a width at half maximum of roughly {better:.2g} LR pixels fits "
         f"better than {given:.2g}",
     )
 

@@ -19,6 +19,7 @@ from pipeline.core.estimation.agreement.radiometry import OUTLIER, cost, robust_
 
 Array = NDArray[np.float64]
 
+FAR_OFF = 10.0  # robust standard deviations of the difference
 ROUNDS = 3  # of a fit without the outliers of the fit before
 SHIFT, TURN, WIDTH = slice(0, 2), slice(0, 6), slice(6, 7)
 """Columns of the design: displacement of rows and columns; rotation and scale with it; Laplacian."""
@@ -93,6 +94,7 @@ def explain(difference: Planes, middle: Planes) -> Geometry:
     middle : Planes
         Mean of both, so that the gradients hold to second order.
     """
+    middle = _without_outliers(middle, difference)
     centre, half = _extent(middle)
     designs = [
         _design(image, np.subtract(corner, centre), half)
@@ -116,6 +118,16 @@ def explain(difference: Planes, middle: Planes) -> Geometry:
         for plane, part in zip(difference.images, designs, strict=True)
     ]
     return Geometry(cause(SHIFT), cause(TURN), cause(WIDTH), half, Planes(residual, difference.corners))
+
+
+def _without_outliers(middle: Planes, difference: Planes) -> Planes:
+    """Return the images without pixels that no geometry explains, whose gradients would decide the fit."""
+    limit = FAR_OFF * robust_scale(difference.values, middle.values)[:, None, None]
+    images = [
+        np.where((np.abs(other) > limit).any(axis=0), np.nan, image)
+        for image, other in zip(middle.images, difference.images, strict=True)
+    ]
+    return Planes(images, middle.corners)
 
 
 def _extent(planes: Planes) -> tuple[tuple[float, float], tuple[float, float]]:

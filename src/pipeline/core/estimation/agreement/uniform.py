@@ -38,13 +38,15 @@ class Suspicion(NamedTuple):
     fraction: float
     bands: int
 
-    def sentence(self, scale: float = 1.0) -> str:
+    def sentence(self, scale: float = 1.0, remedy: str = "declare `nodata: {value}`") -> str:
         """Describe the value and what it is likely to be.
 
         Parameters
         ----------
         scale : float
             Number by which the file's values were divided.
+        remedy : str
+            Action for no-data, with `{value}` in place of the value.
         """
         value = f"{self.value * scale:.6g}"
         if self.kind == "saturated":
@@ -52,7 +54,7 @@ class Suspicion(NamedTuple):
             return f"up to {self.fraction:.1%} of the pixels of {bands} are at the largest value, {value}"
         return (
             f"{self.fraction:.1%} of the pixels looked at are {value} in all bands, up to the border: "
-            f"likely no data; if so, declare `nodata: {value}`"
+            f"likely no data; if so, {remedy.format(value=value)}"
         )
 
 
