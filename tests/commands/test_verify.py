@@ -127,6 +127,19 @@ def test_damage_does_not_hide_other_damage(folder: Path) -> None:
     assert not any((folder / name).exists() for name in gone)
 
 
+def test_a_changed_table_is_not_printed(folder: Path) -> None:
+    assert "bicubic" in call("summary", folder).output
+    digit(folder / "summary.csv")
+    assert refusal("summary", folder).startswith(
+        f"{folder / 'summary.csv'}: was changed since it was written"
+    )
+
+
+def test_settings_nested_without_end_are_one_line(tmp_path: Path) -> None:
+    line = refusal("crop", "--source", "x", "--settings", "[" * 100_000, "--out", tmp_path / "reference.json")
+    assert line.startswith("--settings: not valid JSON")
+
+
 def test_lines_of_journals_are_looked_at(folder: Path) -> None:
     journal = folder / "field/reference.journal"
     whole = journal.read_text()

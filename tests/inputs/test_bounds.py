@@ -120,6 +120,14 @@ def test_a_pipe_is_no_file(tmp_path: Path, suffix: str) -> None:
     )
 
 
+def test_a_path_that_no_file_system_takes_is_one_line() -> None:
+    assert refusal("inspect", "x" * 5000).startswith(
+        f"{'x' * 60!r}... has 5000 bytes; a path has 4095 at most"
+    )
+    assert "is not Unicode; rename the file or its folder" in refusal("inspect", "a\udcff.tif")
+    assert "is not a path; a path is not empty" in refusal("inspect", "")
+
+
 def zeros_npz(path: Path) -> None:
     """5 GB of zeros would take seconds to write: the header is that of 5 GB, of which a part follows."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("cube.npy", "w") as member:

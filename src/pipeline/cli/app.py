@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 from typer.core import TyperGroup
 
@@ -22,6 +23,7 @@ from pipeline.cli.steps import step_commands
 from pipeline.cli.weights import weights
 from pipeline.errors import InputError
 from pipeline.runs.messages import Messages
+from pipeline.settings.validation import explain
 
 
 class Commands(TyperGroup):
@@ -36,6 +38,8 @@ class Commands(TyperGroup):
             return super().invoke(context)
         except InputError as error:
             message = str(error)
+        except ValidationError as error:  # an argument that a model of the configuration refuses
+            message = explain(error, {})
         except OSError as error:
             message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         typer.echo(f"pipeline {context.invoked_subcommand}: {' '.join(message.split())}", err=True)

@@ -171,7 +171,7 @@ def from_json(kind: Any, text: str, option: str) -> Any:
     """
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{option}: not valid JSON ({error}); give a JSON object") from None
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return parse(kind, content, option)

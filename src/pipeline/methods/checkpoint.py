@@ -39,6 +39,8 @@ def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, str]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
+    if aside.is_symlink():  # which would lead the content elsewhere
+        aside.unlink()
     try:
         ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         safetensors.numpy.save_file(ordered, aside, metadata)

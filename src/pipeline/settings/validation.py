@@ -36,11 +36,19 @@ def parse(model: type[M], content: Any, origin: str) -> M:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{origin}: {_explain(error, content)}") from None
+        raise InputError(f"{origin}: {explain(error, content)}") from None
 
 
-def _explain(error: ValidationError, content: Any) -> str:
-    """Return the first error of a validation as a line: key, what is wrong, and the value."""
+def explain(error: ValidationError, content: Any) -> str:
+    """Return the first error of a validation as a line: key, what is wrong, and the value.
+
+    Parameters
+    ----------
+    error : ValidationError
+        The error.
+    content : object
+        The content that was validated.
+    """
     errors = error.errors(include_url=False)
     places = [_keys(e["loc"], content, missing=e["type"] == "missing") for e in errors]
     # of a union whose alternatives all fail, the alternative that got furthest explains most
