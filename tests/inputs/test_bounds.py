@@ -121,11 +121,20 @@ def test_a_pipe_is_no_file(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_path_that_no_file_system_takes_is_one_line() -> None:
-    assert refusal("inspect", "x" * 5000).startswith(
-        f"{'x' * 60!r}... has 5000 bytes; a path has 4095 at most"
-    )
+    said = refusal("inspect", "x" * 5000)
+    assert f"{'x' * 60!r}... has 5000 bytes; a path has 4095 at most" in said
     assert "is not Unicode; rename the file or its folder" in refusal("inspect", "a\udcff.tif")
     assert "is not a path; a path is not empty" in refusal("inspect", "")
+
+
+@pytest.mark.parametrize("value", [3.4e38, -3.4028235e38, 1e19, np.inf])
+def test_values_too_large_to_be_squared_are_asked_for(tmp_path: Path, value: float) -> None:
+    cube = CUBE.copy()
+    cube[2, 3, 4:6] = value
+    np.save(tmp_path / "a.npy", cube)
+    said = refusal("inspect", tmp_path / "a.npy")
+    assert "holds 2 infinite values, or values beyond 1e+18, the first, " in said
+    assert "at row 3, column 4; declare it by --nodata" in said
 
 
 def zeros_npz(path: Path) -> None:

@@ -23,7 +23,8 @@ HOSTILE = "x $(touch HIT) `touch HIT`; touch HIT & 'a' \"b\" | {input} {c} {0} }
 
 FREE = {
     *("FileSource.path", "FileSource.url", "FileSource.variable", "FileSource.wavelengths"),
-    *("FileSource.fwhm", "FileSource.band_numbers", "FileSource.bands"),
+    *("FileSource.fwhm", "FileSource.band_numbers", "FileSource.bands", "FileSource.drop_bands"),
+    "FileSource.crs",
     *("DatasetSource.image", "DatasetSource.folder"),
     *("TableResponse.path", "TableResponse.bands", "MatrixResponse.path", "MatrixResponse.variable"),
     *(
@@ -87,7 +88,8 @@ def hostile_experiment() -> dict[str, Any]:
     source = {"kind": "file", "path": f"data {HOSTILE}/{HOSTILE}.npy", "url": f"http://x/{HOSTILE}"}
     source |= dict.fromkeys(("variable", "wavelengths", "fwhm", "band_numbers"), HOSTILE)
     table = {"kind": "table", "path": f"{HOSTILE}.csv", "bands": [HOSTILE]}
-    product = {"kind": "file", "path": f"{HOSTILE}.tif", "bands": [HOSTILE]}
+    product = {"kind": "file", "path": f"{HOSTILE}.tif", "bands": [HOSTILE], "drop_bands": [HOSTILE]}
+    product["crs"] = HOSTILE
     dataset = {"kind": "dataset", "name": "cave", "image": HOSTILE, "folder": HOSTILE}
     title = {"title": HOSTILE, "note": HOSTILE}
     matrix = {"kind": "matrix", "path": f"{HOSTILE}.mat", "variable": HOSTILE}

@@ -27,6 +27,7 @@ from pipeline.inputs.source import ImageFiles, locate
 from pipeline.inputs.synthetic.scene import SyntheticScene
 
 BLOCK = 2**23  # values that are read at a time when a whole file is looked through
+LARGEST = 1e18  # of float32 values, whose squares would not be finite
 TALLEST = 512  # rows of such a block
 
 log = logging.getLogger(__name__)
@@ -202,25 +203,29 @@ class FileScene(OpenScene):
             at = int(np.argmax(content.faulty > 0))
             y, x = divmod(int(content.first[at]), self._image.shape[2])
             raise InputError(
-                f"{self.name}: band {bands[at]} holds {content.faulty[at]} infinite values, the first "
-                f"at row {y}, column {x}; declare `nodata: .inf` or leave the band out by `bad_bands`"
+                f"{self.name}: band {bands[at]} holds {content.faulty[at]} infinite values, or values "
+                f"beyond {LARGEST:g}, the first, {content.value[at]:.9g}, at row {y}, column {x}; declare it "
+                "by `nodata`, as .inf or the number in the file, or leave the band out by `bad_bands`"
             )
 
     def _look_through(self, bands: list[int]) -> _Content:
         """Count the valid and the faulty values of some bands; the whole file is read once, in blocks."""
         _, height, width = self._image.shape
         zero = np.zeros(len(bands), np.intp)
-        content = _Content(zero.copy(), zero.astype(bool), zero.copy(), np.full(len(bands), height * width))
+        first, value = np.full(len(bands), height * width), np.zeros(len(bands))
+        content = _Content(zero.copy(), zero.astype(bool), zero.copy(), first, value)
         for window in _blocks(self._image) if bands else ():
             values, missing = self._read(window, bands)
             content.valid += np.count_nonzero(~missing, axis=(1, 2))
             content.filled |= ((values != 0) & ~missing).any(axis=(1, 2))
-            faulty = ~np.isfinite(values) & ~missing
+            faulty = ~(np.abs(values) <= LARGEST) & ~missing
             counts = np.count_nonzero(faulty, axis=(1, 2))
             content.faulty += counts
             for band in np.flatnonzero(counts):
-                y, x = np.argwhere(faulty[band])[0] + (window.y0, window.x0)
-                content.first[band] = min(content.first[band], y * width + x)
+                y, x = np.argwhere(faulty[band])[0]
+                place = (window.y0 + y) * width + window.x0 + x
+                if place < content.first[band]:
+                    content.first[band], content.value[band] = place, values[band, y, x]
         return content
 
 
@@ -270,15 +275,18 @@ class _Content:
     filled : (C,) bool
         Whether any of them is not zero.
     faulty : (C,) int
-        Number of values that are neither finite nor missing.
+        Number of values that are not missing and infinite or too large.
     first : (C,) int
         Where the first faulty value is, in row-major order.
+    value : (C,) float
+        The first faulty value.
     """
 
     valid: NDArray[np.intp]
     filled: NDArray[np.bool_]
     faulty: NDArray[np.intp]
     first: NDArray[np.intp]
+    value: NDArray[np.float64]
 
 
 def _where(bands: list[int], chosen: NDArray[np.bool_]) -> list[int]:

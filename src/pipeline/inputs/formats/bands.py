@@ -18,7 +18,7 @@ from pipeline.errors import InputError
 from pipeline.inputs.formats.arrays import ArrayFile
 from pipeline.inputs.formats.wavelengths import RANGE, centres_nm, impossible, listed, spelled, widths_nm
 
-EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d+)")
+EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d{1,5})")
 
 FEWEST_OF_DETECTOR = 10  # bands
 SILICON_ENDS = (800.0, 1150.0)  # nm
