@@ -13,7 +13,7 @@ from pipeline.core.estimation.agreement.radiometry import robust_scale
 
 Array = NDArray[np.float64]
 
-FAR = 4.0  # typical differences beyond which a pixel is taken to have changed
+FAR = 6.0  # typical differences beyond which a pixel is taken to have changed
 PATCH = 2  # side in LR pixels of the smallest patch: single pixels are edges and noise
 SPECTRAL_NEIGHBOURS = 2  # on either side of a band
 SHORTEST_LINE = 8  # LR pixels of a column whose mean counts

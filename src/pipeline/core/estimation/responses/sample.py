@@ -109,6 +109,8 @@ class PairSample:
 def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
     """Read the valid pixels of a scene, or of some 32 windows of a large scene.
 
+    Pixels whose HR-MSI lacks bands are left out, unless too few others remain.
+
     Parameters
     ----------
     scene : ObservedScene
@@ -121,6 +123,29 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
     InputError
         Fewer than `FEWEST_PIXELS` pixels, or than `FEWEST_FOLDS` folds with any; an image of zeros.
     """
+    sample = _read(scene, progress, estimated=False)
+    if scene.gaps is not None and not _enough(sample):
+        sample = _read(scene, progress, estimated=True)
+    if not _enough(sample):
+        raise InputError(
+            f"lr_hsi and hr_msi: {len(sample.fold)} LR pixels are valid in both, together with all pixels "
+            f"within {REACH} LR pixels of them; an estimation of responses needs {FEWEST_PIXELS} such pixels "
+            "spread over the scene; use a larger scene with less no-data, or give the responses"
+        )
+    with_values = {"lr_hsi": sample.hsi.any(), "hr_msi": any(part.msi.any() for part in sample.parts)}
+    for name, valued in with_values.items():
+        if not valued:
+            raise InputError(f"{name}: every valid value is 0, expected radiance or reflectance above 0")
+    return sample
+
+
+def _enough(sample: PairSample) -> bool:
+    """Return whether responses can be estimated from a sample."""
+    return len(sample.fold) >= FEWEST_PIXELS and len(sample.folds) >= FEWEST_FOLDS
+
+
+def _read(scene: ObservedScene, progress: Progress, estimated: bool) -> PairSample:
+    """Read the sample, with or without pixels whose HR-MSI was estimated in some bands."""
     windows, block = _windows(scene)
     hsi, fold, parts = [], [], []
     for done, window in enumerate(windows, start=1):
@@ -128,25 +153,14 @@ def read_sample(scene: ObservedScene, progress: Progress) -> PairSample:
         part = scene.crop(read)
         rows, cols = scene.lr_window(read).slices
         y, x = np.mgrid[rows, cols]
-        used = _complete(part) & _inside(y, x, scene, scene.lr_window(window))
+        used = _complete(part, estimated) & _inside(y, x, scene, scene.lr_window(window))
         hsi.append(part.lr_hsi[:, used].astype(np.float64))
         fold.append(_fold(y, x, block)[used])
         corner = int(y[0, 0]), int(x[0, 0])
         parts.append(Part(fill_nearest(np.asarray(part.filled[1])), used, corner))
         progress("sample", done, len(windows))
     ratio = scene.spatial_response.ratio
-    sample = PairSample(np.concatenate(hsi, axis=1), np.concatenate(fold), tuple(parts), ratio)
-    count = len(sample.fold)
-    if count < FEWEST_PIXELS or len(sample.folds) < FEWEST_FOLDS:
-        raise InputError(
-            f"lr_hsi and hr_msi: {count} LR pixels are valid in both, together with all pixels "
-            f"within {REACH} LR pixels of them; an estimation of responses needs {FEWEST_PIXELS} such pixels "
-            "spread over the scene; use a larger scene with less no-data, or give the responses"
-        )
-    for name, empty in (("lr_hsi", not sample.hsi.any()), ("hr_msi", not any(p.msi.any() for p in parts))):
-        if empty:
-            raise InputError(f"{name}: every valid value is 0, expected radiance or reflectance above 0")
-    return sample
+    return PairSample(np.concatenate(hsi, axis=1), np.concatenate(fold), tuple(parts), ratio)
 
 
 def _windows(scene: ObservedScene) -> tuple[list[Window], tuple[int, int]]:
@@ -175,10 +189,21 @@ def _even(count: int, chosen: int) -> list[int]:
     return [(2 * k + 1) * count // (2 * chosen) for k in range(chosen)]
 
 
-def _complete(part: Observation) -> NDArray[np.bool_]:
-    """Return the LR pixels with data around which the HR-MSI has data in most pixels."""
+def _complete(part: Observation, estimated: bool) -> NDArray[np.bool_]:
+    """Return the LR pixels with data around which the HR-MSI has data in most pixels.
+
+    Parameters
+    ----------
+    part : Observation
+        A window of the scene.
+    estimated : bool
+        Whether HR pixels count of which some bands were estimated.
+    """
     box = SpatialResponse.box(ratio=part.spatial_response.ratio).operator(*part.hr_shape)
-    missing = box.energy_share(missing_pixels(part.hr_msi)) > MOST_TOLERATED
+    gaps = missing_pixels(part.hr_msi)
+    if part.gaps is not None and not estimated:
+        gaps = np.logical_not(np.asarray(part.gaps.known_msi).all(axis=0))
+    missing = box.energy_share(gaps) > MOST_TOLERATED
     missing = binary_dilation(missing, np.ones((2 * REACH + 1, 2 * REACH + 1)))
     return ~(missing | missing_pixels(part.lr_hsi))
 
