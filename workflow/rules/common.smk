@@ -102,7 +102,7 @@ def run_folder(wildcards):
 
 
 def expressible(files):
-    """Return the files that a rule can name: braces and angle brackets stand for something else there."""
+    """Return the files that Snakemake can name; to it, braces and angle brackets stand for something else."""
     return [file for file in files if not set("{}<>").intersection(file)]
 
 
