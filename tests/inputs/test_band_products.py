@@ -245,17 +245,20 @@ def test_landsat_level1(tmp_path: Path) -> None:
     assert "IMAGE_ATTRIBUTES/SUN_ELEVATION is missing" in refused(path)
 
 
-def test_landsat7_has_no_published_bands_here(tmp_path: Path) -> None:
-    """TM and ETM+ are read, their wavelengths are up to the configuration."""
+def test_landsat7_and_surface_reflectance_without_an_mtl(tmp_path: Path) -> None:
     bands = {n: products.numbers(SHAPE, n, "uint16") for n in (1, 2, 3, 4, 5, 7)}
     path = products.write_landsat(tmp_path / "scene", bands, np.full(SHAPE, 5440, np.uint16))
     for file in path.iterdir():
         file.rename(file.with_name(file.name.replace("LC08", "LE07")))
     scene = read(path)
     np.testing.assert_allclose(scene.data, expected(np.stack(list(bands.values())), 2.75e-5, -0.2), rtol=1e-6)
-    assert scene.wavelength is None
-    nm = [485.0, 560, 660, 835, 1650, 2220]
-    assert read(path, wavelengths=nm).wavelength.tolist() == nm  # type: ignore[union-attr]
+    assert scene.wavelength is not None
+    assert scene.wavelength.tolist() == [485.0, 560, 660, 835, 1650, 2220]
+    for name in ("MTL.txt", "QA_PIXEL.TIF"):
+        (path / f"{products.LANDSAT[2].replace('LC08', 'LE07')}_{name}").unlink()
+    loose = open_file(FileSource(kind="file", path=str(path)))
+    np.testing.assert_array_equal(read(path).data, scene.data)
+    assert any("no MTL beside the bands" in text for text in loose.assumed)
 
 
 def test_nodata_is_compared_with_stored_numbers(tmp_path: Path) -> None:

@@ -175,6 +175,12 @@ def test_more_values_than_the_bytes_can_hold_are_refused(
     assert "bytes, more than 100 in a byte; it is damaged, or no measured image" in said
 
 
+def test_a_struct_that_decodes_without_bounds_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"s": {"cube": np.zeros((400, 400, 500), np.uint8)}}, do_compression=True)
+    assert "more than 100 in a byte" in refusal("inspect", path)
+
+
 def test_a_chunk_too_large_to_be_read_in_part_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("cube", (8, 5000, 5000), np.float32, chunks=(8, 5000, 5000))

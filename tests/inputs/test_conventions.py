@@ -212,6 +212,42 @@ def test_coordinates_without_a_crs_take_the_configured_one(tmp_path: Path) -> No
     assert "`crs` is EPSG:32632, but the file says EPSG:32633" in refused(other, crs="EPSG:32632")
 
 
+def test_bands_that_are_arrays_of_their_own(write: Callable[[xr.Dataset], Path]) -> None:
+    array = labelled(up=True, geotransform=None)["reflectance"].astype(np.int16)
+    names = ["B02", "B03", "B04", "B08", "B12"]
+    bands = {name: array.isel(wavelength=i, drop=True) for i, name in enumerate(names)}
+    bands["B03"] = bands["B03"].assign_attrs(bands["B03"].attrs | {"scale_factor": 0.5})
+    flags = bands["B02"].astype(np.int32).assign_attrs(flag_values=np.array([0, 1], np.int32))
+    path = write(xr.Dataset(bands | {"flags": flags}))
+    expected = CUBE * np.array([1, 0.5, 1, 1, 1])[:, None, None]
+    scene = open_file(FileSource(kind="file", path=str(path)))
+    assert scene.band_names == names
+    np.testing.assert_array_equal(read(path).data, expected.astype(np.float32))
+    assert scene.metadata.transform == pytest.approx(TRANSFORM)
+    assert source_size(FileSource(kind="file", path=str(path))) == (6, 8)
+    np.testing.assert_array_equal(read(path, wavelengths=NM.tolist(), drop_bands=["B12"]).wavelength, NM[:4])
+    assert read(path, variable="B04").bands == 1
+
+
+def test_bands_apart_that_state_their_wavelengths(tmp_path: Path) -> None:
+    array = labelled()["reflectance"]
+    bands = {
+        f"rhos_{nm:.0f}": array.isel(wavelength=i, drop=True).assign_attrs(
+            grid_mapping="spatial_ref", wavelength=float(nm)
+        )
+        for i, nm in enumerate(NM)
+    }
+    np.testing.assert_array_equal(read(netcdf4(tmp_path / "a", xr.Dataset(bands))).wavelength, NM)
+
+
+def test_affine_and_crs_among_the_attributes_of_the_array(tmp_path: Path) -> None:
+    attributes = {"transform": np.array(TRANSFORM), "crs": "+init=epsg:32633"}
+    bare = xr.Dataset({"cube": (("band", "y", "x"), CUBE, attributes)})
+    scene = read(netcdf4(tmp_path / "a", bare))
+    assert scene.transform == TRANSFORM
+    assert scene.crs == "EPSG:32633"
+
+
 def test_dates_are_one(write: Callable[[xr.Dataset], Path]) -> None:
     dataset = labelled()
     single = dataset.expand_dims(time=[0])

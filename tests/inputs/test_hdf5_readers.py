@@ -235,6 +235,19 @@ def test_prisma_mask(tmp_path: Path) -> None:
     assert np.isnan(scene.data[:, ~product.outside]).sum() == 2
 
 
+@pytest.mark.parametrize(("level", "units"), [("L2C", "reflectance"), ("L2B", "W m-2 sr-1 um-1")])
+def test_prisma_in_the_geometry_of_the_sensor(tmp_path: Path, level: str, units: str) -> None:
+    product = Prisma()
+    path = product.save(tmp_path, level=level)
+    with h5py.File(path, "a") as file:
+        del file.attrs["Product_ULcorner_easting"]
+    scene = read(path)
+    assert (scene.crs, scene.transform, scene.units) == (None, None, units)
+    assert scene.wavelength is not None
+    vnir = int(np.argmin(np.abs(scene.wavelength - product.nm[0][10])))
+    np.testing.assert_allclose(scene.data[vnir], product.reflectance(0, 10), rtol=1e-6)
+
+
 def test_prisma_that_does_not_fit(tmp_path: Path) -> None:
     path = Prisma().save(tmp_path, Product_LRcorner_easting=370000.0)
     assert "its corners are 30x133.833 pixels of 30 m apart, its cube has 30x26" in refused(path)

@@ -126,11 +126,11 @@ class Prisma:
         hidden = self.outside | (error == 1) | (error == 3)
         return np.where(hidden, np.nan, low + stored * (high - low) / 65535)
 
-    def save(self, folder: Path, **attributes: Any) -> Path:
-        path = folder / PRISMA_NAME
+    def save(self, folder: Path, *, level: str = "L2D", **attributes: Any) -> Path:
+        path = folder / PRISMA_NAME.replace("L2D", level)
         path.unlink(missing_ok=True)
         with h5py.File(path, "w") as file:
-            fields = file.create_group("HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields")
+            fields = file.create_group(f"HDFEOS/SWATHS/PRS_{level}_HCO/Data Fields")
             for i, name in enumerate(("Vnir", "Swir")):
                 fields[f"{name.upper()}_Cube"] = self.stored[i]
                 fields[f"{name.upper()}_PIXEL_L2_ERR_MATRIX"] = self.errors[i]

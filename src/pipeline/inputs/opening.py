@@ -27,6 +27,7 @@ from pipeline.inputs.missions import mission_of
 from pipeline.inputs.product_names import calibrated_by_name
 
 METADATA = (".xml", ".txt", ".json")
+NARROWEST = 0.05  # nm
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz")
 
 
@@ -228,6 +229,14 @@ def _check_wavelengths(path: Path, image: StoredImage, left_out: Sequence[int]) 
             f"{RANGE}; correct "
             "its unit in the file, give `wavelengths` in nm, or leave the band out by `bad_bands`"
         )
+    if image.fwhm is not None:
+        kept = np.setdiff1d(np.arange(image.shape[0]), left_out)
+        width, centre = image.fwhm[kept], image.wavelength[kept]
+        for at in np.flatnonzero((width < NARROWEST) | (width > centre)).tolist():
+            raise InputError(
+                f"{path}: the width of band {kept[at] + 1}, {width[at]:g} nm at {centre[at]:g} nm, is none of "
+                "a band; correct its unit in the file, or give `fwhm` in nm"
+            )
 
 
 def _refuse_companion(path: Path) -> None:

@@ -18,9 +18,8 @@ from pipeline.errors import InputError
 from pipeline.inputs.datasets.catalogue import file_source, image
 from pipeline.inputs.formats.array_image import array_size
 from pipeline.inputs.formats.arrays import is_array_file
-from pipeline.inputs.formats.band_folder import natural
 from pipeline.inputs.formats.damage import first_bytes, refuse_special
-from pipeline.inputs.formats.image import StoredImage
+from pipeline.inputs.formats.image import StoredImage, natural
 from pipeline.inputs.formats.raster import raster_size
 from pipeline.inputs.formats.zarr_store import is_zarr
 from pipeline.inputs.missions import image_paths, mission_of, product_files
@@ -64,7 +63,10 @@ class ImageFiles:
         if is_zarr(path):
             return [path]
         if path.is_dir():
-            tiles = sorted((file for file in path.iterdir() if file.suffix.lower() in TILES), key=natural)
+            tiles = sorted(
+                (file for file in path.iterdir() if file.suffix.lower() in TILES),
+                key=lambda file: natural(file.name),
+            )
             if not tiles:
                 raise InputError(
                     f"{path}: a folder with neither a known product nor GeoTIFF tiles; give a file, a "
@@ -73,7 +75,7 @@ class ImageFiles:
             return tiles
         if path.exists() or not set("*?[") & set(self.reading.path):
             return [path]
-        matching = sorted(map(Path, glob(self.reading.path)), key=natural)  # noqa: PTH207, the pattern may be absolute
+        matching = sorted(map(Path, glob(self.reading.path)), key=lambda file: natural(file.name))  # noqa: PTH207, the pattern may be absolute
         if not matching:
             raise InputError(f"{path}: no file matches this pattern; correct `path`")
         return matching

@@ -28,8 +28,10 @@ from pipeline.inputs.formats.conventions import (
     placed,
     roles,
 )
-from pipeline.inputs.formats.image import Block, StoredImage, equals_any
+from pipeline.inputs.formats.image import Block, SingleBands, StoredImage, equals_any
 from pipeline.inputs.formats.labels import Labels
+from pipeline.inputs.formats.raster_bands import CENTRES as CENTRE_TAGS
+from pipeline.inputs.formats.wavelengths import Spelled, centres_nm, described
 
 FEW = 10  # an axis this many times shorter than the two others is that of the bands
 
@@ -119,6 +121,53 @@ def array_image(path: Path, source: FileSource) -> StoredImage:
         The array cannot be read or contradicts the configuration.
     """
     file = open_arrays(path)
+    names = [] if source.variable or source.axes else file.band_variables()
+    return _of_variables(file, source, names) if names else _image(file, source)
+
+
+def _of_variables(file: ArrayFile, source: FileSource, names: Sequence[str]) -> StoredImage:
+    """Return an image whose bands are arrays of their own."""
+    bare = source.model_copy(
+        update={"wavelengths": None, "fwhm": None, "band_numbers": None, "bad_bands": []}
+    )
+    images = [_image(file, bare.model_copy(update={"variable": name})) for name in names]
+    first = images[0]
+    if len({(image.crs, image.transform) for image in images}) > 1:
+        raise InputError(
+            f"{file.path}: its bands {', '.join(names[:8])} lie at different places; name one by `variable`"
+        )
+    centres = [_own_centre(file, name) for name in names]
+    numbers = Spelled(np.array(centres)) if all(centres) else described(list(names))
+    nm = None if numbers is None else centres_nm(numbers).nm
+    configured = configured_bands(file.path, source, file)
+    wavelength, fwhm = per_band(file.path, len(names), *configured, tuple(source.bad_bands))
+    units = {image.units for image in images}
+    told = dict.fromkeys(text for image in images for text in image.assumed)
+    return replace(
+        first,
+        shape=(len(images), *first.shape[1:]),
+        pixels=SingleBands(images),
+        wavelength=nm if wavelength is None else wavelength,
+        fwhm=fwhm,
+        band_names=tuple(name.rpartition("/")[2] for name in names),
+        units=units.pop() if len(units) == 1 else None,
+        gain=None,
+        offset=None,
+        declares_nodata=all(image.declares_nodata for image in images),
+        assumed=(*told, f"{len(names)} arrays of one band each are its bands"),
+    )
+
+
+def _own_centre(file: ArrayFile, name: str) -> float | None:
+    """Return the wavelength that an array of one band has as an attribute."""
+    known = {key.lower(): value for key, value in file.labels(name).attributes.items()}
+    numbers = [known[key] for key in CENTRE_TAGS if isinstance(known.get(key), int | float)]
+    return float(numbers[0]) if numbers else None
+
+
+def _image(file: ArrayFile, source: FileSource) -> StoredImage:
+    """Return the image of one array."""
+    path = file.path
     arranged = _arranged(file, source)
     name, labels, shape = arranged.name, arranged.labels, arranged.shape
     label = f"{path}: variable {name!r}"
@@ -163,7 +212,10 @@ def array_size(path: Path, source: FileSource) -> tuple[int, int] | None:
     InputError
         The file has no such array, or its axes cannot be guessed.
     """
-    arranged = _arranged(open_arrays(path), source, needs_shape=False)
+    file = open_arrays(path)
+    names = [] if source.variable or source.axes else file.band_variables()
+    one_band = source.model_copy(update={"variable": names[0], "wavelengths": None}) if names else source
+    arranged = _arranged(file, one_band, needs_shape=False)
     return None if arranged.shape[1] < 0 else arranged.shape[1:]
 
 

@@ -7,7 +7,10 @@ is ever unpickled: object and cell arrays are left out.
 
 from __future__ import annotations
 
+import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -20,9 +23,16 @@ import scipy.io
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.inputs.formats.conventions import CENTRE_NAME, WIDTH_NAME
-from pipeline.inputs.formats.damage import first_bytes, readable, refuse_expansion
+from pipeline.inputs.formats.conventions import CENTRE_NAME, WIDTH_NAME, role_of_name
+from pipeline.inputs.formats.damage import (
+    MOST_UNCHECKED,
+    VALUES_PER_BYTE,
+    first_bytes,
+    readable,
+    refuse_expansion,
+)
 from pipeline.inputs.formats.hdf5 import Dataset, open_hdf5, plain
+from pipeline.inputs.formats.image import natural
 from pipeline.inputs.formats.labels import Coordinate, Labels, hdf5_labels, zarr_labels
 from pipeline.inputs.formats.zarr_store import ZarrArray, is_zarr, open_zarr
 
@@ -38,6 +48,7 @@ BEGINNINGS = (
     b"CDF\x02",
     b"CDF\x05",
 )
+COMPRESSED, PIECE = 15, 2**20  # type of a MATLAB element; bytes that are decoded at a time
 CLASSIC = BEGINNINGS[-3:]  # of NetCDF
 BANDS_FIRST, BANDS_LAST = ("band", "y", "x"), ("y", "x", "band")
 
@@ -159,6 +170,26 @@ class ArrayFile:
             names = [name for name in names if _last(name) not in ancillary]
         return self._only(names, "3 axes")
 
+    def band_variables(self) -> list[str]:
+        """Return the arrays that are one band each, where a file keeps its bands apart; else none.
+
+        They have named dimensions of rows and of columns, the same for all, and no other array has more.
+        Flags and arrays that others refer to are no bands.
+        """
+        if self.labels_of is None or any(_long(shape) > 2 for shape in self.shapes.values()):
+            return []
+        labels = {name: self.labels_of(name) for name, shape in self.shapes.items() if _long(shape) == 2}
+        referred = {word for known in labels.values() for word in _referred(known)}
+        grids: dict[Any, list[str]] = {}
+        for name, known in labels.items():
+            meaning = {role_of_name(dim) for dim in known.dims if dim}
+            flags = {"flag_values", "flag_masks", "flag_meanings"} & set(known.attributes)
+            itself = role_of_name(_last(name)) in ("x", "y")  # longitude and latitude of each pixel
+            if {"x", "y"} <= meaning and not flags and not itself and _last(name) not in referred:
+                grids.setdefault((known.dims, self.shapes[name]), []).append(name)
+        names = max(grids.values(), key=len, default=[])
+        return sorted(names, key=natural) if len(grids) == 1 and len(names) > 1 else []
+
     def _only(self, names: list[str], what: str) -> str:
         if len(names) != 1:
             how_many = "none of the arrays has" if not names else f"{len(names)} arrays have"
@@ -259,15 +290,34 @@ def _open_matlab(path: Path, start: bytes) -> ArrayFile:
 
 def _fields(path: Path, structs: list[str]) -> dict[str, NDArray[Any]]:
     """Return the numeric fields of structs as `struct.field`."""
+    if structs:
+        refuse_expansion(path, _decoded_bytes(path))
     content = scipy.io.loadmat(path, variable_names=structs) if structs else {}
     fields = {}
-    for struct in structs:
-        array = content[struct]
+    for name in structs:
+        array = content[name]
         for field in array.dtype.names or ():
             value = array[field].ravel()[0] if array.size == 1 else None
             if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.ndim > 1:
-                fields[f"{struct}.{field}"] = value
+                fields[f"{name}.{field}"] = value
     return fields
+
+
+def _decoded_bytes(path: Path) -> int:
+    """Return the bytes that the compressed elements of a MATLAB v5 file decode to, none of which are kept."""
+    total, most = 0, VALUES_PER_BYTE * path.stat().st_size + MOST_UNCHECKED  # beyond it is refused anyway
+    with path.open("rb") as stream:
+        order = "<" if stream.read(128)[126:128] == b"IM" else ">"
+        while len(tag := stream.read(8)) == 8:
+            kind, size = struct.unpack(f"{order}II", tag)
+            if kind != COMPRESSED:
+                stream.seek(size, os.SEEK_CUR)
+                continue
+            decoder, rest = zlib.decompressobj(), stream.read(size)
+            while rest and not decoder.eof and total <= most:
+                total += len(decoder.decompress(rest, PIECE))
+                rest = decoder.unconsumed_tail
+    return total
 
 
 def _open_hdf5(path: Path) -> ArrayFile:

@@ -7,36 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.formats.image import Block, StoredImage
+from pipeline.inputs.formats.image import SingleBands, StoredImage, of_all
 from pipeline.inputs.formats.wavelengths import centres_nm, described
 
 DATE = re.compile(r"(?<!\d)(?:19|20)\d\d[-_]?(?:0[1-9]|1[0-2])[-_]?(?:0[1-9]|[12]\d|3[01])(?!\d)")
-
-
-@dataclass(frozen=True)
-class FolderPixels:
-    """Pixels of files of one band each.
-
-    Attributes
-    ----------
-    files : sequence of StoredImage
-        The bands in order; each applies its own calibration and no-data.
-    """
-
-    files: Sequence[StoredImage]
-
-    def read(self, window: Window, bands: list[int]) -> Block:
-        """Return values of some bands of a window, and where they are missing."""
-        parts = [self.files[band].read(window, [0]) for band in bands]
-        values, missing = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-        return values, missing
 
 
 def is_stack(images: Sequence[StoredImage]) -> bool:
@@ -49,12 +29,6 @@ def is_stack(images: Sequence[StoredImage]) -> bool:
         and np.allclose(image.transform or 0, first.transform or 0, rtol=1e-9)
         for image in images
     )
-
-
-def natural(path: Path) -> list[tuple[int, str]]:
-    """Return a key that sorts B2 before B10."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(int(part) if part.isdigit() else -1, part) for part in parts]
 
 
 def stacked_files(paths: Sequence[Path], images: Sequence[StoredImage]) -> StoredImage:
@@ -82,7 +56,7 @@ def stacked_files(paths: Sequence[Path], images: Sequence[StoredImage]) -> Store
         )
     names = differing([path.stem for path in paths])
     first = images[0]
-    nm = _of_all([image.wavelength for image in images])
+    nm = of_all([image.wavelength for image in images])
     if nm is None and (numbers := described(names)) is not None and numbers.unit is not None:
         nm = centres_nm(numbers).nm
     told = dict.fromkeys(text for image in images for text in image.assumed)
@@ -91,9 +65,9 @@ def stacked_files(paths: Sequence[Path], images: Sequence[StoredImage]) -> Store
         first,
         name=str(folder),
         shape=(len(images), *first.shape[1:]),
-        pixels=FolderPixels(images),
+        pixels=SingleBands(images),
         wavelength=nm,
-        fwhm=_of_all([image.fwhm for image in images]),
+        fwhm=of_all([image.fwhm for image in images]),
         band_names=tuple(names),
         bad_bands=tuple(band for band, image in enumerate(images) if image.bad_bands),
         units=units.pop() if len(units) == 1 else None,
@@ -117,8 +91,3 @@ def differing(stems: Sequence[str]) -> list[str]:
     common = [i for i, parts in enumerate(zip(*words, strict=True)) if len(set(parts)) == 1]
     names = ["_".join(part for i, part in enumerate(parts) if i not in common) for parts in words]
     return names if all(names) else list(stems)
-
-
-def _of_all(values: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    known = [value for value in values if value is not None]
-    return np.concatenate(known) if len(known) == len(values) else None

@@ -406,11 +406,11 @@ def _close(affine: Transform, other: Transform, shape: tuple[int, int]) -> bool:
 
 
 def _affine(path: Path, labels: Labels) -> Transform | None:
-    """Return the affine of the grid mapping, as GDAL, rioxarray or GeoZarr write it."""
+    """Return the affine as GDAL, rioxarray or GeoZarr write it, or xarray once did."""
     numbers = _six(labels.grid.get("GeoTransform"))
     if numbers is not None:
         return from_gdal(numbers)
-    affine = _six(labels.file.get("spatial:transform"))
+    affine = _six(labels.file.get("spatial:transform")) or _six(labels.attributes.get("transform"))
     if affine is None:
         return None
     a, b, c, d, e, f = affine
@@ -418,18 +418,15 @@ def _affine(path: Path, labels: Labels) -> Transform | None:
 
 
 def _six(value: Any) -> list[float] | None:
-    parts = (
-        str(value).split()
-        if isinstance(value, str)
-        else np.ravel(value).tolist()
-        if value is not None
-        else []
-    )
+    """Return the six numbers of an affine, of which a third row is left out; None for anything else."""
+    if value is None:
+        return None
+    parts = re.split(r"[\s,]+", value.strip("[]() ")) if isinstance(value, str) else np.ravel(value).tolist()
     try:
         numbers = [float(part) for part in parts]
     except (TypeError, ValueError):
         return None
-    return numbers if len(numbers) == 6 and np.isfinite(numbers).all() else None
+    return numbers[:6] if len(numbers) in (6, 9) and np.isfinite(numbers).all() else None
 
 
 def _crs(path: Path, labels: Labels) -> str | None:
@@ -447,7 +444,7 @@ def _crs(path: Path, labels: Labels) -> str | None:
                 "understood; "
                 "add the attribute crs_wkt"
             ) from None
-    codes = [labels.file.get(key) for key in ("proj:code", "proj:wkt2")]
+    codes = [labels.file.get(key) for key in ("proj:code", "proj:wkt2")] + [labels.attributes.get("crs")]
     return next((crs_of(path, code) for code in codes if code), None)
 
 

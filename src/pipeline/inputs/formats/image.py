@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -128,3 +129,37 @@ def equals_any(values: NDArray[Any], numbers: Sequence[float]) -> NDArray[np.boo
             with np.errstate(over="ignore"):
                 equal |= values == values.dtype.type(number)
     return equal
+
+
+@dataclass(frozen=True)
+class SingleBands:
+    """Pixels of images of one band each.
+
+    Attributes
+    ----------
+    images : sequence of StoredImage
+        The bands in order; each applies its own calibration and no-data.
+    """
+
+    images: Sequence[StoredImage]
+
+    def read(self, window: Window, bands: list[int]) -> Block:
+        """Return values of some bands of a window, and where they are missing."""
+        parts = [self.images[band].read(window, [0]) for band in bands]
+        values, missing = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+        return values, missing
+
+
+def of_all(values: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
+    """Return a property of the bands of several images, None where one of them lacks it."""
+    known = [value for value in values if value is not None]
+    return np.concatenate(known) if len(known) == len(values) else None
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts B2 before B10.
+
+    >>> sorted(["B10", "B2"], key=natural)
+    ['B2', 'B10']
+    """
+    return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", name)]

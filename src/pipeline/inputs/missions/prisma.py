@@ -1,6 +1,7 @@
-"""PRISMA L2D surface reflectance (`PRS_L2D_*.he5`), VNIR and SWIR of one grid in UTM.
+"""PRISMA L2D and L2C surface reflectance and L2B radiance (`PRS_L2D_*.he5`), VNIR and SWIR of one grid.
 
-Layout: PRISMA Products Specification Document 2.3 (ASI 2020). The panchromatic cube is not read.
+L2D is in UTM; the others are in the geometry of the sensor and have no place. Layout: PRISMA Products
+Specification Document 2.3 (ASI 2020). The panchromatic cube is not read.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from pipeline.inputs.formats.hdf5 import Dataset, attribute, dataset_at, open_hd
 from pipeline.inputs.formats.image import Block, StoredImage
 from pipeline.inputs.missions import Bands
 
-PRODUCT = "PRISMA L2D"
-NAME = re.compile(r"PRS_L2D_.*\.he5")
-FIELDS = "HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields"
+PRODUCT = "PRISMA L2D, L2C, L2B"
+NAME = re.compile(r"PRS_(?P<level>L2[BCD])_.*\.he5")
+FIELDS = "HDFEOS/SWATHS/PRS_{level}_HCO/Data Fields"
+UNITS = {"L2B": "W m-2 sr-1 um-1", "L2C": "reflectance", "L2D": "reflectance"}
+NOT_PLACED = "in the geometry of the sensor, without a place: orthorectify it, or use level 2D"
 DETECTORS = ("Vnir", "Swir")
 PIXEL = 30.0  # m
 FULL = 65535  # the stored number of the scale's maximum
@@ -36,18 +39,22 @@ def matches(path: Path) -> bool:
 
 
 def open_image(path: Path, _: Bands) -> StoredImage:
-    """Open the hyperspectral cubes in reflectance: VNIR bands as stored, then SWIR bands.
+    """Open the hyperspectral cubes in physical values: VNIR bands as stored, then SWIR bands.
 
     Raises
     ------
     InputError
         The file is damaged, lacks a part of the product, or its corners do not fit its size.
     """
+    match = NAME.fullmatch(path.name)
+    assert match
+    level = match["level"]
     file = open_hdf5(path)
-    known = {name: attribute(path, file, name) for name in _attributes()}
+    known = {name: attribute(path, file, name) for name in _attributes(placed=level == "L2D")}
+    fields = FIELDS.format(level=level)
     names = [detector.upper() for detector in DETECTORS]
-    cubes = [dataset_at(path, file, f"{FIELDS}/{name}_Cube") for name in names]
-    errors = [dataset_at(path, file, f"{FIELDS}/{name}_PIXEL_L2_ERR_MATRIX") for name in names]
+    cubes = [dataset_at(path, file, f"{fields}/{name}_Cube") for name in names]
+    errors = [dataset_at(path, file, f"{fields}/{name}_PIXEL_L2_ERR_MATRIX") for name in names]
     counts = [cube.shape[1] for cube in cubes]
     height, width = cubes[0].shape[0], cubes[0].shape[2]
     shape = (sum(counts), height, width)
@@ -66,9 +73,10 @@ def open_image(path: Path, _: Bands) -> StoredImage:
         wavelength=centres,
         fwhm=widths,
         bad_bands=tuple(np.flatnonzero((centres <= 0) | (used == 0)).tolist()),
-        crs=crs_of(path, int(known["Epsg_Code"])),
-        transform=_transform(path, known, height, width),
-        units="reflectance",
+        crs=crs_of(path, int(known["Epsg_Code"])) if level == "L2D" else None,
+        transform=_transform(path, known, height, width) if level == "L2D" else None,
+        units=UNITS[level],
+        assumed=() if level == "L2D" else (NOT_PLACED,),
         detector=np.repeat(names, counts),
     )
 
@@ -108,10 +116,11 @@ class CubePixels:
         return values.astype(np.float32), outside | ((marked != 0) & (marked != CLIPPED))
 
 
-def _attributes() -> list[str]:
+def _attributes(*, placed: bool) -> list[str]:
     lists = ("List_Cw_{}", "List_Cw_{}_Flags", "List_Fwhm_{}", "L2Scale{}Min", "L2Scale{}Max")
     corners = [f"Product_{at}corner_{axis}" for at in ("UL", "LR") for axis in ("easting", "northing")]
-    return ["Epsg_Code", *corners, *(name.format(detector) for detector in DETECTORS for name in lists)]
+    place = ["Epsg_Code", *corners] if placed else []
+    return [*place, *(name.format(detector) for detector in DETECTORS for name in lists)]
 
 
 def _check(path: Path, parts: list[Dataset], shape: tuple[int, int, int], described: list[int]) -> None:

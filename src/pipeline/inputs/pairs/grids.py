@@ -97,6 +97,10 @@ def nested_ratio(hsi: Raster, msi: Raster, ratio: int | float | str | None = Non
         raise InputError(f"ratio: {ratio} is below 1; give LR pixel size over HR pixel size")
     if hsi.located != msi.located:
         bare, other = (hsi, msi) if msi.located else (msi, hsi)
+        if bare.place.transform is not None:
+            raise InputError(
+                f"{bare.name}: has no CRS for its coordinates, while {other.name} has one; name it by `crs`"
+            )
         raise InputError(
             f"{bare.name}: has no CRS and transform, while {other.name} has; give it one "
             "(gdal_edit.py -a_srs ... -a_ullr ...), or strip the other's if their corners coincide"
