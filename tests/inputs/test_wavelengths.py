@@ -145,7 +145,7 @@ def test_widths_follow_the_unit_of_the_centres(tmp_path: Path) -> None:
         ({"wavelength": "450", "bbl": "perhaps"}, "bbl: 'perhaps' of band 1 is neither 1 nor 0"),
         (
             {"wavelength": "450", "fwhm": "0.012"},
-            "the width of band 1, 0.012 nm at 450 nm",
+            "the width of band 1, 0.012 nm at 450 nm, is none",
         ),
         ({"wavelength": "0.45 nm"}, "wavelength of band 1, 0.45 nm, lies outside 100 nm to 20 µm"),
         ({"wavelength": "45000"}, "wavelengths 45000 to 45000 have no unit, and neither nm nor µm"),

@@ -234,8 +234,8 @@ def _check_wavelengths(path: Path, image: StoredImage, left_out: Sequence[int]) 
         width, centre = image.fwhm[kept], image.wavelength[kept]
         for at in np.flatnonzero((width < NARROWEST) | (width > centre)).tolist():
             raise InputError(
-                f"{path}: the width of band {kept[at] + 1}, {width[at]:g} nm at {centre[at]:g} nm, is none of "
-                "a band; correct its unit in the file, or give `fwhm` in nm"
+                f"{path}: the width of band {kept[at] + 1}, {width[at]:g} nm at {centre[at]:g} nm, is "
+                "none of a band; correct its unit in the file, or give `fwhm` in nm"
             )
 
 
