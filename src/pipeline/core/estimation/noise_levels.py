@@ -8,13 +8,15 @@ finest details.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from math import ceil, sqrt
+from operator import add
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.sensing.nodata import MOST_TOLERATED, fill_nearest, missing_pixels
+from pipeline.core.sensing.nodata import BEST, SOME_GAPS, fill_nearest, missing_pixels, tolerated_share
 from pipeline.core.sensing.noise import noise_floor, power_of
 from pipeline.core.sensing.observation import ObservedScene, Progress, no_progress
 from pipeline.core.subspace.basis import fit_subspace, signal_dimension
@@ -28,6 +30,9 @@ CORRECTIONS = 50  # iterations that remove the neighbours' noise from a band's e
 ROUNDS = 4  # of the regression on the share of the gaps, whose weights follow from the last round
 LEAST_INTERCEPT = 0.01  # of the mean: a noisy regression may cross zero
 MOST_DETAILS = 250_000
+SPACINGS = (1, 2, 3, 4)  # sides of the squares of pixels: larger ones where gaps leave no smaller square
+DENSE_GAPS = 0.15  # share of the gaps at the best quarter of the pixels, beyond which H(Y) tells no noise
+TINY = np.finfo(np.float32).tiny
 NORMAL_MEDIAN = 0.6745  # median absolute value of the standard normal distribution
 
 
@@ -99,7 +104,9 @@ def matched_pixels(
     for done, block in enumerate(blocks, start=1):
         parts.append(_matched(scene, scene.lr_window(block), stride))
         progress("sample", done, len(blocks))
-    hsi, msi, known, gaps = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
+    arrays = [np.concatenate(of_blocks, axis=1) for of_blocks in zip(*parts, strict=True)]
+    share = arrays[-1][0]
+    hsi, msi, known, gaps, _ = (array[:, share <= tolerated_share(share, SOME_GAPS)] for array in arrays)
     if not hsi.size:
         raise InputError(
             f"lr_hsi and hr_msi: of every {stride}th LR pixel none has data in both; crop the "
@@ -112,7 +119,9 @@ def matched_pixels(
 
 
 def _matched(scene: ObservedScene, window: Window, stride: int) -> tuple[NDArray[Any], ...]:
-    """Return X, H(Y), the mask of measured values of X and the gaps of H(Y), at a window's valid pixels.
+    """Return X, H(Y), the mask of measured values of X and the gaps of H(Y), at a window's pixels with X.
+
+    The last array holds the share of the response's energy on HR pixels without any measured value.
 
     Parameters
     ----------
@@ -136,8 +145,8 @@ def _matched(scene: ObservedScene, window: Window, stride: int) -> tuple[NDArray
         fine = np.asarray(scene.filled[1][:, *support.slices], np.float64)
     degraded = operator.forward(fill_nearest(fine))[:, *chosen]
     gaps = operator.energy_share(missing)[:, *chosen]
-    valid = ~missing_pixels(coarse) & (operator.energy_share(unmeasured)[chosen] <= MOST_TOLERATED)
-    return coarse[:, valid], degraded[:, valid], known[:, valid], gaps[:, valid]
+    share, valid = operator.energy_share(unmeasured)[None, *chosen], ~missing_pixels(coarse)
+    return tuple(array[:, valid] for array in (coarse, degraded, known, gaps, share))
 
 
 def estimate_hsi_noise(pixels: MatchedPixels) -> NDArray[np.float64]:
@@ -233,9 +242,9 @@ def _without_gaps(squares: NDArray[np.float64], gaps: NDArray[np.float64]) -> tu
     for _ in range(ROUNDS):
         covariance = np.linalg.pinv((terms / variance**2) @ terms.T)
         line = covariance @ (terms @ (squares / mean / variance**2))
-        line[0] = max(line[0], LEAST_INTERCEPT)
+        line[0] = min(max(line[0], LEAST_INTERCEPT), 1.0)
         variance = np.maximum(line @ terms, line[0])
-    return mean * float(line[0]), mean * sqrt(2 * covariance[0, 0])
+    return mean * float(line[0]), mean * min(1.0, sqrt(2 * covariance[0, 0]))
 
 
 def estimate_noise(
@@ -246,7 +255,8 @@ def estimate_noise(
     """Estimate the noise standard deviations ``(C,)`` and ``(c,)`` of both images.
 
     For the HR-MSI the smaller of two estimates is taken: the disagreement of the images also contains errors
-    of the responses, the finest details also contain texture.
+    of the responses, the finest details also contain texture. Where gaps of the HR-MSI are so dense that
+    neither measures its noise, it is taken to be at most that of the LR-HSI, relative to the images' levels.
 
     Parameters
     ----------
@@ -261,15 +271,20 @@ def estimate_noise(
     if sigma_hsi is None:
         sigma_hsi = estimate_hsi_noise(pixels)
     disagreement = estimate_msi_noise(pixels, scene.spectral_response, sigma_hsi)
-    return sigma_hsi, np.minimum(disagreement, estimate_detail_noise(scene))
+    # fmin: where no square of pixels is complete, there is no detail to measure
+    of_msi = np.fmin(disagreement, estimate_detail_noise(scene))
+    if np.quantile(pixels.gaps, BEST) > DENSE_GAPS:
+        relative = np.median(sigma_hsi / np.sqrt(np.square(pixels.hsi).mean(axis=1)).clip(min=TINY))
+        of_msi = np.minimum(of_msi, relative * np.sqrt(np.square(pixels.msi).mean(axis=1)).clip(min=TINY))
+    return sigma_hsi, of_msi
 
 
 def estimate_detail_noise(scene: ObservedScene, most: int = MOST_DETAILS) -> NDArray[np.float64]:
     """Estimate an upper bound of each MSI band's white noise from its finest diagonal details.
 
     It is the median absolute detail of Haar's wavelet over 0.6745 (Donoho and Johnstone 1994), read block by
-    block. Texture counts as noise, hence the upper bound; unlike for `estimate_msi_noise`, errors of the
-    responses do not.
+    block; NaN for a band whose gaps leave no detail. Texture counts as noise, hence the upper bound; unlike
+    for `estimate_msi_noise`, errors of the responses do not.
 
     Parameters
     ----------
@@ -280,18 +295,43 @@ def estimate_detail_noise(scene: ObservedScene, most: int = MOST_DETAILS) -> NDA
 
     Returns
     -------
-    (c,) float64, positive
+    (c,) float64, positive or NaN
     """
     height, width = scene.hr_shape
-    stride = max(1, ceil(sqrt(height * width / 4 / most)))
-    details, powers = [], []
-    for block in scene.blocks():
-        image = np.asarray(scene.hr_msi[:, *block.slices], np.float64)
-        rows, columns = (side // 2 * 2 for side in block.shape)
-        step = 2 * stride
-        a, b, c, d = (image[:, y:rows:step, x:columns:step] for y in (0, 1) for x in (0, 1))
-        details.append(((a - b - c + d) / 2).reshape(len(image), -1))
-        powers.append(a.reshape(len(image), -1))
-    absolute = np.abs(np.concatenate(details, axis=1))
-    floor = noise_floor(power_of(np.nan_to_num(np.concatenate(powers, axis=1))))
-    return np.maximum(np.nanmedian(absolute, axis=1) / NORMAL_MEDIAN, floor)
+    step = 2 * max(1, ceil(sqrt(height * width / 4 / most)))
+    power = reduce(
+        add, (power_of(np.asarray(scene.hr_msi[:, *b.slices])[:, ::step, ::step]) for b in scene.blocks())
+    )
+    level = np.full(scene.hr_msi.shape[0], np.nan)
+    for spacing in SPACINGS:
+        blocks = (np.asarray(scene.hr_msi[:, *block.slices], np.float64) for block in scene.blocks())
+        details = np.concatenate([_details(image, step, spacing) for image in blocks], axis=1)
+        found = np.isnan(level) & ~np.isnan(details).all(axis=1)
+        level[found] = np.nanmedian(np.abs(details[found]), axis=1) / NORMAL_MEDIAN
+        if not np.isnan(level).any():
+            break
+    return np.maximum(level, noise_floor(power))
+
+
+def _details(image: NDArray[np.float64], step: int, spacing: int) -> NDArray[np.float64]:
+    """Return the diagonal details ``(c, n)`` of squares of four pixels.
+
+    Parameters
+    ----------
+    image : (c, y, x)
+        The image; no-data is NaN.
+    step : int
+        Distance of the squares.
+    spacing : int
+        Side of the squares. Above 1, they also begin at every other pixel of a row.
+    """
+    rows, columns = (side // 2 * 2 for side in image.shape[1:])
+    squares = []
+    for first in range(1 if spacing == 1 else 2):
+        a, b, c, d = (
+            image[:, y : rows - spacing + y : step, first + x : columns - spacing + x : step]
+            for y in (0, spacing)
+            for x in (0, spacing)
+        )
+        squares.append(((a - b - c + d) / 2).reshape(len(image), -1))
+    return np.concatenate(squares, axis=1)

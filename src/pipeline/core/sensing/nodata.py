@@ -17,8 +17,9 @@ from pipeline.core.sensing.gaps import Gaps
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.spatial import SpatialOperator
 
-TOLERATED = 0.01  # of a response's energy
-MOST_TOLERATED = 0.25
+FEW_GAPS = 0.01  # of a response's energy: H(Y) then changes by less than its noise
+SOME_GAPS = 0.25
+MOST_GAPS = 0.75
 BEST = 0.25  # of the LR pixels
 ROUNDING = 1e-9  # LR pixels: a centre on the edge of two LR pixels always belongs to the second
 
@@ -28,35 +29,35 @@ def missing_pixels(image: NDArray[Any]) -> NDArray[np.bool_]:
     return np.isnan(image).any(axis=0)
 
 
-def coupled_pixels(observation: Observation, tolerated: float | None = None) -> NDArray[np.bool_]:
+def coupled_pixels(observation: Observation, tolerated: float = FEW_GAPS) -> NDArray[np.bool_]:
     """Return the mask ``(h, w)`` of LR pixels with data whose response lies on HR pixels with data.
-
-    Gaps may have a hundredth of the response's energy: they then change H(Y) by less than its noise. Where
-    gaps are so scattered that few LR pixels are free of them, the best quarter counts, up to a quarter of the
-    energy.
 
     Parameters
     ----------
     observation : Observation
         The images; no-data is NaN.
-    tolerated : float, optional
-        Largest share of the gaps; by default it is chosen as above.
+    tolerated : float
+        Share of the response's energy that gaps may have; more where gaps are scattered (`tolerated_share`).
     """
     share = observation.operator.energy_share(missing_pixels(observation.hr_msi))
     measured = ~missing_pixels(observation.lr_hsi)
-    return measured & (share <= (tolerated_share(share[measured]) if tolerated is None else tolerated))
+    return measured & (share <= tolerated_share(share[measured], tolerated))
 
 
-def tolerated_share(shares: NDArray[np.floating]) -> float:
+def tolerated_share(shares: NDArray[np.floating], least: float = FEW_GAPS) -> float:
     """Return the share of a response's energy that gaps may have for H(Y) to count.
+
+    Where gaps are so scattered that few LR pixels have fewer, it is that of the best quarter of the pixels.
 
     Parameters
     ----------
     shares : (n,)
         Share of the gaps at each LR pixel with data.
+    least : float
+        Share that is tolerated anyway.
     """
     best = float(np.quantile(shares, BEST)) if shares.size else 0.0
-    return min(max(best, TOLERATED), MOST_TOLERATED)
+    return max(least, min(best, MOST_GAPS))
 
 
 def degraded_msi(observation: Observation) -> NDArray[np.float64]:
@@ -66,7 +67,7 @@ def degraded_msi(observation: Observation) -> NDArray[np.float64]:
 
 
 def degraded_with_gaps(operator: SpatialOperator, image: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return H of an image whose gaps are filled; NaN where they have more than a quarter of the energy.
+    """Return H of an image whose gaps are filled; NaN where they have much of the response's energy.
 
     Parameters
     ----------
@@ -76,7 +77,8 @@ def degraded_with_gaps(operator: SpatialOperator, image: NDArray[np.floating]) -
         The image; no-data is NaN.
     """
     degraded = operator.forward(fill_nearest(image).astype(np.float64))
-    return np.where(operator.energy_share(missing_pixels(image)) > MOST_TOLERATED, np.nan, degraded)
+    share = operator.energy_share(missing_pixels(image))
+    return np.where(share > tolerated_share(share, SOME_GAPS), np.nan, degraded)
 
 
 def fill_nearest(image: NDArray[Any]) -> NDArray[Any]:

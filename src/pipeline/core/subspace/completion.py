@@ -1,8 +1,8 @@
 """Estimates of the missing values of a scene, from what both images say.
 
 A value that a pixel lacks in one band follows from its other bands, and a pixel of which one image says
-nothing from the other image: an LR pixel from H(Y), an HR pixel from the interpolated R X. Both are
-expectations under a factor model (`factor_model`) that is learned from the scene once, so that an estimate
+nothing from the other image: an LR pixel from H(Y), an HR pixel from the interpolated R X and from the HR
+pixels around it. Both are expectations under a factor model (`factor_model`) that is learned from the scene once, so that an estimate
 depends only on the pixel and its surroundings, whatever window is read. Solvers give such values no weight;
 the estimates serve statistics, starting points, and methods that need complete images.
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import correlate
 
 from pipeline.core.sensing.gaps import Gaps, Known, MeasuredPixels, MissingShares
 from pipeline.core.sensing.nodata import covering_pixels, fill_nearest, footprint, missing_pixels
@@ -29,7 +30,8 @@ Array = NDArray[np.float64]
 
 FACTORS = 20  # at most: directions in which spectra vary above their noise
 MOST_PIXELS = 8192  # from which a model is learned; the cost grows with them, the accuracy hardly
-LEAST_KNOWN = 0.75  # weight of the known pixels in H(Y), below which H(Y) is missing
+AROUND = (0.1, 0.6, 1.0, 0.6, 0.1)  # weights of the HR pixels around a pixel, along either axis
+LEAST_KNOWN = 0.25  # weight of the known pixels in H(Y), below which H(Y) is missing
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Completion:
     lr : FactorModel
         Model of an LR pixel: X and H(Y), C + c rows.
     hr : FactorModel
-        Model of an HR pixel: Y and the interpolated R X, 2 c rows.
+        Model of an HR pixel: Y, the mean of Y around it and the interpolated R X, 3 c rows.
     missing : MissingShares
         How much is missing.
     """
@@ -226,7 +228,9 @@ def lr_pixels(scene: ObservedScene, window: Window) -> Array:
 
 
 def hr_pixels(scene: ObservedScene, filled_hsi: FilledHsi, window: Window) -> Array:
-    """Return Y and the interpolated R X ``(2 c, height, width)`` in a window; NaN where unknown.
+    """Return Y, its mean around each pixel and the interpolated R X ``(3 c, height, width)`` in a window.
+
+    Unknown values are NaN.
 
     Parameters
     ----------
@@ -253,7 +257,30 @@ def hr_pixels(scene: ObservedScene, filled_hsi: FilledHsi, window: Window) -> Ar
     unknown = missing_pixels(coarse)
     smooth = rows @ np.tensordot(scene.spectral_response, fill_nearest(coarse), axes=1) @ cols.T
     smooth[:, unknown[np.ix_(below - read.y0, across - read.x0)]] = np.nan
-    return np.concatenate([np.asarray(scene.hr_msi[:, *window.slices], np.float64), smooth])
+    return np.concatenate([*_with_surroundings(scene.hr_msi, window), smooth])
+
+
+def _with_surroundings(image: Image, window: Window) -> tuple[Array, Array]:
+    """Return an image in a window, and the weighted mean of the known values around each pixel, without it.
+
+    Parameters
+    ----------
+    image : (c, H, W)
+        The image; no-data is NaN.
+    window : Window
+        Pixels of the image.
+    """
+    read = window.grown(len(AROUND) // 2, Window(0, image.shape[1], 0, image.shape[2]))
+    block = np.asarray(image[:, *read.slices], np.float64)
+    kernel = np.outer(AROUND, AROUND)
+    kernel[len(AROUND) // 2, len(AROUND) // 2] = 0
+    known = ~np.isnan(block)
+    values, weights = (
+        correlate(part, kernel[None], mode="constant") for part in (np.where(known, block, 0.0), 1.0 * known)
+    )
+    means = np.where(weights > 0, values / np.where(weights > 0, weights, 1.0), np.nan)
+    inside = window.relative_to(read).slices
+    return block[:, *inside], means[:, *inside]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from pipeline.core.sensing.nodata import MOST_TOLERATED, coupled_pixels, filled_observation
+from pipeline.core.sensing.nodata import SOME_GAPS, coupled_pixels, filled_observation, tolerated_share
 from pipeline.core.sensing.noise import philox_key
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.solvers.graph_prior import Comparison, GraphPrior, joined, learn_prior, sample_of
@@ -66,11 +66,12 @@ def prior_below(parts: Sequence[Observation], prior: GraphPrior, classes: int, s
 
 def _offset_levels(part: Observation, seed: int) -> Iterator[Observation]:
     """Yield the levels below a part at evenly spaced offsets of their grid; no-data is NaN."""
-    filled, missing = filled_observation(part), ~coupled_pixels(part, MOST_TOLERATED)
+    filled, missing = filled_observation(part), ~coupled_pixels(part, SOME_GAPS)
     step = part.spatial_response.ratio.numerator
     count = min(MOST_OFFSETS, step)
     for y, x in product([number * step // count for number in range(count)], repeat=2):
         if level := one_level_down(filled, seed, (y, x)):
             window, below = level
-            incomplete = below.operator.energy_share(missing[window.slices]) > MOST_TOLERATED
+            share = below.operator.energy_share(missing[window.slices])
+            incomplete = share > tolerated_share(share, SOME_GAPS)
             yield replace(below, lr_hsi=np.where(incomplete, np.float32("nan"), below.lr_hsi))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from pipeline.core.sensing.nodata import MOST_TOLERATED, fill_nearest, missing_pixels
+from pipeline.core.sensing.nodata import SOME_GAPS, fill_nearest, missing_pixels, tolerated_share
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress
 from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse
 from pipeline.core.window import Window
@@ -203,7 +203,8 @@ def _complete(part: Observation, estimated: bool) -> NDArray[np.bool_]:
     gaps = missing_pixels(part.hr_msi)
     if part.gaps is not None and not estimated:
         gaps = np.logical_not(np.asarray(part.gaps.known_msi).all(axis=0))
-    missing = box.energy_share(gaps) > MOST_TOLERATED
+    share = box.energy_share(gaps)
+    missing = share > tolerated_share(share, SOME_GAPS)
     missing = binary_dilation(missing, np.ones((2 * REACH + 1, 2 * REACH + 1)))
     return ~(missing | missing_pixels(part.lr_hsi))
 
