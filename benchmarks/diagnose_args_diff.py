@@ -22,7 +22,7 @@ from pipeline.core.quality.metrics import evaluate
 from pipeline.core.quality.residuals import residuals
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.spatial import upsample
-from pipeline.core.solvers.weighted import fuse_gaussian
+from pipeline.core.solvers.gaussian import GaussianFusion, data_terms
 from pipeline.core.subspace.basis import detail_covariance
 from pipeline.methods.args_diff.fitted import FittedArgsDiff
 from pipeline.methods.args_diff.guidance import JointLoss
@@ -106,9 +106,10 @@ def main() -> None:
     best_e = np.linalg.lstsq(a.reshape(len(a), -1).T, reference.reshape(len(reference), -1).T, rcond=None)[0]
     in_e = np.tensordot(orthonormal, reference, axes=1)
     print(f"{'':44s}   PSNR  res HSI  res MSI")
+    closed = GaussianFusion(data_terms(seen, orthonormal), precision).solve(mean)
     for name, basis, coefficients in (
         ("A E as sampled", e * scale, a),
-        ("E as sampled, closed form for A", orthonormal, fuse_gaussian(seen, orthonormal, mean, precision)),
+        ("E as sampled, closed form for A", orthonormal, closed),
         ("E as sampled, best A (from the reference)", orthonormal, in_e),
         ("A as sampled, best E (from the reference)", best_e, a),
     ):

@@ -25,6 +25,7 @@ from pipeline.core.subspace.basis import Subspace, coefficient_precision
 
 ITERATIONS = 200  # at most, for responses that are not separable
 WEIGHTED_ITERATIONS = 400  # at most, for images with missing values
+WEIGHTED_TOLERANCE = 1e-10  # of their relative residual: the solution is then exact to about 1e-6
 TOLERANCE = 1e-9  # relative residual: rounding of float32 products stays well above it
 
 
@@ -188,19 +189,21 @@ class GaussianFusion:
         Without missing values it is exact, up to the tolerance of a response that is not separable. With
         missing values, conjugate gradients start from the closed form of the images as they were completed.
         """
-        closed = self._closed_form(mean)
+        closed = self.closed_form(mean)
         if not self.terms.weighted:
             return closed
-        rhs = self.terms.rhs + np.tensordot(self.precision, mean, axes=1)
-        return conjugate_gradients(
-            self.apply, self.invert, rhs, closed, WEIGHTED_ITERATIONS, tolerance=TOLERANCE
+        # of the difference from the mean: where the prior is so sharp that W V would overflow, it is zero
+        rhs = self.terms.rhs - self.terms.apply(mean)
+        return mean + conjugate_gradients(
+            self.apply, self.invert, rhs, closed - mean, WEIGHTED_ITERATIONS, tolerance=WEIGHTED_TOLERANCE
         )
 
     def apply(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
         """Multiply the precision of the data terms and of the prior with an image ``(d, H, W)``."""
         return self.terms.apply(image) + np.tensordot(self.precision, image, axes=1)
 
-    def _closed_form(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    def closed_form(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the minimiser for the images as they were completed, all values with their weight."""
         estimate = self.from_msi + np.tensordot(self.prior, mean, axes=1)
         unexplained = self.from_hsi - self.operator.forward(estimate)
         estimate += self.operator.adjoint(self.system.solve(unexplained))

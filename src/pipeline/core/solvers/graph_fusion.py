@@ -31,7 +31,7 @@ from pipeline.core.solvers.conjugate_gradients import conjugate_gradients
 from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion, data_terms
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.solvers.pixel_graph import pixel_graph, quieted
-from pipeline.core.solvers.weighted import weighted_terms
+from pipeline.core.solvers.weighted import informed_mean, weighted_terms
 
 Array = NDArray[np.float64]
 
@@ -81,7 +81,8 @@ class GraphFusion:
         """
         shift = self.observation.spatial_response.shift
         coefficients = upsample(self.terms.coefficients, self.observation.hr_shape, shift)
-        coefficients = GaussianFusion(self.terms, np.eye(len(coefficients))).solve(coefficients)
+        start = GaussianFusion(self.terms, np.eye(len(coefficients)))
+        coefficients = start.solve(informed_mean(start, coefficients))
         for done in range(1, self.rounds + 1):
             quadratic = Quadratic(self, self.weights(coefficients))
             coefficients = quadratic.minimise(self.terms.rhs, coefficients, STEPS)

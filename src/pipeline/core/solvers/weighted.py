@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.sensing.observation import Observation
-from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion, data_terms
+from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion
 
 Array = NDArray[np.float64]
 
@@ -112,28 +112,19 @@ def weighted_terms(
     )
 
 
-def fuse_gaussian(
-    observation: Observation,
-    basis: Array,
-    mean: Array,
-    precision: Array,
-) -> Array:
-    """Return the minimiser A of the fusion problem of `gaussian`, missing values without weight.
+def informed_mean(fusion: GaussianFusion, mean: Array) -> Array:
+    """Return the prior's mean, in gaps of the HR-MSI from the estimates of its missing values.
+
+    The estimates follow the HR pixels around a gap, of which the LR-HSI knows no detail. They have no weight
+    of their own: the prior's mean there is the closed form of the completed images.
 
     Parameters
     ----------
-    observation : Observation
-        X, Y, H, R and the noise levels; missing values estimated, by `filled_observation`.
-    basis : (d, C)
-        E, of full rank.
+    fusion : GaussianFusion
+        The fusion problem.
     mean : (d, H, W)
-        V.
-    precision : (d, d)
-        W, symmetric positive definite.
-
-    Returns
-    -------
-    (d, H, W) float64
+        The prior's mean where nothing is missing.
     """
-    terms = weighted_terms(data_terms(observation, basis), observation, basis)
-    return GaussianFusion(terms, precision).solve(mean)
+    if not isinstance(fusion.terms, WeightedTerms):
+        return mean
+    return np.where(fusion.terms.known_msi.all(axis=0), mean, fusion.closed_form(mean))

@@ -2,9 +2,10 @@
 
 A value that a pixel lacks in one band follows from its other bands, and a pixel of which one image says
 nothing from the other image: an LR pixel from H(Y), an HR pixel from the interpolated R X and from the HR
-pixels around it. Both are expectations under a factor model (`factor_model`) that is learned from the scene once, so that an estimate
-depends only on the pixel and its surroundings, whatever window is read. Solvers give such values no weight;
-the estimates serve statistics, starting points, and methods that need complete images.
+pixels around it. Both are expectations under a factor model (`factor_model`) that is learned from the scene
+once, so that an estimate depends only on the pixel and its surroundings, whatever window is read. Solvers
+give such values no weight; the estimates serve statistics, starting points, and methods that need complete
+images.
 """
 
 from __future__ import annotations
@@ -256,8 +257,11 @@ def hr_pixels(scene: ObservedScene, filled_hsi: FilledHsi, window: Window) -> Ar
     coarse = np.asarray(filled_hsi[:, *read.slices], np.float64)
     unknown = missing_pixels(coarse)
     smooth = rows @ np.tensordot(scene.spectral_response, fill_nearest(coarse), axes=1) @ cols.T
-    smooth[:, unknown[np.ix_(below - read.y0, across - read.x0)]] = np.nan
-    return np.concatenate([*_with_surroundings(scene.hr_msi, window), smooth])
+    measured, around = _with_surroundings(scene.hr_msi, window)
+    # a pixel that neither image shows is no-data, however close its neighbours are
+    for image in (smooth, around):
+        image[:, unknown[np.ix_(below - read.y0, across - read.x0)]] = np.nan
+    return np.concatenate([measured, around, smooth])
 
 
 def _with_surroundings(image: Image, window: Window) -> tuple[Array, Array]:

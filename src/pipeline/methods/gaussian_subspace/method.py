@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pipeline.core.sensing.nodata import filled_observation, mark_nodata
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse, upsample
-from pipeline.core.solvers.gaussian import coefficients_of
-from pipeline.core.solvers.weighted import fuse_gaussian
+from pipeline.core.solvers.gaussian import GaussianFusion, coefficients_of, data_terms
+from pipeline.core.solvers.weighted import informed_mean, weighted_terms
 from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
@@ -97,6 +97,8 @@ class FittedGaussianSubspace(FittedMethod):
         filled = filled_observation(observation)
         shift = observation.spatial_response.shift
         mean = upsample(coefficients_of(filled, self.basis), observation.hr_shape, shift)
-        coefficients = fuse_gaussian(filled, self.basis, mean, np.asarray(np.linalg.inv(self.covariance)))
+        terms = weighted_terms(data_terms(filled, self.basis), filled, self.basis)
+        fusion = GaussianFusion(terms, np.asarray(np.linalg.inv(self.covariance)))
+        coefficients = fusion.solve(informed_mean(fusion, mean))
         cube = np.tensordot(self.basis.T.astype(np.float32), coefficients.astype(np.float32), axes=1)
         return mark_nodata(cube, observation)
