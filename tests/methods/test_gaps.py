@@ -138,6 +138,17 @@ def test_tiles_agree_around_scattered_gaps(name: str, tolerance: float) -> None:
         assert np.sqrt(np.nanmean(np.square(tile - part))) < tolerance * np.ptp(whole[~unknown])
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", LOSSES)
+def test_gaps_alone_raise_no_warning(kind: str) -> None:
+    """The images agree: gaps are no sign of another gain, displacement or change."""
+    scene = synthetic_scene(SyntheticSource(kind="synthetic", height=64, width=64, bands=24, seed=4))
+    pair = simulate(
+        scene.data, spectral_response=np.kron(np.eye(4), np.full(6, 1 / 6)), spatial_response=RESPONSE
+    )
+    fused(holed(pair, kind), "bicubic")
+
+
 @pytest.mark.parametrize("name", pipeline.methods())
 def test_only_what_neither_image_shows_is_nodata(name: str, observation_of_landscape: Observation) -> None:
     """Values of single bands, an LR pixel, an HR pixel, and a place of which neither image says anything."""

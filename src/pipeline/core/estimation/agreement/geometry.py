@@ -20,6 +20,7 @@ from pipeline.core.estimation.agreement.radiometry import OUTLIER, cost, robust_
 Array = NDArray[np.float64]
 
 FAR_OFF = 10.0  # robust standard deviations of the difference
+FEWEST = 16  # LR pixels with data all around, below which there is no gradient to fit
 ROUNDS = 3  # of a fit without the outliers of the fit before
 SHIFT, TURN, WIDTH = slice(0, 2), slice(0, 6), slice(6, 7)
 """Columns of the design: displacement of rows and columns; rotation and scale with it; Laplacian."""
@@ -103,6 +104,9 @@ def explain(difference: Planes, middle: Planes) -> Geometry:
     columns = np.concatenate([part.reshape(*part.shape[:2], -1) for part in designs], axis=2)
     target, image = stacked(difference.images), stacked(middle.images)
     known = np.isfinite(target).all(axis=0) & np.isfinite(columns).all(axis=(0, 1))
+    if known.sum() < FEWEST:  # scattered gaps leave hardly a pixel with all its neighbours
+        shift, turn, width = (Cause(0.0, np.zeros(len(columns[part]))) for part in (SHIFT, TURN, WIDTH))
+        return Geometry(shift, turn, width, half, difference)
     columns, target, image = columns[..., known], target[:, known], image[:, known]
     scale = robust_scale(target, image)
     base = cost(target, scale)
