@@ -42,7 +42,7 @@ from pipeline.settings.validation import parse
 from pipeline.store.files import write_text
 
 ESTIMATED = "the experiment estimates it, by `spectral_response: calibrated`"
-Told = tuple[str, str, str | None]
+Remark = tuple[str, str, str | None]
 """Label and text of a line, and the image that it speaks of, `hsi` or `msi`."""
 
 LEAST_LEVELS = 1000  # that values must have to be rounded
@@ -88,7 +88,7 @@ class Request:
     products: bool = True
 
 
-def run(request: Request) -> list[Told]:
+def run(request: Request) -> list[Remark]:
     """Write the experiment's file, and return a description of the pair.
 
     Parameters
@@ -98,7 +98,7 @@ def run(request: Request) -> list[Told]:
 
     Returns
     -------
-    list of Told
+    list of Remark
         Properties of the pair, and what was assumed of the image of a role, `hsi` or `msi`.
 
     Raises
@@ -151,9 +151,9 @@ def _numbered(request: Request) -> Mapping[str, Any]:
     return settings
 
 
-def _doubts(hsi: Inspected, msi: Inspected, images: OpenPair, bands: MsiBands) -> list[Told]:
+def _doubts(hsi: Inspected, msi: Inspected, images: OpenPair, bands: MsiBands) -> list[Remark]:
     """Return what contradicts itself in the images, before they are registered."""
-    doubts: list[Told] = [
+    doubts: list[Remark] = [
         ("check", f"{image.source.path}: {text}", role)
         for role, image in (("hsi", hsi), ("msi", msi))
         for text in image.doubts()

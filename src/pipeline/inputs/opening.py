@@ -13,10 +13,10 @@ from rasterio.crs import CRS
 from pipeline.config.scenes import FileSource
 from pipeline.errors import InputError
 from pipeline.inputs.formats.array_image import array_image
+from pipeline.inputs.formats.array_place import crs_of
 from pipeline.inputs.formats.arrays import SUFFIXES, is_array_file
 from pipeline.inputs.formats.band_folder import is_stack, stacked_files
 from pipeline.inputs.formats.bands import configured_bands, configured_sensor, detectors_of, per_band
-from pipeline.inputs.formats.conventions import crs_of
 from pipeline.inputs.formats.damage import first_bytes
 from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.formats.orientation import upright

@@ -70,10 +70,10 @@ def calibrated_by_name(image: StoredImage, path: Path) -> StoredImage:
     if not image.integers or calibrated or image.divisor != 1:
         return image
     if SENTINEL2.search(path.name) and (baseline := sentinel2_baseline(path)) is not None:
-        told = sentinel2_numbers(image, baseline)
+        calibrated_image = sentinel2_numbers(image, baseline)
     elif LANDSAT.search(path.name):
         bands = image.shape[0]
-        told = replace(
+        calibrated_image = replace(
             image,
             gain=np.full(bands, SURFACE_GAIN),
             offset=np.full(bands, SURFACE_OFFSET),
@@ -85,4 +85,4 @@ def calibrated_by_name(image: StoredImage, path: Path) -> StoredImage:
         )
     else:
         return image
-    return replace(told, nodata=(*told.nodata, 0.0), declares_nodata=True)
+    return replace(calibrated_image, nodata=(*calibrated_image.nodata, 0.0), declares_nodata=True)

@@ -59,7 +59,7 @@ def stacked_files(paths: Sequence[Path], images: Sequence[StoredImage]) -> Store
     nm = of_all([image.wavelength for image in images])
     if nm is None and (numbers := described(names)) is not None and numbers.unit is not None:
         nm = centres_nm(numbers).nm
-    told = dict.fromkeys(text for image in images for text in image.assumed)
+    assumed = dict.fromkeys(text for image in images for text in image.assumed)
     units = {image.units for image in images}
     return replace(
         first,
@@ -75,7 +75,7 @@ def stacked_files(paths: Sequence[Path], images: Sequence[StoredImage]) -> Store
         offset=None,
         nodata=(),
         declares_nodata=all(image.declares_nodata for image in images),
-        assumed=(*told, f"{len(images)} files of one band each on one grid are its bands"),
+        assumed=(*assumed, f"{len(images)} files of one band each on one grid are its bands"),
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.config.scenes import FileSource
 from pipeline.core.sensing.sensors import SpectrometerBands, spectrometer, spectrometers
 from pipeline.errors import InputError
-from pipeline.inputs.formats.arrays import ArrayFile
+from pipeline.inputs.formats.array_file import ArrayFile
 from pipeline.inputs.formats.wavelengths import RANGE, centres_nm, impossible, listed, spelled, widths_nm
 
 EQUAL_STEPS = re.compile(r"(\d+\.?\d*):(\d+\.?\d*):(\d{1,5})")

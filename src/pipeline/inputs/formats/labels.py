@@ -1,7 +1,8 @@
 """What a file says about one of its arrays: names of dimensions, coordinates, attributes, grid mapping.
 
 NetCDF-4, HDF5 with dimension scales and Zarr have all of it, MATLAB and NumPy files at most arrays of
-wavelengths beside the image. What the labels mean is in `conventions`.
+wavelengths beside the image. What they mean is in `dimensions`, `band_coordinates`, `array_place`
+and `packing`.
 """
 
 from __future__ import annotations

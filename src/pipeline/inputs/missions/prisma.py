@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.core.scene import Transform
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.formats.conventions import crs_of
+from pipeline.inputs.formats.array_place import crs_of
 from pipeline.inputs.formats.hdf5 import Dataset, attribute, dataset_at, open_hdf5
 from pipeline.inputs.formats.image import Block, StoredImage
 from pipeline.inputs.missions import Bands
