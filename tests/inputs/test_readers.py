@@ -226,7 +226,9 @@ def test_infinity_is_refused_unless_declared(tmp_path: Path) -> None:
     cube[3, 2, 1] = np.nan
     cube[3, 4, 0] = np.inf
     path = save(tmp_path / "a.npz", cube=cube)
-    assert "band 3 holds 1 infinite values, the first at row 4, column 0" in refused(path)
+    message = refused(path)
+    assert "band 3 holds 1 infinite values" in message
+    assert "at row 4, column 0" in message
     assert read(path, bad_bands=[3]).bands == 4
     assert np.isnan(read(path, nodata=float("inf")).data).sum() == 2
 
@@ -519,8 +521,9 @@ def test_faults_are_found_however_the_file_is_looked_through(
     else:
         raster(path, "GTiff", cube, compress="deflate", **TILED).close()
     keys: dict[str, Any] = {"axes": "band,y,x", "nodata": -1}
-    message = "band 2 holds 3 infinite values, the first at row 7, column 68;"
-    assert message in refused(path, **keys)
+    message = refused(path, **keys)
+    assert "band 2 holds 3 infinite values" in message
+    assert "at row 7, column 68;" in message
     with caplog.at_level(logging.WARNING):
         assert read(path, bad_bands=[2, 3], **keys).bands == 1
     assert "left out bands [1] (0-based), without valid values" in caplog.text
