@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 import scipy.io
+import zarr
 
 from command import call, refusal
 from pipeline.config.experiment import parse_experiment
@@ -162,7 +163,14 @@ def tiff(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "make"), [("a.npz", zeros_npz), ("a.mat", zeros_mat), ("a.h5", hdf5), ("a.tif", tiff)]
+    ("name", "make"),
+    [
+        ("a.npz", zeros_npz),
+        ("a.mat", zeros_mat),
+        ("a.h5", hdf5),
+        ("a.tif", tiff),
+        ("a.zarr", lambda path: zarr_of_nothing(path)),
+    ],
 )
 def test_more_values_than_the_bytes_can_hold_are_refused(
     tmp_path: Path, name: str, make: Callable[[Path], None]
@@ -181,12 +189,40 @@ def test_a_struct_that_decodes_without_bounds_is_refused(tmp_path: Path) -> None
     assert "more than 100 in a byte" in refusal("inspect", path)
 
 
-def test_a_chunk_too_large_to_be_read_in_part_is_refused(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "a.h5", "w") as file:
+def hdf5_chunk(path: Path) -> None:
+    with h5py.File(path, "w") as file:
         file.create_dataset("cube", (8, 5000, 5000), np.float32, chunks=(8, 5000, 5000))
-    with (tmp_path / "a.h5").open("ab") as file:
-        file.truncate(2**24)  # as large as if something had been written
-    assert "is stored in chunks of 800000000 bytes" in refusal("inspect", tmp_path / "a.h5")
+    with path.open("ab") as stream:
+        stream.truncate(2**24)  # as large as if something had been written
+
+
+def zarr_chunk(path: Path) -> None:
+    zarr.create_array(path / "cube", shape=(8, 5000, 5000), chunks=(8, 5000, 5000), dtype="float32")
+    zarr.open_group(path, mode="a")
+
+
+def tiff_tile(path: Path) -> None:
+    shape = {"count": 3, "height": 16_384, "width": 16_384, "dtype": "uint8", "interleave": "pixel"}
+    tile = {"tiled": True, "blockxsize": 16_384, "blockysize": 16_384, "compress": "deflate"}
+    with rasterio.open(path, "w", driver="GTiff", SPARSE_OK=True, **shape, **tile):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "size"),
+    [("a.h5", hdf5_chunk, 8 * 10**8), ("a.zarr", zarr_chunk, 8 * 10**8), ("a.tif", tiff_tile, 3 * 2**28)],
+)
+def test_pieces_too_large_to_be_read_in_part_are_refused(
+    tmp_path: Path, name: str, make: Callable[[Path], None], size: int
+) -> None:
+    make(tmp_path / name)
+    assert f"is stored in pieces of {size} bytes" in refusal("inspect", tmp_path / name)
+
+
+def zarr_of_nothing(path: Path) -> None:
+    zarr.open_group(path, mode="w").create_array(
+        "cube", shape=(6, 10**6, 10**6), chunks=(6, 64, 64), dtype="float32"
+    )
 
 
 def test_a_gaussian_wider_than_any_image_is_refused() -> None:

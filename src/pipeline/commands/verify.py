@@ -172,7 +172,7 @@ def _relations(path: Path, damaged: set[Path]) -> list[tuple[Path, str]]:
         missing, exchanged = missing_or_exchanged(path, damaged)
     except InputError:  # named already
         return []
-    except (LookupError, TypeError, AttributeError):
+    except (LookupError, TypeError, AttributeError, OSError):
         return [(path, f"{path}: does not have the content that the pipeline writes")]
     return [
         *((file, f"{file}: is missing, but {path.name} was made from it") for file in missing),

@@ -10,6 +10,7 @@ from stat import S_ISDIR, S_ISREG
 from pipeline.errors import InputError
 
 VALUES_PER_BYTE = 100  # measured images have less than one; zeros in deflate have 130 or more
+LARGEST_CHUNK = 256 * 2**20  # bytes
 MOST_UNCHECKED = 2**26  # values that are read in any case
 WEB_PAGE = (b"<!doc", b"<html", b"<?xml", b"<head")
 
@@ -68,17 +69,37 @@ def refuse_expansion(path: Path, values: int) -> None:
     Parameters
     ----------
     path : Path
-        The file; of a folder nothing is known.
+        The file, or the folder of a store.
     values : int
         Number of values that it declares.
     """
-    if values <= MOST_UNCHECKED or not path.is_file():
+    if values <= MOST_UNCHECKED:
         return
-    size = path.stat().st_size
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
     if values > VALUES_PER_BYTE * size:
         raise InputError(
             f"{path}: declares {values} values in {size} bytes, more than {VALUES_PER_BYTE} in a byte; "
             "it is damaged, or no measured image"
+        )
+
+
+def refuse_large_chunk(path: Path, name: str, size: int) -> None:
+    """Refuse an array whose values are stored in pieces too large to be read in part.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    name : str
+        The array.
+    size : int
+        Bytes that every read decodes at least.
+    """
+    if size > LARGEST_CHUNK:
+        raise InputError(
+            f"{path}: {name} is stored in pieces of {size} bytes, of which every read decodes at least one; "
+            f"store it in pieces of {LARGEST_CHUNK} bytes at most (h5repack, nccopy or gdal_translate do)"
         )
 
 

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.inputs.formats.damage import readable
+from pipeline.inputs.formats.damage import readable, refuse_large_chunk
 
 Index = tuple[slice | list[int], ...]
-LARGEST_CHUNK = 256 * 2**20  # bytes
 CACHE = 32 * 2**20  # bytes of decoded chunks that are kept for the next window, for each dataset
 
 
@@ -98,11 +97,7 @@ def _refuse_elsewhere(path: Path, dataset: h5py.Dataset) -> None:
             f"{path}: {dataset.name} lies in other files, to which this one only refers; write its values "
             "into one file (h5repack, or h5py)"
         )
-    if chunk > LARGEST_CHUNK:
-        raise InputError(
-            f"{path}: {dataset.name} is stored in chunks of {chunk} bytes, of which every read decodes at "
-            f"least one; store it in chunks of {LARGEST_CHUNK} bytes at most (h5repack -l CHUNK=...)"
-        )
+    refuse_large_chunk(path, dataset.name, chunk)
 
 
 def open_hdf5(path: Path) -> h5py.File:

@@ -6,19 +6,20 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from pipeline.core.scene import Transform
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.inputs.formats.damage import first_bytes
+from pipeline.inputs.formats.damage import first_bytes, refuse_large_chunk
 from pipeline.inputs.formats.image import Block, StoredImage
 from pipeline.inputs.formats.orientation import turning_of
 from pipeline.inputs.formats.raster_bands import RasterTags, described_bands
@@ -97,6 +98,10 @@ def raster_image(path: Path, configured: Collection[str] = ()) -> StoredImage:
         Here or on reading: rasterio cannot read the file.
     """
     file = open_raster(path)
+    if file.compression is not None:  # else a part of a block can be read
+        together = file.count if file.interleaving == Interleaving.pixel else 1
+        block = prod(file.block_shapes[0]) * np.dtype(file.dtypes[0]).itemsize * together
+        refuse_large_chunk(path, "it", block)
     meanings = zip(file.indexes, file.colorinterp, strict=True)
     indexes = [i for i, meaning in meanings if meaning != ColorInterp.alpha]
     assumed = []

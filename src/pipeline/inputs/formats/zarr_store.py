@@ -7,6 +7,7 @@ which says what has to be there: it is checked first.
 from __future__ import annotations
 
 import json
+from math import prod
 from pathlib import Path
 from types import EllipsisType
 from typing import Any
@@ -16,7 +17,7 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.inputs.formats.damage import readable
+from pipeline.inputs.formats.damage import readable, refuse_large_chunk
 from pipeline.store.store import verify_store
 
 MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
@@ -48,6 +49,7 @@ class ZarrArray:
 
     def __init__(self, path: Path, array: zarr.Array[Any]) -> None:
         self._path, self._array = path, array
+        refuse_large_chunk(path, array.name, prod(array.chunks) * array.dtype.itemsize)
         self.shape: tuple[int, ...] = array.shape
         self.ndim = len(self.shape)
         self.dtype: np.dtype[Any] = array.dtype
