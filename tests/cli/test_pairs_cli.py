@@ -13,6 +13,7 @@ import yaml
 from scipy.io import savemat
 
 from command import call, refusal
+from layouts import save_matlab_73
 from pipeline.config.experiment import load_experiment
 from pipeline.config.scenes import SyntheticSource
 from pipeline.core.sensing.simulation import simulate
@@ -214,6 +215,50 @@ def test_two_products_say_all_by_themselves(tmp_path: Path) -> None:
     done = call("pair", enmap, safe, "--out", out)
     assert done.exit_code == 0, done.stderr
     assert load_experiment(out).estimation_of("pair").spectral_response == "calibrated"
+
+
+@pytest.mark.parametrize("kind", ["mat", "mat 7.3", "npz", "npy"])
+def test_arrays_of_toolboxes_are_a_pair(tmp_path: Path, kind: str) -> None:
+    """A cube and a panchromatic array of two axes, in the usual order of the format."""
+    rng = np.random.default_rng(1)
+    cube, pan = rng.random((50, 16, 14)).astype(np.float32), rng.random((96, 84)).astype(np.float32)
+    last = np.moveaxis(cube, 0, 2)
+    path = tmp_path / f"a.{kind[:3]}"
+    if kind == "mat":
+        savemat(path, {"I_MS_LR": last, "I_PAN": pan, "I_GT": np.kron(last, np.ones((6, 6, 1))), "ratio": 6})
+    elif kind == "mat 7.3":
+        save_matlab_73(path, I_MS_LR=last, I_PAN=pan, I_GT=np.kron(last, np.ones((6, 6, 1))))
+    elif kind == "npz":
+        np.savez(path, I_MS_LR=cube, I_PAN=pan)
+    else:
+        np.save(tmp_path / "hsi.npy", cube)
+        np.save(tmp_path / "pan.npy", pan)
+    images = (
+        [f"{path}::I_MS_LR", f"{path}::I_PAN"]
+        if kind != "npy"
+        else [tmp_path / "hsi.npy", tmp_path / "pan.npy"]
+    )
+    done = call("pair", *images, "--out", tmp_path / "pair.yaml")
+    assert done.exit_code == 0, done.stderr
+    assert "an LR pixel is 6 HR pixels wide; the grids nest" in done.stdout
+    assert "MSI: an array of two axes is taken as one band" in done.stdout
+    inspected = call("inspect", *images).stdout
+    assert "bands        50 of 50" in inspected
+    assert "bands        1 of 1" in inspected
+
+
+def test_stores_of_a_pair_are_inspected(written: Path, tmp_path: Path) -> None:
+    scene = load_experiment(written).scenes["field"]
+    download.run(settings=scene, out=tmp_path / "source.json")
+    align.run(source=tmp_path / "source.json", settings=scene, out=tmp_path / "observation.json")
+    store = tmp_path / "observation.zarr"
+    alignment = read_store(tmp_path / "observation.json").attrs["alignment"]
+    assert any("widths of the bands are not stated" in text for text in alignment["assumed"]["hsi"])
+    shown = call("inspect", f"{store}::lr_hsi", f"{store}::hr_msi")
+    assert shown.exit_code == 0, shown.stderr
+    assert "ratio        an LR pixel is 4 HR pixels wide; the grids nest" in shown.stdout
+    assert "format       Zarr" in shown.stdout
+    assert "name one by --variable" in refusal("inspect", store)
 
 
 def test_images_without_a_place_may_need_the_ratio(tmp_path: Path) -> None:
