@@ -140,6 +140,15 @@ def test_settings_nested_without_end_are_one_line(tmp_path: Path) -> None:
     assert line.startswith("--settings: not valid JSON")
 
 
+def test_a_pipe_in_the_place_of_a_file_is_named(folder: Path) -> None:
+    names = ("product.json", "fitted.safetensors", "tiles/1-of-1.journal")
+    for name in names:
+        (folder / RUN / name).unlink()
+        os.mkfifo(folder / RUN / name)
+    faults = verify.run([folder], withdraw=False)[1]
+    assert {f"{folder / RUN / name}: is not a file" for name in names} <= {*faults}
+
+
 def test_lines_of_journals_are_looked_at(folder: Path) -> None:
     journal = folder / "field/reference.journal"
     whole = journal.read_text()

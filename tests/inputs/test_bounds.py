@@ -264,6 +264,13 @@ def test_configurations_are_read_within_bounds(tmp_path: Path, text: str, said: 
     assert said in line
 
 
+def test_a_configuration_is_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yaml")
+    assert (
+        refusal("check", tmp_path / "a.yaml") == f"{tmp_path / 'a.yaml'}: is not a file; give a configuration"
+    )
+
+
 def test_content_that_snakemake_has_read_is_bounded_too() -> None:
     content: list[object] = ["x"] * 9
     for _ in range(12):

@@ -144,8 +144,11 @@ def test_no_link_is_followed_when_writing(server: Loopback, tmp_path: Path) -> N
     folder.mkdir()
     names = ("cube.part.mat", ".cube.mat.lock", "datasets.lock.part.json", ".datasets.lock.json.lock")
     for name in (*names, ".note.json.partial"):
-        (folder / name).symlink_to(tmp_path / name)
         (tmp_path / name).write_text("precious")
+        if name == "cube.part.mat":
+            (folder / name).hardlink_to(tmp_path / name)
+        else:
+            (folder / name).symlink_to(tmp_path / name)
     path = fetch(folder, CUBE, server.offer("/cube.mat", good(BODY)))
     write_json(folder / "note.json", {})
     assert path.read_bytes() == BODY

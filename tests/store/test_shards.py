@@ -189,3 +189,15 @@ def test_shards_fit_in_memory_and_the_ratio(bands: int, step: int) -> None:
     side = shard_side(bands, step)
     assert side % step == 0
     assert side == step or 4 * bands * side**2 <= 128 * 2**20
+
+
+def test_a_journal_that_is_a_link_keeps_its_lines_and_leaves_the_other_file(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "first.journal", "token")
+    first.add("a", {"x": "0"})
+    before = first.path.read_text()
+    for number, link in enumerate((Path.symlink_to, Path.hardlink_to)):
+        journal = Journal(tmp_path / f"{number}.journal", "token")
+        link(journal.path, first.path)
+        journal.add("b", {"y": "1"})
+        assert list(journal.resume()) == ["a", "b"]
+        assert first.path.read_text() == before

@@ -9,6 +9,7 @@ just these parts again.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ STORES = {
 OWN_INPUTS = {"crop", "clip", "simulate", "align", "estimate", "plan", "fuse", "trace", "evaluate", "export"}
 """Steps whose inputs lie in the folders above; others take those of another scene."""
 
+MANIFEST = re.compile(r"\d+-of-\d+\.json")
 OUTPUTS = {
     "download": SOURCE,
     **dict.fromkeys(("crop", "clip", "wald"), "reference.json"),
@@ -112,8 +114,11 @@ def _in_folder(folder: Path) -> Iterator[Path]:
 def _is_known(path: Path) -> bool:
     """Return whether a file is one of the results, by its name."""
     fixed = {*STORES, FITTED, PRODUCT, REPORT, SOURCE, METRICS}
-    manifest = path.parent.name == TILES and path.suffix == ".json"
-    return path.name in fixed or path.name.endswith((TIMING, JOURNAL)) or manifest
+    return path.name in fixed or path.name.endswith((TIMING, JOURNAL)) or _is_manifest(path)
+
+
+def _is_manifest(path: Path) -> bool:
+    return path.parent.name == TILES and MANIFEST.fullmatch(path.name) is not None
 
 
 def _verifier(path: Path) -> Callable[[Path], tuple[int, list[str]]]:
@@ -125,11 +130,13 @@ def _verifier(path: Path) -> Callable[[Path], tuple[int, list[str]]]:
         return _verify_fitted
     if path.suffix == JOURNAL:
         return _verify_journal
-    return _verify_record if path.name.endswith(TIMING) or path.parent.name == TILES else _verify_store
+    return _verify_record if path.name.endswith(TIMING) or _is_manifest(path) else _verify_store
 
 
 def _own_faults(path: Path) -> tuple[int, list[str]]:
     """Return the number of files behind a ledger or a record, and their faults; nothing stops here."""
+    if path.exists() and not path.is_file():
+        return 1, [f"{path}: is not a file"]
     try:
         return _verifier(path)(path)
     except InputError as error:
@@ -223,7 +230,7 @@ def _withdraw(path: Path) -> None:
         for manifest in path.parent.glob(f"{TILES}/*-of-*[0-9].json"):  # not *.timing.json
             if _owns_damage(manifest, path.with_suffix(".zarr")):
                 manifest.unlink()
-    if path.parent.name == TILES:
+    if path.parent.name == TILES and (_is_manifest(path) or path.name.endswith(TIMING)):
         path.with_name(path.name.replace(TIMING, ".json")).unlink(missing_ok=True)
         path.parent.with_name("fused.json").unlink(missing_ok=True)
     elif path.name.endswith(TIMING):

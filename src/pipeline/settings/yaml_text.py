@@ -33,6 +33,8 @@ def read_yaml(path: Path) -> Any:
     InputError
         The file is no YAML, is too large, holds more than it should, or gives a key twice.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is not a file; give a configuration")
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise InputError(f"{path}: has {size} bytes, expected a configuration of {LARGEST_FILE} at most")

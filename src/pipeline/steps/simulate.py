@@ -22,8 +22,9 @@ from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.window import Window
 from pipeline.inputs.responses import read_response
 from pipeline.runs.observation import observation_template, observation_tiles, write_observation
+from pipeline.runs.paths import SOURCE
 from pipeline.runs.progress import ProgressReport
-from pipeline.runs.provenance import provenance
+from pipeline.runs.provenance import check_origin, provenance
 from pipeline.runs.timing import Timing
 from pipeline.settings.strict import Strict
 from pipeline.store.schema import metadata_from, placeholder, variable_of
@@ -58,10 +59,17 @@ def run(*, reference: Path, settings: Settings, seed: NonNegativeInt, out: Path)
         Seed of the noise.
     out : Path
         The ledger to write, `observation.json`.
+
+    Raises
+    ------
+    InputError
+        The reference is missing, damaged, or was made from another source than the one recorded beside it.
     """
     timing = Timing("simulate")
     with timing.measure("io"):
         dataset = read_store(reference)
+        sources = [path for path in [reference.with_name(SOURCE)] if path.exists()]
+        check_origin(reference, dataset.attrs.get("provenance", {}), inputs=sources)
         metadata = metadata_from(dataset)
         response = read_response(settings.response.spectral, metadata.wavelength, metadata.fwhm)
         table = getattr(settings.response.spectral, "path", None)

@@ -53,7 +53,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: aside, synced, renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
-    unlink_symlink(aside)
+    unlink_links(aside)
     try:
         with named(path):
             aside.write_bytes(content)
@@ -75,10 +75,15 @@ def named(path: Path) -> Iterator[None]:
         raise
 
 
-def unlink_symlink(path: Path) -> None:
-    """Remove a symbolic link in the place of a file that is to be written; its target stays as it is."""
-    if path.is_symlink():
+def unlink_links(path: Path) -> None:
+    """Remove a symbolic or hard link in the place of a file to be written; its target stays as it is."""
+    if is_link(path):
         path.unlink()
+
+
+def is_link(path: Path) -> bool:
+    """Return whether a file has another name, or is the symbolic link to one."""
+    return path.is_symlink() or (path.is_file() and path.stat().st_nlink > 1)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -176,14 +181,14 @@ def replaced_folder(folder: Path, ledger: Path) -> Iterator[Path]:
     aside = folder.with_name(f".{folder.name}.partial")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _alone(folder):  # another process that makes the same folder waits, and then makes it again
-        unlink_symlink(aside)
+        unlink_links(aside)
         shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
         try:
             with named(folder):
                 yield aside
             ledger.unlink(missing_ok=True)
             sync(folder.parent)
-            unlink_symlink(folder)
+            unlink_links(folder)
             if folder.exists():
                 shutil.rmtree(folder)
             aside.rename(folder)
@@ -195,7 +200,7 @@ def replaced_folder(folder: Path, ledger: Path) -> Iterator[Path]:
 def _alone(folder: Path) -> Iterator[None]:
     """Hold a folder for this process alone, where the file system has locks."""
     path = folder.with_name(f".{folder.name}.lock")
-    unlink_symlink(path)
+    unlink_links(path)
     lock = FileLock(path)
     try:
         lock.acquire()

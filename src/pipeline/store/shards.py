@@ -23,7 +23,7 @@ from zarr.storage import MemoryStore
 
 from pipeline.core.sensing.observation import Progress, no_progress
 from pipeline.core.window import LARGEST_CORE, Window
-from pipeline.store.files import json_digest, named, sync, unlink_symlink, write_bytes, write_json, write_text
+from pipeline.store.files import is_link, json_digest, named, sync, write_bytes, write_json, write_text
 from pipeline.store.store import CHUNK, KEEP_EMPTY, is_raster, ledger_content, ledger_of, write_zarr
 from pipeline.store.verified import file_fault
 
@@ -205,7 +205,10 @@ class Journal:
         """
         record = {"token": self.token, "unit": unit, "shards": shards, **extra}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        unlink_symlink(self.path)
+        if is_link(self.path):  # the lines are this journal's, but no other file gets more of them
+            text = self.path.read_text() if self.path.exists() else ""
+            self.path.unlink()
+            write_text(self.path, text)
         with named(self.path), self.path.open("a") as file:
             file.write(_as_line(record))
             file.flush()

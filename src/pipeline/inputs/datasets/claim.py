@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from pipeline.store.files import sync, unlink_symlink
+from pipeline.store.files import sync, unlink_links
 
 
 class Claim:
@@ -56,11 +56,11 @@ def claim(path: Path) -> Iterator[Claim]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock_file = path.with_name(f".{path.name}.lock")
-    unlink_symlink(lock_file)
+    unlink_links(lock_file)
     lock = FileLock(lock_file)
     with lock:
         claimed = Claim(path)
-        unlink_symlink(claimed.part)
+        unlink_links(claimed.part)
         claimed.part.touch()
         try:
             yield claimed
