@@ -319,7 +319,7 @@ def test_pool_is_drawn_by_the_seed_from_windows_with_data(small_pool, strip):
     assert corners[0] == corners[1] != corners[2]
     assert all(x >= 96 and x % 16 == 0 for _, x in corners[0] + corners[2])
     holed.hr_msi[:] = np.nan
-    with pytest.raises(InputError, match="no window of 16x16 pixels has data in half of its pixels"):
+    with pytest.raises(InputError, match="no window of 16x16 pixels has data in 40% of its pixels"):
         training_pool(holed, 0, "args_diff", STRIDE)
 
 

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from pipeline.commands import status, verify
 from pipeline.config.experiment import Estimation, Experiment, Noise, Tiling, load_experiment
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods import MethodEntry, build
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
@@ -368,3 +371,13 @@ def test_status_follows_the_tiles(run: Run) -> None:
     ]
     run.inputs()["fitted"].unlink()
     assert first() == f"{name}: waits for training"
+
+
+def test_tiles_are_fused_where_one_of_the_images_has_data() -> None:
+    masks = {"mask": np.zeros((32, 48), np.uint8), "mask_lr": np.zeros((8, 12), np.uint8)}
+    masks["mask"][:16, :16] = masks["mask_lr"][:4, 4:8] = 1
+    dims = {"mask": ("y", "x"), "mask_lr": ("y_lr", "x_lr")}
+    dataset = xr.Dataset({name: (dims[name], mask) for name, mask in masks.items()})
+    holds_data = plan.DataMask(dataset, SpatialResponse.box(ratio=4))
+    tiles = [holds_data(tile) for tile in Window(0, 32, 0, 48).split(16)]
+    assert tiles == [True, True, False, False, False, False]

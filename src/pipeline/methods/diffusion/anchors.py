@@ -10,7 +10,7 @@ from pipeline.core.sensing.observation import Observation, ObservedScene
 from pipeline.core.subspace.farthest import farthest_points
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.methods.pool import SIDE, mostly_valid, squares
+from pipeline.methods.pool import SIDE, VALID_FRACTION, mostly_valid, squares
 
 ANCHOR_PIXELS = 256**2  # HR pixels on which the basis is drawn: as many as a scene sampled as published
 
@@ -40,7 +40,7 @@ def anchor_windows(
     Raises
     ------
     InputError
-        No square has data in half of its pixels.
+        No square has data in `VALID_FRACTION` of its pixels.
     """
     height, width = scene.hr_shape
     if height * width <= ANCHOR_PIXELS:
@@ -53,8 +53,8 @@ def anchor_windows(
     ]
     if not candidates:
         raise InputError(
-            f"{method}: no window of {SIDE // 2}x{SIDE // 2} pixels has data in half of its pixels; "
-            "crop the scene to where both images have data"
+            f"{method}: no window of {SIDE // 2}x{SIDE // 2} pixels has data in {VALID_FRACTION:.0%} of its "
+            "pixels; crop the scene to where both images have data"
         )
     features = np.stack([spectral_feature(part, window) for part, window in candidates])
     rows, cols = candidates[0][1].shape

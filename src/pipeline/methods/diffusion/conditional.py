@@ -287,7 +287,7 @@ class FittedConditional(FittedMethod):
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Draw the cube of a scene in one piece; its windows share one draw."""
-        if any(missing_pixels(image).all() for image in (observation.lr_hsi, observation.hr_msi)):
+        if any(missing_pixels(np.asarray(image)).all() for image in observation.filled):
             return np.full((observation.bands, *observation.hr_shape), np.nan, np.float32)
         if self._whole is None:
             with self._inference():
@@ -307,7 +307,7 @@ class FittedConditional(FittedMethod):
             for patch in group:
                 around = self.scene.padded_window(patch.window, self.halo_lr)
                 piece = part.crop(around.relative_to(own))
-                if not any(missing_pixels(image).all() for image in (piece.lr_hsi, piece.hr_msi)):
+                if not any(missing_pixels(np.asarray(image)).all() for image in piece.filled):
                     pieces.append((patch, piece, patch.window.relative_to(around)))
             if pieces:
                 windows = self._windows([(piece, inside) for _, piece, inside in pieces])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -78,7 +79,7 @@ def guidance_of(
     aligned = part.padded_window(window.relative_to(own), 0)
     piece = part.crop(aligned)
     lr = lr_inside(scene, window)
-    if min(lr.shape) < 1 or any(missing_pixels(image).all() for image in (piece.lr_hsi, piece.hr_msi)):
+    if min(lr.shape) < 1 or any(missing_pixels(np.asarray(image)).all() for image in piece.filled):
         return None
     filled = filled_observation(piece)
     corner = scene.window_of(piece)
