@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.inputs.formats.image import StoredImage
 
-SENTINEL2 = re.compile(r"S2[A-D]_MSIL(1C|2A)_\d{8}T\d{6}_N(?P<baseline>\d{4})_", re.IGNORECASE)
+SENTINEL2 = re.compile(r"S2(?P<satellite>[A-D])_MSIL(1C|2A)_\d{8}T\d{6}_N(?P<baseline>\d{4})_", re.IGNORECASE)
 LANDSAT = re.compile(r"L[COTE]\d\d_L2S[PR]_\d{6}_\d{8}_\d{8}_02_(T1|T2|RT)", re.IGNORECASE)
 WITH_OFFSET = 400  # first Sentinel-2 baseline with an offset, 04.00
 SENTINEL2_DIVISOR, SENTINEL2_ADDED = 10_000.0, -1000.0
@@ -28,10 +28,23 @@ def sentinel2_baseline(path: Path) -> int | None:
     >>> sentinel2_baseline(Path("S2B_MSIL2A_20220724T101041_N0400_R022_T33UUU_20220724T130000/a.tif"))
     400
     """
-    for name in (path.name, *(folder.name for folder in path.absolute().parents)):
-        if match := SENTINEL2.search(name):
-            return int(match["baseline"])
-    return None
+    match = _sentinel2(path)
+    return int(match["baseline"]) if match else None
+
+
+def sentinel2_satellite(path: Path) -> str | None:
+    """Return the satellite, A to D, in the name of a file or of a folder above it.
+
+    >>> sentinel2_satellite(Path("S2B_MSIL2A_20220724T101041_N0400_R022_T33UUU_20220724T130000/a.tif"))
+    'B'
+    """
+    match = _sentinel2(path)
+    return match["satellite"].upper() if match else None
+
+
+def _sentinel2(path: Path) -> re.Match[str] | None:
+    names = (path.name, *(folder.name for folder in path.absolute().parents))
+    return next((match for name in names if (match := SENTINEL2.search(name))), None)
 
 
 def sentinel2_numbers(image: StoredImage, baseline: int) -> StoredImage:

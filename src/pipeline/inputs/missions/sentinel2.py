@@ -15,14 +15,14 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from pipeline.core.sensing.sensors import multispectral_bands
+from pipeline.core.sensing.sensors import multispectral_bands, multispectral_sensors
 from pipeline.errors import InputError
 from pipeline.inputs.formats.band_stack import BandFile, stacked_image
 from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.missions import Bands
 from pipeline.inputs.missions.band_files import chosen, metadata_file
 from pipeline.inputs.missions.metadata import as_number, read_xml
-from pipeline.inputs.product_names import sentinel2_baseline, sentinel2_numbers
+from pipeline.inputs.product_names import sentinel2_baseline, sentinel2_numbers, sentinel2_satellite
 
 PRODUCT = "Sentinel-2 L2A, L1C"
 BAND = re.compile(
@@ -53,7 +53,7 @@ def open_image(path: Path, bands: Bands) -> StoredImage:
     """Open the bands of 10 m, or the bands that `bands` names at the finest GSD that all are stored at."""
     files_of = _chosen(path, bands)
     if not _is_product(path):
-        table = multispectral_bands("sentinel2a")
+        table = multispectral_bands(_sensor(path))
         loose = [
             BandFile(name=name, path=file, wavelength=table[_short(name)][0], fwhm=table[_short(name)][1])
             for name, file in files_of.items()
@@ -67,10 +67,18 @@ def open_image(path: Path, bands: Bands) -> StoredImage:
     return stacked_image(calibrated, units=units, nodata=[NODATA, SATURATED])
 
 
+def _sensor(path: Path) -> str:
+    """Return the sensor whose bands loose files are taken to be: the satellite's in their name, else 2A's."""
+    sensor = f"sentinel2{(sentinel2_satellite(path) or 'A').lower()}"
+    return sensor if sensor in multispectral_sensors() else "sentinel2a"
+
+
 def _without_metadata(image: StoredImage, path: Path) -> StoredImage:
     """Return loose bands with the calibration that a folder's name tells, else as they are stored."""
     baseline = sentinel2_baseline(path)
-    table = "no metadata beside the bands: centres and widths are those of Sentinel-2A"
+    table = (
+        f"no metadata beside the bands: centres and widths are those of Sentinel-2{_sensor(path)[-1].upper()}"
+    )
     if baseline is not None:
         image = sentinel2_numbers(image, baseline)
         return replace(image, assumed=(*image.assumed, table))
