@@ -7,9 +7,11 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import xarray as xr
 from rasterio.transform import Affine
 
@@ -238,6 +240,50 @@ def test_bands_apart_that_state_their_wavelengths(tmp_path: Path) -> None:
         for i, nm in enumerate(NM)
     }
     np.testing.assert_array_equal(read(netcdf4(tmp_path / "a", xr.Dataset(bands))).wavelength, NM)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_coordinates_beside_an_array_name_its_axes_by_their_lengths(tmp_path: Path, order: str) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["cube"] = CUBE.transpose(ORDERS[order])
+        file["wavelength"], file["y"], file["x"] = NM, Y[::-1], X
+    scene = read(path, crs="EPSG:32633")
+    np.testing.assert_array_equal(scene.data, CUBE[:, ::-1])
+    np.testing.assert_array_equal(scene.wavelength, NM)
+    assert scene.transform == pytest.approx(TRANSFORM)
+
+
+def test_wavelengths_in_another_group(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["image/cube"] = np.moveaxis(CUBE, 0, 2)
+        file["sensor/wavelengths"], file["sensor/fwhm"] = NM, np.full(5, 9.0)
+    scene = read(tmp_path / "a.h5")
+    np.testing.assert_array_equal(scene.data, CUBE)
+    np.testing.assert_array_equal(scene.fwhm, np.full(5, 9.0))
+
+
+def test_a_square_image_has_rows_before_columns(tmp_path: Path) -> None:
+    square = CUBE[:, :, :6]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["cube"] = np.moveaxis(square, 0, 2)
+        file["wavelength"], file["lat"], file["lon"] = NM, 52 - np.arange(6) / 100, 13 + np.arange(6) / 100
+    scene = read(tmp_path / "a.h5")
+    np.testing.assert_array_equal(scene.data, square)
+    assert scene.crs == "EPSG:4326"
+
+
+def test_netcdf_of_gdal(tmp_path: Path) -> None:
+    """GDAL stores a variable for each band, from south to north under a north-up affine."""
+    from rasterio.drivers import raster_driver_extensions
+
+    if "nc" not in raster_driver_extensions():
+        pytest.skip("this GDAL writes no NetCDF")
+    source = write_tif(tmp_path / "a.tif", CUBE, transform=PLACE)
+    rasterio.shutil.copy(source, tmp_path / "a.nc", driver="netCDF")
+    scene = read(tmp_path / "a.nc")
+    np.testing.assert_array_equal(scene.data, CUBE)
+    assert (scene.crs, scene.transform) == ("EPSG:32633", pytest.approx(TRANSFORM))
 
 
 def test_affine_and_crs_among_the_attributes_of_the_array(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pipeline.config.scenes import FileSource
 from pipeline.errors import InputError
 from pipeline.inputs.formats.array_file import BANDS_FIRST, BANDS_LAST, ArrayFile
 from pipeline.inputs.formats.bands import Bands, configured_bands, configured_sensor
-from pipeline.inputs.formats.dimensions import roles
+from pipeline.inputs.formats.dimensions import named_by_length, roles
 from pipeline.inputs.formats.labels import Labels
 
 FEW = 10  # an axis this many times shorter than the two others is that of the bands
@@ -66,7 +66,7 @@ def arrange(file: ArrayFile, source: FileSource, *, needs_shape: bool = True) ->
     """
     name = file.named(source.variable) if source.variable else _unnamed(file, source)
     stored = file.shape_of(name)
-    labels = file.labels(name)
+    labels = named_by_length(file.labels(name), stored)
     label = f"{file.path}: variable {name!r} of shape {'x'.join(map(str, stored))}"
     assumed: tuple[str, ...] = ()
     if source.axes is not None:

@@ -102,7 +102,7 @@ class ArrayFile:
         beside = [
             Coordinate(_last(other), None, self.load(other).ravel())
             for other, shape in self.shapes.items()
-            if sum(side > 1 for side in shape) == 1 and _is_spectral(_last(other))
+            if sum(side > 1 for side in shape) == 1 and is_spectral(_last(other))
         ]
         return Labels((None,) * len(self.shapes[name]), tuple(beside))
 
@@ -185,7 +185,8 @@ def _long(shape: tuple[int, ...]) -> int:
     return sum(side > 1 for side in shape)
 
 
-def _is_spectral(name: str) -> bool:
+def is_spectral(name: str) -> bool:
+    """Return whether an array of some name holds wavelengths or widths of bands."""
     return bool(CENTRE_NAME.fullmatch(name) or WIDTH_NAME.fullmatch(name))
 
 

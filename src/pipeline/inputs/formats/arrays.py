@@ -19,7 +19,7 @@ import scipy.io
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.inputs.formats.array_file import ArrayFile, numeric
+from pipeline.inputs.formats.array_file import ArrayFile, is_spectral, numeric
 from pipeline.inputs.formats.damage import (
     first_bytes,
     readable,
@@ -101,7 +101,7 @@ def _open_hdf5(path: Path) -> ArrayFile:
         shapes,
         other,
         lambda name: Dataset(path, file[name]),
-        lambda name: hdf5_labels(path, file, file[name]),
+        lambda name: hdf5_labels(path, file, file[name], is_spectral),
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.errors import InputError
 from pipeline.inputs.formats.band_coordinates import CENTRE_NAME
-from pipeline.inputs.formats.labels import Labels
+from pipeline.inputs.formats.labels import Coordinate, Labels
 
 ROWS = {"y", "yc", "ydim", "lat", "latitude", "northing", "row", "line", "nrows", "nlines", "height"}
 ROWS |= {"downtrack", "along_track", "alongtrack", "ny"}
@@ -119,3 +120,38 @@ def role_of_name(dim: str) -> str | None:
         if word in names or word.removesuffix("s") in names:
             return name
     return "band" if CENTRE_NAME.fullmatch(word) else None
+
+
+def named_by_length(labels: Labels, shape: Sequence[int]) -> Labels:
+    """Return labels whose dimensions are named by arrays of the same lengths: `y`, `x`, `wavelength`.
+
+    Nothing is named where a dimension has a name already, or where lengths leave it open which axis is which;
+    of an image as high as wide, rows come before columns.
+
+    Parameters
+    ----------
+    labels : Labels
+        Labels of the image.
+    shape : sequence of int
+        Its shape.
+    """
+    if any(labels.dims):
+        return labels
+    by_role: dict[str | None, list[Coordinate]] = {}
+    for coordinate in labels.loose:
+        by_role.setdefault(role_of_name(coordinate.name), []).append(coordinate)
+    if any(len(by_role.get(role, [])) != 1 for role in ("y", "x")):
+        return labels
+    rows, columns = by_role["y"][0], by_role["x"][0]
+    bands = by_role.get("band", [])
+    dims: list[str | None] = [None] * len(shape)
+    for coordinate in (rows, columns, *(bands if len(bands) == 1 else [])):
+        same = [axis for axis, side in enumerate(shape) if side == coordinate.values.size]
+        square = rows.values.size == columns.values.size == coordinate.values.size and len(same) == 2
+        free = [axis for axis in same if dims[axis] is None]
+        if not free or (len(same) > 1 and not square):
+            return labels
+        dims[free[0]] = coordinate.name
+    named = {c.name: replace(c, dim=c.name) for c in (rows, columns, *bands) if c.name in dims}
+    others = [coordinate for coordinate in labels.coordinates if coordinate.name not in named]
+    return replace(labels, dims=tuple(dims), coordinates=(*named.values(), *others))

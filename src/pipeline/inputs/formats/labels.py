@@ -8,7 +8,7 @@ and `packing`.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,8 +88,12 @@ class Labels:
         return [coordinate for coordinate in self.coordinates if coordinate.dim is None]
 
 
-def hdf5_labels(path: Path, file: h5py.File, dataset: h5py.Dataset) -> Labels:
+def hdf5_labels(
+    path: Path, file: h5py.File, dataset: h5py.Dataset, is_spectral: Callable[[str], bool]
+) -> Labels:
     """Return the labels of an HDF5 dataset, from dimension scales and from what lies beside and above it.
+
+    Wavelengths and widths may also lie in other groups.
 
     Parameters
     ----------
@@ -99,12 +103,15 @@ def hdf5_labels(path: Path, file: h5py.File, dataset: h5py.Dataset) -> Labels:
         The opened file.
     dataset : h5py.Dataset
         The dataset.
+    is_spectral : callable
+        Returns whether an array of some name holds wavelengths or widths.
     """
     with readable(path):
         dims = tuple(_dimension(dataset, axis) for axis in range(dataset.ndim))
         attributes = _plain(dataset.attrs)
         groups = _groups(dataset)
         beside = {name: item for group in reversed(groups) for name, item in _items(group)}
+        beside = _elsewhere(file, is_spectral) | beside
         coordinates = [
             Coordinate(name, _dimension_of(item, set(dims)), np.atleast_1d(item[...]), _plain(item.attrs))
             for name, item in beside.items()
@@ -179,6 +186,19 @@ def _items(group: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
     """Return the datasets of a group, without links to other files."""
     names = [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
     return [(name, group[name]) for name in names if group.get(name, getclass=True) is h5py.Dataset]
+
+
+def _elsewhere(file: h5py.File, is_spectral: Callable[[str], bool]) -> dict[str, h5py.Dataset]:
+    """Return the arrays of wavelengths and widths of a whole file, of each name the only one."""
+    items: dict[str, list[h5py.Dataset]] = {}
+
+    def note(path: str, item: Any) -> None:
+        name = path.rpartition("/")[2]
+        if isinstance(item, h5py.Dataset) and item.ndim == 1 and is_spectral(name):
+            items.setdefault(name, []).append(item)
+
+    file.visititems(note)
+    return {name: datasets[0] for name, datasets in items.items() if len(datasets) == 1}
 
 
 def _is_coordinate(item: h5py.Dataset, dataset: h5py.Dataset) -> bool:
