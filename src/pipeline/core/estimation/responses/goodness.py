@@ -90,4 +90,5 @@ def warnings_of(
         if not excess[i] <= HIGHEST_EXCESS:
             faults.append(f"residual {excess[i]:.1f} times what noise explains")
         if faults:
-            yield f"MSI band {name}: {', '.join(faults)}"
+            label = name if name.lower().startswith("band") else f"band {name}"
+            yield f"MSI {label}: {', '.join(faults)}"
