@@ -127,6 +127,17 @@ def test_damage_does_not_hide_other_damage(folder: Path) -> None:
     assert not any((folder / name).exists() for name in gone)
 
 
+def test_metrics_that_were_exchanged_are_made_again(folder: Path) -> None:
+    path = folder / RUN / "metrics.json"
+    content = read_record(path)
+    content["metrics"]["psnr"] += 60
+    write_record(path, content)
+    faults = verify.run([folder], withdraw=True)[1]
+    assert faults == [f"{path}: is not the file that report.json was made from"]
+    assert not path.exists()
+    assert not (folder / "report.json").exists()
+
+
 def test_a_changed_table_is_not_printed(folder: Path) -> None:
     assert "bicubic" in call("summary", folder).output
     digit(folder / "summary.csv")

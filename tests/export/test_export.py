@@ -195,6 +195,12 @@ def test_integers_are_as_wide_as_the_values(
         np.testing.assert_allclose(read(folder / name), expected, atol=1)
 
 
+def test_few_levels_stay_float32(scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = exported(tmp_path, replace(scene, scale=1.0), Products(dtype="integer", quality=False))
+    assert read_json(folder.with_suffix(".json"))["dtype"] == "float32"
+    assert "would be rounded to fewer than 100 levels; written as float32" in caplog.text
+
+
 def test_integers_that_hold_no_such_values_are_refused(scene: Scene, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no integers hold .* to .*e\+\d+; use float32"):
         exported(tmp_path, replace(scene, scale=1e12), Products(dtype="integer"))

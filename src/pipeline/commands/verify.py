@@ -74,7 +74,7 @@ def run(paths: Sequence[Path], *, withdraw: bool) -> tuple[int, list[str]]:
             _relations(path, damaged) if path not in damaged or path.name == REPORT else ()
         ):
             faults.append(fault)
-            damaged.add(affected)
+            damaged |= {affected, path}
     for path in damaged if withdraw else ():
         _withdraw(path)
     return checked, faults
@@ -183,7 +183,7 @@ def _relations(path: Path, damaged: set[Path]) -> list[tuple[Path, str]]:
         return [(path, f"{path}: does not have the content that the pipeline writes")]
     return [
         *((file, f"{file}: is missing, but {path.name} was made from it") for file in missing),
-        *((path, f"{file}: is not the file that {path.name} was made from") for file in exchanged),
+        *((file, f"{file}: is not the file that {path.name} was made from") for file in exchanged),
     ]
 
 

@@ -21,7 +21,8 @@ class Products(Strict):
     dtype: Literal["float32", "integer", "int16", "uint16"] = Field(
         "float32",
         description="of the cube's physical values; integer rounds them to the smallest of int16, uint16 and "
-        "int32 that holds all of them, int16 and uint16 clip values out of their range and say how many",
+        "int32 that holds all of them (float32 where few levels would remain), int16 and uint16 clip values "
+        "out of their range and say how many",
     )
     quality: bool = Field(
         True,

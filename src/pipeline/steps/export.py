@@ -93,6 +93,12 @@ def _dtype(layer: Layer, settings: Products) -> DType:
     values = layer.range()
     if not values.lowest <= values.highest:  # no value at all
         return "int16"
+    if values.highest - values.lowest < FEWEST_LEVELS:
+        log.warning(
+            "products.dtype: %g to %g would be rounded to fewer than %d levels; written as float32",
+            *(values.lowest, values.highest, FEWEST_LEVELS),
+        )
+        return "float32"
     dtype = integer_type(values.lowest, values.highest)
     if dtype is None:
         raise InputError(
