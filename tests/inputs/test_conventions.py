@@ -254,6 +254,16 @@ def test_coordinates_beside_an_array_name_its_axes_by_their_lengths(tmp_path: Pa
     assert scene.transform == pytest.approx(TRANSFORM)
 
 
+def test_a_swath_has_no_place(write: Callable[[xr.Dataset], Path]) -> None:
+    grid = (("downtrack", "crosstrack"), np.linspace(50, 51, 48).reshape(6, 8))
+    cube = (("downtrack", "crosstrack", "bands"), np.moveaxis(CUBE, 0, 2).astype(np.int32))
+    path = write(xr.Dataset({"reflectance": cube, "lat": grid, "lon": grid}))
+    np.testing.assert_array_equal(read(path).data, CUBE)
+    scene = open_file(FileSource(kind="file", path=str(path)))
+    assert scene.metadata.transform is None
+    assert any("longitude and latitude of each pixel are not used" in text for text in scene.assumed)
+
+
 def test_wavelengths_in_another_group(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["image/cube"] = np.moveaxis(CUBE, 0, 2)

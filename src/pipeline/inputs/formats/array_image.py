@@ -17,10 +17,11 @@ from pipeline.errors import InputError
 from pipeline.inputs.formats.array_axes import Arranged, arrange, configured_array_bands
 from pipeline.inputs.formats.array_file import ArrayFile
 from pipeline.inputs.formats.array_pixels import ArrayPixels
-from pipeline.inputs.formats.array_place import placed
+from pipeline.inputs.formats.array_place import Placed, placed
 from pipeline.inputs.formats.arrays import open_arrays
 from pipeline.inputs.formats.band_coordinates import LabelledBands, labelled_bands
 from pipeline.inputs.formats.bands import Bands, configured_bands, per_band
+from pipeline.inputs.formats.dimensions import role_of_name
 from pipeline.inputs.formats.image import SingleBands, StoredImage
 from pipeline.inputs.formats.labels import Labels
 from pipeline.inputs.formats.packing import Packing, packing
@@ -117,9 +118,17 @@ def _image(file: ArrayFile, source: FileSource) -> StoredImage:
         units=_units(labels),
         gain=packed.gain,
         offset=packed.offset,
-        assumed=(*arranged.assumed, *bands.assumed, *place.assumed),
+        assumed=(*arranged.assumed, *bands.assumed, *place.assumed, *_swath(file, place, shape[1:])),
         declares_nodata=bool(packed.fill) or any(map(np.isfinite, packed.valid)),
     )
+
+
+def _swath(file: ArrayFile, place: Placed, size: tuple[int, int]) -> tuple[str, ...]:
+    """Return that longitude and latitude of each pixel, as of a swath, give an image no place."""
+    names = {role_of_name(name.rpartition("/")[2]) for name, shape in file.shapes.items() if shape == size}
+    if place.transform is not None or not {"x", "y"} <= names:
+        return ()
+    return ("longitude and latitude of each pixel are not used: without a regular grid it has no place",)
 
 
 def array_size(path: Path, source: FileSource) -> tuple[int, int] | None:
