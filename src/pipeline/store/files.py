@@ -148,9 +148,9 @@ def read_record(path: Path) -> dict[str, Any]:
     except (TypeError, ValueError):  # NaN, which JSON does not have
         whole = False
     if not whole:
+        fault = "was changed since it was written" if digest else "is of an earlier version, or was changed"
         raise InputError(
-            f"{path}: was changed since it was written; run `pipeline verify {path}` and then the workflow "
-            "again to repair it"
+            f"{path}: {fault}; run `pipeline verify {path}` and then the workflow again to repair it"
         )
     return content
 
