@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,12 @@ def observation_of_landscape(landscape: Scene, landscape_srf: np.ndarray) -> Obs
         spectral_response=landscape_srf,
         spatial_response=SpatialResponse.bicubic(ratio=4),
     )
+
+
+@pytest.fixture(scope="session")
+def apart(observation_of_landscape: Observation) -> Observation:
+    """The landscape's LR-HSI in its right part alone, and the HR-MSI in the left."""
+    lr_hsi, hr_msi = observation_of_landscape.lr_hsi.copy(), observation_of_landscape.hr_msi.copy()
+    lr_hsi[:, :, :6] = np.nan
+    hr_msi[:, :, 20:] = np.nan
+    return replace(observation_of_landscape, lr_hsi=lr_hsi, hr_msi=hr_msi)

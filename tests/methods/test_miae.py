@@ -278,11 +278,9 @@ def test_pixels_without_data_teach_nothing(observation_of_landscape, monkeypatch
 
 
 @pytest.mark.parametrize("responses", ["given", "blind"])
-def test_images_without_a_common_pixel_are_refused(observation_of_landscape, responses):
-    hr_msi = observation_of_landscape.hr_msi.copy()
-    hr_msi[:, ::4] = np.nan
+def test_images_without_a_common_pixel_are_refused(apart, responses):
     with pytest.raises(InputError, match=r"^miae: no LR pixel depends only on HR pixels inside the"):
-        Miae(settings(responses=responses)).fit(replace(observation_of_landscape, hr_msi=hr_msi))
+        Miae(settings(responses=responses)).fit(apart)
 
 
 def test_large_scene_is_trained_on_a_sample_of_windows(observation_of_landscape, monkeypatch):
