@@ -49,11 +49,11 @@ def test_products_lie_beside_the_cube(finished: Workflow) -> None:
     assert json.loads((folder / "item.json").read_text())["id"] == "synthetic-four_bands-seed0-bicubic"
 
 
-def test_other_products_rerun_export_alone(finished: Workflow) -> None:
+def test_other_products_rerun_export_and_the_report_on_it(finished: Workflow) -> None:
     assert "Nothing to be done" in finished.run("field.yaml")
     configure(finished, formats=["cog"])
     try:
-        assert finished.planned("field.yaml") == {"export": 1, "all": 1, "total": 2}
+        assert finished.planned("field.yaml") == {"export": 1, "report": 1, "all": 1, "total": 3}
     finally:
         configure(finished)
 
