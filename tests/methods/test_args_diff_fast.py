@@ -134,6 +134,7 @@ def test_training_lowers_the_loss(observation, method):
     assert after < 0.85
 
 
+@pytest.mark.long
 def test_broken_training_resumes_to_the_same_weights(observation, method, tmp_path):
     def cut(phase: str, step: int, steps: int, loss: float | None = None) -> None:
         if step == 100:
@@ -171,7 +172,7 @@ def test_fast_is_more_accurate_than_the_closed_form(scene, observation, method):
     assert psnr(scene, method.fuse()) > psnr(scene, closed.fuse()) + 0.1
 
 
-@pytest.mark.parametrize("ratio", [3, 4])
+@pytest.mark.parametrize("ratio", [pytest.param(3, marks=pytest.mark.long), 4])
 def test_windows_agree_with_the_whole(scene, ratio):
     observation = observed(scene, SpatialResponse.gaussian(ratio=ratio, fwhm=1.0))
     method = fitted(observation)
@@ -216,6 +217,7 @@ def test_restored_method_fuses_the_same(observation, method):
     assert restored.parameters == method.parameters == sum(p.numel() for p in Denoiser(16).parameters())
 
 
+@pytest.mark.long
 def test_scene_may_be_sampled_for_training(scene, observation, method, monkeypatch):
     monkeypatch.setattr(pool, "WINDOWS", 3)
     monkeypatch.setattr(pool, "SIDE", 48)

@@ -154,7 +154,7 @@ def test_every_pixel_belongs_to_one_patch_whatever_is_asked(rows, cols, response
 
 
 @given(st.integers(0, 9), st.integers(4, 12), st.sampled_from(RESPONSES))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_lr_pixels_of_a_window_see_nothing_outside_it(start, size, response):
     height, width = (n * response.ratio.numerator for n in (24, 8))
     scene = blank(height, width, response)

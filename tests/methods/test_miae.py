@@ -202,7 +202,7 @@ def scene_of_three_endmembers() -> tuple[np.ndarray, Observation]:
     return cube, simulate(cube, spectral_response=bands, spatial_response=blur, snr_db=200)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_scene_that_satisfies_the_model_is_recovered():
     cube, pair = scene_of_three_endmembers()
     long = MiaeBudget(constant_iterations=300, falling_iterations=2700, patch=8, batch=1)
