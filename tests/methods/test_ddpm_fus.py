@@ -169,6 +169,7 @@ def test_patches_agree_with_the_cube_drawn_at_once(
     assert psnr(fitted.fuse(), at_once) > 45
 
 
+@pytest.mark.long
 def test_a_window_does_not_depend_on_the_tiles(
     large: tuple[Observation, FittedConditional, np.ndarray],
 ) -> None:

@@ -358,6 +358,7 @@ def agreement(a: np.ndarray, b: np.ndarray) -> float:
     return -10 * math.log10(float(np.mean((a - b) ** 2)) / float(np.ptp(a)) ** 2 + 1e-20)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changes", [{}, {"rank": 6, "guidance": "squared", "eta1": 0.01, "eta2": 0.01}, {"data_step": "exact"}]
 )

@@ -248,6 +248,7 @@ def test_equal_runs_and_a_resumed_training_give_equal_bytes(tmp_path: Path) -> N
     assert np.array_equal(method(longer).restore(observation, unbroken.state(), 3).fuse(), cube)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("attention", [0.0, 1.0])
 def test_patches_agree_with_the_cube_drawn_at_once(attention: float) -> None:
     observation, _ = observed(5, 144)

@@ -106,6 +106,7 @@ def test_tiles_of_a_textile_agree() -> None:
     assert_tiles_agree(build(BicubicSettings()).fit(pair), 1e-7)
 
 
+@pytest.mark.long
 def test_tiles_agree_around_nodata(synthetic: tuple[Scene, NDArray[np.float64]]) -> None:
     scene, srf = synthetic
     data = scene.data.copy()
