@@ -14,13 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from pipeline.commands.inspect import (
-    Inspected,
-    inspect,
-    pair_lines,
-    paired,
-    source_of,
-)
+from pipeline.commands.inspect import Inspected, inspect, pair_lines, paired, source_of
 from pipeline.commands.pair_text import Draft, experiment_text
 from pipeline.config.experiment import parse_experiment
 from pipeline.config.responses import REMEDIES, SensorResponse
@@ -30,7 +24,7 @@ from pipeline.core.sensing.sensors import Recognised, multispectral_bands, multi
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.inputs.pairs.msi_response import SAME_BAND, MsiBands, msi_bands
-from pipeline.inputs.pairs.pair import OpenPair
+from pipeline.inputs.pairs.pair import START_FWHM, OpenPair
 from pipeline.settings.validation import parse
 from pipeline.store.files import write_text
 
@@ -150,7 +144,7 @@ def _doubts(hsi: Inspected, msi: Inspected, images: OpenPair, bands: MsiBands) -
         for text in image.doubts()
     ]
     if bands.known:
-        blur = SpatialResponse.gaussian(ratio=images.ratio, fwhm=1.0)
+        blur = SpatialResponse.gaussian(ratio=images.ratio, fwhm=START_FWHM)
         scene = images.observed(images.nesting(), blur, bands.response)
         doubts += [
             ("check", finding.with_remedy(REMEDIES | {"gain": ESTIMATED}), None)

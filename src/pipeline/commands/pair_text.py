@@ -12,11 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from pipeline.commands.inspect import (
-    LARGEST_SCALED,
-    Inspected,
-    common,
-)
+from pipeline.commands.inspect import LARGEST_SCALED, Inspected, common
 from pipeline.config.responses import SensorResponse
 from pipeline.config.scenes import FileSource, Pair
 from pipeline.inputs.pairs.grids import Nesting

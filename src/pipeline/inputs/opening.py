@@ -29,8 +29,6 @@ from pipeline.inputs.product_names import calibrated_by_name
 METADATA = (".xml", ".txt", ".json")
 NARROWEST = 0.05  # nm
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz")
-
-
 PER_BAND = ("wavelengths", "fwhm", "bands")  # keys that describe all bands of an image together
 
 
@@ -52,8 +50,10 @@ def open_images(paths: Sequence[Path], source: FileSource) -> StoredImage:
     if len(paths) == 1:
         return open_image(paths[0], source)
     bare = source.model_copy(update=dict.fromkeys(PER_BAND) | {"drop_bands": [], "bad_bands": []})
-    images = [open_image(path, bare) for path in paths]
-    if not is_stack(images):
+    first = open_image(paths[0], bare)
+    # only images of one band each can be a stack: tiles are opened once
+    images = [first, *(open_image(path, bare) for path in paths[1:])] if first.shape[0] == 1 else []
+    if not images or not is_stack(images):
         return tiled_image([open_image(path, source) for path in paths])
     folder = paths[0].parent
     image = stacked_files(paths, images)

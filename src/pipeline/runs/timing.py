@@ -14,6 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
+from pipeline.runs.paths import TIMING
 from pipeline.store.files import read_record, write_record
 
 
@@ -74,7 +75,7 @@ class Timing:
             "precision": precision,
             "parameters": parameters,
         }
-        write_record(folder / f"{name or self.step}.timing.json", content)
+        write_record(folder / f"{name or self.step}{TIMING}", content)
 
 
 def write_total(parts: Sequence[Path], out: Path) -> None:

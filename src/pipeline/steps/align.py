@@ -29,7 +29,7 @@ from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.inputs.pairs.grids import Nesting, cropped
 from pipeline.inputs.pairs.msi_response import msi_bands
-from pipeline.inputs.pairs.pair import OpenPair, open_pair
+from pipeline.inputs.pairs.pair import START_FWHM, OpenPair, open_pair
 from pipeline.runs.observation import observation_template, write_observation
 from pipeline.runs.placement import Placement, place_pair, placement_record
 from pipeline.runs.progress import ProgressReport
@@ -38,7 +38,6 @@ from pipeline.runs.timing import Timing
 from pipeline.store.files import read_record
 
 log = logging.getLogger(__name__)
-START_FWHM = 1.0  # LR pixels, of the Gaussian PSF from which the estimate starts
 FIRST_LOOK = 16  # blocks of the scene in which missing values are sought before `estimate` reads them all
 MSI_NOISE = 0.01  # of the RMS of each MSI band, until `estimate` knows better
 

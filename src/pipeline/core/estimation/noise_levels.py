@@ -299,18 +299,20 @@ def estimate_detail_noise(scene: ObservedScene, most: int = MOST_DETAILS) -> NDA
     """
     height, width = scene.hr_shape
     step = 2 * max(1, ceil(sqrt(height * width / 4 / most)))
-    power = reduce(
-        add, (power_of(np.asarray(scene.hr_msi[:, *b.slices])[:, ::step, ::step]) for b in scene.blocks())
-    )
-    level = np.full(scene.hr_msi.shape[0], np.nan)
+    power, level = [], np.full(scene.hr_msi.shape[0], np.nan)
     for spacing in SPACINGS:
-        blocks = (np.asarray(scene.hr_msi[:, *block.slices], np.float64) for block in scene.blocks())
-        details = np.concatenate([_details(image, step, spacing) for image in blocks], axis=1)
+        parts = []
+        for block in scene.blocks():
+            image = np.asarray(scene.hr_msi[:, *block.slices], np.float64)
+            parts.append(_details(image, step, spacing))
+            if spacing == SPACINGS[0]:
+                power.append(power_of(image[:, ::step, ::step]))
+        details = np.concatenate(parts, axis=1)
         found = np.isnan(level) & ~np.isnan(details).all(axis=1)
         level[found] = np.nanmedian(np.abs(details[found]), axis=1) / NORMAL_MEDIAN
         if not np.isnan(level).any():
             break
-    return np.maximum(level, noise_floor(power))
+    return np.maximum(level, noise_floor(reduce(add, power)))
 
 
 def _details(image: NDArray[np.float64], step: int, spacing: int) -> NDArray[np.float64]:

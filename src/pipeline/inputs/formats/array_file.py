@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.inputs.formats.band_coordinates import CENTRE_NAME, WIDTH_NAME
-from pipeline.inputs.formats.damage import (
-    readable,
-)
+from pipeline.inputs.formats.damage import readable
 from pipeline.inputs.formats.dimensions import role_of_name
 from pipeline.inputs.formats.hdf5 import Dataset
 from pipeline.inputs.formats.image import natural

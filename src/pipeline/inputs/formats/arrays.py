@@ -20,11 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.inputs.formats.array_file import ArrayFile, is_spectral, numeric
-from pipeline.inputs.formats.damage import (
-    first_bytes,
-    readable,
-    refuse_expansion,
-)
+from pipeline.inputs.formats.damage import first_bytes, readable, refuse_expansion
 from pipeline.inputs.formats.hdf5 import Dataset, open_hdf5, plain
 from pipeline.inputs.formats.labels import Coordinate, Labels, hdf5_labels, zarr_labels
 from pipeline.inputs.formats.matlab import open_matlab, open_matlab_hdf5

@@ -19,12 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.inputs.formats.array_file import BANDS_LAST, ArrayFile
-from pipeline.inputs.formats.damage import (
-    MOST_UNCHECKED,
-    VALUES_PER_BYTE,
-    readable,
-    refuse_expansion,
-)
+from pipeline.inputs.formats.damage import MOST_UNCHECKED, VALUES_PER_BYTE, readable, refuse_expansion
 from pipeline.inputs.formats.hdf5 import Dataset, open_hdf5, plain
 
 MATLAB_NUMERIC = {"double", "single", "logical"} | {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)}

@@ -163,8 +163,8 @@ def spelled(texts: list[str], unit: str | None = None) -> Spelled:
     values: list[float] = []
     units: set[str | None] = set()
     for band, text in enumerate(texts, 1):
-        item = ITEM.fullmatch(text.strip().strip("\"'{}[]()").strip())
-        if text.strip().strip("\"'{}[]()").strip().lower() in MISSING:
+        item = ITEM.fullmatch(_unquoted(text))
+        if _unquoted(text).lower() in MISSING:
             values.append(float("nan"))
             continue
         try:
@@ -184,8 +184,13 @@ def spelled(texts: list[str], unit: str | None = None) -> Spelled:
 
 
 def _after_number(text: str) -> str:
-    item = ITEM.fullmatch(text.strip().strip("\"'{}[]()").strip())
+    item = ITEM.fullmatch(_unquoted(text))
     return item[2] if item else ""
+
+
+def _unquoted(text: str) -> str:
+    """Return a text without quotes, brackets and blanks around it."""
+    return text.strip().strip("\"'{}[]()").strip()
 
 
 def described(descriptions: list[str]) -> Spelled | None:

@@ -29,6 +29,7 @@ from pipeline.inputs.pairs.simulated_msi import BandsScene
 CELL = 128  # side in pixels of a part that is warped at once
 MARGIN = 4  # pixels of the source read around a cell
 RESAMPLING = "cubic"
+START_FWHM = 1.0  # LR pixels, of the Gaussian PSF from which an estimate starts
 
 
 @dataclass(frozen=True)

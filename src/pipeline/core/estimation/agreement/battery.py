@@ -16,7 +16,7 @@ from pipeline.core.estimation.agreement.radiometry import Radiometry, better_ord
 from pipeline.core.estimation.responses.sample import PairSample, read_sample
 from pipeline.core.estimation.responses.shape import width_of
 from pipeline.core.sensing.observation import ObservedScene, Progress, no_progress
-from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.sensing.spatial import FWHM_PER_SIGMA, SpatialResponse
 from pipeline.errors import InputError
 
 Array = NDArray[np.float64]
@@ -28,7 +28,6 @@ SHIFT = 0.2  # LR pixels
 WIDTH = 0.15  # of the PSF's FWHM
 EXPLAINS = 0.2  # fraction of the difference that a cause has to explain
 CHANGED = 0.01  # fraction of the LR pixels
-FWHM = 2.3548  # of a Gaussian of standard deviation 1
 
 
 @dataclass(frozen=True)
@@ -76,18 +75,10 @@ def agreement(
     if sample is None:
         return ()
     degraded, predicted = sample_planes(sample, scene.spatial_response, scene.spectral_response)
-    names = names or [str(band) for band in range(len(scene.spectral_response))]
-    relation = relate(degraded.values, predicted.values, GAIN)
-    first = _order(degraded.values, predicted.values, names) or _radiometry(relation, names)
+    relation, first = _radiometric(degraded, predicted, names, GAIN)
     gain, offset = relation.gain[:, None, None], relation.offset[:, None, None]
     related = predicted.map(lambda image: gain * image + offset)
-    difference = Planes(
-        [a - b for a, b in zip(degraded.images, related.images, strict=True)], degraded.corners
-    )
-    middle = Planes(
-        [(a + b) / 2 for a, b in zip(degraded.images, related.images, strict=True)], degraded.corners
-    )
-    geometry = explain(difference, middle)
+    geometry = explain(degraded, related)
     return (
         *first,
         *_geometric(geometry, scene.spatial_response),
@@ -110,9 +101,7 @@ def radiometric_agreement(scene: ObservedScene, names: Sequence[str] | None = No
     if sample is None:
         return ()
     degraded, predicted = sample_planes(sample, scene.spatial_response, scene.spectral_response)
-    names = names or [str(band) for band in range(len(scene.spectral_response))]
-    relation = relate(degraded.values, predicted.values, ROUGH_GAIN)
-    return tuple(_order(degraded.values, predicted.values, names) or _radiometry(relation, names))
+    return tuple(_radiometric(degraded, predicted, names, ROUGH_GAIN)[1])
 
 
 def _sample(scene: ObservedScene, progress: Progress) -> PairSample | None:
@@ -121,6 +110,16 @@ def _sample(scene: ObservedScene, progress: Progress) -> PairSample | None:
         return read_sample(scene, progress)
     except InputError:
         return None
+
+
+def _radiometric(
+    degraded: Planes, predicted: Planes, names: Sequence[str] | None, tolerance: float
+) -> tuple[Radiometry, list[Finding]]:
+    """Return gain and offset of the bands, and the finding on them or on the order of the bands."""
+    y, x = degraded.values, predicted.values
+    names = names or [str(band) for band in range(len(y))]
+    relation = relate(y, x, tolerance)
+    return relation, _order(y, x, names) or _radiometry(relation, names)
 
 
 def _order(degraded: Array, predicted: Array, names: Sequence[str]) -> list[Finding]:
@@ -167,16 +166,10 @@ def _numbers(values: Array, names: Sequence[str], signed: bool = False) -> str:
 
 def _geometric(geometry: Geometry, spatial: SpatialResponse) -> Iterator[Finding]:
     """Yield findings on displacement, rotation and PSF, the one that explains most first."""
-    causes = [
-        (geometry.turn.explained, _turned(geometry)),
-        (geometry.shift.explained, _shifted(geometry)),
-        (geometry.width.explained, _blurred(geometry, spatial)),
-    ]
-    if causes[0][1] and geometry.turn.explained - geometry.shift.explained < EXPLAINS:
-        causes[0] = (0.0, None)
-    elif causes[0][1]:
-        causes[1] = (0.0, None)
-    for explained, finding in sorted(causes, key=lambda entry: -entry[0]):
+    turn, shift, width = geometry.turn.explained, geometry.shift.explained, geometry.width.explained
+    turned = _turned(geometry) if turn - shift >= EXPLAINS else None  # else a shift does as well
+    moved = (turn, turned) if turned else (shift, _shifted(geometry))
+    for explained, finding in sorted([moved, (width, _blurred(geometry, spatial))], key=lambda e: -e[0]):
         if finding is not None and explained >= EXPLAINS:
             yield finding
 
@@ -204,7 +197,7 @@ def _shifted(geometry: Geometry) -> Finding | None:
 
 def _blurred(geometry: Geometry, spatial: SpatialResponse) -> Finding | None:
     given = float(np.mean(width_of(spatial)))
-    squared = given**2 + FWHM**2 * geometry.variance
+    squared = given**2 + FWHM_PER_SIGMA**2 * geometry.variance
     better = sqrt(max(squared, 0.0))
     if abs(better - given) < WIDTH * given:
         return None

@@ -85,17 +85,19 @@ class Geometry:
         return -2 * float(self.width.coefficients[0])
 
 
-def explain(difference: Planes, middle: Planes) -> Geometry:
+def explain(degraded: Planes, predicted: Planes) -> Geometry:
     """Fit displacement, rotation and width of the PSF to the difference of two images.
 
     Parameters
     ----------
-    difference : Planes
-        H(Y) less its prediction.
-    middle : Planes
-        Mean of both, so that the gradients hold to second order.
+    degraded : Planes
+        H(Y).
+    predicted : Planes
+        Its prediction from X.
     """
-    middle = _without_outliers(middle, difference)
+    difference = degraded.combined(predicted, np.subtract)
+    # gradients of the mean of both hold to second order
+    middle = _without_outliers(degraded.combined(predicted, lambda a, b: (a + b) / 2), difference)
     centre, half = _extent(middle)
     designs = [
         _design(image, np.subtract(corner, centre), half)
@@ -127,11 +129,9 @@ def explain(difference: Planes, middle: Planes) -> Geometry:
 def _without_outliers(middle: Planes, difference: Planes) -> Planes:
     """Return the images without pixels that no geometry explains, whose gradients would decide the fit."""
     limit = FAR_OFF * robust_scale(difference.values, middle.values)[:, None, None]
-    images = [
-        np.where((np.abs(other) > limit).any(axis=0), np.nan, image)
-        for image, other in zip(middle.images, difference.images, strict=True)
-    ]
-    return Planes(images, middle.corners)
+    return middle.combined(
+        difference, lambda image, other: np.where((np.abs(other) > limit).any(axis=0), np.nan, image)
+    )
 
 
 def _extent(planes: Planes) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -85,27 +85,35 @@ def striped_bands(hsi: Planes) -> dict[str, list[int]]:
     """
     values = hsi.values
     striped: dict[str, list[int]] = {"columns": [], "rows": []}
-    for band in range(len(values)):
-        near = [
-            b
-            for b in range(band - SPECTRAL_NEIGHBOURS, band + SPECTRAL_NEIGHBOURS + 1)
-            if 0 <= b < len(values) and b != band
-        ]
-        if not near:
-            continue
-        predictors = np.vstack([values[near], np.ones(values.shape[1])])
-        solution = np.linalg.lstsq(predictors @ predictors.T, predictors @ values[band], rcond=None)[0]
-        residual = hsi.map(
-            lambda image, band=band, near=near, solution=solution: (  # type: ignore[misc]
-                image[[band]] - np.tensordot(solution[:-1], image[near], axes=1) - solution[-1]
-            )
-        )
+    for band in range(len(values)) if len(values) > 1 else ():
+        residual = _unexplained(hsi, values, band)
         along_columns, along_rows = _excess_of_means(residual, 1), _excess_of_means(residual, 2)
         if along_columns > max(STRIPED, ACROSS * along_rows):
             striped["columns"].append(band)
         elif along_rows > max(STRIPED, ACROSS * along_columns):
             striped["rows"].append(band)
     return striped
+
+
+def _unexplained(hsi: Planes, values: Array, band: int) -> Planes:
+    """Return the part of a band that its spectral neighbours do not explain.
+
+    Parameters
+    ----------
+    hsi : Planes
+        X.
+    values : (C, n)
+        Its values.
+    band : int
+        The band.
+    """
+    first, last = max(0, band - SPECTRAL_NEIGHBOURS), band + SPECTRAL_NEIGHBOURS
+    near = [other for other in range(first, min(last + 1, len(values))) if other != band]
+    predictors = np.vstack([values[near], np.ones(values.shape[1])])
+    solution = np.linalg.lstsq(predictors @ predictors.T, predictors @ values[band], rcond=None)[0]
+    return hsi.map(
+        lambda image: image[[band]] - np.tensordot(solution[:-1], image[near], axes=1) - solution[-1]
+    )
 
 
 def _excess_of_means(residual: Planes, axis: int) -> float:

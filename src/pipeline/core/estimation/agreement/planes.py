@@ -44,6 +44,19 @@ class Planes:
         """
         return Planes([change(image) for image in self.images], self.corners)
 
+    def combined(self, other: Planes, combine: Callable[[Array, Array], Array]) -> Planes:
+        """Combine each window with the same window of other images.
+
+        Parameters
+        ----------
+        other : Planes
+            Images in the same windows.
+        combine : callable
+            Takes two ``(c, h, w)`` and returns one.
+        """
+        pairs = zip(self.images, other.images, strict=True)
+        return Planes([combine(own, further) for own, further in pairs], self.corners)
+
 
 def sample_planes(sample: PairSample, spatial: SpatialResponse, spectral: Array) -> tuple[Planes, Planes]:
     """Return H(Y) and R X in the windows of a sample.

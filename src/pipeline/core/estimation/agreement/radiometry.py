@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from pipeline.core.estimation.noise_levels import NORMAL_MEDIAN
 from pipeline.core.rounding import correlations, varies
 
 Array = NDArray[np.float64]
 
 ROUNDS = 5  # of a fit without the outliers of the fit before
 OUTLIER = 4.0  # robust standard deviations
-NORMAL_MEDIAN = 0.6745  # median absolute value of the standard normal distribution
 WORSE = 1.5  # cost, in units of the full model's, up to which a simpler model is as good
 HALVED = np.log(2.0)  # gain in log variance from which another order of bands is the better one
 ALIKE = 0.9  # least correlation of a band with the band that it is mistaken for
@@ -72,13 +72,8 @@ def relate(degraded: Array, predicted: Array, tolerance: float) -> Radiometry:
     if _same_means(degraded, predicted, tolerance):
         simplest = min(simplest, 2)  # another contrast about the same means: a PSF or noise, no calibration
     gain, offset = models[simplest]
-    matters = (np.abs(gain - 1) > tolerance).any(), (np.abs(offset) > tolerance * level).any()
-    kind = {
-        (False, False): "none",
-        (True, False): "gain",
-        (False, True): "offset",
-        (True, True): "gain and offset",
-    }[(bool(matters[0]), bool(matters[1]))]
+    matters = {"gain": np.abs(gain - 1) > tolerance, "offset": np.abs(offset) > tolerance * level}
+    kind = " and ".join(name for name, of_bands in matters.items() if of_bands.any()) or "none"
     relation = gain[:, None] * predicted + offset[:, None]
     return Radiometry(
         gain,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from heapq import nlargest
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +20,7 @@ FEWEST = 16  # pixels, below which a shared value may be chance
 RARE = 1e-3  # fraction of the read pixels, below which a shared value costs little
 SATURATED = 5e-3  # fraction of a band's pixels at its largest value
 PILE = 8  # times the number of pixels at the next largest value
+KEPT = 2 * PILE  # of a window's largest values, some of which may turn out to be no data
 
 
 class Suspicion(NamedTuple):
@@ -79,6 +84,7 @@ def suspicious_values(
 
     No-data: pixels that have one and the same value in all bands (in the only band: its smallest value) and
     reach the image's border. Saturation: pixels at the largest value of a band, far more than at the next.
+    One window is held at a time.
 
     Parameters
     ----------
@@ -87,35 +93,47 @@ def suspicious_values(
     height, width : int
         Size of the image.
     """
-    windows = [(window, read(window)) for window in rim_windows(height, width)]
-    no_data = list(_no_data(windows, height, width))
-    values = [suspicion.value for suspicion in no_data]
-    known = [image[:, ~(np.isin(image, values) & (image == image[0])).all(axis=0)] for _, image in windows]
-    return [*no_data, *_saturation(np.concatenate(known, axis=1))]
-
-
-Windows = list[tuple[Window, NDArray[np.floating]]]
-
-
-def _no_data(windows: Windows, height: int, width: int) -> Iterator[Suspicion]:
-    """Yield the values of uniform areas at the border."""
-    counts: dict[float, int] = {}
-    total = 0
-    lowest = min((float(np.nanmin(image)) for _, image in windows if np.isfinite(image).any()), default=0.0)
-    for window, image in windows:
+    uniform, at_border, tops, total = Counter[float](), Counter[float](), list[_Top](), 0
+    for window in rim_windows(height, width):
+        image = read(window)
+        tops = tops or [_Top() for _ in image]
+        for top, band in zip(tops, image, strict=True):
+            top.add(band[np.isfinite(band)])
         total += image[0].size
-        uniform = np.isfinite(image[0]) & (image == image[0]).all(axis=0)
-        if len(image) == 1:
-            uniform &= image[0] == lowest
-        border = _border(window, height, width)
-        for value in np.unique(image[0][uniform & border]).tolist():
-            areas, _ = label(uniform & (image[0] == value))
-            touching = np.unique(areas[border & (areas > 0)])
-            sizes = np.bincount(areas.ravel())[touching]
-            counts[value] = counts.get(value, 0) + int(sizes[sizes >= FEWEST].sum())
-    for value, count in sorted(counts.items(), key=lambda entry: -entry[1]):
-        if count >= max(FEWEST, RARE * total):
-            yield Suspicion("no-data", value, count / total, len(windows[0][1]))
+        same = np.isfinite(image[0]) & (image == image[0]).all(axis=0)
+        uniform += _counted(image[0][same])
+        at_border += _at_border(same, image[0], _border(window, height, width))
+    if len(tops) == 1:
+        at_border = Counter({tops[0].lowest: at_border[tops[0].lowest]})
+    no_data = [
+        Suspicion("no-data", value, count / total, len(tops))
+        for value, count in at_border.most_common()
+        if count >= max(FEWEST, RARE * total)
+    ]
+    outside = Counter({suspicion.value: uniform[suspicion.value] for suspicion in no_data})
+    return [*no_data, *_saturation(tops, outside)]
+
+
+def _at_border(
+    same: NDArray[np.bool_], values: NDArray[np.floating], border: NDArray[np.bool_]
+) -> Counter[float]:
+    """Count the pixels of uniform areas that reach the image's border, by their value.
+
+    Parameters
+    ----------
+    same : (y, x) bool
+        Pixels with one value in all bands.
+    values : (y, x)
+        This value.
+    border : (y, x) bool
+        Pixels on the image's border.
+    """
+    counts = Counter[float]()
+    for value in np.unique(values[same & border]).tolist():
+        areas, _ = label(same & (values == value))
+        sizes = np.bincount(areas.ravel())[np.unique(areas[border & (areas > 0)])]
+        counts[value] += int(sizes[sizes >= FEWEST].sum())
+    return counts
 
 
 def _border(window: Window, height: int, width: int) -> NDArray[np.bool_]:
@@ -124,18 +142,58 @@ def _border(window: Window, height: int, width: int) -> NDArray[np.bool_]:
     return (y == 0) | (x == 0) | (y == height - 1) | (x == width - 1)
 
 
-def _saturation(pixels: NDArray[np.floating]) -> Iterator[Suspicion]:
-    """Yield the largest value of the bands ``(band, n)`` in which it piles up."""
+def _counted(values: NDArray[np.floating], most: int | None = None) -> Counter[float]:
+    """Count the pixels at each value, or at the largest values."""
+    levels, counts = (array[-most:] if most else array for array in np.unique(values, return_counts=True))
+    return Counter(dict(zip(levels.tolist(), counts.tolist(), strict=True)))
+
+
+@dataclass
+class _Top:
+    """The largest values of a band, which are found window by window.
+
+    Attributes
+    ----------
+    counts : Counter
+        Number of pixels at each of the largest values, of which every window gives some.
+    pixels : int
+        Number of pixels with a value.
+    lowest : float
+        Smallest value.
+    """
+
+    counts: Counter[float] = field(default_factory=Counter)
+    pixels: int = 0
+    lowest: float = inf
+
+    def add(self, values: NDArray[np.floating]) -> None:
+        """Take the values of a window."""
+        # a value that is among the largest of all is so in each window that has it
+        self.counts += _counted(values, KEPT)
+        self.pixels += values.size
+        if values.size:
+            self.lowest = min(self.lowest, float(values.min()))
+
+
+def _saturation(tops: Sequence[_Top], outside: Counter[float]) -> Iterator[Suspicion]:
+    """Yield the largest value of the bands in which it piles up.
+
+    Parameters
+    ----------
+    tops : sequence of _Top
+        The bands.
+    outside : Counter
+        Number of pixels without data, by their value.
+    """
     worst: dict[float, tuple[float, int]] = {}
-    for band in pixels:
-        values = band[np.isfinite(band)]
-        levels, counts = np.unique(values, return_counts=True)
-        if len(levels) < PILE or levels[-1] <= 0:
+    for top in tops:
+        levels = nlargest(PILE, top.counts - outside)
+        if len(levels) < PILE or levels[0] <= 0:
             continue
-        fraction = counts[-1] / values.size
-        if counts[-1] >= FEWEST and fraction >= SATURATED and counts[-1] > PILE * counts[-PILE:-1].max():
-            value = float(levels[-1])
-            most, bands = worst.get(value, (0.0, 0))
-            worst[value] = (max(most, float(fraction)), bands + 1)
+        most, *others = ((top.counts - outside)[level] for level in levels)
+        fraction = most / (top.pixels - outside.total())
+        if most >= FEWEST and fraction >= SATURATED and most > PILE * max(others):
+            largest, bands = worst.get(levels[0], (0.0, 0))
+            worst[levels[0]] = (max(largest, fraction), bands + 1)
     for value, (fraction, bands) in worst.items():
         yield Suspicion("saturated", value, fraction, bands)
