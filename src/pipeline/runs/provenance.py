@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from typing import Any
@@ -108,14 +108,25 @@ def configuration_hash(settings: BaseModel) -> str:
 
 @cache
 def code_version() -> str:
-    """Return the package's version and a digest of its source files."""
+    """Return the package's version, if it is installed, and a digest of its source files."""
     digest = sha256()
     for path in sorted(SOURCES.rglob("*.py")):
         digest.update(path.relative_to(SOURCES).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return f"{version(DISTRIBUTION)}+{digest.hexdigest()[:12]}"
+    return f"{_installed_version(DISTRIBUTION) or 'uninstalled'}+{digest.hexdigest()[:12]}"
 
 
 @cache
 def package_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that compute or store."""
-    return {"python": python_version()} | {name: version(name) for name in PACKAGES}
+    """Return the versions of Python and of the installed packages that compute or store.
+
+    `pipeline.fuse` needs none of those that store.
+    """
+    versions = {name: _installed_version(name) for name in PACKAGES}
+    return {"python": python_version()} | {name: text for name, text in versions.items() if text}
+
+
+def _installed_version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
