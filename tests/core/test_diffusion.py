@@ -1,6 +1,8 @@
 """Schedules, sampling steps and the SR3 UNet: against hand-worked values, and alone against in windows."""
 
 import math
+from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 import torch
@@ -50,6 +52,17 @@ def test_times_end_at_the_clean_image(steps: int) -> None:
     assert pairs[0][0] == 499
     assert pairs[-1][1] == -1
     assert all(t > after for t, after in pairs)
+
+
+def test_times_are_the_exact_floor_of_equal_parts() -> None:
+    """A truncated linspace in float64 misses it for 114 of these counts, in float32 for 84 others."""
+    for steps in range(2, 1001):
+        exact = [math.floor(Fraction(1000 * number, steps)) - 1 for number in range(steps, -1, -1)]
+        assert times(steps, 1000) == list(pairwise(exact))
+    assert times(500, 1000)[0] == (999, 997)
+    for steps in (50, 100, 200, 250, 500, 1000):
+        published = torch.linspace(-1, 999, steps + 1).long().tolist()[::-1]
+        assert times(steps, 1000) == list(pairwise(published))
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -23,7 +23,7 @@ from pipeline.methods.args_diff.networks import (
     alpha_bar,
     sinusoids,
 )
-from pipeline.methods.args_diff.sampling import Adam, estimates, loss_gradient, sample, timesteps, unit
+from pipeline.methods.args_diff.sampling import Adam, estimates, loss_gradient, sample, unit
 from pipeline.methods.args_diff.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
 from pipeline.methods.args_diff.training import crops_draw, uniform_levels
 from pipeline.methods.device import resolve_device
@@ -80,14 +80,6 @@ def test_schedule_has_the_published_noise_levels():
     assert (alpha_bar().diff() < 0).all()
 
 
-def test_sampling_times_are_the_published_ones():
-    pairs = timesteps(500)
-    assert pairs[0] == (999, 997)
-    assert pairs[-1] == (1, -1)
-    assert len(pairs) == 500
-    assert all(t > after for t, after in timesteps(7))
-
-
 def test_unet_takes_any_size_and_starts_at_zero_output():
     network = SpatialUNet(3, 32)
     x = torch.randn(1, 3, 11, 18)
@@ -136,6 +128,18 @@ def recipe(tmp_path, **changes) -> Recipe:
 
 def spectra(generator: torch.Generator) -> torch.Tensor:
     return torch.rand(16, 1, generator=generator) * torch.linspace(-1, 1, 12)
+
+
+@pytest.mark.parametrize("warm_up", [True, False])
+def test_constant_average_keeps_its_random_start(tmp_path, warm_up):
+    """0.9999 to the power of 20 of it; the average that warms up holds almost nothing of it."""
+    unsaved = partial(recipe, tmp_path, checkpoint=Checkpoint(None, 1, ""), warm_up=warm_up)
+    start, end = (
+        train(lambda: SpectralNet(12), spectra, None, unsaved(learning_rate=rate), print_nothing)
+        for rate in (0.0, 1e-2)
+    )
+    moved = float((end.layers[0].weight - start.layers[0].weight).abs().max())
+    assert moved > 1e-2 if warm_up else moved < 20 * 20 * 1e-2 * 1e-4
 
 
 class KilledError(Exception):

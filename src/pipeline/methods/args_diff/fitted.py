@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.core.diffusion.norms import FrozenNorm, Norm, RecordingNorm
+from pipeline.core.diffusion.schedules import times
 from pipeline.core.sensing.nodata import mark_nodata
 from pipeline.core.sensing.noise import standard_normal
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 from pipeline.methods.args_diff.guidance import JointLoss, RecordedLoss
-from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet, to_precision
+from pipeline.methods.args_diff.networks import STEPS, STRIDE, SpatialUNet, to_precision
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
-from pipeline.methods.args_diff.sampling import Watch, sample, timesteps
+from pipeline.methods.args_diff.sampling import Watch, sample
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
 from pipeline.methods.base import FittedMethod, State
 from pipeline.methods.device import device_name, on_device, reproducible, resolve_device
@@ -245,8 +246,8 @@ class FittedArgsDiff(FittedMethod):
     ) -> Iterator[tuple[Patch, Tensor]]:
         """Yield the coefficients ``(d, H, W)`` of the patches with data that a window touches."""
         recording = recording.to(self._device)
-        times = [t for t, _ in timesteps(self.settings.steps)]
-        network = FrozenUNet(self.sampling_networks(FrozenNorm)[0], times, recording)
+        calls = [t for t, _ in times(self.settings.steps, STEPS)]
+        network = FrozenUNet(self.sampling_networks(FrozenNorm)[0], calls, recording)
         groups = alike(patches(self.scene, window, self.settings.patch, STRIDE), AT_ONCE[self._device.type])
         for done, group in enumerate(groups):
             guided = {

@@ -74,6 +74,7 @@ class ArgsDiff:
                     settings.checkpoint_every,
                     fingerprint,
                 ),
+                budget.ema == "warm_up",
             )
 
         with reproducible(device, settings.threads):

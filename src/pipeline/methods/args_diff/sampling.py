@@ -7,7 +7,6 @@ and moves the predicted noise. `guidance` compares the factors with X and Y, wit
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import isfinite
@@ -15,6 +14,7 @@ from math import isfinite
 import torch
 from torch import Tensor
 
+from pipeline.core.diffusion.schedules import times
 from pipeline.core.sensing.observation import Progress
 from pipeline.errors import InputError
 from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, Loss
@@ -54,16 +54,6 @@ class Adam:
         return steps
 
 
-def timesteps(steps: int) -> list[tuple[int, int]]:
-    """Return the schedule indices of each sampling step and its successor, which is -1 at the end.
-
-    >>> timesteps(500)[0], timesteps(500)[-1], len(timesteps(500))
-    ((999, 997), (1, -1), 500)
-    """
-    times = torch.linspace(-1, STEPS - 1, steps + 1, dtype=torch.float64).long().tolist()[::-1]
-    return list(itertools.pairwise(times))
-
-
 def sample(
     networks: Sequence[Network],
     start: Sequence[Tensor],
@@ -94,7 +84,7 @@ def sample(
     [A, E] or [A] in [0, 1]; the product A E is the cube scaled to [0, 1]
     """
     abar = alpha_bar().to(start[0].device, torch.float32)
-    adam, factors, pairs = Adam(), list(start), timesteps(settings.steps)
+    adam, factors, pairs = Adam(), list(start), times(settings.steps, STEPS)
     for step, (t, after) in enumerate(pairs[:-1]):
         at_step = partial(loss, step, GUIDANCE)
         value, clean, noise, gradients = guided_estimate(networks, factors, t, abar[t], at_step)

@@ -21,6 +21,11 @@ class TrainingBudget(Strict):
     spectral_batch: int = Field(128, ge=1)
     spatial_learning_rate: float = Field(1e-4, gt=0, description="at the start; falls linearly to 0")
     spectral_learning_rate: float = Field(1e-4, gt=0, description="at the start; falls linearly to 0")
+    ema: Literal["warm_up", "constant"] = Field(
+        "warm_up",
+        description="decay of the moving average of the weights: rising to 0.9999, or 0.9999 from the first "
+        "step as in the public code",
+    )
 
 
 BUDGETS: dict[str, TrainingBudget] = {

@@ -64,6 +64,9 @@ class Recipe:
         Whether the heavy layers compute in bfloat16.
     checkpoint : Checkpoint
         File and interval at which the state is saved.
+    warm_up : bool
+        Whether the moving average of the weights forgets its random start: its decay then rises to
+        `EMA_DECAY`, and otherwise is `EMA_DECAY` from the first step.
     """
 
     method: str
@@ -75,6 +78,17 @@ class Recipe:
     device: torch.device
     bfloat16: bool
     checkpoint: Checkpoint
+    warm_up: bool = True
+
+    def decay(self, step: int) -> float:
+        """Return the decay of the moving average in a step.
+
+        Parameters
+        ----------
+        step : int
+            Number of the step, counted from 1.
+        """
+        return min(EMA_DECAY, (1 + step) / (10 + step)) if self.warm_up else EMA_DECAY
 
 
 def train(
@@ -110,7 +124,7 @@ def train(
             group["lr"] = recipe.learning_rate * (1 - step / recipe.iterations)
         loss = descend(optimiser, noise_loss(network, draw, recipe, f"step/{step}"))
         step += 1
-        _update_average(average, network, min(EMA_DECAY, (1 + step) / (10 + step)))
+        _update_average(average, network, recipe.decay(step))
         if held_out is not None and step % HELD_OUT_EVERY == 0:
             now = held_out_loss(average, held_out, recipe)
             best, since_best = (now, 0) if now < best else (best, since_best + 1)
