@@ -7,6 +7,7 @@ there: its modules cannot be imported, and it has no version.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
@@ -26,16 +27,9 @@ def run_bare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         installed = distribution(name)
         for part in {file.parts[0] for file in installed.files or ()} - {"..", "__pycache__"}:
             (packages / part).symlink_to(Path(str(installed.locate_file(part))))
-    start = (
-        f"import sys, runpy; sys.path += [{str(packages)!r}, {str(SOURCES)!r}]; sys.argv = sys.argv[1:]\n"
-        "runpy.run_path(sys.argv[0], run_name='__main__')"
-    )
-    if arguments[0] == "-c":
-        script = folder / "code.py"
-        script.write_text(arguments[1])
-        arguments = (str(script), *arguments[2:])
-    command = [sys.executable, "-I", "-S", "-c", start, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(packages), str(SOURCES)])}
+    command = [sys.executable, "-S", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def _required(names: tuple[str, ...]) -> set[str]:
