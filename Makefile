@@ -2,7 +2,7 @@
 # make test: the quick tests; make coverage: with the lines that they reach, a quarter slower. make check: lint, format
 # and types. Each installs what it needs in .venv once.
 # make test-long: whole workflows, trainings that are broken off, real pairs. make test-slow, test-faults: minutes each.
-# make test-cluster: the tests on a Slurm of their own, which it starts and stops.
+# make test-cluster: the tests on a Slurm of their own, which it starts and stops. make test-gpu: those that need a GPU.
 # make test-lowered: the quick tests as an older processor computes them: one thread, no bfloat16, and the
 # instructions of AVX2 or less in PyTorch, MKL, oneDNN, OpenBLAS and NumPy. With CORETYPE=SkylakeX OpenBLAS sums
 # as on a Xeon (needs AVX-512). What passes in make test must pass here.
@@ -26,9 +26,9 @@ LOWERED := PIPELINE_BFLOAT16=0 \
 
 # a process for each core, and so one thread for each process
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n logical
-QUICK := -m "not long and not slow and not faults and not cluster" --dist worksteal
+QUICK := -m "not long and not slow and not faults and not cluster and not gpu" --dist worksteal
 
-.PHONY: demo test coverage test-long test-lowered test-slow test-faults test-cluster check docs wheel clean
+.PHONY: demo test coverage test-long test-lowered test-slow test-faults test-cluster test-gpu check docs wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(BIN)/.run-$(KEY)
@@ -55,6 +55,9 @@ test-faults: $(BIN)/.test-$(KEY)
 test-cluster: $(BIN)/.test-$(KEY)
 	tests/cluster/slurm.sh install
 	tests/cluster/slurm.sh run python -m pytest -m cluster -s tests/cluster
+
+test-gpu: $(BIN)/.test-$(KEY)
+	python -m pytest -m gpu -rs
 
 check: $(BIN)/.dev-$(KEY)
 	ruff check .

@@ -18,6 +18,15 @@ from pipeline.core.sensing.spectral import gaussian_response
 from pipeline.inputs.synthetic.scene import synthetic_scene
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu") is not None:
+        import torch  # here: most tests need no tensors
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU, and PyTorch finds none")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real development scenes, which lies beside the repository."""

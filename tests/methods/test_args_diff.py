@@ -23,7 +23,7 @@ from pipeline.methods.args_diff.networks import (
     alpha_bar,
     sinusoids,
 )
-from pipeline.methods.args_diff.sampling import Adam, estimates, loss_gradient, sample, unit
+from pipeline.methods.args_diff.sampling import Adam, GuidedRun, estimates, loss_gradient, sample, unit
 from pipeline.methods.args_diff.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
 from pipeline.methods.args_diff.training import crops_draw, uniform_levels
 from pipeline.methods.device import resolve_device
@@ -32,7 +32,9 @@ from pipeline.methods.diffusion.guidance import Guidance, guidance_of
 from pipeline.methods.diffusion.noise_prediction import Recipe, train
 from pipeline.methods.optimisation import Checkpoint, parameter_count
 from pipeline.methods.pool import unit_scale
+from tape import Tape
 
+FIRST = torch.zeros(1, dtype=torch.int64)  # number of a sampling step
 TINY = TrainingBudget(width=32, spatial_iterations=6, spatial_batch=2, crop=16, spectral_iterations=12)
 
 
@@ -252,10 +254,10 @@ def test_loss_on_planes_equals_loss_on_the_full_cube(observation_of_landscape):
     factors = [coefficients[None], basis]
     expected = np.linalg.norm(of_hsi) + 0.7 * np.linalg.norm(of_msi)
     loss = JointLoss([guidance], tiny(lambda1=0.7))
-    assert float(loss(0, GUIDANCE, factors)) == pytest.approx(expected, rel=1e-5)
+    assert float(loss(FIRST, GUIDANCE, factors)) == pytest.approx(expected, rel=1e-5)
     expected = (np.sum(of_hsi**2) + 0.4 * np.sum(of_msi**2)) / (of_hsi.size + of_msi.size)
     squared = JointLoss([guidance], tiny(lambda2=0.4, variant="paper"))
-    assert float(squared(0, ARGM, factors)) == pytest.approx(expected, rel=1e-5)
+    assert float(squared(FIRST, ARGM, factors)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("variant", ["code", "paper"])
@@ -276,7 +278,7 @@ def test_loss_of_two_windows_is_that_of_their_residuals_together(variant, observ
     expected = np.linalg.norm(of_hsi) + 0.7 * np.linalg.norm(of_msi)
     if variant == "paper":
         expected = (np.sum(of_hsi**2) + 0.7 * np.sum(of_msi**2)) / (of_hsi.size + of_msi.size)
-    loss = JointLoss(windows, tiny(lambda1=0.7, variant=variant))(0, GUIDANCE, [coefficients, basis])
+    loss = JointLoss(windows, tiny(lambda1=0.7, variant=variant))(FIRST, GUIDANCE, [coefficients, basis])
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
@@ -286,12 +288,12 @@ def test_recorded_loss_has_the_gradient_of_the_joint_one(variant, observation_of
     settings = tiny(lambda1=0.7, lambda2=0.4, variant=variant)
     rng = torch.Generator().manual_seed(0)
     factors = [torch.rand(1, 3, 32, 40, generator=rng), torch.rand(3, 24, generator=rng)]
-    joint = JointLoss([guidance], settings)
-    expected = [loss_gradient(partial(joint, 0, use), factors)[0] for use in (GUIDANCE, ARGM)]
+    joint = JointLoss([guidance], settings, recording=True)
+    expected = [loss_gradient(partial(joint, FIRST, use), factors)[0] for use in (GUIDANCE, ARGM)]
     bases = torch.stack(joint.bases)[None]
     recorded = RecordedLoss([guidance], bases, torch.stack(joint.pulls)[None], settings)
     for use in (GUIDANCE, ARGM):
-        (gradient,) = loss_gradient(partial(recorded, 0, use), factors[:1])
+        (gradient,) = loss_gradient(partial(recorded, FIRST, use), factors[:1])
         assert torch.allclose(gradient, expected[use], rtol=1e-4, atol=1e-9)
 
 
@@ -310,7 +312,7 @@ def test_guidance_gradient_equals_finite_differences(observation_of_landscape):
         torch.randn(1, 3, *observation.hr_shape, generator=rng, dtype=torch.float64),
         torch.randn(3, observation.bands, generator=rng, dtype=torch.float64),
     ]
-    loss = partial(JointLoss([double], tiny(lambda1=0.5)), 0, GUIDANCE)
+    loss = partial(JointLoss([double], tiny(lambda1=0.5)), FIRST, GUIDANCE)
     gradients = loss_gradient(loss, factors)
     for i in range(2):
         direction = torch.randn(factors[i].shape, generator=rng, dtype=torch.float64)
@@ -322,7 +324,7 @@ def test_guidance_gradient_equals_finite_differences(observation_of_landscape):
 
 
 def test_adam_directions_equal_those_of_pytorch():
-    ours, parameter = Adam(), torch.zeros(5, requires_grad=True)
+    ours, parameter = Adam([torch.zeros(5)]), torch.zeros(5, requires_grad=True)
     theirs = torch.optim.Adam([parameter], lr=0.05)
     position = torch.zeros(5)
     rng = torch.Generator().manual_seed(0)
@@ -342,7 +344,8 @@ def test_estimates_are_clamped_and_keep_the_noisy_factor():
         assert (index == 700).all()
         return torch.zeros_like(rows)
 
-    for noisy, (clean, noise) in zip(x, estimates((network, network), x, 700, share), strict=True):
+    pairs = estimates((network, network), x, torch.tensor([700]), share)
+    for noisy, (clean, noise) in zip(x, pairs, strict=True):
         assert float(clean.abs().max()) <= 1
         assert torch.allclose(share.sqrt() * clean + (1 - share).sqrt() * noise, noisy, atol=1e-5)
 
@@ -433,9 +436,32 @@ def test_argm_is_one_plain_gradient_step(observation_of_landscape):
         loss = JointLoss([guidance], settings)
         sample((spy(start[0]), spy(start[1])), start, loss, settings, print_nothing)
         states[argm] = seen[2:4]  # A and E as the second step finds them
-    steps = loss_gradient(partial(loss, 0, ARGM), states[False])
+    steps = loss_gradient(partial(loss, FIRST, ARGM), states[False])
     for without, with_argm, step, rho in zip(states[False], states[True], steps, (0.03, 0.05), strict=True):
         assert torch.allclose(with_argm, without - rho / 7.0 * step, atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"variant": "paper"}, {"argm": "basis"}])
+def test_a_step_replayed_on_the_same_memory_equals_a_new_one(changes, observation_of_landscape):
+    """As in a CUDA graph: what differs between steps is in tensors, and no number is waited for."""
+    guidance, settings = whole_guidance(observation_of_landscape, 1.0), tiny(steps=8, **changes)
+    rng = torch.Generator().manual_seed(4)
+    start = torch.randn(1, 3, 32, 40, generator=rng), torch.randn(3, 24, generator=rng)
+    torch.manual_seed(0)
+    networks = [network.requires_grad_(False) for network in (SpatialUNet(3, 32), SpectralNet(24))]
+    torch.nn.init.normal_(networks[0].outlet[2].weight, std=0.05)
+    plain, replayed = (
+        GuidedRun(networks, start, JointLoss([guidance], settings), settings) for _ in range(2)
+    )
+    with Tape() as tape:
+        loss, _ = replayed.advance()
+    for _ in range(6):
+        tape.replay()
+    for _ in range(7):
+        expected, _ = plain.advance()
+    assert torch.equal(loss, expected)
+    assert all(map(torch.equal, replayed.factors, plain.factors))
+    assert all(map(torch.equal, replayed.finish(), plain.finish()))
 
 
 # --- the method as a whole

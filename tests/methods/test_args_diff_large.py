@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.scenes import SyntheticSource
 from pipeline.core.diffusion.norms import FrozenNorm, Norm, RecordingNorm
+from pipeline.core.diffusion.schedules import times
 from pipeline.core.sensing.nodata import filled_observation
 from pipeline.core.sensing.observation import Observation, ObservedScene
 from pipeline.core.sensing.simulation import simulate
@@ -20,9 +21,11 @@ from pipeline.errors import InputError
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import pool
 from pipeline.methods.args_diff.fitted import FittedArgsDiff
+from pipeline.methods.args_diff.guidance import RecordedLoss
 from pipeline.methods.args_diff.method import ArgsDiff
 from pipeline.methods.args_diff.networks import STRIDE, SpatialUNet
 from pipeline.methods.args_diff.recording import FrozenUNet, Recording, RecordingUNet
+from pipeline.methods.args_diff.sampling import GuidedRun
 from pipeline.methods.args_diff.settings import ArgsDiffSettings, TrainingBudget
 from pipeline.methods.device import on_device
 from pipeline.methods.diffusion import anchors
@@ -30,6 +33,7 @@ from pipeline.methods.diffusion.anchors import anchor_windows, farthest
 from pipeline.methods.diffusion.guidance import guidance_of
 from pipeline.methods.diffusion.patches import halo, patches
 from pipeline.methods.pool import lr_inside, training_pool, unit_scale
+from tape import Tape
 
 TINY = TrainingBudget(width=32, spatial_iterations=6, spatial_batch=2, crop=16, spectral_iterations=12)
 CPU = torch.device("cpu")
@@ -192,6 +196,23 @@ def test_halo_holds_all_lr_pixels_that_see_a_core():
     wide = SpatialResponse.bicubic(ratio=30)
     assert halo(wide, STRIDE) >= 2 * wide.support_lr * 30
     assert ArgsDiff(tiny()).halo_lr(SpatialResponse.bicubic(ratio=4)) == 12
+
+
+def test_a_step_in_patches_can_be_replayed_on_the_same_memory(strip, fitted):
+    """As in a CUDA graph, with the statistics of another call in each step."""
+    recording, guidance = fitted.recording, guidance_of(strip, strip, strip.whole, 1.0, CPU)
+    loss = RecordedLoss([guidance], recording.bases, recording.pulls, fitted.settings)
+    calls = [t for t, _ in times(5, 1000)]
+    network = FrozenUNet(fitted.sampling_networks(FrozenNorm)[0], calls, recording)
+    start = [fitted.start([strip.whole])]
+    plain, replayed = (GuidedRun([network], start, loss, fitted.settings) for _ in range(2))
+    with Tape() as tape:
+        replayed.advance()
+    for _ in range(3):
+        tape.replay()
+    for _ in range(4):
+        plain.advance()
+    assert torch.equal(replayed.factors[0], plain.factors[0])
 
 
 # --- the product

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipeline.errors import InputError
-from pipeline.methods.device import bfloat16_on
+from pipeline.methods.device import bfloat16_on, reproducible
 
 CPU = torch.device("cpu")
 
@@ -27,6 +27,18 @@ def test_a_word_that_allows_nothing_and_refuses_nothing_is_an_error(monkeypatch:
     monkeypatch.setenv("PIPELINE_BFLOAT16", "no")
     with pytest.raises(InputError, match="PIPELINE_BFLOAT16: 'no' is neither 0 nor 1"):
         bfloat16_on(CPU, "float32")
+
+
+def test_a_reproducible_computation_leaves_the_settings_as_they_were() -> None:
+    def switches() -> list[bool]:
+        memory = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+        tf32 = torch.backends.cuda.matmul.allow_tf32
+        return [torch.are_deterministic_algorithms_enabled(), memory, tf32]
+
+    before = switches()
+    with reproducible(torch.device("cuda"), 1):
+        assert switches() == [True, False, False]
+    assert switches() == before == [False, True, before[2]]
 
 
 def test_threads_that_wait_sleep_unless_the_environment_says_otherwise() -> None:

@@ -230,7 +230,7 @@ class FittedArgsDiff(FittedMethod):
                 f"ratio {self.scene.spatial_response.ratio} or the response's support is too large for it"
             )
         spatial, spectral = self.sampling_networks(RecordingNorm)
-        recorder, loss = RecordingUNet(spatial), JointLoss(list(guided.values()), self.settings)
+        recorder, loss = RecordingUNet(spatial), JointLoss(list(guided.values()), self.settings, True)
         with reproducible(self._device, self.settings.threads):
             _, basis = sample(
                 [recorder, spectral],

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pipeline.core.diffusion.norms import FrozenNorm, RecordingNorm
 from pipeline.methods.args_diff.guidance import JointLoss
-from pipeline.methods.args_diff.networks import SpatialUNet
+from pipeline.methods.args_diff.networks import STEPS, SpatialUNet
 from pipeline.methods.base import State
 
 
@@ -57,7 +57,8 @@ class Recording:
         """
         steps = len(network.slopes)
         bases, pulls = (torch.stack(kept).unflatten(0, (steps, -1)) for kept in (loss.bases, loss.pulls))
-        return cls(basis.cpu(), bases, pulls, torch.stack(network.statistics), torch.stack(network.slopes))
+        statistics, slopes = torch.stack(network.statistics), torch.stack(network.slopes)
+        return cls(basis, bases, pulls, statistics, slopes).to(torch.device("cpu"))
 
     @classmethod
     def restore(cls, state: State) -> Recording | None:
@@ -125,18 +126,21 @@ class FrozenUNet(nn.Module):
         super().__init__()
         self.network, self.recording = network, recording
         self.norms = [layer for layer in network.modules() if isinstance(layer, FrozenNorm)]
-        self.step_of = {t: step for step, t in enumerate(times)}
+        step_of = torch.zeros(STEPS, dtype=torch.int64)
+        step_of[list(times)] = torch.arange(len(times))
+        self.step_of = step_of.to(recording.slopes.device)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Predict the noise of images ``(n, d, H, W)`` at equal schedule indices ``(n,)``."""
-        step = self.step_of[int(t[0])]
-        guided = min(step, len(self.recording.slopes) - 1)  # the last call has no backward pass
-        for i, norm in enumerate(self.norms):
-            norm.statistics = self.recording.statistics[step, i]
-            norm.slopes = self.recording.slopes[guided, i]
+        step = self.step_of.index_select(0, t[:1])
+        guided = step.clamp(max=len(self.recording.slopes) - 1)  # the last call has no backward pass
+        statistics = self.recording.statistics.index_select(0, step)[0]
+        slopes = self.recording.slopes.index_select(0, guided)[0]
+        for norm, of_call, of_backward in zip(self.norms, statistics, slopes, strict=True):
+            norm.statistics, norm.slopes = of_call, of_backward
         noise: Tensor = self.network(x, t)
         return noise
 
 
 def _stacked(of_norms: list[Tensor]) -> Tensor:
-    return torch.stack(of_norms).cpu()
+    return torch.stack(of_norms)

@@ -20,6 +20,7 @@ from pipeline.errors import InputError
 from pipeline.methods.args_diff.guidance import ARGM, GUIDANCE, Loss
 from pipeline.methods.args_diff.networks import STEPS, alpha_bar
 from pipeline.methods.args_diff.settings import ArgsDiffSettings
+from pipeline.methods.diffusion.captured import LOOK_EVERY, Captured
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -31,27 +32,85 @@ Watch = Callable[[int, list[Tensor]], None]
 
 
 class Adam:
-    """Bias-corrected Adam directions, with one state for the whole run (Eqs. 13 to 15)."""
+    """Bias-corrected Adam directions, with one state for the whole run (Eqs. 13 to 15).
 
-    def __init__(self) -> None:
-        self.first: list[Tensor] = []
-        self.second: list[Tensor] = []
-        self.count = 0
+    Parameters
+    ----------
+    factors : sequence of Tensor
+        The tensors that are moved, on whose device all numbers are.
+    """
 
-    def directions(self, gradients: list[Tensor]) -> list[Tensor]:
+    def __init__(self, factors: Sequence[Tensor]) -> None:
+        self.first = [torch.zeros_like(x) for x in factors]
+        self.second = [torch.zeros_like(x) for x in factors]
+        self.betas = torch.tensor(BETAS, dtype=torch.float64, device=factors[0].device)
+        self.count = torch.zeros_like(self.betas)
+
+    def directions(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Return the normalised step for each gradient, and update the moments."""
-        if not self.first:
-            self.first = [torch.zeros_like(g) for g in gradients]
-            self.second = [torch.zeros_like(g) for g in gradients]
         self.count += 1
+        corrections = 1 - self.betas**self.count
         steps = []
         for m, v, g in zip(self.first, self.second, gradients, strict=True):
             m.lerp_(g, 1 - BETAS[0])
             v.lerp_(g.square(), 1 - BETAS[1])
-            first = m / (1 - BETAS[0] ** self.count)
-            second = v / (1 - BETAS[1] ** self.count)
-            steps.append(first / (second.sqrt() + EPSILON))
+            of_first, of_second = corrections.to(g.dtype)
+            steps.append(m / of_first / ((v / of_second).sqrt() + EPSILON))
         return steps
+
+
+class GuidedRun:
+    """A sampling run, of which everything that changes from step to step is a tensor on the device.
+
+    A step therefore waits for nothing and can be captured.
+
+    Parameters
+    ----------
+    networks : (spatial, spectral) or (spatial,)
+        Predict the noise of ``(n, d, H, W)`` and of ``(d, C)``; their parameters need no gradient.
+    start : (A_T, E_T) or (A_T,)
+        Standard normal ``(n, d, H, W)`` and ``(d, C)``.
+    loss : Loss
+        Loss of the factors against the images.
+    settings : ArgsDiffSettings
+        Settings of the sampling.
+
+    Attributes
+    ----------
+    factors : list of Tensor
+        The noisy factors.
+    """
+
+    def __init__(
+        self, networks: Sequence[Network], start: Sequence[Tensor], loss: Loss, settings: ArgsDiffSettings
+    ) -> None:
+        self.networks, self.loss, self.settings = networks, loss, settings
+        self.factors = [x.clone() for x in start]
+        self._adam = Adam(start)
+        device = start[0].device
+        self._abar = alpha_bar().to(device, torch.float32)
+        self._times = torch.tensor(times(settings.steps, STEPS), device=device)
+        self._step = torch.zeros(1, dtype=torch.int64, device=device)
+
+    def advance(self) -> tuple[Tensor, list[Tensor]]:
+        """Take a guided step, and return the loss before it and the estimates of the clean factors."""
+        t, after = self._times.index_select(0, self._step)[0].split(1)
+        share, later = (self._abar.index_select(0, time)[0] for time in (t, after))
+        guidance, argm = (partial(self.loss, self._step, use) for use in (GUIDANCE, ARGM))
+        value, clean, noise, gradients = guided_estimate(self.networks, self.factors, t, share, guidance)
+        moved = _moved(clean, noise, self._adam.directions(gradients), later, self.settings)
+        moved = _corrected(moved, argm, self.settings)
+        for x, new in zip(self.factors, moved, strict=True):
+            x.copy_(new)
+        self._step += 1
+        return value, clean
+
+    @torch.no_grad()
+    def finish(self) -> list[Tensor]:
+        """Return the last estimate of the clean factors, in [0, 1]."""
+        t = self._times[-1, :1]
+        share = self._abar.index_select(0, t)[0]
+        return [unit(x0) for x0, _ in estimates(self.networks, self.factors, t, share)]
 
 
 def sample(
@@ -83,24 +142,25 @@ def sample(
     -------
     [A, E] or [A] in [0, 1]; the product A E is the cube scaled to [0, 1]
     """
-    abar = alpha_bar().to(start[0].device, torch.float32)
-    adam, factors, pairs = Adam(), list(start), times(settings.steps, STEPS)
-    for step, (t, after) in enumerate(pairs[:-1]):
-        at_step = partial(loss, step, GUIDANCE)
-        value, clean, noise, gradients = guided_estimate(networks, factors, t, abar[t], at_step)
-        if not isfinite(value):
-            raise InputError(
-                f"args_diff: the sampling diverged at step {step + 1} of {len(pairs)} (loss {value}); "
-                "use smaller rho1 and rho2, a larger r, or train longer"
-            )
-        factors = _moved(clean, noise, adam.directions(gradients), abar[after], settings)
-        factors = _corrected(factors, partial(loss, step, ARGM), settings)
+    run, device = GuidedRun(networks, start, loss, settings), start[0].device
+    advance = run.advance if loss.recording else Captured(run.advance, device)
+    for step in range(1, settings.steps):
+        value, clean = advance()
         if watch:
-            watch(len(pairs) - step, [unit(x0) for x0 in clean])
-        progress("sampling", step + 1, len(pairs), value)
-    last = pairs[-1][0]
-    with torch.no_grad():
-        return [unit(x0) for x0, _ in estimates(networks, factors, last, abar[last])]
+            watch(settings.steps - step + 1, [unit(x0) for x0 in clean])
+        if step % LOOK_EVERY[device.type] == 0 or step == settings.steps - 1:
+            _require_finite(float(value), step, settings.steps)
+            progress("sampling", step, settings.steps, float(value))
+    return run.finish()
+
+
+def _require_finite(loss: float, step: int, steps: int) -> None:
+    """Refuse to continue a sampling that diverged."""
+    if not isfinite(loss):
+        raise InputError(
+            f"args_diff: the sampling diverged at step {step} of {steps} (loss {loss}); "
+            "use smaller rho1 and rho2, a larger r, or train longer"
+        )
 
 
 def _moved(
@@ -143,10 +203,10 @@ def argm_factors(settings: ArgsDiffSettings) -> tuple[bool, bool]:
 def guided_estimate(
     networks: Sequence[Network],
     factors: Sequence[Tensor],
-    t: int,
+    t: Tensor,
     share: Tensor,
     loss: Callable[[Sequence[Tensor]], Tensor],
-) -> tuple[float, list[Tensor], list[Tensor], list[Tensor]]:
+) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
     """Estimate clean factors and noise, and the gradient of the loss through the networks.
 
     Parameters
@@ -155,7 +215,7 @@ def guided_estimate(
         Predict the noise of the factors.
     factors : sequence of Tensor
         The noisy factors.
-    t : int
+    t : (1,) tensor
         Schedule index.
     share : Tensor
         Signal's share of the power at that index.
@@ -164,7 +224,7 @@ def guided_estimate(
 
     Returns
     -------
-    loss : float
+    loss : Tensor
         The loss.
     clean, noise, gradients : lists of tensors
         Estimates of each factor, and gradients with respect to the noisy factors.
@@ -175,7 +235,7 @@ def guided_estimate(
         value = loss([unit(x0) for x0, _ in pairs])
         gradients = list(torch.autograd.grad(value, noisy))
     clean, noise = zip(*((x0.detach(), eps.detach()) for x0, eps in pairs), strict=True)
-    return float(value.detach()), list(clean), list(noise), gradients
+    return value.detach(), list(clean), list(noise), gradients
 
 
 def loss_gradient(loss: Callable[[Sequence[Tensor]], Tensor], factors: Sequence[Tensor]) -> list[Tensor]:
@@ -186,7 +246,7 @@ def loss_gradient(loss: Callable[[Sequence[Tensor]], Tensor], factors: Sequence[
 
 
 def estimates(
-    networks: Sequence[Network], factors: Sequence[Tensor], t: int, share: Tensor
+    networks: Sequence[Network], factors: Sequence[Tensor], t: Tensor, share: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the estimate of each clean factor, clamped to [-1, 1], and the noise that belongs to it.
 
@@ -196,14 +256,13 @@ def estimates(
         Predict the noise of the factors.
     factors : sequence of Tensor
         The noisy factors.
-    t : int
+    t : (1,) tensor
         Schedule index.
     share : Tensor
         Signal's share of the power at that index.
     """
     for network, x in zip(networks, factors, strict=True):
-        index = torch.full((len(x),), t, device=x.device)
-        eps = network(x, index).to(x.dtype)
+        eps = network(x, t.expand(len(x))).to(x.dtype)
         x0 = ((x - (1 - share).sqrt() * eps) / share.sqrt()).clamp(-1, 1)
         yield x0, (x - share.sqrt() * x0) / (1 - share).sqrt()
 
