@@ -22,6 +22,7 @@ from pipeline.core.quality.metrics import evaluate
 from pipeline.core.quality.residuals import residuals
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.spatial import upsample
+from pipeline.core.solvers.engine import Engine, array
 from pipeline.core.solvers.gaussian import GaussianFusion, data_terms
 from pipeline.core.subspace.basis import detail_covariance
 from pipeline.methods.args_diff.fitted import FittedArgsDiff
@@ -106,7 +107,8 @@ def main() -> None:
     best_e = np.linalg.lstsq(a.reshape(len(a), -1).T, reference.reshape(len(reference), -1).T, rcond=None)[0]
     in_e = np.tensordot(orthonormal, reference, axes=1)
     print(f"{'':44s}   PSNR  res HSI  res MSI")
-    closed = GaussianFusion(data_terms(seen, orthonormal), precision).solve(mean)
+    terms = data_terms(seen, orthonormal, Engine())
+    closed = array(GaussianFusion(terms, precision).solve(torch.from_numpy(mean)))
     for name, basis, coefficients in (
         ("A E as sampled", e * scale, a),
         ("E as sampled, closed form for A", orthonormal, closed),

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from pipeline.core.solvers.engine import Engine
 from pipeline.errors import InputError
+from pipeline.methods.settings import SolverSettings
 
 
 def resolve_device(name: str) -> torch.device:
@@ -31,6 +33,11 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def solver_engine(settings: SolverSettings) -> Engine:
+    """Return the device and the floating-point type that settings ask for."""
+    return Engine(resolve_device(settings.device), getattr(torch, settings.precision))
 
 
 def bfloat16_on(device: torch.device, precision: str) -> bool:

@@ -107,14 +107,27 @@ class MethodSettings(Strict):
         return self.deciding()
 
 
-class TrainedSettings(MethodSettings):
+class DeviceSettings(MethodSettings):
+    """Settings of a method that computes on a CPU or on a GPU."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one")
+    threads: int = Field(1, ge=1, description="CPU threads; the last bits of a result depend on their number")
+
+
+class SolverSettings(DeviceSettings):
+    """Settings of a method that solves for the cube without networks."""
+
+    precision: Literal["float32", "float64"] = Field(
+        "float32", description="floating-point type of the images' computations"
+    )
+
+
+class TrainedSettings(DeviceSettings):
     """Settings of a method that trains networks."""
 
     trains = True
 
     checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = Field(1, ge=1, description="CPU threads; the trained weights depend on their number")
 
     def deciding(self) -> dict[str, Any]:
         """Return all settings but the choice of seeds and the interval of checkpoints."""

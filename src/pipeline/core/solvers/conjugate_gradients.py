@@ -1,8 +1,9 @@
 """Preconditioned conjugate gradients for symmetric positive definite systems.
 
->>> matrix = np.array([[4.0, 1.0], [1.0, 3.0]])
->>> solution = conjugate_gradients(matrix.__matmul__, np.copy, np.array([1.0, 2.0]), np.zeros(2), steps=2)
->>> np.allclose(matrix @ solution, [1, 2])
+>>> matrix = torch.tensor([[4.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
+>>> rhs = torch.tensor([1.0, 2.0], dtype=torch.float64)
+>>> solution = conjugate_gradients(lambda x: matrix @ x, torch.clone, rhs, torch.zeros_like(rhs), steps=2)
+>>> torch.allclose(matrix @ solution, rhs)
 True
 """
 
@@ -10,22 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
-Array = NDArray[np.float64]
+from pipeline.core.solvers.engine import Engine
 
-TINY = np.finfo(np.float64).tiny
+ROUNDINGS = 8  # relative residual, in units of the number type's resolution, that rounding leaves
 
 
 def conjugate_gradients(
-    apply: Callable[[Array], Array],
-    precondition: Callable[[Array], Array],
-    rhs: Array,
-    start: Array,
+    apply: Callable[[Tensor], Tensor],
+    precondition: Callable[[Tensor], Tensor],
+    rhs: Tensor,
+    start: Tensor,
     steps: int,
     tolerance: float | None = None,
-) -> Array:
+) -> Tensor:
     """Take steps towards the solution of ``apply(x) = rhs``.
 
     Parameters
@@ -34,34 +35,46 @@ def conjugate_gradients(
         The system: linear, symmetric and positive definite.
     precondition : callable
         Approximate inverse of the system, with the same properties.
-    rhs : ndarray
+    rhs : tensor
         Right-hand side, of any shape that `apply` keeps.
-    start : ndarray
+    start : tensor
         First estimate of the solution.
     steps : int
         Number of steps; with a tolerance, their largest number.
     tolerance : float, optional
-        Norm of the residual, relative to that of `rhs`, at which to stop. Without it all steps are taken:
-        a stopping rule looks at the whole image, so that a pixel's value would depend on the image's extent.
+        Norm of the residual, relative to that of `rhs`, at which to stop, though not below what rounding
+        allows. Without it all steps are taken: a stopping rule looks at the whole image, so that a pixel's
+        value would depend on the image's extent.
 
     Returns
     -------
-    ndarray
+    tensor
         The last estimate.
     """
-    goal = None if tolerance is None else tolerance * np.linalg.norm(rhs)
+    goal = None
+    if tolerance is not None:
+        goal = max(tolerance, ROUNDINGS * Engine.of(rhs).resolution) * torch.linalg.vector_norm(rhs)
     solution, residual = start, rhs - apply(start)
     direction = preconditioned = precondition(residual)
-    power = np.vdot(residual, preconditioned)
+    power = inner(residual, preconditioned)
     for _ in range(steps):
-        if goal is not None and np.linalg.norm(residual) <= goal:
+        if goal is not None and torch.linalg.vector_norm(residual) <= goal:
             break
         image = apply(direction)
-        # TINY: a system solved exactly leaves nothing to divide by, and then its solution stays
-        step = power / max(np.vdot(direction, image), TINY)
+        step = ratio(power, inner(direction, image))
         solution = solution + step * direction
         residual = residual - step * image
         preconditioned = precondition(residual)
-        power, previous = np.vdot(residual, preconditioned), power
-        direction = preconditioned + power / max(previous, TINY) * direction
+        power, previous = inner(residual, preconditioned), power
+        direction = preconditioned + ratio(power, previous) * direction
     return solution
+
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """Return the inner product of two tensors, summed in float64 and left on their device."""
+    return (a * b).sum(dtype=torch.float64)
+
+
+def ratio(a: Tensor, b: Tensor) -> Tensor:
+    """Divide numbers; a system that is solved exactly leaves nothing to divide by, and gives 0."""
+    return a / b.clamp(min=torch.finfo(torch.float64).tiny)

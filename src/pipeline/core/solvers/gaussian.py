@@ -15,71 +15,41 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.linalg import eigh
+from torch import Tensor
 
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.spatial import SpatialOperator
 from pipeline.core.solvers.conjugate_gradients import conjugate_gradients
+from pipeline.core.solvers.engine import DOUBLE, Engine, mixed
 from pipeline.core.subspace.basis import Subspace, coefficient_precision
+
+Array = NDArray[np.float64]
 
 ITERATIONS = 200  # at most, for responses that are not separable
 WEIGHTED_ITERATIONS = 400  # at most, for images with missing values
 WEIGHTED_TOLERANCE = 1e-10  # of their relative residual: the solution is then exact to about 1e-6
-TOLERANCE = 1e-9  # relative residual: rounding of float32 products stays well above it
-
-
-class LowResolutionSystem:
-    """The systems ``(H H^T + 1/g_k) U_k = rhs_k`` on the LR grid, one for each of d gains.
-
-    Parameters
-    ----------
-    operator : SpatialOperator
-        H.
-    gains : (d,)
-        g, positive: precision that the LR-HSI adds to each coefficient, in units of the precision without it.
-    """
-
-    def __init__(self, operator: SpatialOperator, gains: NDArray[np.float64]) -> None:
-        self.operator = operator
-        self.ridge = 1 / gains[:, None, None]
-        power_y, self.rows = np.linalg.eigh(operator.rows[0] @ operator.rows[0].T)
-        power_x, self.cols = np.linalg.eigh(operator.cols[0] @ operator.cols[0].T)
-        # the eigenvalues of H H^T are not negative; rounding may make them so
-        self.power = np.outer(power_y, power_x).clip(min=0) + self.ridge
-
-    def apply(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Multiply the systems with images ``(d, h, w)``."""
-        return self.operator.forward(self.operator.adjoint(image)) + self.ridge * image
-
-    def solve(self, rhs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Solve for images ``(d, h, w)``: exactly if H is separable, else to `TOLERANCE`."""
-        solution = self._solve_first_term(rhs)
-        if self.operator.separable:
-            return solution
-        return conjugate_gradients(
-            self.apply, self._solve_first_term, rhs, solution, ITERATIONS, tolerance=TOLERANCE
-        )
-
-    def _solve_first_term(self, rhs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rotate, divide and rotate back, as if H had its first separable term only."""
-        rotated = self.rows.T @ rhs @ self.cols / self.power
-        return self.rows @ rotated @ self.cols.T
+TOLERANCE = 1e-9  # relative residual: rounding of the operator's factors stays well above it
 
 
 @dataclass(frozen=True)
 class DataTerms:
     """The two data terms of a fusion as functions of the coefficients A.
 
+    Images are tensors on the device and in the type of the computation; matrices over bands and coefficients,
+    which are small, are arrays in float64.
+
     Attributes
     ----------
     operator : SpatialOperator
-        H.
-    coefficients : (d, h, w)
+        H, on tensors.
+    coefficients : (d, h, w) tensor
         Least-squares coefficients of the LR-HSI.
     by_hsi : (d, d)
         Precision that each LR pixel gives to H(A): ``E Sh^-1 E^T``.
-    hr_msi : (c, H, W)
+    hr_msi : (c, H, W) tensor
         Y.
     basis_msi : (d, c)
         ``E R^T``: basis projected onto the MSI bands.
@@ -88,50 +58,128 @@ class DataTerms:
     """
 
     operator: SpatialOperator
-    coefficients: NDArray[np.float64]
-    by_hsi: NDArray[np.float64]
-    hr_msi: NDArray[np.float32]
-    basis_msi: NDArray[np.float64]
-    by_msi: NDArray[np.float64]
+    coefficients: Tensor
+    by_hsi: Array
+    hr_msi: Tensor
+    basis_msi: Array
+    by_msi: Array
 
     weighted: ClassVar[bool] = False
     """Whether values are missing, so that the closed form is an approximation."""
 
-    def apply(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+    @cached_property
+    def engine(self) -> Engine:
+        """Device and type of the images."""
+        return Engine.of(self.coefficients)
+
+    def apply(self, image: Tensor) -> Tensor:
         """Multiply the precision of the data terms with an image ``(d, H, W)``."""
-        coarse = np.tensordot(self.by_hsi, self.operator.forward(image), axes=1)
-        return self.operator.adjoint(coarse) + np.tensordot(self.precision_msi, image, axes=1)
+        coarse = mixed(self._of_hsi, self.operator.forward(image))
+        return self.operator.adjoint(coarse) + mixed(self._of_msi, image)
 
     @cached_property
-    def precision_msi(self) -> NDArray[np.float64]:
+    def precision_msi(self) -> Array:
         """Precision ``(d, d)`` that the HR-MSI gives to each HR pixel."""
         return self.by_msi @ self.basis_msi.T
 
     @cached_property
-    def rhs(self) -> NDArray[np.float64]:
+    def rhs(self) -> Tensor:
         """Right-hand side ``(d, H, W)`` of the normal equations of the data terms."""
-        from_hsi = np.tensordot(self.by_hsi, self.coefficients, axes=1)
-        return self.operator.adjoint(from_hsi) + np.tensordot(self.by_msi, self.hr_msi, axes=1)
+        from_hsi = self.operator.adjoint(mixed(self._of_hsi, self.coefficients))
+        return from_hsi + mixed(self.engine.tensor(self.by_msi), self.hr_msi)
 
-    def noise(
-        self, coarse: NDArray[np.floating], fine: NDArray[np.floating], sigma_msi: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def noise(self, coarse: Tensor, fine: Tensor, sigma_msi: Array) -> Tensor:
         """Turn white noise into noise ``(d, H, W)`` whose covariance is the precision of the data terms.
 
         Parameters
         ----------
-        coarse : (d, h, w)
+        coarse : (d, h, w) tensor
             White noise on the LR grid.
-        fine : (c, H, W)
+        fine : (c, H, W) tensor
             White noise on the HR grid.
         sigma_msi : (c,)
             Noise standard deviations of the HR-MSI.
         """
-        noise = self.operator.adjoint(np.tensordot(np.linalg.cholesky(self.by_hsi), coarse, axes=1))
-        return noise + np.tensordot(self.by_msi * sigma_msi, fine, axes=1)
+        root = self.engine.tensor(np.linalg.cholesky(self.by_hsi))
+        noise = self.operator.adjoint(mixed(root, coarse))
+        return noise + mixed(self.engine.tensor(self.by_msi * sigma_msi), fine)
+
+    @cached_property
+    def low_resolution(self) -> LowResolution:
+        """Eigenvectors of the LR grid."""
+        return LowResolution(self.operator)
+
+    @cached_property
+    def _of_hsi(self) -> Tensor:
+        return self.engine.tensor(self.by_hsi)
+
+    @cached_property
+    def _of_msi(self) -> Tensor:
+        return self.engine.tensor(self.precision_msi)
 
 
-def data_terms(observation: Observation, basis: NDArray[np.float64]) -> DataTerms:
+class LowResolution:
+    """Systems ``(H H^T + 1/g_k) U_k = rhs_k`` on the LR grid, one for each of d gains g.
+
+    A gain is the precision that the LR-HSI adds to a coefficient, in units of the precision without it.
+
+    Parameters
+    ----------
+    operator : SpatialOperator
+        H, on tensors.
+    """
+
+    def __init__(self, operator: SpatialOperator) -> None:
+        self.operator = operator
+        rows, cols = operator.rows[0], operator.cols[0]
+        (power_y, self.rows), (power_x, self.cols) = _eigenvectors(rows), _eigenvectors(cols)
+        self.power = torch.outer(power_y, power_x).to(rows.dtype)
+
+    def solve(self, rhs: Tensor, gains: Tensor) -> Tensor:
+        """Solve for images ``(d, h, w)``: exactly if H is separable, else to `TOLERANCE`.
+
+        Parameters
+        ----------
+        rhs : (d, h, w) tensor
+            Right-hand sides.
+        gains : (d,) tensor
+            g, positive.
+        """
+        ridge = 1 / gains[:, None, None]
+
+        def apply(image: Tensor) -> Tensor:
+            return self.operator.forward(self.operator.adjoint(image)) + ridge * image
+
+        def first(image: Tensor) -> Tensor:
+            return self.solve_first_term(image, gains)
+
+        solution = first(rhs)
+        if self.operator.separable:
+            return solution
+        return conjugate_gradients(apply, first, rhs, solution, ITERATIONS, tolerance=TOLERANCE)
+
+    def solve_first_term(self, rhs: Tensor, gains: Tensor) -> Tensor:
+        """Solve as if H had its first separable term only: rotate, divide and rotate back.
+
+        Parameters
+        ----------
+        rhs : (d, h, w) tensor
+            Right-hand sides.
+        gains : (d,) tensor
+            g, positive.
+        """
+        rotated = self.rows.mT @ rhs @ self.cols / (self.power + 1 / gains[:, None, None])
+        return self.rows @ rotated @ self.cols.mT
+
+
+def _eigenvectors(factor: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues and eigenvectors of ``D D^T`` for a factor ``(h, H)`` of H, computed in float64."""
+    double = factor.to(DOUBLE)
+    power, vectors = torch.linalg.eigh(double @ double.mT)
+    return power.clamp(min=0), vectors.to(factor.dtype)  # rounding may make zero negative
+
+
+def data_terms(observation: Observation, basis: Array, engine: Engine) -> DataTerms:
     """Form the data terms of an observation in a basis.
 
     Parameters
@@ -140,13 +188,15 @@ def data_terms(observation: Observation, basis: NDArray[np.float64]) -> DataTerm
         The images, without no-data.
     basis : (d, C)
         E, of full rank.
+    engine : Engine
+        Device and type of the images.
     """
     basis_msi = basis @ observation.spectral_response.T
     return DataTerms(
-        observation.operator,
-        coefficients_of(observation, basis),
+        engine.operator(observation.operator),
+        engine.tensor(coefficients_of(observation, basis)),
         coefficient_precision(basis, observation.sigma_hsi),
-        observation.hr_msi,
+        engine.tensor(observation.hr_msi),
         basis_msi,
         basis_msi / observation.sigma_msi**2,
     )
@@ -163,27 +213,27 @@ class GaussianFusion:
         W, symmetric positive definite.
     """
 
-    def __init__(self, terms: DataTerms, precision: NDArray[np.float64]) -> None:
+    def __init__(self, terms: DataTerms, precision: Array) -> None:
         # the eigenvectors B of the pencil make the precision without the LR-HSI the identity and the
         # LR-HSI's diagonal, so that the coefficients are independent of each other
-        gains, vectors = eigh(terms.by_hsi, terms.precision_msi + precision)
-        self.terms, self.operator, self.vectors, self.precision = terms, terms.operator, vectors, precision
-        self.system = LowResolutionSystem(terms.operator, gains)
-        self.prior = vectors.T @ precision
+        without_hsi = terms.precision_msi + precision
+        gains, vectors = eigh(terms.by_hsi, without_hsi)
+        self.terms, self.operator, tensor = terms, terms.operator, terms.engine.tensor
+        self.gains, self.vectors, self.inverse = tensor(gains), tensor(vectors), tensor(vectors.T @ without_hsi)
+        self.precision, self.prior = tensor(precision), tensor(vectors.T @ precision)
+        self.by_msi = tensor(vectors.T @ terms.by_msi)
 
     @cached_property
-    def from_msi(self) -> NDArray[np.float64]:
+    def from_msi(self) -> Tensor:
         """Contribution of the HR-MSI ``(d, H, W)`` to the estimate without the LR-HSI."""
-        return np.tensordot(self.vectors.T @ self.terms.by_msi, self.terms.hr_msi, axes=1)
+        return mixed(self.by_msi, self.terms.hr_msi)
 
     @cached_property
-    def from_hsi(self) -> NDArray[np.float64]:
+    def from_hsi(self) -> Tensor:
         """Coefficients of the LR-HSI ``(d, h, w)`` in the rotated coordinates."""
-        coefficients = self.terms.coefficients
-        flat = coefficients.reshape(len(coefficients), -1)
-        return np.linalg.solve(self.vectors, flat).reshape(coefficients.shape)
+        return mixed(self.inverse, self.terms.coefficients)
 
-    def solve(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    def solve(self, mean: Tensor) -> Tensor:
         """Return the minimiser A ``(d, H, W)`` for a mean V of the same shape.
 
         Without missing values it is exact, up to the tolerance of a response that is not separable. With
@@ -198,28 +248,40 @@ class GaussianFusion:
             self.apply, self.invert, rhs, closed - mean, WEIGHTED_ITERATIONS, tolerance=WEIGHTED_TOLERANCE
         )
 
-    def apply(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+    def apply(self, image: Tensor) -> Tensor:
         """Multiply the precision of the data terms and of the prior with an image ``(d, H, W)``."""
-        return self.terms.apply(image) + np.tensordot(self.precision, image, axes=1)
+        return self.terms.apply(image) + mixed(self.precision, image)
 
-    def closed_form(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    def closed_form(self, mean: Tensor) -> Tensor:
         """Return the minimiser for the images as they were completed, all values with their weight."""
-        estimate = self.from_msi + np.tensordot(self.prior, mean, axes=1)
+        estimate = self.from_msi + mixed(self.prior, mean)
         unexplained = self.from_hsi - self.operator.forward(estimate)
-        estimate += self.operator.adjoint(self.system.solve(unexplained))
-        return np.tensordot(self.vectors, estimate, axes=1)
+        estimate += self.operator.adjoint(self.terms.low_resolution.solve(unexplained, self.gains))
+        return mixed(self.vectors, estimate)
 
-    def invert(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+    def invert(self, image: Tensor) -> Tensor:
         """Multiply an image ``(d, H, W)`` with the inverse of the precision ``H^T Sh H + Sm + W``.
 
         The precision is that of images without missing values.
         """
-        estimate = np.tensordot(self.vectors.T, image, axes=1)
-        estimate -= self.operator.adjoint(self.system.solve(self.operator.forward(estimate)))
-        return np.tensordot(self.vectors, estimate, axes=1)
+        estimate = mixed(self.vectors.mT, image)
+        coarse = self.operator.forward(estimate)
+        estimate -= self.operator.adjoint(self.terms.low_resolution.solve(coarse, self.gains))
+        return mixed(self.vectors, estimate)
+
+    def invert_first_term(self, image: Tensor) -> Tensor:
+        """Multiply an image ``(d, H, W)`` with nearly that inverse: with the first separable term of H.
+
+        It equals `invert` if H is separable, and costs as little if it is not.
+        """
+        rows, cols = self.operator.rows[0], self.operator.cols[0]
+        estimate = mixed(self.vectors.mT, image)
+        coarse = self.terms.low_resolution.solve_first_term(rows @ estimate @ cols.mT, self.gains)
+        estimate -= rows.mT @ coarse @ cols
+        return mixed(self.vectors, estimate)
 
 
-def coefficients_of(observation: Observation, basis: NDArray[np.float64]) -> NDArray[np.float64]:
+def coefficients_of(observation: Observation, basis: Array) -> Array:
     """Return the noise-weighted least-squares coefficients ``(d, h, w)`` of the LR-HSI.
 
     Parameters

@@ -21,16 +21,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from torch import Tensor
 
-from pipeline.core.sensing.noise import standard_normal
 from pipeline.core.sensing.observation import Observation, Progress, no_progress
-from pipeline.core.sensing.spatial import SpatialOperator, SpatialResponse, upsample
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.solvers.class_sums import ClassSums
 from pipeline.core.solvers.conjugate_gradients import conjugate_gradients
+from pipeline.core.solvers.engine import Engine, interpolated
 from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion, data_terms
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.solvers.pixel_graph import pixel_graph, quieted
+from pipeline.core.solvers.signs import SignField
 from pipeline.core.solvers.weighted import informed_mean, weighted_terms
 
 Array = NDArray[np.float64]
@@ -40,6 +43,7 @@ NEIGHBOUR_STRENGTH = 0.1  # l_e of neighbours; well below 1, since each pixel ha
 SIMILAR_STRENGTH = 0.05  # l_e of similar pixels
 STEPS = 8  # of conjugate gradients in each round; the next round changes the weights anyway
 DRAW_STEPS = 15  # more than in a round: a draw starts from zero
+EDGES_AT_ONCE = 2**17  # whose differences are in memory
 
 
 class GraphFusion:
@@ -51,6 +55,8 @@ class GraphFusion:
         The images, without no-data.
     prior : GraphPrior
         Basis, classes of spectra and the shape of their differences.
+    engine : Engine
+        Device and type of the computation.
     similar : int
         Largest number of similar pixels to which each pixel is tied.
     rounds : int
@@ -58,18 +64,25 @@ class GraphFusion:
     """
 
     def __init__(
-        self, observation: Observation, prior: GraphPrior, similar: int = 4, rounds: int = 6
+        self,
+        observation: Observation,
+        prior: GraphPrior,
+        engine: Engine,
+        similar: int = 4,
+        rounds: int = 6,
     ) -> None:
-        self.observation, self.prior, self.rounds = observation, prior, rounds
-        terms = misfit_terms(observation, prior)
+        self.observation, self.prior, self.engine, self.rounds = observation, prior, engine, rounds
+        terms = misfit_terms(observation, prior, engine)
         self.terms = weighted_terms(terms, observation, prior.basis, prior.misfit)
-        features = prior.features(quieted(observation.hr_msi, observation.sigma_msi))
+        features = quieted(observation.hr_msi, observation.sigma_msi, engine) / prior.scale
         self.graph = pixel_graph(features, similar)
-        spectra = features.reshape(len(features), -1)
+        spectra = features.flatten(1)
         self.classes = prior.classes((spectra[:, self.graph.first] + spectra[:, self.graph.second]) / 2)
+        self.sums = ClassSums(self.graph, self.classes, len(prior.precisions))
         neighbours = self.graph.slots[1].stop
-        self.strengths = np.full(len(self.classes), SIMILAR_STRENGTH)
-        self.strengths[:neighbours] = NEIGHBOUR_STRENGTH
+        strengths = np.full(len(self.classes), SIMILAR_STRENGTH)
+        strengths[:neighbours] = NEIGHBOUR_STRENGTH
+        self.strengths = engine.tensor(strengths)
 
     def solve(self, progress: Progress = no_progress) -> Solution:
         """Return A after the last round, with the posterior at the weights of that round.
@@ -79,26 +92,26 @@ class GraphFusion:
         progress : callable
             Receives the number of finished rounds.
         """
-        shift = self.observation.spatial_response.shift
-        coefficients = upsample(self.terms.coefficients, self.observation.hr_shape, shift)
-        start = GaussianFusion(self.terms, np.eye(len(coefficients)))
-        coefficients = start.solve(informed_mean(start, coefficients))
+        observation, terms = self.observation, self.terms
+        mean = interpolated(terms.coefficients, observation.hr_shape, observation.spatial_response.shift)
+        start = GaussianFusion(terms, np.eye(len(mean)))
+        coefficients = start.solve(informed_mean(start, mean))
         for done in range(1, self.rounds + 1):
             quadratic = Quadratic(self, self.weights(coefficients))
-            coefficients = quadratic.minimise(self.terms.rhs, coefficients, STEPS)
+            coefficients = quadratic.minimise(terms.rhs, coefficients, STEPS)
             progress("rounds", done, self.rounds)
         return Solution(coefficients, quadratic)
 
-    def weights(self, coefficients: Array) -> Array:
+    def weights(self, coefficients: Tensor) -> Tensor:
         """Return the edges' weights ``w_e`` ``(m,)`` at coefficients ``(d, H, W)``."""
-        pixels = coefficients.reshape(len(coefficients), -1).T
-        size = np.empty(len(self.classes))
-        # slot by slot and class by class, so that the differences of all edges never exist at once
-        for slot in self.graph.slots:
-            for number, precision in enumerate(self.prior.precisions):
-                edges = slot.start + np.flatnonzero(self.classes[slot] == number)
-                own = pixels[self.graph.first[edges]] - pixels[self.graph.second[edges]]
-                size[edges] = np.einsum("md,md->m", own @ precision, own) / len(precision)
+        pixels = coefficients.flatten(1).T.contiguous()
+        size = torch.empty_like(self.strengths)
+        for number, precision in enumerate(self.prior.precisions):
+            matrix = self.engine.tensor(precision) / len(precision)
+            for edges in torch.nonzero(self.classes == number).squeeze(1).split(EDGES_AT_ONCE):
+                own = pixels.index_select(0, self.graph.first[edges])
+                own -= pixels.index_select(0, self.graph.second[edges])
+                size[edges] = (own @ matrix * own).sum(dim=1)
         return self.strengths / (SOFTENING**2 + size)
 
 
@@ -109,49 +122,48 @@ class Quadratic:
     ----------
     fusion : GraphFusion
         Data terms, graph and classes of the edges.
-    weights : (m,)
+    weights : (m,) tensor
         ``w_e``.
     """
 
-    def __init__(self, fusion: GraphFusion, weights: Array) -> None:
-        self.fusion, self.terms, self.edge_weights = fusion, fusion.terms, weights
-        precisions = fusion.prior.precisions
-        self.parts: list[tuple[csr_array, Array]] = [
-            (fusion.graph.laplacian(weights, fusion.classes == number), precision)
-            for number, precision in enumerate(precisions)
-        ]
+    def __init__(self, fusion: GraphFusion, weights: Tensor) -> None:
+        self.fusion, self.terms, self.engine = fusion, fusion.terms, fusion.engine
+        self.precisions = [self.engine.tensor(precision) for precision in fusion.prior.precisions]
+        self.weights = fusion.sums.at_ends(weights)
+        self.degrees = fusion.sums.degrees(self.weights)
         self.preconditioner = self._untied()
 
     def _untied(self) -> GaussianFusion:
-        """Solve exactly, with H's first separable term and a prior that acts on each pixel by itself."""
+        """Solve exactly with a prior that acts on each pixel by itself."""
         # half the mean diagonal of the Laplacians: of smooth images, which cost most steps, the graph's
         # precision is well below its diagonal
-        held = sum(part.diagonal().mean() / 2 * precision for part, precision in self.parts)
-        operator = self.terms.operator
-        first = SpatialOperator(operator.rows[:1], operator.cols[:1])
-        return GaussianFusion(replace(self.terms, operator=first), np.asarray(held))
+        totals = [self.degrees[own].sum(dtype=torch.float64).item() for own in self.fusion.sums.slices]
+        precisions, (height, width) = self.fusion.prior.precisions, self.fusion.graph.shape
+        held = np.tensordot(totals, precisions, axes=1) / (2 * height * width)
+        return GaussianFusion(self.terms, np.asarray(held))
 
-    def apply(self, image: Array) -> Array:
+    def apply(self, image: Tensor) -> Tensor:
         """Multiply the posterior's precision with an image ``(d, H, W)``."""
-        pixels = np.ascontiguousarray(image.reshape(len(image), -1).T)  # as the sparse products want them
-        tied = sum((part @ pixels) @ precision for part, precision in self.parts)
-        return self.terms.apply(image) + np.asarray(tied).T.reshape(image.shape)
+        sums = self.fusion.sums
+        pixels = image.flatten(1).T.contiguous()
+        tied = sums.over_classes(sums.tied(pixels, self.weights, self.degrees), self.precisions)
+        return self.terms.apply(image) + tied.T.reshape(image.shape)
 
-    def minimise(self, rhs: Array, start: Array, steps: int) -> Array:
+    def minimise(self, rhs: Tensor, start: Tensor, steps: int) -> Tensor:
         """Take steps of preconditioned conjugate gradients towards ``apply(A) = rhs``.
 
         Parameters
         ----------
-        rhs : (d, H, W)
+        rhs : (d, H, W) tensor
             Right-hand side.
-        start : (d, H, W)
+        start : (d, H, W) tensor
             First estimate of A.
         steps : int
             Number of steps; the iteration does not stop earlier.
         """
-        return conjugate_gradients(self.apply, self.preconditioner.invert, rhs, start, steps)
+        return conjugate_gradients(self.apply, self.preconditioner.invert_first_term, rhs, start, steps)
 
-    def draws(self, count: int, seed: int, steps: int = DRAW_STEPS) -> Iterator[Array]:
+    def draws(self, count: int, seed: int, steps: int = DRAW_STEPS) -> Iterator[Tensor]:
         """Yield draws ``(d, H, W)`` from the posterior, about a mean of zero.
 
         The right-hand side of each is noise whose covariance is the posterior's precision. Random numbers
@@ -166,43 +178,29 @@ class Quadratic:
         steps : int
             Steps of conjugate gradients for each draw.
         """
-        terms, observation = self.terms, self.fusion.observation
-        origin = observation.origin
-        lr_corner = lr_origin(origin, observation.spatial_response)
-        of_edges = [np.asarray(np.linalg.cholesky(precision)) for _, precision in self.parts]
+        terms, observation, graph = self.terms, self.fusion.observation, self.fusion.graph
+        lr_corner = lr_origin(observation.origin, observation.spatial_response)
+        d, bands = len(self.precisions[0]), len(terms.hr_msi)
         for number in range(count):
-            purpose = f"draw {number}"
-            coarse = standard_normal(seed, f"{purpose}/lr", terms.coefficients.shape, lr_corner)
-            fine = standard_normal(seed, f"{purpose}/hr", terms.hr_msi.shape, origin)
-            noise = terms.noise(coarse, fine, observation.sigma_msi)
-            noise += self._noise_of_edges(of_edges, seed, purpose)
-            yield self.minimise(noise, np.zeros_like(noise), steps)
+            coarse = SignField(seed, f"draw {number}/lr", terms.coefficients.shape, lr_corner, self.engine)
+            channels = bands + d * len(graph.slots)
+            fine = SignField(
+                seed, f"draw {number}/hr", (channels, *graph.shape), observation.origin, self.engine
+            )
+            noise = terms.noise(coarse.read(), fine.read(0, bands), observation.sigma_msi)
+            # an edge's noise is drawn at the pixel that owns it: that pixel owns one edge of each slot
+            of_edges = [
+                fine.read(bands + place * d, bands + (place + 1) * d).flatten(1).T[graph.first[slot]]
+                for place, slot in enumerate(graph.slots)
+            ]
+            noise += self._noise_of_edges(torch.cat(of_edges)).T.reshape(noise.shape)
+            yield self.minimise(noise, torch.zeros_like(noise), steps)
 
-    def _noise_of_edges(self, roots: list[NDArray[np.floating]], seed: int, purpose: str) -> Array:
-        """Draw noise ``(d, H, W)`` whose covariance is the prior's precision.
-
-        Parameters
-        ----------
-        roots : list of (d, d)
-            Cholesky factors of the classes' precisions.
-        seed : int
-            Seed of the random numbers.
-        purpose : str
-            Name of the draw.
-        """
-        graph, classes, origin = self.fusion.graph, self.fusion.classes, self.fusion.observation.origin
-        shape = len(roots[0]), *graph.shape
-        total = np.zeros((graph.shape[0] * graph.shape[1], shape[0]))
-        # an edge's noise is drawn at the pixel that owns it: that pixel owns one edge of each slot
-        for name, slot in enumerate(graph.slots):
-            field = standard_normal(seed, f"{purpose}/edges {name}", shape, origin)
-            noise = field.reshape(len(field), -1).T[graph.first[slot]].astype(np.float64)
-            noise *= np.sqrt(self.edge_weights[slot])[:, None]
-            for number, root in enumerate(roots):
-                own = classes[slot] == number
-                noise[own] = noise[own] @ root.T
-            total += graph.incidence[:, slot] @ noise
-        return total.T.reshape(shape)
+    def _noise_of_edges(self, noise: Tensor) -> Tensor:
+        """Turn white noise of the edges ``(m, d)`` into noise ``(n, d)`` with the prior's precision."""
+        sums = self.fusion.sums
+        roots = [torch.linalg.cholesky(precision.double()).to(noise.dtype).T for precision in self.precisions]
+        return sums.over_classes(sums.spread(noise, self.weights.sqrt()), roots)
 
 
 def lr_origin(origin: tuple[int, int], response: SpatialResponse) -> tuple[int, int]:
@@ -224,17 +222,17 @@ class Solution:
 
     Attributes
     ----------
-    coefficients : (d, H, W)
+    coefficients : (d, H, W) tensor
         A.
     posterior : Quadratic
         The Gaussian posterior at the weights of the last round.
     """
 
-    coefficients: Array
+    coefficients: Tensor
     posterior: Quadratic
 
 
-def misfit_terms(observation: Observation, prior: GraphPrior) -> DataTerms:
+def misfit_terms(observation: Observation, prior: GraphPrior, engine: Engine) -> DataTerms:
     """Form the data terms, with the model's errors counted as noise of the LR-HSI.
 
     Parameters
@@ -243,7 +241,9 @@ def misfit_terms(observation: Observation, prior: GraphPrior) -> DataTerms:
         The images, without no-data.
     prior : GraphPrior
         Basis, and the variance of the model's errors in it.
+    engine : Engine
+        Device and type of the images.
     """
-    terms = data_terms(observation, prior.basis)
+    terms = data_terms(observation, prior.basis, engine)
     noise = np.linalg.inv(terms.by_hsi) + prior.misfit * np.eye(len(prior.basis))
     return replace(terms, by_hsi=np.asarray(np.linalg.inv(noise)))

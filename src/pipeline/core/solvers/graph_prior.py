@@ -18,8 +18,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
+from torch import Tensor
 
 from pipeline.core.rounding import FLAT, FLAT_POWER
 from pipeline.core.sensing.nodata import coupled_pixels, degraded_msi, missing_pixels
@@ -74,19 +76,15 @@ class GraphPrior:
         scale, misfit = float(state["scale"]), float(state["misfit"])
         return cls(state["basis"], state["precisions"], state["centres"], scale, misfit)
 
-    def features(self, hr_msi: NDArray[np.floating]) -> Array:
-        """Return an HR-MSI ``(c, H, W)`` in units of `scale`."""
-        return np.asarray(hr_msi, np.float64) / self.scale
-
-    def classes(self, spectra: Array) -> NDArray[np.intp]:
-        """Return the class ``(n,)`` of spectra ``(c, n)``, the index of the nearest centre."""
+    def classes(self, spectra: Tensor) -> Tensor:
+        """Return the class ``(n,)`` of spectra ``(c, n)`` in units of `scale`."""
         return nearest(spectra, self.centres)
 
 
-def nearest(spectra: Array, centres: Array) -> NDArray[np.intp]:
-    """Return the index of the nearest centre ``(K, c)`` for each spectrum ``(c, n)``."""
-    distances = [np.square(spectra - centre[:, None]).sum(axis=0) for centre in centres]
-    return np.argmin(distances, axis=0)
+def nearest(spectra: Tensor, centres: Array) -> Tensor:
+    """Return the index ``(n,)`` of the nearest centre ``(K, c)`` for each spectrum ``(c, n)``."""
+    distances = [(spectra - spectra.new_tensor(centre)[:, None]).square().sum(dim=0) for centre in centres]
+    return torch.stack(distances).argmin(dim=0)
 
 
 @dataclass(frozen=True)
@@ -224,7 +222,7 @@ def learn_prior(
     classes, scale = classes if scale > least else 1, max(scale, least)
     spectra = sample.degraded / scale
     centres = class_centres(spectra, classes, generator)
-    labels = nearest((spectra[:, first] + spectra[:, second]) / 2, centres)
+    labels = nearest(torch.from_numpy((spectra[:, first] + spectra[:, second]) / 2), centres).numpy()
     # coefficients of the new basis are the old ones divided by the root, so that differences are white
     basis = root.T @ basis
     return GraphPrior(

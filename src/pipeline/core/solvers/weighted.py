@@ -12,12 +12,12 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from pipeline.core.sensing.observation import Observation
-from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion
-
-Array = NDArray[np.float64]
+from pipeline.core.solvers.engine import DOUBLE, mixed
+from pipeline.core.solvers.gaussian import Array, DataTerms, GaussianFusion
 
 
 @dataclass(frozen=True)
@@ -29,53 +29,58 @@ class WeightedTerms(DataTerms):
 
     Attributes
     ----------
-    precision_lr : (h, w, d, d)
+    precision_lr : (h, w, d, d) tensor
         Precision that each LR pixel gives to H(A): ``E Sh^-1 E^T`` over its measured bands.
-    signal_lr : (d, h, w)
+    signal_lr : (d, h, w) tensor
         The same sum with the values of X in place of the second E.
-    known_msi : (c, H, W) bool
+    known_msi : (c, H, W) bool tensor
         Measured values of Y.
     """
 
-    precision_lr: Array
-    signal_lr: Array
-    known_msi: NDArray[np.bool_]
+    precision_lr: Tensor
+    signal_lr: Tensor
+    known_msi: Tensor
 
     weighted: ClassVar[bool] = True
 
-    def apply(self, image: Array) -> Array:
+    def apply(self, image: Tensor) -> Tensor:
         """Multiply the precision of the data terms with an image ``(d, H, W)``."""
-        coarse = np.einsum("yxde,eyx->dyx", self.precision_lr, self.operator.forward(image))
-        fine = np.where(self.known_msi, np.tensordot(self.basis_msi.T, image, axes=1), 0.0)
-        return self.operator.adjoint(coarse) + np.tensordot(self.by_msi, fine, axes=1)
+        coarse = torch.einsum("yxde,eyx->dyx", self.precision_lr, self.operator.forward(image))
+        fine = self._known * mixed(self.engine.tensor(self.basis_msi.T), image)
+        return self.operator.adjoint(coarse) + mixed(self.engine.tensor(self.by_msi), fine)
 
     @cached_property
-    def rhs(self) -> Array:
+    def rhs(self) -> Tensor:
         """Right-hand side ``(d, H, W)`` of the normal equations of the data terms."""
-        fine = np.where(self.known_msi, self.hr_msi, np.float32(0))
-        return self.operator.adjoint(self.signal_lr) + np.tensordot(self.by_msi, fine, axes=1)
+        fine = torch.where(self.known_msi, self.hr_msi, 0.0)
+        return self.operator.adjoint(self.signal_lr) + mixed(self.engine.tensor(self.by_msi), fine)
 
-    def noise(self, coarse: NDArray[np.floating], fine: NDArray[np.floating], sigma_msi: Array) -> Array:
+    def noise(self, coarse: Tensor, fine: Tensor, sigma_msi: Array) -> Tensor:
         """Turn white noise into noise ``(d, H, W)`` whose covariance is the precision of the data terms.
 
         Parameters
         ----------
-        coarse : (d, h, w)
+        coarse : (d, h, w) tensor
             White noise on the LR grid.
-        fine : (c, H, W)
+        fine : (c, H, W) tensor
             White noise on the HR grid.
         sigma_msi : (c,)
             Noise standard deviations of the HR-MSI.
         """
-        of_lr = np.einsum("yxde,eyx->dyx", self._roots, coarse)
-        of_hr = np.tensordot(self.by_msi * sigma_msi, np.where(self.known_msi, fine, np.float32(0)), axes=1)
+        of_lr = torch.einsum("yxde,eyx->dyx", self._roots, coarse)
+        of_hr = mixed(self.engine.tensor(self.by_msi * sigma_msi), self._known * fine)
         return self.operator.adjoint(of_lr) + of_hr
 
     @cached_property
-    def _roots(self) -> Array:
+    def _roots(self) -> Tensor:
         """Symmetric square roots ``(h, w, d, d)`` of the LR pixels' precisions, which may be singular."""
-        power, vectors = np.linalg.eigh(self.precision_lr)
-        return (vectors * np.sqrt(power.clip(min=0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+        power, vectors = torch.linalg.eigh(self.precision_lr.to(DOUBLE))
+        roots = (vectors * power.clamp(min=0).sqrt()[..., None, :]) @ vectors.mT
+        return roots.to(self.engine.dtype)
+
+    @cached_property
+    def _known(self) -> Tensor:
+        return self.known_msi.to(self.engine.dtype)
 
 
 def weighted_terms(
@@ -96,7 +101,7 @@ def weighted_terms(
     """
     if observation.gaps is None:
         return terms
-    known = np.asarray(observation.gaps.known_hsi)
+    known, engine = np.asarray(observation.gaps.known_hsi), terms.engine
     d, shape = len(basis), known.shape[1:]
     weights = basis / observation.sigma_hsi**2
     products = np.einsum("db,eb->bde", weights, basis).reshape(len(known), -1)
@@ -106,13 +111,13 @@ def weighted_terms(
     damping = np.linalg.inv(np.eye(d) + misfit * precision)
     return WeightedTerms(
         **{field.name: getattr(terms, field.name) for field in fields(DataTerms)},
-        precision_lr=damping @ precision,
-        signal_lr=np.einsum("yxde,eyx->dyx", damping, signal),
-        known_msi=np.asarray(observation.gaps.known_msi),
+        precision_lr=engine.tensor(damping @ precision),
+        signal_lr=engine.tensor(np.einsum("yxde,eyx->dyx", damping, signal)),
+        known_msi=torch.as_tensor(np.asarray(observation.gaps.known_msi), device=engine.device),
     )
 
 
-def informed_mean(fusion: GaussianFusion, mean: Array) -> Array:
+def informed_mean(fusion: GaussianFusion, mean: Tensor) -> Tensor:
     """Return the prior's mean, in gaps of the HR-MSI from the estimates of its missing values.
 
     The estimates follow the HR pixels around a gap, of which the LR-HSI knows no detail. They have no weight
@@ -122,9 +127,9 @@ def informed_mean(fusion: GaussianFusion, mean: Array) -> Array:
     ----------
     fusion : GaussianFusion
         The fusion problem.
-    mean : (d, H, W)
+    mean : (d, H, W) tensor
         The prior's mean where nothing is missing.
     """
     if not isinstance(fusion.terms, WeightedTerms):
         return mean
-    return np.where(fusion.terms.known_msi.all(axis=0), mean, fusion.closed_form(mean))
+    return torch.where(fusion.terms.known_msi.all(dim=0), mean, fusion.closed_form(mean))

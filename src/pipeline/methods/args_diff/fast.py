@@ -24,12 +24,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.core.sensing.nodata import filled_observation, mark_nodata
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.sensing.spatial import SpatialResponse, upsample
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.solvers.engine import Engine, array, interpolated
 from pipeline.core.solvers.gaussian import GaussianFusion
 from pipeline.core.solvers.graph_fusion import misfit_terms
 from pipeline.core.solvers.graph_prior import GraphPrior
@@ -159,29 +160,28 @@ class FittedFastArgsDiff(FittedMethod):
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Walk the coefficients down the noise levels and multiply by the basis."""
         filled = filled_observation(observation)
-        terms, unit = misfit_terms(filled, self.prior), np.eye(len(self.prior.basis))
-        planes = upsample(terms.coefficients, filled.hr_shape, filled.spatial_response.shift)
-        planes = GaussianFusion(terms, unit).solve(planes)
+        unit = np.eye(len(self.prior.basis))
         levels = np.geomspace(FIRST, LAST, self.method.budget.exact_steps).tolist()
         with reproducible(self._device, self.method.settings.threads):
+            terms = misfit_terms(filled, self.prior, Engine(self._device, torch.float32))
+            planes = interpolated(terms.coefficients, filled.hr_shape, filled.spatial_response.shift)
+            planes = GaussianFusion(terms, unit).solve(planes)
             for done, sigma in enumerate(levels, start=1):
                 fusion = GaussianFusion(terms, PRIOR_WEIGHT / sigma**2 * unit)
                 planes = fusion.solve(self.denoised(planes, sigma, filled.origin))
                 progress("steps", done, len(levels))
         basis = self.prior.basis.T.astype(np.float32)
-        return mark_nodata(np.tensordot(basis, planes.astype(np.float32), axes=1), observation)
+        return mark_nodata(np.tensordot(basis, array(planes), axes=1), observation)
 
     @torch.no_grad()
-    def denoised(
-        self, planes: NDArray[np.float64], sigma: float, origin: tuple[int, int]
-    ) -> NDArray[np.float64]:
+    def denoised(self, planes: Tensor, sigma: float, origin: tuple[int, int]) -> Tensor:
         """Denoise planes independently of each other.
 
         The network's coarse pixels lie as in the whole scene, wherever the planes start.
 
         Parameters
         ----------
-        planes : (d, H, W)
+        planes : (d, H, W) tensor
             Coefficients.
         sigma : float
             Standard deviation of their noise.
@@ -190,14 +190,13 @@ class FittedFastArgsDiff(FittedMethod):
 
         Returns
         -------
-        (d, H, W) float64
+        (d, H, W) tensor
         """
         top, left = origin[0] % 2, origin[1] % 2
-        noise = np.empty(planes.shape)
+        noise = torch.empty_like(planes)
         level = torch.full((1,), sigma, device=self._device)
         for plane, predicted in zip(planes, noise, strict=True):
-            image = torch.from_numpy(plane[None, None].astype(np.float32)).to(self._device)
-            image = functional.pad(image, (left, 0, top, 0), mode="replicate")
+            image = functional.pad(plane[None, None], (left, 0, top, 0), mode="replicate")
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
-                predicted[:] = self.network(image, level)[0, 0, top:, left:].float().cpu().numpy()
+                predicted[:] = self.network(image, level)[0, 0, top:, left:].float()
         return planes - noise

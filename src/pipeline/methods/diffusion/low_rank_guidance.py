@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.core.sensing.spatial import SpatialOperator
+from pipeline.core.solvers.engine import Engine, mixed
 from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion
 from pipeline.core.subspace.basis import Subspace, coefficient_precision
 from pipeline.methods.diffusion.guidance import Guidance
@@ -137,14 +138,15 @@ class ExactStep:
         projection = Subspace.of(mixing, sigma_hsi).projection
         by_hsi = coefficient_precision(mixing, sigma_hsi)
         self.terms = []
+        engine = Engine(windows[0].hr_msi.device)
         for window in windows:
             basis_msi = mixing @ _float64(window.spectral_response).T
             self.terms.append(
                 DataTerms(
-                    window_operator(window),
-                    np.tensordot(projection, _float64(window.lr_hsi), axes=1),
+                    window_operator(window, engine),
+                    mixed(engine.tensor(projection), window.lr_hsi.to(engine.dtype)),
                     by_hsi,
-                    window.hr_msi.cpu().numpy(),
+                    window.hr_msi.to(engine.dtype),
                     basis_msi,
                     basis_msi / sigma_msi**2,
                 )
@@ -162,20 +164,20 @@ class ExactStep:
         """
         precision = 4 * share / (1 - share) * np.eye(clean.shape[1])  # A has half the range of the images
         solved = [
-            GaussianFusion(terms, precision).solve(_float64((image + 1) / 2))
+            GaussianFusion(terms, precision).solve(((image + 1) / 2).to(terms.engine.dtype))
             for terms, image in zip(self.terms, clean, strict=True)
         ]
-        return 2 * torch.from_numpy(np.stack(solved)).to(clean) - 1
+        return 2 * torch.stack(solved).to(clean) - 1
 
 
-def window_operator(window: Guidance) -> SpatialOperator:
-    """Return H as an operator of NumPy arrays on a whole window, with zeros outside its support."""
+def window_operator(window: Guidance, engine: Engine) -> SpatialOperator:
+    """Return H as an operator on a whole window, with zeros outside its support."""
     shape = window.hr_msi.shape[1:]
 
-    def widened(factors: Sequence[Tensor], part: slice, size: int) -> tuple[NDArray[np.float64], ...]:
-        whole = [np.zeros((len(factor), size)) for factor in factors]
+    def widened(factors: Sequence[Tensor], part: slice, size: int) -> tuple[Tensor, ...]:
+        whole = [factor.new_zeros((len(factor), size), dtype=engine.dtype) for factor in factors]
         for wide, factor in zip(whole, factors, strict=True):
-            wide[:, part] = _float64(factor)
+            wide[:, part] = factor
         return tuple(whole)
 
     rows, cols = window.support.slices

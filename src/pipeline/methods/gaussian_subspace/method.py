@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from pipeline.core.sensing.nodata import filled_observation, mark_nodata
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.sensing.spatial import SpatialResponse, upsample
-from pipeline.core.solvers.gaussian import GaussianFusion, coefficients_of, data_terms
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.solvers.engine import array, interpolated
+from pipeline.core.solvers.gaussian import GaussianFusion, data_terms
 from pipeline.core.solvers.weighted import informed_mean, weighted_terms
 from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension
 from pipeline.methods.base import FittedMethod, State
+from pipeline.methods.device import device_name, reproducible, solver_engine
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 
 
@@ -59,8 +61,7 @@ class GaussianSubspace:
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedGaussianSubspace:
         """Take the basis and the covariance from a stored state."""
-        halo = self.halo_lr(scene.spatial_response)
-        return FittedGaussianSubspace(scene, halo, state["basis"], state["covariance"])
+        return FittedGaussianSubspace(scene, self, state["basis"], state["covariance"])
 
 
 class FittedGaussianSubspace(FittedMethod):
@@ -70,8 +71,8 @@ class FittedGaussianSubspace(FittedMethod):
     ----------
     scene : ObservedScene
         The scene.
-    halo_lr : int
-        Number of LR pixels around a window that are read.
+    method : GaussianSubspace
+        The method with its settings.
     basis : (d, C)
         E.
     covariance : (d, d)
@@ -81,12 +82,14 @@ class FittedGaussianSubspace(FittedMethod):
     def __init__(
         self,
         scene: ObservedScene,
-        halo_lr: int,
+        method: GaussianSubspace,
         basis: NDArray[np.float64],
         covariance: NDArray[np.float64],
     ) -> None:
-        super().__init__(scene, halo_lr)
-        self.basis, self.covariance = basis, covariance
+        super().__init__(scene, method.halo_lr(scene.spatial_response))
+        self.method, self.basis, self.covariance = method, basis, covariance
+        self.engine, self.precision = solver_engine(method.settings), method.settings.precision
+        self.device = device_name(self.engine.device)
 
     def state(self) -> State:
         """Return the basis and the covariance."""
@@ -95,10 +98,11 @@ class FittedGaussianSubspace(FittedMethod):
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Solve for the coefficients and multiply by the basis."""
         filled = filled_observation(observation)
-        shift = observation.spatial_response.shift
-        mean = upsample(coefficients_of(filled, self.basis), observation.hr_shape, shift)
-        terms = weighted_terms(data_terms(filled, self.basis), filled, self.basis)
-        fusion = GaussianFusion(terms, np.asarray(np.linalg.inv(self.covariance)))
-        coefficients = fusion.solve(informed_mean(fusion, mean))
-        cube = np.tensordot(self.basis.T.astype(np.float32), coefficients.astype(np.float32), axes=1)
+        with reproducible(self.engine.device, self.method.settings.threads):
+            terms = weighted_terms(data_terms(filled, self.basis, self.engine), filled, self.basis)
+            fusion = GaussianFusion(terms, np.asarray(np.linalg.inv(self.covariance)))
+            shift = observation.spatial_response.shift
+            mean = interpolated(terms.coefficients, observation.hr_shape, shift)
+            planes = array(fusion.solve(informed_mean(fusion, mean)).float())
+        cube = np.tensordot(self.basis.T.astype(np.float32), planes, axes=1)
         return mark_nodata(cube, observation)

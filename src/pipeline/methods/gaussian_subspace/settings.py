@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.methods.settings import MethodSettings, Proposal
+from pipeline.methods.settings import Proposal, SolverSettings
 
 
-class GaussianSubspaceSettings(MethodSettings):
+class GaussianSubspaceSettings(SolverSettings):
     """Exact Gaussian-prior fusion in a spectral subspace."""
 
     seconds_per_megapixel = 4.0

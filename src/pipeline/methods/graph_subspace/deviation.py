@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pipeline.core.sensing.nodata import coupled_pixels, filled_observation, missing_pixels
 from pipeline.core.sensing.observation import Observation
+from pipeline.core.solvers.engine import Engine, array, mixed
 from pipeline.core.solvers.gaussian import coefficients_of
 from pipeline.core.solvers.graph_fusion import GraphFusion, Solution
 from pipeline.core.solvers.graph_prior import GraphPrior
@@ -78,7 +81,9 @@ class Spread:
     factor: Array
     added: Array
 
-    def deviation(self, solution: Solution, basis: Array, draws: int, seed: int, inner: Window) -> Array:
+    def deviation(
+        self, solution: Solution, basis: Array, draws: int, seed: int, inner: Window
+    ) -> NDArray[np.float32]:
         """Return the standard deviation ``(C, height, width)`` in a window of a solution.
 
         Parameters
@@ -95,12 +100,13 @@ class Spread:
             The window, relative to the solution.
         """
         variance = posterior_variance(solution, basis, draws, seed, inner)
-        variance *= self.factor[:, None, None] ** 2
-        variance += self.added[:, None, None] ** 2
-        return np.sqrt(variance)
+        tensor = Engine.of(variance).tensor
+        variance *= tensor(self.factor**2)[:, None, None]
+        variance += tensor(self.added**2)[:, None, None]
+        return array(variance.sqrt_().float())
 
 
-def posterior_variance(solution: Solution, basis: Array, draws: int, seed: int, inner: Window) -> Array:
+def posterior_variance(solution: Solution, basis: Array, draws: int, seed: int, inner: Window) -> Tensor:
     """Return the variance ``(C, height, width)`` of the posterior's spectra in a window, from draws.
 
     Parameters
@@ -116,9 +122,10 @@ def posterior_variance(solution: Solution, basis: Array, draws: int, seed: int, 
     inner : Window
         The window, relative to the solution.
     """
-    total = np.zeros((basis.shape[1], *inner.shape))
+    spectra = solution.posterior.engine.tensor(basis.T)
+    total = torch.zeros((len(spectra), *inner.shape), dtype=spectra.dtype, device=spectra.device)
     for draw in solution.posterior.draws(draws, seed):
-        total += np.square(np.tensordot(basis.T, draw[:, *inner.slices], axes=1))
+        total += mixed(spectra, draw[:, *inner.slices]).square_()
     return total / draws
 
 
@@ -208,9 +215,9 @@ def standardised_errors(
     problem = fusion(observation)
     solution = problem.solve()
     truth = np.tensordot(basis.T, coefficients_of(filled, basis)[:, *window.slices], axes=1)
-    error = np.tensordot(problem.prior.basis.T, solution.coefficients, axes=1) - truth
-    variance = posterior_variance(solution, problem.prior.basis, draws, seed, observation.whole)
-    variance += noise_in_subspace(basis, part.sigma_hsi)[:, None, None]
+    error = np.tensordot(problem.prior.basis.T, array(solution.coefficients), axes=1) - truth
+    variance = array(posterior_variance(solution, problem.prior.basis, draws, seed, observation.whole))
+    variance = variance + noise_in_subspace(basis, part.sigma_hsi)[:, None, None]
     # a band that the basis leaves out has no variance, and no error either
     tiny = np.finfo(np.float64).tiny
     return np.asarray((np.abs(error) / np.sqrt(variance + tiny))[:, coupled_pixels(part)[window.slices]])

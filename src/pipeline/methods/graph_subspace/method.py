@@ -9,6 +9,7 @@ deviation.
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from math import ceil, prod
 from pathlib import Path
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 from pipeline.core.sensing.nodata import filled_observation, mark_nodata
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.solvers.engine import array
 from pipeline.core.solvers.graph_fusion import GraphFusion, Solution
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.solvers.pixel_graph import QUIETED_REACH, REACH
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, Fused, State
+from pipeline.methods.device import device_name, reproducible, solver_engine
 from pipeline.methods.graph_subspace.deviation import Calibration, Spread, learn_spread
 from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
 from pipeline.methods.pair_prior import prior_of
@@ -39,7 +42,7 @@ class GraphSubspace:
     """The method `graph_subspace`, as described by `pipeline.methods.base.Method`."""
 
     def __init__(self, settings: GraphSubspaceSettings) -> None:
-        self.settings = settings
+        self.settings, self.engine = settings, solver_engine(settings)
 
     def halo_lr(self, response: SpatialResponse) -> int:
         """Return the distance in LR pixels beyond which the images hardly influence the solution.
@@ -67,7 +70,8 @@ class GraphSubspace:
         prior = prior_of(scene, pool, settings.d, settings.classes, seed)
         if not settings.misfit:
             prior = replace(prior, misfit=0.0)
-        spread = self._spread(scene, pool, prior, seed) if settings.draws else None
+        with reproducible(self.engine.device, settings.threads):
+            spread = self._spread(scene, pool, prior, seed) if settings.draws else None
         return FittedGraphSubspace(scene, self, prior, spread, seed)
 
     def _spread(self, scene: ObservedScene, pool: list[Observation], prior: GraphPrior, seed: int) -> Spread:
@@ -96,7 +100,7 @@ class GraphSubspace:
         observation : Observation
             The images, without no-data.
         """
-        return GraphFusion(observation, prior, self.settings.similar, self.settings.rounds)
+        return GraphFusion(observation, prior, self.engine, self.settings.similar, self.settings.rounds)
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedGraphSubspace:
         """Take the prior and the calibration from a stored state."""
@@ -126,6 +130,7 @@ class FittedGraphSubspace(FittedMethod):
     ) -> None:
         super().__init__(scene, method.halo_lr(scene.spatial_response))
         self.method, self.prior, self.spread, self.seed = method, prior, spread, seed
+        self.device, self.precision = device_name(method.engine.device), method.settings.precision
 
     def state(self) -> State:
         """Return all arrays of the prior and of the calibration."""
@@ -133,24 +138,29 @@ class FittedGraphSubspace(FittedMethod):
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Solve for the coefficients and multiply by the basis."""
-        return self._cube(self._solution(observation, progress), observation, observation.whole)
+        with self._reproducible():
+            return self._cube(self._solution(observation, progress), observation, observation.whole)
 
     def fuse_part_with_deviation(
         self, part: Observation, window: Window, progress: Progress = no_progress
     ) -> Fused:
         """Solve, and draw from the posterior."""
-        solution = self._solution(part, progress)
         inner = window.relative_to(self.scene.window_of(part))
-        cube = self._cube(solution, part, inner)
-        if self.spread is None:
-            return Fused(cube)
-        draws = self.method.settings.draws
-        deviation = self.spread.deviation(solution, self.prior.basis, draws, self.seed, inner)
-        return Fused(cube, np.where(np.isnan(cube), np.float32("nan"), deviation.astype(np.float32)))
+        with self._reproducible():
+            solution = self._solution(part, progress)
+            cube = self._cube(solution, part, inner)
+            if self.spread is None:
+                return Fused(cube)
+            draws = self.method.settings.draws
+            deviation = self.spread.deviation(solution, self.prior.basis, draws, self.seed, inner)
+        return Fused(cube, np.where(np.isnan(cube), np.float32("nan"), deviation))
+
+    def _reproducible(self) -> AbstractContextManager[None]:
+        return reproducible(self.method.engine.device, self.method.settings.threads)
 
     def _solution(self, observation: Observation, progress: Progress) -> Solution:
         return self.method.fusion(self.prior, filled_observation(observation)).solve(progress)
 
     def _cube(self, solution: Solution, observation: Observation, inner: Window) -> NDArray[np.float32]:
-        planes = mark_nodata(solution.coefficients.astype(np.float32), observation)[:, *inner.slices]
+        planes = mark_nodata(array(solution.coefficients.float()), observation)[:, *inner.slices]
         return np.tensordot(self.prior.basis.T.astype(np.float32), planes, axes=1)

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.methods.settings import MethodSettings, Proposal
+from pipeline.methods.settings import Proposal, SolverSettings
 
 
-class GraphSubspaceSettings(MethodSettings):
+class GraphSubspaceSettings(SolverSettings):
     """A heavy-tailed prior on a graph of similar HR-MSI pixels, in a spectral subspace."""
 
     seconds_per_megapixel = 400.0

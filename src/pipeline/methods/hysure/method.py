@@ -30,6 +30,7 @@ from pipeline.core.sensing.nodata import filled_observation, mark_nodata, missin
 from pipeline.core.sensing.noise import philox_key
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse, upsample
+from pipeline.core.solvers.engine import Engine, array
 from pipeline.core.solvers.gaussian import data_terms
 from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension
 from pipeline.core.subspace.endmembers import vca
@@ -145,9 +146,9 @@ class FittedHysure(FittedMethod):
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Run the ADMM from the upsampled LR-HSI and multiply by the basis."""
-        terms = data_terms(self.weighted(filled_observation(observation)), self.basis)
+        terms = data_terms(self.weighted(filled_observation(observation)), self.basis, Engine())
         shift = observation.spatial_response.shift
-        start = started(upsample(terms.coefficients, observation.hr_shape, shift))
+        start = started(upsample(array(terms.coefficients), observation.hr_shape, shift))
         iterations = self.method.settings.iterations
         end = fuse_vector_tv(terms, start, self.lphi, self.method.mu(self.lphi), iterations, progress)
         basis = (self.scale * self.basis.T).astype(np.float32)

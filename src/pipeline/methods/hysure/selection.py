@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.core.sensing.nodata import filled_observation, missing_pixels
 from pipeline.core.sensing.observation import Observation, Progress
 from pipeline.core.sensing.spatial import SpatialOperator, upsample
+from pipeline.core.solvers.engine import Engine, array
 from pipeline.core.solvers.gaussian import data_terms
 from pipeline.methods.hysure.vector_tv import fuse_vector_tv, started
 from pipeline.methods.pool import drawn_windows
@@ -107,14 +108,14 @@ class Fold:
         kept = np.delete(np.arange(window.lr_shape[0]), held)
         lr_hsi = window.lr_hsi.copy()
         lr_hsi[:, held] = np.nan  # so that gaps in the other rows are not filled from these
-        terms = data_terms(filled_observation(replace(window, lr_hsi=lr_hsi)), basis)
-        whole = data_terms(filled_observation(window), basis)
+        terms = data_terms(filled_observation(replace(window, lr_hsi=lr_hsi)), basis, Engine())
+        whole = data_terms(filled_observation(window), basis, Engine())
         self.terms = replace(
             terms, operator=_rows(terms.operator, kept), coefficients=terms.coefficients[:, kept]
         )
-        self.operator, self.truth = _rows(whole.operator, held), whole.coefficients[:, held]
+        self.operator, self.truth = _rows(window.operator, held), array(whole.coefficients)[:, held]
         self.valid = ~missing_pixels(window.lr_hsi)[held]
-        guess = terms.coefficients.copy()
+        guess = array(terms.coefficients).copy()
         guess[:, held] = guess[:, held - 1]
         self.iterate = started(upsample(guess, window.hr_shape, window.spatial_response.shift))
 

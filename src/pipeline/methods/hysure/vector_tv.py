@@ -15,10 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 
 from pipeline.core.sensing.observation import Progress, no_progress
+from pipeline.core.solvers.engine import array
 from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion
 
 RELAXATION = 1.6  # of ADMM; 1.5 to 1.8 save iterations (Boyd et al. 2011, section 3.4.3)
@@ -141,7 +143,7 @@ def fuse_vector_tv(
     data = GaussianFusion(terms, mu * np.eye(len(terms.by_hsi)))
     iterate, steps = start, differences(start.copy)
     for done in range(1, iterations + 1):
-        coefficients = data.solve(iterate.copy - iterate.dual)
+        coefficients = array(data.solve(torch.from_numpy(iterate.copy - iterate.dual)))
         field = shrink(steps - iterate.dual_differences, lphi / mu)
         dual = iterate.dual + _relaxed(coefficients, iterate.copy)
         dual_differences = iterate.dual_differences + _relaxed(field, steps)
