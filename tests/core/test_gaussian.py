@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipeline.core.sensing.nodata import fill_nearest, filled_observation, footprint
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.spatial import SpatialResponse, upsample
+from pipeline.core.solvers.engine import Engine, array
 from pipeline.core.solvers.gaussian import GaussianFusion, data_terms
 from pipeline.core.solvers.weighted import weighted_terms
 from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension, signal_dimension
@@ -43,8 +44,8 @@ def small_problem(response: SpatialResponse, shape: tuple[int, int]) -> tuple[Ob
 
 def solved(observation: Observation, basis, mean, precision) -> np.ndarray:
     """The minimiser of the solver."""
-    terms = weighted_terms(data_terms(observation, basis), observation, basis)
-    return GaussianFusion(terms, precision).solve(mean)
+    terms = weighted_terms(data_terms(observation, basis, Engine()), observation, basis)
+    return array(GaussianFusion(terms, precision).solve(terms.engine.tensor(mean)))
 
 
 def brute_force(observation: Observation, basis, mean, precision) -> np.ndarray:

@@ -10,7 +10,8 @@ import torch
 from pipeline.config.scenes import SyntheticSource
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.simulation import simulate
-from pipeline.core.sensing.spatial import SpatialResponse, upsample
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.solvers.engine import Engine, array, interpolated
 from pipeline.core.solvers.gaussian import GaussianFusion
 from pipeline.core.solvers.graph_fusion import misfit_terms
 from pipeline.core.window import Window
@@ -158,12 +159,12 @@ def test_untrained_walk_is_that_of_the_exact_solver(observation, method):
     still = build(settings()).restore(
         observation, {**method.state(), "network.outlet.weight": np.zeros((1, 16, 3, 3), np.float32)}
     )
-    terms, unit = misfit_terms(observation, method.prior), np.eye(len(method.prior.basis))
-    planes = upsample(terms.coefficients, observation.hr_shape)
+    terms, unit = misfit_terms(observation, method.prior, Engine()), np.eye(len(method.prior.basis))
+    planes = interpolated(terms.coefficients, observation.hr_shape, (0.0, 0.0))
     planes = GaussianFusion(terms, unit).solve(planes)
     for sigma in np.geomspace(FIRST, LAST, SHORT.exact_steps):
         planes = GaussianFusion(terms, PRIOR_WEIGHT / sigma**2 * unit).solve(planes)
-    expected = np.tensordot(method.prior.basis.T, planes, axes=1)
+    expected = np.tensordot(method.prior.basis.T, array(planes), axes=1)
     assert np.allclose(still.fuse(), expected, atol=1e-5)
 
 

@@ -4,6 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import pipeline
 from pipeline.config.scenes import SyntheticSource
@@ -12,10 +15,19 @@ from pipeline.core.sensing.nodata import filled_observation
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.solvers.class_sums import ClassSums
+from pipeline.core.solvers.engine import Engine, array
 from pipeline.core.solvers.gaussian import GaussianFusion, data_terms
 from pipeline.core.solvers.graph_fusion import GraphFusion, Quadratic
 from pipeline.core.solvers.graph_prior import GraphPrior, class_precision, joined, nearest, sample_of, t_shape
-from pipeline.core.solvers.pixel_graph import REACH, pixel_graph, quieted
+from pipeline.core.solvers.pixel_graph import (
+    REACH,
+    nearest_by_shifts,
+    nearest_by_tree,
+    pixel_graph,
+    quieted,
+)
+from pipeline.core.solvers.signs import SignField, philox
 from pipeline.core.subspace.basis import fit_subspace
 from pipeline.core.window import Window
 from pipeline.inputs.synthetic.scene import synthetic_scene
@@ -32,8 +44,8 @@ from scores import psnr
 RNG = np.random.default_rng(6)
 
 
-def fitted(observation: Observation, **settings) -> FittedGraphSubspace:
-    method = build(GraphSubspaceSettings(**settings)).fit(observation)
+def fitted(observation: Observation, **options) -> FittedGraphSubspace:
+    method = build(GraphSubspaceSettings(**options)).fit(observation)
     assert isinstance(method, FittedGraphSubspace)
     return method
 
@@ -42,9 +54,9 @@ def fitted(observation: Observation, **settings) -> FittedGraphSubspace:
 
 
 def test_edges_go_right_down_and_to_what_looks_alike():
-    features = np.array([[[0.0, 5, 9], [5, 0, 8.8]]])
+    features = torch.tensor([[[0.0, 5, 9], [5, 0, 8.8]]], dtype=torch.float64)
     graph = pixel_graph(features, similar=1)
-    edges = np.stack([graph.first, graph.second], axis=1)
+    edges = torch.stack([graph.first, graph.second], dim=1)
     by_slot = [{tuple(edge) for edge in edges[slot].tolist()} for slot in graph.slots]
     assert by_slot == [
         {(0, 1), (1, 2), (3, 4), (4, 5)},
@@ -54,10 +66,20 @@ def test_edges_go_right_down_and_to_what_looks_alike():
 
 
 def test_no_pixels_further_than_the_reach_are_tied():
-    features = np.zeros((1, 1, 3 * REACH))
-    features[0, 0] = np.arange(3 * REACH) % (2 * REACH)  # equal values lie twice the reach apart
-    graph = pixel_graph(features * 100, similar=2)
-    assert np.abs(graph.first - graph.second).max() <= REACH
+    features = torch.zeros((1, 1, 3 * REACH), dtype=torch.float64)
+    features[0, 0] = 100 * (torch.arange(3 * REACH) % (2 * REACH))  # equal values lie twice the reach apart
+    graph = pixel_graph(features, similar=2)
+    assert (graph.first - graph.second).abs().max() <= REACH
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.integers(1, 5), st.floats(0.1, 3))
+def test_both_searches_for_similar_pixels_agree(bands, height, width, similar, spread):
+    generator = torch.Generator().manual_seed(height * 41 + width)
+    features = spread * torch.randn((bands, height, width), generator=generator, dtype=torch.float64)
+    similar = min(similar, height * width - 1)
+    if similar:
+        assert torch.equal(nearest_by_shifts(features, similar), nearest_by_tree(features, similar))
 
 
 def test_pixels_are_not_alike_for_their_noise():
@@ -67,7 +89,7 @@ def test_pixels_are_not_alike_for_their_noise():
     sigma = np.array([0.1, 0.05])
     noise = sigma[:, None, None] * RNG.standard_normal(scene.shape)
     share = []
-    for image in (scene + noise, quieted(scene + noise, sigma)):
+    for image in (torch.from_numpy(scene + noise), quieted(scene + noise, sigma, Engine())):
         graph = pixel_graph(image, similar=3)
         tied = slice(graph.slots[2].start, None)
         first, second = (noise.reshape(2, -1)[:, ends[tied]] for ends in (graph.first, graph.second))
@@ -79,21 +101,58 @@ def test_pixels_are_not_alike_for_their_noise():
 
 def test_what_stands_out_of_the_noise_stays():
     image = RNG.random((2, 6, 7)).astype(np.float32)
-    assert np.allclose(quieted(image, np.zeros(2)), image)
-    assert np.abs(quieted(image, np.full(2, 0.02)) - image).max() < 0.02
-    assert np.ptp(quieted(image, np.full(2, 10.0))[:, 2:4, 2:4]) < np.ptp(image[:, 1:5, 1:5])
-    assert np.array_equal(quieted(np.ones((1, 4, 4)), np.zeros(1)), np.ones((1, 4, 4)))
+
+    def quiet(sigma: float) -> np.ndarray:
+        return array(quieted(image, np.full(2, sigma), Engine()))
+
+    assert np.allclose(quiet(0), image)
+    assert np.abs(quiet(0.02) - image).max() < 0.02
+    assert np.ptp(quiet(10.0)[:, 2:4, 2:4]) < np.ptp(image[:, 1:5, 1:5])
+    assert (quieted(np.ones((1, 4, 4)), np.zeros(1), Engine()) == 1).all()
 
 
-def test_incidence_and_laplacian_are_those_of_the_differences():
-    graph = pixel_graph(RNG.random((2, 5, 4)), similar=2)
-    edges = len(graph.first)
-    values = RNG.standard_normal((20, 3))
-    differences = values[graph.first] - values[graph.second]
-    assert np.allclose(graph.incidence.T @ values, differences)
-    weights, chosen = RNG.random(edges), RNG.random(edges) < 0.6
-    expected = graph.incidence @ ((weights * chosen)[:, None] * differences)
-    assert np.allclose(graph.laplacian(weights, chosen) @ values, expected)
+def test_sums_over_edges_are_those_of_the_differences():
+    graph = pixel_graph(torch.from_numpy(RNG.random((2, 5, 4))), similar=2)
+    edges, classes = len(graph.first), torch.from_numpy(RNG.integers(0, 3, len(graph.first)))
+    image, weights = torch.from_numpy(RNG.standard_normal((20, 3))), torch.from_numpy(RNG.random(edges))
+    matrices = list(torch.from_numpy(RNG.standard_normal((3, 3, 3))))
+    incidence = torch.zeros((20, edges), dtype=torch.float64)
+    incidence[graph.first, torch.arange(edges)], incidence[graph.second, torch.arange(edges)] = 1, -1
+    sums = ClassSums(graph, classes, 3)
+    at_ends = sums.at_ends(weights)
+    products = torch.stack([matrices[k] for k in classes])
+    for rows, values in (
+        (sums.tied(image, at_ends, sums.degrees(at_ends)), incidence.T @ image),
+        (sums.spread(incidence.T @ image, at_ends), incidence.T @ image),
+    ):
+        expected = incidence @ torch.einsum("e,ed,edf->ef", weights, values, products)
+        assert torch.allclose(sums.over_classes(rows, matrices), expected)
+
+
+def test_words_are_those_of_the_published_generator():
+    """Known answers of Philox4x32-10 in Random123."""
+    for counter, key, words in (
+        ([0] * 4, (0, 0), [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+        ([0xFFFFFFFF] * 4, (0xFFFFFFFF,) * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
+        (
+            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+            (0xA4093822, 0x299F31D0),
+            [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
+        ),
+    ):
+        assert [int(word) for word in philox(tuple(torch.tensor(counter)), key)] == words
+
+
+def test_signs_of_a_window_are_those_of_the_whole():
+    whole = SignField(0, "draw", (200, 30, 40), (5, 7), Engine()).read()
+    part = SignField(0, "draw", (200, 10, 9), (15, 27), Engine())
+    assert torch.equal(part.read(), whole[:, 10:20, 20:29])
+    assert torch.equal(part.read(130, 140), whole[130:140, 10:20, 20:29])
+    assert set(whole.unique().tolist()) == {-1.0, 1.0}
+    assert abs(float(whole.mean())) < 4 / whole.numel() ** 0.5
+    flat = whole.flatten(1)
+    assert float((flat @ flat.T / flat.shape[1] - torch.eye(200)).abs().max()) < 5 / flat.shape[1] ** 0.5
+    assert not torch.equal(SignField(1, "draw", (200, 30, 40), (5, 7), Engine()).read(), whole)
 
 
 # --- the prior
@@ -114,7 +173,7 @@ def test_a_class_with_few_differences_is_like_all():
 
 
 def test_a_spectrum_belongs_to_the_nearest_centre():
-    assert nearest(np.array([[0.0, 4, 6]]), np.array([[0.0], [5.0]])).tolist() == [0, 1, 1]
+    assert nearest(torch.tensor([[0.0, 4, 6]]), np.array([[0.0], [5.0]])).tolist() == [0, 1, 1]
 
 
 def test_misfit_tells_a_wrong_psf_from_noise(landscape, landscape_srf):
@@ -172,25 +231,26 @@ def small_problem(kind: str = "bicubic") -> tuple[Observation, GraphPrior]:
     )
     shapes = rng.standard_normal((2, d, 2 * d))
     precisions = shapes @ shapes.transpose(0, 2, 1)
-    return observation, GraphPrior(basis, precisions, rng.standard_normal((2, 2)), 1.0, 0.01)
+    return observation, GraphPrior(basis, precisions, rng.standard_normal((2, 2)), 1.0, 0.01, 10.0)
 
 
 def dense(apply, shape: tuple[int, ...]) -> np.ndarray:
     """The matrix of a linear map of images."""
-    return np.stack([apply(unit.reshape(shape)).ravel() for unit in np.eye(int(np.prod(shape)))], axis=1)
+    units = torch.eye(int(np.prod(shape)), dtype=torch.float64)
+    return np.stack([array(apply(unit.view(shape))).ravel() for unit in units], axis=1)
 
 
 @pytest.mark.parametrize("kind", ["bicubic", "psf"])
 def test_preconditioner_is_the_inverse_of_the_gaussian_problem(kind):
     observation, prior = small_problem(kind)
-    terms = data_terms(observation, prior.basis)
     precision = prior.precisions[0]
-    fusion = GaussianFusion(terms, precision)
+    fusion = GaussianFusion(data_terms(observation, prior.basis, Engine()), precision)
+    terms, operator = fusion.terms, observation.operator
 
-    def apply(image: np.ndarray) -> np.ndarray:
-        measured = np.tensordot(terms.by_hsi, terms.operator.forward(image), axes=1)
+    def apply(image: torch.Tensor) -> torch.Tensor:
+        measured = np.tensordot(terms.by_hsi, operator.forward(array(image)), axes=1)
         own = terms.by_msi @ terms.basis_msi.T + precision
-        return terms.operator.adjoint(measured) + np.tensordot(own, image, axes=1)
+        return torch.from_numpy(operator.adjoint(measured) + np.tensordot(own, array(image), axes=1))
 
     shape = (3, 8, 4)
     assert np.allclose(dense(apply, shape) @ dense(fusion.invert, shape), np.eye(96), atol=1e-6)
@@ -198,13 +258,13 @@ def test_preconditioner_is_the_inverse_of_the_gaussian_problem(kind):
 
 def test_quadratic_is_minimised_as_by_brute_force():
     observation, prior = small_problem()
-    fusion = GraphFusion(observation, prior, similar=2)
-    quadratic = Quadratic(fusion, RNG.uniform(0.1, 3, len(fusion.graph.first)))
+    fusion = GraphFusion(observation, prior, Engine(), similar=2)
+    quadratic = Quadratic(fusion, torch.from_numpy(RNG.uniform(0.1, 3, len(fusion.graph.first))))
     matrix = dense(quadratic.apply, (3, 8, 4))
     assert np.allclose(matrix, matrix.T)
-    expected = np.linalg.solve(matrix, fusion.terms.rhs.ravel())
-    found = quadratic.minimise(fusion.terms.rhs, np.zeros((3, 8, 4)), steps=60)
-    assert np.allclose(found.ravel(), expected, atol=1e-8)
+    expected = np.linalg.solve(matrix, array(fusion.terms.rhs).ravel())
+    found = quadratic.minimise(fusion.terms.rhs, torch.zeros_like(fusion.terms.rhs), steps=60)
+    assert np.allclose(array(found).ravel(), expected, atol=1e-8)
 
 
 def test_values_without_weight_add_no_precision_and_no_noise():
@@ -215,9 +275,9 @@ def test_values_without_weight_add_no_precision_and_no_noise():
     hsi[rng.random(hsi.shape) < 0.3] = np.nan
     hsi[:, 1, 0] = np.nan
     msi[rng.random(msi.shape) < 0.3] = np.nan
-    whole = GraphFusion(observation, prior, similar=2).terms
+    whole = GraphFusion(observation, prior, Engine(), similar=2).terms
     gappy = filled_observation(replace(observation, lr_hsi=hsi, hr_msi=msi))
-    terms = GraphFusion(gappy, prior, similar=2).terms
+    terms = GraphFusion(gappy, prior, Engine(), similar=2).terms
     forward = dense(whole.operator.forward, (3, 8, 4)).reshape(3, -1, 96)
     precision, rhs = np.zeros((96, 96)), np.zeros(96)
     for pixel, spectrum in enumerate(hsi.reshape(6, -1).T):
@@ -234,41 +294,48 @@ def test_values_without_weight_add_no_precision_and_no_noise():
             precision += np.outer(row, row)
             rhs += row * msi.reshape(2, -1)[band, place] / sigma[band]
     assert np.allclose(dense(terms.apply, (3, 8, 4)), precision)
-    assert np.allclose(terms.rhs.ravel(), rhs)
+    assert np.allclose(array(terms.rhs).ravel(), rhs)
     coarse, fine = (
-        dense(lambda image: terms.noise(image, np.zeros((2, 8, 4)), sigma), (3, 2, 1)),
-        dense(lambda image: terms.noise(np.zeros((3, 2, 1)), image, sigma), (2, 8, 4)),
+        dense(
+            lambda image: terms.noise(image, torch.zeros((2, 8, 4), dtype=torch.float64), sigma), (3, 2, 1)
+        ),
+        dense(
+            lambda image: terms.noise(torch.zeros((3, 2, 1), dtype=torch.float64), image, sigma), (2, 8, 4)
+        ),
     )
     assert np.allclose(coarse @ coarse.T + fine @ fine.T, precision)
 
 
-def objective(fusion: GraphFusion, coefficients: np.ndarray) -> float:
+def objective(fusion: GraphFusion, coefficients: torch.Tensor) -> float:
     """What `GraphFusion` minimises."""
     terms, d = fusion.terms, len(coefficients)
-    hsi = terms.operator.forward(coefficients) - terms.coefficients
-    msi = terms.hr_msi - np.tensordot(terms.basis_msi.T, coefficients, axes=1)
-    size = fusion.strengths / fusion.weights(coefficients)
+    hsi = array(terms.operator.forward(coefficients) - terms.coefficients)
+    msi = array(terms.hr_msi) - np.tensordot(terms.basis_msi.T, array(coefficients), axes=1)
+    strengths = array(fusion.strengths)
+    size = strengths / array(fusion.weights(coefficients))
     return float(
         np.einsum("dyx,de,eyx->", hsi, terms.by_hsi, hsi) / 2
         + np.square(msi / fusion.observation.sigma_msi[:, None, None]).sum() / 2
-        + d / 2 * (fusion.strengths * np.log(size)).sum()
+        + d / 2 * (strengths * np.log(size)).sum()
     )
 
 
 def test_quadratic_is_the_objective_with_fixed_weights():
     """Its gradient at the point at which the weights were taken is the objective's."""
     observation, prior = small_problem()
-    fusion = GraphFusion(observation, prior, similar=2)
-    point, step = RNG.standard_normal((3, 8, 4)), RNG.standard_normal((3, 8, 4))
+    fusion = GraphFusion(observation, prior, Engine(), similar=2)
+    point, step = torch.from_numpy(RNG.standard_normal((2, 3, 8, 4)))
     quadratic = Quadratic(fusion, fusion.weights(point))
-    slope = np.vdot(quadratic.apply(point) - fusion.terms.rhs, step)
+    slope = float(((quadratic.apply(point) - fusion.terms.rhs) * step).sum())
     numeric = (objective(fusion, point + 1e-5 * step) - objective(fusion, point - 1e-5 * step)) / 2e-5
     assert slope == pytest.approx(numeric, rel=1e-5)
 
 
 def test_no_round_raises_the_objective(observation_of_landscape):
     prior = fitted(observation_of_landscape, draws=0).prior
-    fusions = [GraphFusion(observation_of_landscape, prior, rounds=rounds) for rounds in (1, 2, 4, 8)]
+    fusions = [
+        GraphFusion(observation_of_landscape, prior, Engine(), rounds=rounds) for rounds in (1, 2, 4, 8)
+    ]
     values = [objective(fusion, fusion.solve().coefficients) for fusion in fusions]
     assert values == sorted(values, reverse=True)
 
@@ -276,9 +343,9 @@ def test_no_round_raises_the_objective(observation_of_landscape):
 @pytest.mark.long
 def test_draws_have_the_posterior_covariance():
     observation, prior = small_problem()
-    solution = GraphFusion(observation, prior, similar=2).solve()
+    solution = GraphFusion(observation, prior, Engine(), similar=2).solve()
     expected = np.linalg.inv(dense(solution.posterior.apply, (3, 8, 4)))
-    draws = np.array([draw.ravel() for draw in solution.posterior.draws(1500, seed=5, steps=100)])
+    draws = np.array([array(draw).ravel() for draw in solution.posterior.draws(1500, seed=5, steps=100)])
     scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
     assert np.abs((draws.T @ draws / len(draws) - expected) / scale).max() < 0.15
     assert np.abs(draws.mean(axis=0) / np.sqrt(np.diag(expected))).max() < 0.15

@@ -10,6 +10,7 @@ from pipeline.config.scenes import SyntheticSource
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse, upsample
+from pipeline.core.solvers.engine import Engine, array
 from pipeline.core.solvers.gaussian import data_terms
 from pipeline.core.window import Window
 from pipeline.inputs.synthetic.scene import synthetic_scene
@@ -128,8 +129,8 @@ def test_admm_reaches_the_optimum_of_a_generic_solver(response, shape):
     observation, basis = small_problem(response, shape)
     lphi = 3.0
     wanted = generic_optimum(observation, basis, lphi)
-    terms = data_terms(observation, basis)
-    start = started(upsample(terms.coefficients, shape))
+    terms = data_terms(observation, basis, Engine())
+    start = started(upsample(array(terms.coefficients), shape))
     found = fuse_vector_tv(terms, start, lphi, mu=3.0, iterations=3000).coefficients
     best = objective(observation, basis, wanted, lphi)
     assert objective(observation, basis, found, lphi) == pytest.approx(best, rel=1e-7)
@@ -140,7 +141,7 @@ def test_admm_reaches_the_optimum_of_a_generic_solver(response, shape):
 
 def test_start_and_penalty_change_the_way_but_not_the_optimum():
     observation, basis = small_problem(SpatialResponse.bicubic(ratio=2), (8, 10))
-    terms = data_terms(observation, basis)
+    terms = data_terms(observation, basis, Engine())
     one = fuse_vector_tv(terms, started(np.zeros((3, 8, 10))), 3.0, 1.0, 3000)
     other = fuse_vector_tv(terms, started(RNG.standard_normal((3, 8, 10))), 3.0, 10.0, 3000)
     assert np.allclose(one.coefficients, other.coefficients, atol=1e-4)

@@ -35,9 +35,23 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def solver_engine(settings: SolverSettings) -> Engine:
-    """Return the device and the floating-point type that settings ask for."""
-    return Engine(resolve_device(settings.device), getattr(torch, settings.precision))
+def solver_engine(settings: SolverSettings, automatic: torch.dtype = torch.float64) -> Engine:
+    """Return the device and the floating-point type that settings ask for.
+
+    Parameters
+    ----------
+    settings : SolverSettings
+        The settings.
+    automatic : torch.dtype
+        Type that the precision `auto` means.
+    """
+    chosen = automatic if settings.precision == "auto" else getattr(torch, settings.precision)
+    return Engine(resolve_device(settings.device), chosen)
+
+
+def precision_name(dtype: torch.dtype) -> str:
+    """Return the name of a floating-point type, such as `float32`."""
+    return str(dtype).removeprefix("torch.")
 
 
 def bfloat16_on(device: torch.device, precision: str) -> bool:

@@ -117,8 +117,8 @@ class DeviceSettings(MethodSettings):
 class SolverSettings(DeviceSettings):
     """Settings of a method that solves for the cube without networks."""
 
-    precision: Literal["float32", "float64"] = Field(
-        "float32", description="floating-point type of the images' computations"
+    precision: Literal["auto", "float32", "float64"] = Field(
+        "auto", description="floating-point type of the images; auto: float32 where rounding does not matter"
     )
 
 

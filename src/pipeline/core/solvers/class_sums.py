@@ -7,6 +7,7 @@ of all rows of a class with the matrix of the class is one product.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -57,7 +58,7 @@ class ClassSums:
         self.signs = torch.where(order < edges, 1.0, -1.0)
         self.pixels = rows % pixels
         limits = torch.searchsorted(rows, torch.arange(count + 1, device=rows.device) * pixels)
-        self.slices = [slice(*bounds) for bounds in zip(limits[:-1].tolist(), limits[1:].tolist(), strict=True)]
+        self.slices = [slice(*bounds) for bounds in pairwise(limits.tolist())]
         own, by_pixel = torch.sort(self.pixels, stable=True)
         self.rows_of_pixel = by_pixel.int()
         self.starts_of_pixel = _starts(torch.bincount(own, minlength=pixels))

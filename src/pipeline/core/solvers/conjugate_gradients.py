@@ -76,5 +76,5 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
 
 
 def ratio(a: Tensor, b: Tensor) -> Tensor:
-    """Divide numbers; a system that is solved exactly leaves nothing to divide by, and gives 0."""
-    return a / b.clamp(min=torch.finfo(torch.float64).tiny)
+    """Divide numbers; 0 where the divisor is not positive, as when a system has been solved exactly."""
+    return torch.where(b > 0, a / b, 0.0)

@@ -13,6 +13,7 @@ from torch import Tensor
 from pipeline.core.sensing.resampling import upsampling_matrix
 from pipeline.core.sensing.spatial import SpatialOperator
 
+CPU = torch.device("cpu")
 DOUBLE = torch.float64
 
 
@@ -28,7 +29,7 @@ class Engine:
         `torch.float32` or `torch.float64`.
     """
 
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     dtype: torch.dtype = DOUBLE
 
     @classmethod

@@ -219,7 +219,11 @@ class GaussianFusion:
         without_hsi = terms.precision_msi + precision
         gains, vectors = eigh(terms.by_hsi, without_hsi)
         self.terms, self.operator, tensor = terms, terms.operator, terms.engine.tensor
-        self.gains, self.vectors, self.inverse = tensor(gains), tensor(vectors), tensor(vectors.T @ without_hsi)
+        self.gains, self.vectors, self.inverse = (
+            tensor(gains),
+            tensor(vectors),
+            tensor(vectors.T @ without_hsi),
+        )
         self.precision, self.prior = tensor(precision), tensor(vectors.T @ precision)
         self.by_msi = tensor(vectors.T @ terms.by_msi)
 

@@ -29,12 +29,13 @@ from pipeline.core.sensing.observation import Observation, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.solvers.class_sums import ClassSums
 from pipeline.core.solvers.conjugate_gradients import conjugate_gradients
-from pipeline.core.solvers.engine import Engine, interpolated
+from pipeline.core.solvers.engine import DOUBLE, Engine, interpolated
 from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion, data_terms
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.solvers.pixel_graph import pixel_graph, quieted
 from pipeline.core.solvers.signs import SignField
 from pipeline.core.solvers.weighted import informed_mean, weighted_terms
+from pipeline.core.subspace.basis import coefficient_precision
 
 Array = NDArray[np.float64]
 
@@ -44,6 +45,7 @@ SIMILAR_STRENGTH = 0.05  # l_e of similar pixels
 STEPS = 8  # of conjugate gradients in each round; the next round changes the weights anyway
 DRAW_STEPS = 15  # more than in a round: a draw starts from zero
 EDGES_AT_ONCE = 2**17  # whose differences are in memory
+MOST_ROUNDING = 1e-2  # in units of a typical difference, which the noise hides
 
 
 class GraphFusion:
@@ -230,6 +232,26 @@ class Solution:
 
     coefficients: Tensor
     posterior: Quadratic
+
+
+def sufficient_type(prior: GraphPrior, observation: Observation) -> torch.dtype:
+    """Return the floating-point type whose rounding hardly changes the solution: the same in all windows.
+
+    Rounding of the data terms' gradient is amplified in directions that the data do not determine, where
+    the prior's precision is of order 1.
+
+    Parameters
+    ----------
+    prior : GraphPrior
+        Basis and level of the coefficients.
+    observation : Observation
+        Spectral response and noise levels.
+    """
+    basis_msi = prior.basis @ observation.spectral_response.T / observation.sigma_msi
+    by_hsi = coefficient_precision(prior.basis, observation.sigma_hsi)
+    steepest = max(np.linalg.norm(by_hsi, 2), np.linalg.norm(basis_msi, 2) ** 2)
+    rounding = torch.finfo(torch.float32).eps * steepest * prior.level
+    return torch.float32 if rounding <= MOST_ROUNDING else DOUBLE
 
 
 def misfit_terms(observation: Observation, prior: GraphPrior, engine: Engine) -> DataTerms:

@@ -58,6 +58,8 @@ class GraphPrior:
         Standard deviation of the HR-MSI over pixels and bands; the level of rounding if it is constant.
     misfit : float
         Variance of the model's errors in each coefficient of the LR-HSI.
+    level : float
+        Largest magnitude of a coefficient, in units of a typical difference.
     """
 
     basis: Array
@@ -65,6 +67,7 @@ class GraphPrior:
     centres: Array
     scale: float
     misfit: float
+    level: float
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the prior, from which `of` makes the same prior."""
@@ -73,8 +76,8 @@ class GraphPrior:
     @classmethod
     def of(cls, state: Mapping[str, NDArray[Any]]) -> GraphPrior:
         """Make the prior from the arrays in a fitted method's state."""
-        scale, misfit = float(state["scale"]), float(state["misfit"])
-        return cls(state["basis"], state["precisions"], state["centres"], scale, misfit)
+        scale, misfit, level = (float(state[name]) for name in ("scale", "misfit", "level"))
+        return cls(state["basis"], state["precisions"], state["centres"], scale, misfit, level)
 
     def classes(self, spectra: Tensor) -> Tensor:
         """Return the class ``(n,)`` of spectra ``(c, n)`` in units of `scale`."""
@@ -231,6 +234,7 @@ def learn_prior(
         centres,
         scale,
         misfit(sample, np.linalg.inv(root), basis, comparison),
+        float(np.abs(np.linalg.solve(root, sample.coefficients)).max(initial=0.0)),
     )
 
 

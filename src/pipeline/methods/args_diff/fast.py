@@ -163,7 +163,7 @@ class FittedFastArgsDiff(FittedMethod):
         unit = np.eye(len(self.prior.basis))
         levels = np.geomspace(FIRST, LAST, self.method.budget.exact_steps).tolist()
         with reproducible(self._device, self.method.settings.threads):
-            terms = misfit_terms(filled, self.prior, Engine(self._device, torch.float32))
+            terms = misfit_terms(filled, self.prior, Engine(self._device))
             planes = interpolated(terms.coefficients, filled.hr_shape, filled.spatial_response.shift)
             planes = GaussianFusion(terms, unit).solve(planes)
             for done, sigma in enumerate(levels, start=1):
@@ -171,7 +171,7 @@ class FittedFastArgsDiff(FittedMethod):
                 planes = fusion.solve(self.denoised(planes, sigma, filled.origin))
                 progress("steps", done, len(levels))
         basis = self.prior.basis.T.astype(np.float32)
-        return mark_nodata(np.tensordot(basis, array(planes), axes=1), observation)
+        return mark_nodata(np.tensordot(basis, array(planes.float()), axes=1), observation)
 
     @torch.no_grad()
     def denoised(self, planes: Tensor, sigma: float, origin: tuple[int, int]) -> Tensor:
@@ -196,7 +196,7 @@ class FittedFastArgsDiff(FittedMethod):
         noise = torch.empty_like(planes)
         level = torch.full((1,), sigma, device=self._device)
         for plane, predicted in zip(planes, noise, strict=True):
-            image = functional.pad(plane[None, None], (left, 0, top, 0), mode="replicate")
+            image = functional.pad(plane[None, None].float(), (left, 0, top, 0), mode="replicate")
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
                 predicted[:] = self.network(image, level)[0, 0, top:, left:].float()
         return planes - noise

@@ -20,7 +20,7 @@ from pipeline.core.solvers.gaussian import GaussianFusion, data_terms
 from pipeline.core.solvers.weighted import informed_mean, weighted_terms
 from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension
 from pipeline.methods.base import FittedMethod, State
-from pipeline.methods.device import device_name, reproducible, solver_engine
+from pipeline.methods.device import device_name, precision_name, reproducible, solver_engine
 from pipeline.methods.gaussian_subspace.settings import GaussianSubspaceSettings
 
 
@@ -88,8 +88,8 @@ class FittedGaussianSubspace(FittedMethod):
     ) -> None:
         super().__init__(scene, method.halo_lr(scene.spatial_response))
         self.method, self.basis, self.covariance = method, basis, covariance
-        self.engine, self.precision = solver_engine(method.settings), method.settings.precision
-        self.device = device_name(self.engine.device)
+        self.engine = solver_engine(method.settings)
+        self.device, self.precision = device_name(self.engine.device), precision_name(self.engine.dtype)
 
     def state(self) -> State:
         """Return the basis and the covariance."""

@@ -21,12 +21,18 @@ from pipeline.core.sensing.nodata import filled_observation, mark_nodata
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.solvers.engine import array
-from pipeline.core.solvers.graph_fusion import GraphFusion, Solution
+from pipeline.core.solvers.graph_fusion import GraphFusion, Solution, sufficient_type
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.solvers.pixel_graph import QUIETED_REACH, REACH
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, Fused, State
-from pipeline.methods.device import device_name, reproducible, solver_engine
+from pipeline.methods.device import (
+    device_name,
+    precision_name,
+    reproducible,
+    resolve_device,
+    solver_engine,
+)
 from pipeline.methods.graph_subspace.deviation import Calibration, Spread, learn_spread
 from pipeline.methods.graph_subspace.settings import GraphSubspaceSettings
 from pipeline.methods.pair_prior import prior_of
@@ -42,7 +48,7 @@ class GraphSubspace:
     """The method `graph_subspace`, as described by `pipeline.methods.base.Method`."""
 
     def __init__(self, settings: GraphSubspaceSettings) -> None:
-        self.settings, self.engine = settings, solver_engine(settings)
+        self.settings, self.device = settings, resolve_device(settings.device)
 
     def halo_lr(self, response: SpatialResponse) -> int:
         """Return the distance in LR pixels beyond which the images hardly influence the solution.
@@ -70,7 +76,7 @@ class GraphSubspace:
         prior = prior_of(scene, pool, settings.d, settings.classes, seed)
         if not settings.misfit:
             prior = replace(prior, misfit=0.0)
-        with reproducible(self.engine.device, settings.threads):
+        with reproducible(self.device, settings.threads):
             spread = self._spread(scene, pool, prior, seed) if settings.draws else None
         return FittedGraphSubspace(scene, self, prior, spread, seed)
 
@@ -100,7 +106,8 @@ class GraphSubspace:
         observation : Observation
             The images, without no-data.
         """
-        return GraphFusion(observation, prior, self.engine, self.settings.similar, self.settings.rounds)
+        engine = solver_engine(self.settings, sufficient_type(prior, observation))
+        return GraphFusion(observation, prior, engine, self.settings.similar, self.settings.rounds)
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedGraphSubspace:
         """Take the prior and the calibration from a stored state."""
@@ -130,7 +137,7 @@ class FittedGraphSubspace(FittedMethod):
     ) -> None:
         super().__init__(scene, method.halo_lr(scene.spatial_response))
         self.method, self.prior, self.spread, self.seed = method, prior, spread, seed
-        self.device, self.precision = device_name(method.engine.device), method.settings.precision
+        self.device = device_name(method.device)
 
     def state(self) -> State:
         """Return all arrays of the prior and of the calibration."""
@@ -156,10 +163,12 @@ class FittedGraphSubspace(FittedMethod):
         return Fused(cube, np.where(np.isnan(cube), np.float32("nan"), deviation))
 
     def _reproducible(self) -> AbstractContextManager[None]:
-        return reproducible(self.method.engine.device, self.method.settings.threads)
+        return reproducible(self.method.device, self.method.settings.threads)
 
     def _solution(self, observation: Observation, progress: Progress) -> Solution:
-        return self.method.fusion(self.prior, filled_observation(observation)).solve(progress)
+        fusion = self.method.fusion(self.prior, filled_observation(observation))
+        self.precision = precision_name(fusion.engine.dtype)
+        return fusion.solve(progress)
 
     def _cube(self, solution: Solution, observation: Observation, inner: Window) -> NDArray[np.float32]:
         planes = mark_nodata(array(solution.coefficients.float()), observation)[:, *inner.slices]
