@@ -183,12 +183,11 @@ class Quadratic:
         terms, observation, graph = self.terms, self.fusion.observation, self.fusion.graph
         lr_corner = lr_origin(observation.origin, observation.spatial_response)
         d, bands = len(self.precisions[0]), len(terms.hr_msi)
+        coarse_shape = d, *observation.lr_shape
+        fine_shape = bands + d * len(graph.slots), *graph.shape
         for number in range(count):
-            coarse = SignField(seed, f"draw {number}/lr", terms.coefficients.shape, lr_corner, self.engine)
-            channels = bands + d * len(graph.slots)
-            fine = SignField(
-                seed, f"draw {number}/hr", (channels, *graph.shape), observation.origin, self.engine
-            )
+            coarse = SignField(seed, f"draw {number}/lr", coarse_shape, lr_corner, self.engine)
+            fine = SignField(seed, f"draw {number}/hr", fine_shape, observation.origin, self.engine)
             noise = terms.noise(coarse.read(), fine.read(0, bands), observation.sigma_msi)
             # an edge's noise is drawn at the pixel that owns it: that pixel owns one edge of each slot
             of_edges = [
