@@ -393,6 +393,28 @@ def test_inputs_are_left_as_they_were() -> None:
     np.testing.assert_array_equal(cube, before[1])
 
 
+def test_scores_of_integers_are_those_of_their_values() -> None:
+    reference, cube = (np.round(4000 * image).astype(np.uint16) for image in pair(3, 70, 40))
+    scores = evaluate(reference, cube, ratio=4)
+    assert_same(scores, evaluate(reference.astype(np.float64), cube.astype(np.float64), ratio=4))
+
+
+BRIGHT = {"usual": (1, 0, 0), "bright": (0.01, 100, 0), "biased": (0.01, 0.3, 0.05), "faint": (1e-22, 0, 0)}
+
+
+@pytest.mark.parametrize(("gain", "offset", "bias"), BRIGHT.values(), ids=BRIGHT)
+def test_float32_resolves_the_structure(gain: float, offset: float, bias: float) -> None:
+    """Bright or biased images whose structure is a small part of their values, with a flat dark corner."""
+    reference, cube = (image.astype(np.float64) for image in pair(3, 150, 140))
+    reference[:, :60, :60] = 0.5 * reference[:, :60, :60].mean()
+    images = [
+        (gain * reference + offset).astype(np.float32),
+        (gain * cube + offset + bias).astype(np.float32),
+    ]
+    scores = evaluate(*images, ratio=4)
+    assert_same(scores, evaluate(*(image.astype(np.float64) for image in images), ratio=4), 1e-5)
+
+
 # ---- no-data
 
 

@@ -110,8 +110,8 @@ class CubePair:
         """Height and width."""
         return int(self.reference.shape[1]), int(self.reference.shape[2])
 
-    def read(self, window: Window, overlap: int = 0) -> tuple[NDArray[Any], NDArray[Any], Mask]:
-        """Read both cubes in a window, and mark the pixels that are not NaN in any band of either.
+    def read(self, window: Window, overlap: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Read both cubes in a window.
 
         Parameters
         ----------
@@ -122,7 +122,23 @@ class CubePair:
         """
         rows, cols = (slice(s.start, s.stop + overlap) for s in window.slices)
         x, y = (real_array(name, getattr(self, name)[:, rows, cols]) for name in ("reference", "cube"))
-        return x, y, _valid("reference", x) & _valid("cube", y)
+        return x, y
+
+
+def valid_pixels(reference: NDArray[Any], cube: NDArray[Any]) -> Mask:
+    """Mark the pixels that are not NaN in any band of either cube.
+
+    Parameters
+    ----------
+    reference, cube : (C, ...)
+        Parts of the cubes.
+
+    Raises
+    ------
+    InputError
+        A part holds infinite values.
+    """
+    return _valid("reference", reference) & _valid("cube", cube)
 
 
 def _valid(name: str, image: NDArray[Any]) -> Mask:

@@ -100,7 +100,7 @@ class Comparison:
     totals : Totals
         Sums and extremes over the valid pixels.
     similarity : Similarity
-        Products of the deviations from the means, and sums of the window indices.
+        Sums of the window indices.
     ratio : float
         LR pixel size over HR pixel size.
     pixels : int
@@ -173,7 +173,7 @@ class Comparison:
     @cached_property
     def correlation(self) -> Scores:
         """Pearson's correlation of each band, 0 where only the cube is constant."""
-        xx, yy, xy = self.similarity.deviations
+        xx, yy, xy = self.totals.deviations
         both_vary = self.totals.varies.all(axis=0)
         values = np.divide(xy, np.sqrt(xx * yy), out=np.zeros_like(xy), where=both_vary)
         return _where(values, self.totals.varies[0])

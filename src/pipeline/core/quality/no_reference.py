@@ -194,10 +194,9 @@ class _Products(NamedTuple):
     def uiqi(self) -> Array:
         """UIQI of the first C bands with all (C, C + c)."""
         mean, power = self.total / self.pixels, self.power / self.pixels
-        bands = len(self.mixed)
-        return uiqi_map(
-            Moments(mean[:bands, None], mean, power[:bands, None] + power, self.mixed / self.pixels)
-        )
+        first, twice = slice(len(self.mixed)), 2 * self.mixed / self.pixels
+        level, powers = mean[first, None], power[first, None] + power
+        return uiqi_map(Moments(level + mean, level - mean, powers + twice, powers - twice))
 
 
 def _block_sums(cube: Any, scene: ObservedScene, lr: Window) -> _Sums:

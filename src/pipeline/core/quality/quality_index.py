@@ -12,6 +12,7 @@ there, values are not rounded to 16-bit integers.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,22 +35,28 @@ def uiqi_map(moments: Moments) -> Array:
     Parameters
     ----------
     moments : Moments
-        Of two images in each window.
+        Of two images in each window, in float64; they are overwritten.
     """
-    mean_x, mean_y, power, mixed = moments
-    mean_xy = mean_x * mean_y
-    mean_power = mean_x * mean_x + mean_y * mean_y
-    variances = power - mean_power
-    varies = variances > FLAT_POWER * power
-    structure = _ratio_or_one(2 * varies * (mixed - mean_xy), varies * variances)
-    level = mean_power > SUMS**2 * power
-    return structure * _ratio_or_one(2 * level * mean_xy, level * mean_power)
+    level, error, power_u, power_v = moments
+    np.square(level, out=level)
+    np.square(error, out=error)
+    power = power_u + power_v
+    power_u -= level
+    power_v -= error
+    structure = _ratio_of_difference(power_u, power_v, FLAT_POWER, power)
+    structure *= _ratio_of_difference(level, error, SUMS**2, power)
+    return structure
 
 
-def _ratio_or_one(numerator: Array, denominator: Array) -> Array:
-    """Divide, with 1 where both are zero; faster than a division with `where`."""
-    both_zero = denominator == 0
-    result: Array = (numerator + both_zero) / (denominator + both_zero)
+def _ratio_of_difference(first: Array, second: Array, rounding: float, power: Array) -> Array:
+    """Return ``(first - second) / (first + second)``, 1 where the sum is only rounding of the power."""
+    result = first - second
+    first += second
+    # a look at the extremes spares the comparison of each window where none is that close to zero
+    if first.min(initial=np.inf) <= rounding * power.max(initial=0):
+        zero = first <= rounding * power
+        result[zero] = first[zero] = 1
+    result /= first
     return result
 
 
@@ -70,50 +77,77 @@ def q2n_blocks(reference: Array, cube: Array) -> Array:
     values = np.empty((m, n))
     for row, col in np.ndindex(m, n):
         area = (slice(row * BLOCK, (row + 1) * BLOCK), slice(col * BLOCK, (col + 1) * BLOCK))
-        x, y = (image[:, *area].astype(np.float64).reshape(image.shape[0], -1) for image in (reference, cube))
-        missing = np.isnan(x).any() or np.isnan(y).any()
-        values[row, col] = np.nan if missing else _q2n(x, y)
+        values[row, col] = q2n(CentredSpectra.of(reference[:, *area]), CentredSpectra.of(cube[:, *area]))
     return values
 
 
-def _q2n(x: Array, y: Array) -> float:
-    """Compute Q2n of two sets of spectra ``(C, pixels)``.
+class CentredSpectra(NamedTuple):
+    """Spectra of a block of pixels, and the mean that was subtracted from them.
 
-    Both are shifted and scaled band by band so that the reference has mean 1 and standard
-    deviation 1. A band in which the reference is constant is only shifted. A band that varies by rounding
-    only does not vary.
+    Attributes
+    ----------
+    mean : (C,)
+        Mean spectrum; NaN in bands with a value that is NaN.
+    values : (C, pixels) float64
+        Deviations from the mean.
     """
-    mean_x, mean_y = x.mean(axis=1), y.mean(axis=1)
-    x, y = x - mean_x[:, None], y - mean_y[:, None]
-    freedom = x.shape[1] - 1
-    variance_x, variance_y = (np.einsum("bp,bp->b", z, z) / freedom for z in (x, y))
-    constant, flat = (~varies(np.sqrt(v), np.abs(m)) for v, m in ((variance_x, mean_x), (variance_y, mean_y)))
+
+    mean: Array
+    values: Array
+
+    @classmethod
+    def of(cls, image: NDArray[Any]) -> CentredSpectra:
+        """Centre the spectra of an image ``(C, ...)``."""
+        values = image.reshape(len(image), -1).astype(np.float64)
+        mean = values.mean(axis=1)
+        values -= mean[:, None]
+        return cls(mean, values)
+
+
+def q2n(x: CentredSpectra, y: CentredSpectra) -> float:
+    """Compute Q2n of two sets of spectra; NaN where one holds NaN.
+
+    Both are scaled band by band so that the reference has mean 1 and standard deviation 1. A band in which
+    the reference is constant is only shifted. A band that varies by rounding only does not vary.
+
+    Parameters
+    ----------
+    x, y : CentredSpectra
+        Reference and cube, at the same pixels.
+    """
+    bands, pixels = x.values.shape
+    if np.isnan(x.mean).any() or np.isnan(y.mean).any():
+        return np.nan
+    freedom = pixels - 1
+    variance_x, variance_y = (np.vecdot(z.values, z.values) / freedom for z in (x, y))
+    constant = ~varies(np.sqrt(variance_x), np.abs(x.mean))
+    flat = ~varies(np.sqrt(variance_y), np.abs(y.mean))
     scale = np.where(constant, 1, np.sqrt(variance_x))
-    x[constant] = variance_x[constant] = 0
-    y[flat] = variance_y[flat] = 0
+    variance_x[constant] = variance_y[flat] = 0
     variance = np.sum((variance_x + variance_y) / scale**2)
 
     # bands are filled up with zeros to a power of two; normalised they are 1, without variance
-    size, bands = len(hypercomplex_signs(len(x))), len(x)
-    mean_y = (mean_y - mean_x) / scale + 1
+    size = len(hypercomplex_signs(bands))
+    mean_y = (y.mean - x.mean) / scale + 1
     power_x, power_y = size, mean_y @ mean_y + size - bands
     luminance = 2 * np.sqrt(power_x * power_y) / (power_x + power_y)
     if variance <= FLAT_POWER * (power_x + power_y):
         return float(luminance)
-    covariance = cross_products(x, y) / freedom / np.outer(scale, scale)
+    covariance = cross_products(x.values, y.values) / freedom / np.outer(scale, scale)
+    covariance[constant] = covariance[:, flat] = 0
     return float(luminance * 2 * _hypercomplex_modulus(covariance) / variance)
 
 
 def cross_products(x: Array, y: Array) -> Array:
     """Multiply ``x y^T``.
 
-    Summed over few pixels at a time: over many, BLAS cuts the sum according to its number of threads.
+    Summed over few columns at a time: over many, BLAS cuts the sum according to its number of threads.
 
     Parameters
     ----------
-    x : (A, pixels)
-        Values of A bands.
-    y : (B, pixels)
+    x : (A, n)
+        Values of A bands at n pixels, or any other matrix.
+    y : (B, n)
         Values of B bands at the same pixels.
     """
     rest = -x.shape[1] % SUMMED_AT_ONCE
@@ -125,12 +159,17 @@ def cross_products(x: Array, y: Array) -> Array:
 
 def _hypercomplex_modulus(moments: Array) -> float:
     """Return the modulus of ``sum_ij moments[i, j] e_i conj(e_j)``, with hypercomplex units e."""
-    signs = hypercomplex_signs(len(moments))
-    size, bands = signs.shape[0], len(moments)
+    signs, units = _conjugate_products(len(moments))
+    return float(np.linalg.norm(np.bincount(units, (moments * signs).ravel())))
+
+
+@cache
+def _conjugate_products(bands: int) -> tuple[Array, NDArray[np.intp]]:
+    """Return signs (C, C) and units (C C,) of the products of hypercomplex units ``e_i conj(e_j)``."""
+    signs = hypercomplex_signs(bands)[:bands, :bands].copy()
+    signs[:, 1:] *= -1
     i, j = np.indices((bands, bands))
-    terms = moments * signs[:bands, :bands]
-    terms[:, 1:] *= -1  # conj
-    return float(np.linalg.norm(np.bincount((i ^ j).ravel(), terms.ravel(), minlength=size)))
+    return signs, (i ^ j).ravel()
 
 
 @cache

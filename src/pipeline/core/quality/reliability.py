@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.quality.blockwise import CubePair, Mapped, block_side, blocks
+from pipeline.core.quality.blockwise import CubePair, Mapped, block_side, blocks, valid_pixels
 from pipeline.core.rounding import varies
 from pipeline.core.window import Window
 from pipeline.errors import InputError
@@ -24,6 +24,7 @@ from pipeline.errors import InputError
 Array = NDArray[np.float64]
 
 NOMINAL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+LIMITS = [NormalDist().inv_cdf((1 + level) / 2) for level in NOMINAL]  # in standard deviations
 HEADLINE = NOMINAL.index(0.9)
 SQUARE = 8  # side of the squares in pixels
 LARGEST_SQUARE = 64
@@ -169,24 +170,25 @@ def block_tally(uncertain: UncertainCube, side: int, block: Window) -> Tally:
     block : Window
         Its corner lies on a corner of squares.
     """
-    reference, cube, valid = uncertain.pair.read(block)
+    reference, cube = uncertain.pair.read(block)
     deviation = np.asarray(uncertain.deviation[:, *block.slices])
-    valid &= np.isfinite(deviation).all(axis=0)
-    limits = [NormalDist().inv_cdf((1 + level) / 2) for level in NOMINAL]
-    inside = np.zeros((len(limits), len(cube)), np.int64)
+    valid = valid_pixels(reference, cube) & np.isfinite(deviation).all(axis=0)
+    pixels, complete = int(valid.sum()), valid.all()
+    inside = np.zeros((len(LIMITS), len(cube)), np.int64)
     predicted, actual = (np.zeros(valid.shape) for _ in range(2))
     for band in range(len(cube)):
-        error, spread = (
-            np.where(valid, values, 0).astype(np.float64)
-            for values in (np.abs(cube[band] - reference[band]), deviation[band])
-        )
-        inside[:, band] = [np.count_nonzero(valid & (error <= limit * spread)) for limit in limits]
-        predicted += spread**2
-        actual += error**2
+        error, spread = np.abs(cube[band] - reference[band]), deviation[band]
+        if not complete:
+            error, spread = (np.where(valid, values, 0) for values in (error, spread))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = error / spread  # 0 / 0 lies in no interval's outside
+        inside[:, band] = [pixels - np.count_nonzero(relative > limit) for limit in LIMITS]
+        predicted += np.square(spread, dtype=np.float64)
+        actual += np.square(error, dtype=np.float64)
     counts = _in_squares(valid.astype(np.float64), side)
     some = counts > 0
     squares = [_in_squares(total, side)[some] / counts[some] / len(cube) for total in (predicted, actual)]
-    return Tally(int(valid.sum()), inside, *squares)
+    return Tally(pixels, inside, *squares)
 
 
 def _in_squares(image: Array, side: int) -> Array:

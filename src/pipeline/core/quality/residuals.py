@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from pipeline.core.quality.blockwise import Mapped, added, block_side
+from pipeline.core.quality.quality_index import cross_products
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.core.sensing.spatial import SpatialOperator
 from pipeline.core.window import Window
@@ -211,15 +212,27 @@ def block_differences(cube: Any, scene: ObservedScene, block: Window) -> tuple[A
     operator, support = scene.spatial_response.window_operator(scene.hr_shape, scene.lr_window(block))
     read = block.union(support)
     images = np.asarray(cube[:, *read.slices])
-    forward = Forward(operator)
-    hsi, predicted = np.empty(part.lr_hsi.shape), np.zeros(part.hr_msi.shape)
+    forward, inside = Forward(operator), support.relative_to(read).slices
+    hsi = np.empty(part.lr_hsi.shape)
     for band, image in enumerate(images):  # one at a time, to spare memory in float64
-        z = image.astype(np.float64)
-        hsi[band] = part.lr_hsi[band] - forward(z[support.relative_to(read).slices])
-        for msi_band in np.flatnonzero(scene.spectral_response[:, band]):
-            weight = scene.spectral_response[msi_band, band]
-            predicted[msi_band] += weight * z[block.relative_to(read).slices]
+        hsi[band] = part.lr_hsi[band] - forward(image[inside].astype(np.float64))
+    predicted = _spectral(scene.spectral_response, images[:, *block.relative_to(read).slices])
     return hsi, part.hr_msi - predicted
+
+
+def _spectral(response: Array, image: NDArray[Any]) -> Array:
+    """Apply R to a cube (C, H, W); NaN of a band reaches the MSI bands that see it."""
+    result = np.empty((len(response), *image.shape[1:]))
+    seen = (response != 0).astype(np.float64)
+    for row in range(image.shape[1]):  # one at a time, to spare memory in float64
+        spectra = image[:, row].astype(np.float64)
+        missing = np.isnan(spectra)
+        if missing.any():
+            spectra[missing] = 0
+        result[:, row] = cross_products(response, spectra.T)
+        if missing.any():
+            result[:, row][seen @ missing > 0] = np.nan
+    return result
 
 
 class Forward:
