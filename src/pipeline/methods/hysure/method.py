@@ -19,23 +19,26 @@ Differences from the publication (where they change the result, a setting restor
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pipeline.core.rounding import FLAT
 from pipeline.core.sensing.nodata import filled_observation, mark_nodata, missing_pixels
 from pipeline.core.sensing.noise import philox_key
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
-from pipeline.core.sensing.spatial import SpatialResponse, upsample
-from pipeline.core.solvers.engine import Engine, array
+from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.solvers.engine import array, interpolated
 from pipeline.core.solvers.gaussian import data_terms
 from pipeline.core.subspace.basis import detail_covariance, fit_subspace, resolve_dimension
 from pipeline.core.subspace.endmembers import vca
 from pipeline.errors import InputError
 from pipeline.methods.base import FittedMethod, State
+from pipeline.methods.device import device_name, precision_name, reproducible, solver_engine
 from pipeline.methods.hysure.selection import choose_lphi, search_windows
 from pipeline.methods.hysure.settings import HysureSettings
 from pipeline.methods.hysure.vector_tv import fuse_vector_tv, started
@@ -49,7 +52,7 @@ class Hysure:
     """The method `hysure`, as described by `pipeline.methods.base.Method`."""
 
     def __init__(self, settings: HysureSettings) -> None:
-        self.settings = settings
+        self.settings, self.engine = settings, solver_engine(settings, torch.float32)
 
     def halo_lr(self, response: SpatialResponse) -> int:
         """Return the distance in LR pixels beyond which the images hardly influence the solution.
@@ -83,7 +86,8 @@ class Hysure:
         fitted = FittedHysure(scene, self, basis, scale, self.settings.lphi or 1.0)
         if self.settings.lphi is None:
             windows = [fitted.weighted(window) for window in search_windows(pool, seed)]
-            fitted.lphi = choose_lphi(windows, basis, fitted.noise, self.mu, progress)
+            with self.reproducible():
+                fitted.lphi = choose_lphi(windows, basis, self.engine, fitted.noise, self.mu, progress)
         return fitted
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedHysure:
@@ -93,6 +97,10 @@ class Hysure:
     def mu(self, lphi: float) -> float:
         """Return the penalty of the ADMM for a weight of the total variation."""
         return self.settings.mu or lphi
+
+    def reproducible(self) -> AbstractContextManager[None]:
+        """Compute so that equal runs give equal bytes."""
+        return reproducible(self.engine.device, self.settings.threads)
 
 
 class FittedHysure(FittedMethod):
@@ -117,6 +125,8 @@ class FittedHysure(FittedMethod):
     ) -> None:
         super().__init__(scene, method.halo_lr(scene.spatial_response))
         self.method, self.basis, self.scale, self.lphi = method, basis, scale, lphi
+        self.device = device_name(method.engine.device)
+        self.precision = precision_name(method.engine.dtype)
 
     def state(self) -> State:
         """Return basis, scale and weight."""
@@ -146,13 +156,14 @@ class FittedHysure(FittedMethod):
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Run the ADMM from the upsampled LR-HSI and multiply by the basis."""
-        terms = data_terms(self.weighted(filled_observation(observation)), self.basis, Engine())
-        shift = observation.spatial_response.shift
-        start = started(upsample(array(terms.coefficients), observation.hr_shape, shift))
-        iterations = self.method.settings.iterations
-        end = fuse_vector_tv(terms, start, self.lphi, self.method.mu(self.lphi), iterations, progress)
-        basis = (self.scale * self.basis.T).astype(np.float32)
-        cube = np.tensordot(basis, end.coefficients.astype(np.float32), axes=1)
+        weighted, method = self.weighted(filled_observation(observation)), self.method
+        shift, iterations = observation.spatial_response.shift, method.settings.iterations
+        with method.reproducible():
+            terms = data_terms(weighted, self.basis, method.engine)
+            start = started(interpolated(terms.coefficients, observation.hr_shape, shift))
+            end = fuse_vector_tv(terms, start, self.lphi, method.mu(self.lphi), iterations, progress)
+            planes = array(end.coefficients.float())
+        cube = np.tensordot((self.scale * self.basis.T).astype(np.float32), planes, axes=1)
         return mark_nodata(cube, observation)
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from pipeline.core.sensing.nodata import filled_observation, missing_pixels
 from pipeline.core.sensing.observation import Observation, Progress
-from pipeline.core.sensing.spatial import SpatialOperator, upsample
-from pipeline.core.solvers.engine import Engine, array
+from pipeline.core.sensing.spatial import SpatialOperator
+from pipeline.core.solvers.engine import Engine, array, interpolated
 from pipeline.core.solvers.gaussian import data_terms
 from pipeline.methods.hysure.vector_tv import fuse_vector_tv, started
 from pipeline.methods.pool import drawn_windows
@@ -38,6 +38,7 @@ def search_windows(pool: list[Observation], seed: int) -> list[Observation]:
 def choose_lphi(
     windows: list[Observation],
     basis: Array,
+    engine: Engine,
     noise: float,
     penalty: Callable[[float], float],
     progress: Progress,
@@ -53,6 +54,8 @@ def choose_lphi(
         Windows of the scene.
     basis : (d, C)
         E.
+    engine : Engine
+        Device and type of the images.
     noise : float
         Noise variance of the LR-HSI in units of its data term, about which the weights lie.
     penalty : callable
@@ -65,7 +68,7 @@ def choose_lphi(
     float
         The weight; `noise` if no window has two rows of LR pixels.
     """
-    folds = [Fold(window, basis) for window in windows if window.lr_shape[0] > 1]
+    folds = [Fold(window, basis, engine) for window in windows if window.lr_shape[0] > 1]
     folds = [fold for fold in folds if fold.valid.any()]
     if not folds:
         return noise
@@ -101,23 +104,25 @@ class Fold:
         Window with at least two rows of LR pixels.
     basis : (d, C)
         E.
+    engine : Engine
+        Device and type of the images.
     """
 
-    def __init__(self, window: Observation, basis: Array) -> None:
+    def __init__(self, window: Observation, basis: Array, engine: Engine) -> None:
         held = np.arange(1, window.lr_shape[0], EVERY)
         kept = np.delete(np.arange(window.lr_shape[0]), held)
         lr_hsi = window.lr_hsi.copy()
         lr_hsi[:, held] = np.nan  # so that gaps in the other rows are not filled from these
-        terms = data_terms(filled_observation(replace(window, lr_hsi=lr_hsi)), basis, Engine())
-        whole = data_terms(filled_observation(window), basis, Engine())
+        terms = data_terms(filled_observation(replace(window, lr_hsi=lr_hsi)), basis, engine)
+        whole = data_terms(filled_observation(window), basis, engine)
         self.terms = replace(
             terms, operator=_rows(terms.operator, kept), coefficients=terms.coefficients[:, kept]
         )
-        self.operator, self.truth = _rows(window.operator, held), array(whole.coefficients)[:, held]
+        self.operator, self.truth = _rows(whole.operator, held), whole.coefficients[:, held]
         self.valid = ~missing_pixels(window.lr_hsi)[held]
-        guess = array(terms.coefficients).copy()
+        guess = terms.coefficients.clone()
         guess[:, held] = guess[:, held - 1]
-        self.iterate = started(upsample(guess, window.hr_shape, window.spatial_response.shift))
+        self.iterate = started(interpolated(guess, window.hr_shape, window.spatial_response.shift))
 
     def error(self, lphi: float, mu: float) -> Array:
         """Return the squared errors of the valid held-out LR pixels, in units of the LR-HSI's data term.
@@ -130,8 +135,8 @@ class Fold:
             Penalty of the ADMM.
         """
         self.iterate = fuse_vector_tv(self.terms, self.iterate, lphi, mu, ITERATIONS)
-        wrong = (self.operator.forward(self.iterate.coefficients) - self.truth)[:, self.valid]
-        return np.einsum("dn,de,en->n", wrong, self.terms.by_hsi, wrong)
+        error = array(self.operator.forward(self.iterate.coefficients) - self.truth)[:, self.valid]
+        return np.einsum("dn,de,en->n", error, self.terms.by_hsi, error)
 
 
 def _rows(operator: SpatialOperator, rows: NDArray[np.intp]) -> SpatialOperator:

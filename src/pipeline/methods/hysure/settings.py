@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.methods.settings import MethodSettings, Proposal
+from pipeline.methods.settings import Proposal, SolverSettings
 
 
-class HysureSettings(MethodSettings):
+class HysureSettings(SolverSettings):
     """Vector total variation in a spectral subspace (Simoes et al. 2015).
 
     As published: ``basis: svd`` or ``vca``, ``lm: 1``, ``lphi: 5e-4``, ``mu: 0.05``.

@@ -17,28 +17,26 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.fft import dctn, idctn
+from torch import Tensor
 
 from pipeline.core.sensing.observation import Progress, no_progress
-from pipeline.core.solvers.engine import array
+from pipeline.core.solvers.engine import Engine
 from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion
 
 RELAXATION = 1.6  # of ADMM; 1.5 to 1.8 save iterations (Boyd et al. 2011, section 3.4.3)
 
-Array = NDArray[np.float64]
 
-
-def differences(image: Array) -> Array:
+def differences(image: Tensor) -> Tensor:
     """Return forward differences ``(2, ..., H, W)`` along y and x; zero at the last row and column."""
-    result = np.zeros((2, *image.shape))
-    np.subtract(image[..., 1:, :], image[..., :-1, :], out=result[0, ..., :-1, :])
-    np.subtract(image[..., 1:], image[..., :-1], out=result[1, ..., :-1])
+    result = image.new_zeros((2, *image.shape))
+    torch.sub(image[..., 1:, :], image[..., :-1, :], out=result[0, ..., :-1, :])
+    torch.sub(image[..., 1:], image[..., :-1], out=result[1, ..., :-1])
     return result
 
 
-def differences_adjoint(field: Array) -> Array:
+def differences_adjoint(field: Tensor) -> Tensor:
     """Apply the transpose of `differences`: ``(2, ..., H, W)`` to ``(..., H, W)``."""
-    result = np.zeros(field.shape[1:])
+    result = torch.zeros_like(field[0])
     result[..., :-1, :] -= field[0, ..., :-1, :]
     result[..., 1:, :] += field[0, ..., :-1, :]
     result[..., :-1] -= field[1, ..., :-1]
@@ -46,38 +44,64 @@ def differences_adjoint(field: Array) -> Array:
     return result
 
 
-def vector_tv(image: Array) -> float:
+def vector_tv(image: Tensor) -> float:
     """Return the vector total variation of an image ``(d, H, W)``."""
-    return float(np.sqrt(np.square(differences(image)).sum(axis=(0, 1))).sum())
+    return float(differences(image).square().sum(dim=(0, 1)).sqrt().sum())
 
 
-def shrink(field: Array, threshold: float) -> Array:
+def shrink(field: Tensor, threshold: float) -> Tensor:
     """Apply the proximal operator of ``threshold * sum over pixels of ||field||``.
 
     Each pixel's vector of all differences is shortened by the threshold, at most to zero.
 
     Parameters
     ----------
-    field : (2, d, H, W)
+    field : (2, d, H, W) tensor
         Differences along y and x.
     threshold : float
         Length by which the vectors are shortened.
     """
-    norm = np.sqrt(np.einsum("kdyx,kdyx->yx", field, field))
-    return field * (np.maximum(norm - threshold, 0) / np.maximum(norm, np.finfo(float).tiny))
+    norm = field.square().sum(dim=(0, 1)).sqrt_()  # `vector_norm` over leading axes is slow
+    return field * ((norm - threshold).clamp_(min=0) / norm.clamp_(min=torch.finfo(field.dtype).tiny))
 
 
-def solve_smooth(image: Array) -> Array:
-    """Apply ``(I + D^T D)^-1`` to images ``(d, H, W)``; the DCT diagonalises D, which is `differences`."""
-    height, width = image.shape[-2:]
-    power = 1 + _frequencies(height)[:, None] + _frequencies(width)
-    spectrum = dctn(image, axes=(-2, -1), norm="ortho", workers=1)
-    return np.asarray(idctn(spectrum / power, axes=(-2, -1), norm="ortho", workers=1))
+class Smoothing:
+    """The operator ``(I + D^T D)^-1``, where D is `differences`; the cosine transform diagonalises it.
+
+    The transform is a product with a matrix along each axis. PyTorch has no cosine transform, and on a CPU its
+    FFT with the reordering around it takes as long for windows of some hundred pixels.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the images.
+    engine : Engine
+        Device and type of the images.
+    """
+
+    def __init__(self, shape: tuple[int, int], engine: Engine) -> None:
+        (rows, power_y), (cols, power_x) = map(cosine_transform, shape)
+        self.rows, self.cols = engine.tensor(rows), engine.tensor(cols)
+        self.gain = engine.tensor(1 / (1 + power_y[:, None] + power_x))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Apply the operator to images ``(d, H, W)``."""
+        spectrum = self.rows @ image @ self.cols.mT
+        return self.rows.mT @ spectrum.mul_(self.gain) @ self.cols
 
 
-def _frequencies(size: int) -> Array:
-    """Return the eigenvalues of ``D^T D`` along an axis."""
-    return np.asarray(2 - 2 * np.cos(np.pi * np.arange(size) / size))
+def cosine_transform(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the matrix ``(n, n)`` of the orthonormal DCT, and the eigenvalues ``(n,)`` of ``D^T D``.
+
+    Parameters
+    ----------
+    size : int
+        Number of pixels n along an axis.
+    """
+    frequencies = np.arange(size)
+    matrix = np.cos(np.pi * np.outer(frequencies, np.arange(size) + 0.5) / size) * np.sqrt(2 / size)
+    matrix[0] *= np.sqrt(0.5)
+    return matrix, 2 - 2 * np.cos(np.pi * frequencies / size)
 
 
 @dataclass(frozen=True)
@@ -86,26 +110,26 @@ class Iterate:
 
     Attributes
     ----------
-    coefficients : (d, H, W)
+    coefficients : (d, H, W) tensor
         A, solved from the data.
-    copy : (d, H, W)
+    copy : (d, H, W) tensor
         U, with which A and P must agree: ``A = U``, ``P = D U``.
-    dual : (d, H, W)
+    dual : (d, H, W) tensor
         Scaled dual variable of ``A = U``.
-    dual_differences : (2, d, H, W)
+    dual_differences : (2, d, H, W) tensor
         Scaled dual variable of ``P = D U``.
     """
 
-    coefficients: Array
-    copy: Array
-    dual: Array
-    dual_differences: Array
+    coefficients: Tensor
+    copy: Tensor
+    dual: Tensor
+    dual_differences: Tensor
 
 
-def started(coefficients: Array) -> Iterate:
+def started(coefficients: Tensor) -> Iterate:
     """Return the first iterate, from coefficients ``(d, H, W)``."""
-    zeros = np.zeros_like(coefficients)
-    return Iterate(coefficients, coefficients, zeros, np.zeros((2, *coefficients.shape)))
+    zeros = coefficients.new_zeros((2, *coefficients.shape))
+    return Iterate(coefficients, coefficients, zeros[0], zeros)
 
 
 def fuse_vector_tv(
@@ -141,18 +165,22 @@ def fuse_vector_tv(
         The last iterate.
     """
     data = GaussianFusion(terms, mu * np.eye(len(terms.by_hsi)))
-    iterate, steps = start, differences(start.copy)
+    smoothed = Smoothing(terms.operator.hr_shape, terms.engine)
+    coefficients, copy = start.coefficients, start.copy
+    dual, dual_differences = start.dual.clone(), start.dual_differences.clone()
+    steps = differences(copy)
     for done in range(1, iterations + 1):
-        coefficients = array(data.solve(torch.from_numpy(iterate.copy - iterate.dual)))
-        field = shrink(steps - iterate.dual_differences, lphi / mu)
-        dual = iterate.dual + _relaxed(coefficients, iterate.copy)
-        dual_differences = iterate.dual_differences + _relaxed(field, steps)
-        copy = solve_smooth(dual + differences_adjoint(dual_differences))
+        coefficients = data.solve(copy - dual)
+        field = shrink(steps - dual_differences, lphi / mu)
+        _add_relaxed(dual, coefficients, copy)
+        _add_relaxed(dual_differences, field, steps)
+        copy = smoothed(dual + differences_adjoint(dual_differences))
         steps = differences(copy)
-        iterate = Iterate(coefficients, copy, dual - copy, dual_differences - steps)
+        dual -= copy
+        dual_differences -= steps
         progress("admm", done, iterations)
-    return iterate
+    return Iterate(coefficients, copy, dual, dual_differences)
 
 
-def _relaxed(new: Array, old: Array) -> Array:
-    return RELAXATION * new + (1 - RELAXATION) * old
+def _add_relaxed(dual: Tensor, new: Tensor, old: Tensor) -> None:
+    dual.add_(new, alpha=RELAXATION).add_(old, alpha=1 - RELAXATION)
