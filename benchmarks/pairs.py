@@ -56,7 +56,7 @@ def mirrored(observation: Observation) -> Observation:
 
 
 def settings(method: str, **fields: Any) -> MethodSettings:
-    """Return the settings of a method, without the fields that it does not have.
+    """Return the settings of a method, without the fields that it, or an earlier version of it, lacks.
 
     Parameters
     ----------

@@ -68,8 +68,8 @@ def shrink(field: Tensor, threshold: float) -> Tensor:
 class Smoothing:
     """The operator ``(I + D^T D)^-1``, where D is `differences`; the cosine transform diagonalises it.
 
-    The transform is a product with a matrix along each axis. PyTorch has no cosine transform, and on a CPU its
-    FFT with the reordering around it takes as long for windows of some hundred pixels.
+    The transform is a product with a matrix along each axis. PyTorch has no cosine transform, and its FFT
+    with the reordering around it takes as long on a CPU for windows of some hundred pixels.
 
     Parameters
     ----------
