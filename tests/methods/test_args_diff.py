@@ -25,11 +25,11 @@ from pipeline.methods.args_diff.networks import (
 )
 from pipeline.methods.args_diff.sampling import Adam, GuidedRun, estimates, loss_gradient, sample, unit
 from pipeline.methods.args_diff.settings import BUDGETS, ArgsDiffSettings, TrainingBudget
-from pipeline.methods.args_diff.training import crops_draw, uniform_levels
+from pipeline.methods.args_diff.training import crops_at_once, crops_draw, uniform_levels
 from pipeline.methods.device import resolve_device
 from pipeline.methods.diffusion import noise_prediction
 from pipeline.methods.diffusion.guidance import Guidance, guidance_of
-from pipeline.methods.diffusion.noise_prediction import Recipe, train
+from pipeline.methods.diffusion.noise_prediction import Descent, Recipe, drawn, train
 from pipeline.methods.optimisation import Checkpoint, parameter_count
 from pipeline.methods.pool import unit_scale
 from tape import Tape
@@ -117,7 +117,7 @@ def recipe(tmp_path, **changes) -> Recipe:
     fields = {
         "method": "args_diff",
         "name": "spectral",
-        "levels": uniform_levels(),
+        "levels": uniform_levels(torch.device("cpu")),
         "iterations": 20,
         "learning_rate": 1e-4,
         "seed": 0,
@@ -142,6 +142,32 @@ def test_constant_average_keeps_its_random_start(tmp_path, warm_up):
     )
     moved = float((end.layers[0].weight - start.layers[0].weight).abs().max())
     assert moved > 1e-2 if warm_up else moved < 20 * 20 * 1e-2 * 1e-4
+
+
+def test_a_training_step_replayed_on_the_same_memory_equals_a_new_one(tmp_path):
+    """As in a CUDA graph; the learning rate is a number on a CPU, and so the same here in all steps."""
+
+    def run(replayed):
+        torch.manual_seed(0)
+        network = SpatialUNet(3, 32)
+        descent = Descent(network, recipe(tmp_path))
+        batches = [drawn(images, recipe(tmp_path), f"step/{i}") for i in range(4)]
+        descent(batches[0], 1e-3)  # makes the moments
+        tape = Tape()
+        for i, batch in enumerate(batches[1:]):
+            torch._foreach_copy_(list(descent._batch), list(batch))
+            if replayed and i:
+                tape.replay()
+                continue
+            tape = Tape()  # each plain step makes its own
+            with tape:
+                loss = descent._descend()
+        return [loss, *network.parameters()]
+
+    def images(generator):
+        return 2 * torch.rand(2, 3, 16, 16, generator=generator) - 1
+
+    assert all(map(torch.equal, run(replayed=True), run(replayed=False)))
 
 
 class KilledError(Exception):
@@ -227,11 +253,16 @@ def test_held_out_loss_ends_a_training_that_no_longer_improves(tmp_path, monkeyp
     assert max(seen, default=0) < 20_000
 
 
-def test_crops_hold_single_bands_of_the_region():
+@pytest.mark.parametrize("at_once", [False, True])
+def test_crops_hold_single_bands_of_the_region(at_once):
     image = torch.arange(4.0)[:, None, None] * 1000 + torch.arange(20.0) + torch.zeros(4, 30, 20)
-    draw = crops_draw([image[..., :12]], crop=8, batch=5, d=6)
-    crops = draw(torch.Generator().manual_seed(0))
+    region, generator = image[..., :12], torch.Generator().manual_seed(0)
+    if at_once:
+        crops = crops_at_once(torch.stack([region, region]), 8, (5, 6), generator)
+    else:
+        crops = crops_draw([region], crop=8, batch=5, d=6)(generator)
     assert crops.shape == (5, 6, 8, 8)
+    assert (crops.diff(dim=-1) == 1).all()
     assert float((crops % 1000).max()) <= 11
     band = (crops // 1000).flatten(2)
     assert (band == band[..., :1]).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +14,16 @@ from pipeline.core.sensing.observation import Observation
 from pipeline.methods.args_diff.fitted import FittedArgsDiff
 from pipeline.methods.args_diff.guidance import JointLoss
 from pipeline.methods.args_diff.method import ArgsDiff
+from pipeline.methods.args_diff.networks import SpectralNet
 from pipeline.methods.args_diff.sampling import GuidedRun, sample
 from pipeline.methods.args_diff.settings import ArgsDiffSettings, TrainingBudget
+from pipeline.methods.args_diff.training import uniform_levels
 from pipeline.methods.base import State
 from pipeline.methods.device import reproducible
 from pipeline.methods.diffusion.captured import WARM_UP, Captured
 from pipeline.methods.diffusion.guidance import guidance_of
+from pipeline.methods.diffusion.noise_prediction import Recipe, train
+from pipeline.methods.optimisation import Checkpoint
 
 pytestmark = pytest.mark.gpu
 GPU = torch.device("cuda")
@@ -120,3 +125,42 @@ def test_a_gpu_draws_what_the_cpu_draws(patch: int, observation_of_landscape: Ob
     )
     assert np.array_equal(ours, again)
     assert float(np.abs(ours - expected).max()) < 1e-3 * float(np.abs(expected).max())
+
+
+class KilledError(Exception):
+    """Stands for a kill between two steps."""
+
+
+def test_resumed_training_on_a_gpu_equals_an_unbroken_one(
+    observation_of_landscape: Observation, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The checkpoint lies within the captured steps, so that one step is plain here and replayed there."""
+
+    def kill(phase: str, done: int, total: int, loss: float) -> None:
+        if phase == "spatial":
+            raise KilledError
+
+    longer = BUDGET.model_copy(update={"spatial_iterations": 24})
+    trained = method(budget=longer, checkpoint_every=8, precision="auto")
+    with caplog.at_level(logging.WARNING):
+        expected, again = (trained.fit(observation_of_landscape).state() for _ in range(2))
+        with pytest.raises(KilledError):
+            trained.fit(observation_of_landscape, 0, tmp_path, kill)
+        resumed = trained.fit(observation_of_landscape, 0, tmp_path).state()
+    assert not caplog.records  # the capture did not fail
+    for name in expected:
+        assert np.array_equal(expected[name], again[name]), name
+        assert np.array_equal(expected[name], resumed[name]), name
+
+
+def test_a_training_on_a_gpu_learns(tmp_path: Path) -> None:
+    def spectra(generator: torch.Generator) -> Tensor:
+        rows = torch.rand(16, 1, generator=generator, device=generator.device)
+        return rows * torch.linspace(-1, 1, 12, device=generator.device)
+
+    losses: list[float] = []
+    recipe = Recipe(
+        "args_diff", "spectral", uniform_levels(GPU), 1500, 2e-3, 0, GPU, False, Checkpoint(None, 1, ""), GPU
+    )
+    train(lambda: SpectralNet(12), spectra, None, recipe, lambda *event: losses.append(event[3]))
+    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:5])

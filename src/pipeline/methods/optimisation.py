@@ -25,7 +25,7 @@ from pipeline.errors import InputError
 from pipeline.methods.base import State
 from pipeline.methods.checkpoint import read_arrays, write_arrays
 
-PROGRESS_EVERY = 10  # steps
+PROGRESS_EVERY = 10  # steps; the loss is looked at in these alone, since that waits for a GPU
 MOMENTS = ("exp_avg", "exp_avg_sq")  # what Adam keeps of each parameter besides its number of steps
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -170,11 +170,14 @@ def minimise(
             group["lr"] = rate * schedule.factor(step)
         value = descend(optimiser, loss(step))
         after_step()
-        require_finite(value, step + 1, schedule.method, schedule.phase)
-        if schedule.checkpoint.due(step + 1, last):
+        saved = schedule.checkpoint.due(step + 1, last)
+        reported = (step + 1) % PROGRESS_EVERY == 0 or step + 1 == last
+        if saved or reported:
+            require_finite(float(value), step + 1, schedule.method, schedule.phase)
+        if saved:
             schedule.checkpoint.save(step + 1, training_tensors(network, optimiser))
-        if (step + 1) % PROGRESS_EVERY == 0 or step + 1 == last:
-            progress(schedule.phase, step + 1, last, value)
+        if reported:
+            progress(schedule.phase, step + 1, last, float(value))
 
 
 def _resume(network: nn.Module, optimiser: Optimizer, checkpoint: Checkpoint) -> int:
@@ -187,12 +190,12 @@ def _resume(network: nn.Module, optimiser: Optimizer, checkpoint: Checkpoint) ->
     return finished
 
 
-def descend(optimiser: Optimizer, loss: Tensor) -> float:
-    """Take a step against the gradient of the loss and return the loss before it."""
+def descend(optimiser: Optimizer, loss: Tensor) -> Tensor:
+    """Take a step against the gradient of the loss and return the loss before it, without waiting for it."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
-    return float(loss.detach())
+    return loss.detach()
 
 
 def require_finite(loss: float, step: int, method: str, phase: str) -> None:
@@ -243,8 +246,8 @@ def falling_cosine(steps: int) -> Callable[[int], float]:
     return lambda step: (1 + cos(pi * step / steps)) / 2
 
 
-def seeded_generator(seed: int, purpose: str) -> Generator:
-    """Return a generator on the CPU for draws that depend on a seed and a purpose alone.
+def seeded_generator(seed: int, purpose: str, device: torch.device | None = None) -> Generator:
+    """Return a generator for draws that depend on a seed, a purpose and the kind of device alone.
 
     Parameters
     ----------
@@ -252,8 +255,10 @@ def seeded_generator(seed: int, purpose: str) -> Generator:
         Seed of the run.
     purpose : str
         Name of the draws, such as ``network/step/17``.
+    device : torch.device, optional
+        Device on which is drawn; default: the CPU.
     """
-    return Generator().manual_seed(derived_seed(seed, purpose))
+    return Generator(device or "cpu").manual_seed(derived_seed(seed, purpose))
 
 
 def seeded_network(build: Callable[[], Network], seed: int, purpose: str) -> Network:

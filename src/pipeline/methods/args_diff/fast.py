@@ -101,7 +101,9 @@ class FastArgsDiff:
             network = on_device(seeded_network(build, seed, "denoiser/weights"), device)
             minimise(
                 network,
-                torch.optim.Adam(network.parameters(), lr=budget.denoiser_learning_rate),
+                torch.optim.Adam(
+                    network.parameters(), lr=budget.denoiser_learning_rate, fused=device.type == "cuda"
+                ),
                 lambda step: noise_loss(
                     network, draw, seeded_generator(seed, f"denoiser/step/{step}"), bfloat16
                 ),

@@ -63,7 +63,7 @@ class ArgsDiff:
             return Recipe(
                 "args_diff",
                 name,
-                uniform_levels(),
+                uniform_levels(device),
                 iterations,
                 learning_rate,
                 seed,
@@ -74,19 +74,20 @@ class ArgsDiff:
                     settings.checkpoint_every,
                     fingerprint,
                 ),
+                device,
                 budget.ema == "warm_up",
             )
 
         with reproducible(device, settings.threads):
             spectral = train(
                 lambda: SpectralNet(scene.bands),
-                *_spectral_draws(filled, scale, settings),
+                *_spectral_draws(filled, scale, settings, device),
                 recipe("spectral", budget.spectral_iterations, budget.spectral_learning_rate),
                 progress,
             )
             spatial = train(
                 lambda: SpatialUNet(settings.d, budget.width),
-                *_spatial_draws(filled, scale, settings),
+                *_spatial_draws(filled, scale, settings, device),
                 recipe("spatial", budget.spatial_iterations, budget.spatial_learning_rate),
                 progress,
             )
@@ -138,22 +139,23 @@ def _signed_unit(image: NDArray[np.float32], scale: float) -> Tensor:
 
 
 def _spectral_draws(
-    pool: list[Observation], scale: float, settings: ArgsDiffSettings
+    pool: list[Observation], scale: float, settings: ArgsDiffSettings, device: torch.device
 ) -> tuple[Draw, Draw | None]:
     """Return draws of LR-HSI spectra for training and, if the settings ask for it, of held-out spectra."""
     spectra = _signed_unit(np.concatenate([part.lr_hsi.reshape(part.bands, -1).T for part in pool]), scale)
+    spectra = spectra.to(device)
     batch = settings.training.spectral_batch
     if settings.stop == "budget" or len(spectra) < 2:
         return spectra_draw(spectra, batch), None
-    chosen = torch.arange(len(spectra)) % HELD_OUT_SPECTRA == 1
+    chosen = torch.arange(len(spectra), device=device) % HELD_OUT_SPECTRA == 1
     return spectra_draw(spectra[~chosen], batch), spectra_draw(spectra[chosen], batch)
 
 
 def _spatial_draws(
-    pool: list[Observation], scale: float, settings: ArgsDiffSettings
+    pool: list[Observation], scale: float, settings: ArgsDiffSettings, device: torch.device
 ) -> tuple[Draw, Draw | None]:
     """Return draws of HR-MSI crops for training and, if asked for, from held-out strips at the right."""
-    images = [_signed_unit(part.hr_msi, scale) for part in pool]
+    images = [_signed_unit(part.hr_msi, scale).to(device) for part in pool]
     height, width = pool[0].hr_shape
     budget, d = settings.training, settings.d
     if settings.stop == "budget" or width < 2:

@@ -2,7 +2,8 @@
 
 Mean squared error of the noise, AdamW without weight decay, a learning rate falling linearly to 0, and an
 exponential moving average of the weights. The draws of a step depend on the seed and the step's number alone,
-so that a resumed training continues with the draws of an unbroken one.
+so that a resumed training continues with the draws of an unbroken one. On a GPU a step is a CUDA graph, which
+reads all batches from the same memory.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -18,7 +21,9 @@ from torch import Generator, Tensor, nn
 from pipeline.core.diffusion.schedules import noisy
 from pipeline.core.sensing.observation import Progress
 from pipeline.methods.device import on_device
+from pipeline.methods.diffusion.captured import Captured
 from pipeline.methods.optimisation import (
+    PROGRESS_EVERY,
     Checkpoint,
     descend,
     load_training,
@@ -29,6 +34,7 @@ from pipeline.methods.optimisation import (
     training_tensors,
 )
 
+CPU = torch.device("cpu")
 EMA_DECAY = 0.9999
 HELD_OUT_EVERY = 100  # iterations between evaluations of the held-out loss
 PATIENCE = 10  # evaluations without a better held-out loss that end the training
@@ -64,6 +70,8 @@ class Recipe:
         Whether the heavy layers compute in bfloat16.
     checkpoint : Checkpoint
         File and interval at which the state is saved.
+    draws : torch.device
+        Device of the random draws; `draw` and `levels` return tensors on it.
     warm_up : bool
         Whether the moving average of the weights forgets its random start: its decay then rises to
         `EMA_DECAY`, and otherwise is `EMA_DECAY` from the first step.
@@ -78,6 +86,7 @@ class Recipe:
     device: torch.device
     bfloat16: bool
     checkpoint: Checkpoint
+    draws: torch.device = CPU
     warm_up: bool = True
 
     def decay(self, step: int) -> float:
@@ -116,51 +125,131 @@ def train(
     """
     network = on_device(seeded_network(build, recipe.seed, f"{recipe.name}/weights"), recipe.device)
     average = deepcopy(network).requires_grad_(False)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=0.0, fused=True)
-    run = _Run(network, average, optimiser, recipe.checkpoint)
+    descent = Descent(network, recipe)
+    run = _Run(network, average, descent.optimiser, recipe.checkpoint)
     step, best, since_best = run.resume()
     while step < recipe.iterations and since_best < PATIENCE:
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * (1 - step / recipe.iterations)
-        loss = descend(optimiser, noise_loss(network, draw, recipe, f"step/{step}"))
+        rate = recipe.learning_rate * (1 - step / recipe.iterations)
+        loss = descent(drawn(draw, recipe, f"step/{step}"), rate)
         step += 1
-        _update_average(average, network, recipe.decay(step))
+        run.update_average(recipe.decay(step))
         if held_out is not None and step % HELD_OUT_EVERY == 0:
             now = held_out_loss(average, held_out, recipe)
             best, since_best = (now, 0) if now < best else (best, since_best + 1)
-        require_finite(loss, step, recipe.method, f"{recipe.name} network")
-        if recipe.checkpoint.due(step, recipe.iterations):
+        saved = recipe.checkpoint.due(step, recipe.iterations)
+        reported = step % PROGRESS_EVERY == 0 or step == recipe.iterations
+        if saved or reported:
+            require_finite(float(loss), step, recipe.method, f"{recipe.name} network")
+        if saved:
             run.save(step, best, since_best)
-        if step % 10 == 0 or step == recipe.iterations:
-            progress(recipe.name, step, recipe.iterations, loss)
+        if reported:
+            progress(recipe.name, step, recipe.iterations, float(loss))
     return average.eval()
 
 
-def noise_loss(network: nn.Module, draw: Draw, recipe: Recipe, purpose: str) -> Tensor:
+class Batch(NamedTuple):
+    """A batch of training samples.
+
+    Attributes
+    ----------
+    clean, noise : (n, ...) tensor
+        Samples in [-1, 1], and the noise that is added to them.
+    level, share : (n, ...) tensor
+        Noise levels: as the network reads them, and as ``abar``.
+    """
+
+    clean: Tensor
+    noise: Tensor
+    level: Tensor
+    share: Tensor
+
+
+class Descent:
+    """Steps of AdamW without weight decay against the loss of batches.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network, changed in place.
+    recipe : Recipe
+        Settings of the training.
+
+    Attributes
+    ----------
+    optimiser : Optimizer
+        Its learning rate is a tensor on a GPU, where a captured step reads it.
+    """
+
+    def __init__(self, network: nn.Module, recipe: Recipe) -> None:
+        self.network, self.recipe = network, recipe
+        on_gpu = recipe.device.type == "cuda"
+        rate = torch.tensor(recipe.learning_rate, device=recipe.device) if on_gpu else recipe.learning_rate
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=rate, weight_decay=0.0, fused=True, capturable=on_gpu
+        )
+        self._batch: Batch | None = None
+        self._step = Captured(self._descend, recipe.device)
+
+    def __call__(self, batch: Batch, rate: float) -> Tensor:
+        """Take a step and return the loss before it.
+
+        Parameters
+        ----------
+        batch : Batch
+            Training samples; all batches have the same shapes.
+        rate : float
+            Learning rate.
+        """
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
+        if self._batch is None:
+            self._batch = batch
+        else:
+            torch._foreach_copy_(list(self._batch), list(batch))
+        return self._step()
+
+    def _descend(self) -> Tensor:
+        assert self._batch is not None
+        return descend(self.optimiser, noise_loss(self.network, self._batch, self.recipe))
+
+
+def drawn(draw: Draw, recipe: Recipe, purpose: str) -> Batch:
+    """Draw a batch, on the network's device.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws samples.
+    recipe : Recipe
+        Settings of the training.
+    purpose : str
+        Name of the draw.
+    """
+    generator = seeded_generator(recipe.seed, f"{recipe.name}/{purpose}", recipe.draws)
+    clean = draw(generator)
+    level, share = recipe.levels(len(clean), generator)
+    noise = torch.randn(clean.shape, generator=generator, device=generator.device)
+    return Batch(*(tensor.to(recipe.device) for tensor in (clean, noise, level, share)))
+
+
+def noise_loss(network: nn.Module, batch: Batch, recipe: Recipe) -> Tensor:
     """Return the mean squared error of the predicted noise on a batch.
 
     Parameters
     ----------
     network : nn.Module
         The network.
-    draw : callable
-        Draws a batch of samples.
+    batch : Batch
+        Training samples.
     recipe : Recipe
         Settings of the training.
-    purpose : str
-        Name of the draw.
     """
-    generator = seeded_generator(recipe.seed, f"{recipe.name}/{purpose}")
-    clean = draw(generator)
-    level, share = recipe.levels(len(clean), generator)
-    noise = torch.randn(clean.shape, generator=generator)
-    clean, level, share, noise = (tensor.to(recipe.device) for tensor in (clean, level, share, noise))
-    x = noisy(clean, noise, share)
+    x = noisy(batch.clean, batch.noise, batch.share)
     if x.ndim == 4:
         x = x.contiguous(memory_format=torch.channels_last)
     with torch.autocast(recipe.device.type, torch.bfloat16, enabled=recipe.bfloat16):
-        predicted = network(x, level)
-    return (predicted.float() - noise).square().mean()
+        predicted = network(x, batch.level)
+    return (predicted.float() - batch.noise).square().mean()
 
 
 @torch.no_grad()
@@ -176,7 +265,8 @@ def held_out_loss(network: nn.Module, draw: Draw, recipe: Recipe) -> float:
     recipe : Recipe
         Settings of the training.
     """
-    losses = [noise_loss(network, draw, recipe, f"held_out/{i}") for i in range(HELD_OUT_DRAWS)]
+    batches = (drawn(draw, recipe, f"held_out/{i}") for i in range(HELD_OUT_DRAWS))
+    losses = [noise_loss(network, batch, recipe) for batch in batches]
     return float(torch.stack(losses).mean())
 
 
@@ -188,6 +278,22 @@ class _Run:
     average: nn.Module
     optimiser: torch.optim.Optimizer
     checkpoint: Checkpoint
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        """Move the average towards the weights.
+
+        Parameters
+        ----------
+        decay : float
+            Weight of the average so far.
+        """
+        average, weights = self._parameters
+        torch._foreach_lerp_(average, weights, 1 - decay)
+
+    @cached_property
+    def _parameters(self) -> tuple[list[Tensor], list[Tensor]]:
+        return list(self.average.parameters()), list(self.network.parameters())
 
     def save(self, step: int, best: float, since_best: int) -> None:
         """Write network, optimiser, average, and the course of the held-out loss.
@@ -216,8 +322,3 @@ class _Run:
         self.average.load_state_dict(tensors_under("average.", tensors))
         best, since_best = tensors["held_out"].tolist()
         return step, best, int(since_best)
-
-
-@torch.no_grad()
-def _update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
