@@ -23,7 +23,6 @@ from pipeline.core.quality.blockwise import Mapped
 from pipeline.core.quality.comparison import compare
 from pipeline.core.quality.metrics import measure, pixelwise_functions
 from pipeline.core.quality.no_reference import no_reference
-from pipeline.core.quality.reliability import reliability
 from pipeline.core.quality.residuals import residuals
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.errors import InputError
@@ -251,13 +250,17 @@ def against_reference(run: OpenRun, named: Named) -> tuple[list[Any], dict[str, 
     """
     if run.truth is None:
         return [], {}
-    ratio, functions = run.scene.spatial_response.ratio, pixelwise_functions()
-    blocks = named("totals", "windows")
-    evidence: list[Any] = [compare(run.truth, run.cube, ratio=ratio, pixelwise=functions, mapped=blocks)]
-    if run.deviation is None:
-        return evidence, {}
-    intervals = reliability(run.truth, run.cube, run.deviation, named("intervals"))
-    return [*evidence, intervals], intervals.curves()
+    comparison = compare(
+        run.truth,
+        run.cube,
+        ratio=run.scene.spatial_response.ratio,
+        pixelwise=pixelwise_functions(),
+        deviation=run.deviation,
+        mapped=named("totals", "windows"),
+    )
+    if comparison.intervals is None:
+        return [comparison], {}
+    return [comparison, comparison.intervals], comparison.intervals.curves()
 
 
 def _truth(ledger: Path, unscored: Sequence[Region]) -> xr.DataArray | PartlyScored:

@@ -12,7 +12,7 @@ shown is written in `pipeline.core.quality.metrics`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial, reduce
@@ -30,9 +30,11 @@ from pipeline.core.quality.partial_scores import (
     block_totals,
 )
 from pipeline.core.quality.quality_index import BLOCK
+from pipeline.core.quality.reliability import Reliability, Tally, UncertainCube, reliability_of
 from pipeline.core.rounding import SUMS
 from pipeline.core.sensing.arrays import oriented, real_array
 from pipeline.core.sensing.spatial import as_ratio
+from pipeline.core.window import Window
 from pipeline.errors import InputError
 
 Array = NDArray[np.float64]
@@ -48,6 +50,7 @@ def compare(
     *,
     ratio: float | str | Fraction,
     pixelwise: Sequence[PixelFunction] = (),
+    deviation: Any | None = None,
     mapped: Mapped = map,
 ) -> Comparison:
     """Gather the sums from which all scores against the reference follow.
@@ -64,20 +67,24 @@ def compare(
         LR pixel size over HR pixel size, for ERGAS.
     pixelwise : sequence of callable
         Functions of the spectra of both cubes, whose values are averaged over the scene.
+    deviation : (C, H, W), optional
+        Standard deviation of the truth about the cube, whose reliability is measured in the same pass.
     mapped : callable
         Like `map`, which is the default; computes the blocks anywhere and yields them in order.
 
     Raises
     ------
     InputError
-        The shapes differ, a cube holds infinite values, or no pixel is valid in all bands of both cubes.
+        The shapes differ, a cube holds infinite values, or no pixel is valid in all bands of both cubes, or
+        of these and the deviation.
     """
     lr_pixel = float(as_ratio(ratio))
     if not lr_pixel > 0:
         raise InputError(f"ratio: expected a positive number, got {ratio}")
     pair = CubePair(_sliceable("reference", reference), _sliceable("cube", cube))
     windows = blocks(pair.size, block_side(pair.bands), BLOCK)
-    totals = reduce(Totals.merged, mapped(partial(block_totals, pair, tuple(pixelwise)), windows))
+    uncertain = None if deviation is None else UncertainCube(pair, deviation)
+    totals, tallies = _gathered(mapped(partial(_first_pass, pair, uncertain, tuple(pixelwise)), windows))
     if not totals.pixels:
         raise InputError("cube: no pixel is valid in all bands of both cubes; leave bands without data out")
     similarity = reduce(added, mapped(partial(block_similarity, pair, totals), windows))
@@ -86,7 +93,27 @@ def compare(
         function: float(value) if count else None
         for function, value, count in zip(pixelwise, means, totals.pixelwise[1], strict=True)
     }
-    return Comparison(totals, similarity, lr_pixel, pair.size[0] * pair.size[1], pixelwise_means)
+    intervals = reliability_of(tallies) if uncertain else None
+    return Comparison(totals, similarity, lr_pixel, pair.size[0] * pair.size[1], pixelwise_means, intervals)
+
+
+def _first_pass(
+    pair: CubePair, uncertain: UncertainCube | None, pixelwise: Sequence[PixelFunction], block: Window
+) -> tuple[Totals, Tally | None]:
+    """Read a block once, and sum up what needs no totals of the scene."""
+    x, y = pair.read(block)
+    return block_totals(x, y, pixelwise), uncertain.tally(x, y, block) if uncertain else None
+
+
+def _gathered(parts: Iterable[tuple[Totals, Tally | None]]) -> tuple[Totals, list[Tally]]:
+    """Merge the totals of blocks as they come, and list their tallies."""
+    totals, tallies = None, []
+    for part, tally in parts:
+        totals = part if totals is None else totals.merged(part)
+        if tally:
+            tallies.append(tally)
+    assert totals is not None
+    return totals, tallies
 
 
 @dataclass(frozen=True)
@@ -107,6 +134,8 @@ class Comparison:
         Pixels of the image, valid or not.
     pixelwise : dict
         Mean over the scene of each function given to `compare`.
+    intervals : Reliability or None
+        Of the standard deviation given to `compare`.
     """
 
     totals: Totals
@@ -114,6 +143,7 @@ class Comparison:
     ratio: float
     pixels: int
     pixelwise: dict[PixelFunction, float | None]
+    intervals: Reliability | None = None
 
     @cached_property
     def mse(self) -> Array:

@@ -128,20 +128,17 @@ class Similarity(NamedTuple):
     windows: NDArray[np.int64]
 
 
-def block_totals(pair: CubePair, pixelwise: Sequence[PixelFunction], block: Window) -> Totals:
+def block_totals(x: NDArray[Any], y: NDArray[Any], pixelwise: Sequence[PixelFunction]) -> Totals:
     """Sum up a block.
 
     Parameters
     ----------
-    pair : CubePair
-        Reference and cube.
+    x, y : (C, h, w)
+        The block of the reference and of the cube; its sides are multiples of 32, or end with the image.
     pixelwise : sequence of callable
         Functions of the spectra at the valid pixels.
-    block : Window
-        Its sides are multiples of 32, or end with the image.
     """
-    x, y = pair.read(block)
-    squares = Window(0, block.shape[0], 0, block.shape[1]).split(BLOCK)
+    squares = Window(0, x.shape[1], 0, x.shape[2]).split(BLOCK)
     totals = reduce(Totals.merged, (_square_totals(x, y, square) for square in squares))
     return totals._replace(pixelwise=_pixelwise_sums(pixelwise, x, y))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -73,6 +72,23 @@ class UncertainCube:
                 f"{tuple(self.pair.cube.shape)}"
             )
 
+    def read_tally(self, block: Window) -> Tally:
+        """Count and sum up a block whose corner lies on a corner of squares."""
+        return self.tally(*self.pair.read(block), block)
+
+    def tally(self, reference: NDArray[Any], cube: NDArray[Any], block: Window) -> Tally:
+        """Count and sum up a block of which reference and cube are read already.
+
+        Parameters
+        ----------
+        reference, cube : (C, h, w)
+            Their values in the block.
+        block : Window
+            Its corner lies on a corner of squares.
+        """
+        deviation = np.asarray(self.deviation[:, *block.slices])
+        return block_tally(reference, cube, deviation, square_side(self.pair.size))
+
 
 @dataclass(frozen=True)
 class Reliability:
@@ -132,9 +148,23 @@ def reliability(reference: Any, cube: Any, deviation: Any, mapped: Mapped = map)
         The shapes differ, or no pixel is valid in all three.
     """
     pair = CubePair(reference, cube)
-    uncertain = UncertainCube(pair, deviation)
     windows = blocks(pair.size, block_side(pair.bands), SQUARE)
-    tallies = list(mapped(partial(block_tally, uncertain, square_side(pair.size)), windows))
+    return reliability_of(list(mapped(UncertainCube(pair, deviation).read_tally, windows)))
+
+
+def reliability_of(tallies: Sequence[Tally]) -> Reliability:
+    """Gather the tallies of blocks that cover a scene.
+
+    Parameters
+    ----------
+    tallies : sequence of Tally
+        In the order of the blocks.
+
+    Raises
+    ------
+    InputError
+        No pixel is valid in all three cubes.
+    """
     values = sum(tally.values for tally in tallies)
     if not values:
         raise InputError("deviation: no pixel is valid in all bands of reference, cube and deviation")
@@ -158,20 +188,16 @@ def square_side(shape: tuple[int, int]) -> int:
     return side
 
 
-def block_tally(uncertain: UncertainCube, side: int, block: Window) -> Tally:
+def block_tally(reference: NDArray[Any], cube: NDArray[Any], deviation: NDArray[Any], side: int) -> Tally:
     """Count and sum up a block.
 
     Parameters
     ----------
-    uncertain : UncertainCube
-        Reference, cube and deviation of the scene.
+    reference, cube, deviation : (C, h, w)
+        A block whose corner lies on a corner of squares.
     side : int
         Of the squares, in pixels.
-    block : Window
-        Its corner lies on a corner of squares.
     """
-    reference, cube = uncertain.pair.read(block)
-    deviation = np.asarray(uncertain.deviation[:, *block.slices])
     valid = valid_pixels(reference, cube) & np.isfinite(deviation).all(axis=0)
     pixels, complete = int(valid.sum()), valid.all()
     inside = np.zeros((len(LIMITS), len(cube)), np.int64)
