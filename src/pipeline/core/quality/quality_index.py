@@ -23,7 +23,7 @@ from pipeline.core.rounding import FLAT_POWER, SUMS, varies
 Array = NDArray[np.float64]
 
 BLOCK = 32  # side of a Q2n block in pixels
-SUMMED_AT_ONCE = 128  # pixels; what BLAS libraries take for a product in one piece
+SUMMED_AT_ONCE = 128  # values; what BLAS libraries take for a product in one piece
 
 
 def uiqi_map(moments: Moments) -> Array:
@@ -141,13 +141,13 @@ def q2n(x: CentredSpectra, y: CentredSpectra) -> float:
 def cross_products(x: Array, y: Array) -> Array:
     """Multiply ``x y^T``.
 
-    Summed over few columns at a time: over many, BLAS cuts the sum according to its number of threads.
+    Summed over few pixels at a time: over many, BLAS cuts the sum according to its number of threads.
 
     Parameters
     ----------
-    x : (A, n)
-        Values of A bands at n pixels, or any other matrix.
-    y : (B, n)
+    x : (A, pixels)
+        Values of A bands.
+    y : (B, pixels)
         Values of B bands at the same pixels.
     """
     rest = -x.shape[1] % SUMMED_AT_ONCE

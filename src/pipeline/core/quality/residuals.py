@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from pipeline.core.quality.blockwise import Mapped, added, block_side
-from pipeline.core.quality.quality_index import cross_products
+from pipeline.core.quality.quality_index import SUMMED_AT_ONCE
 from pipeline.core.sensing.observation import ObservedScene
 from pipeline.core.sensing.spatial import SpatialOperator
 from pipeline.core.window import Window
@@ -222,14 +222,16 @@ def block_differences(cube: Any, scene: ObservedScene, block: Window) -> tuple[A
 
 def _spectral(response: Array, image: NDArray[Any]) -> Array:
     """Apply R to a cube (C, H, W); NaN of a band reaches the MSI bands that see it."""
-    result = np.empty((len(response), *image.shape[1:]))
+    result = np.zeros((len(response), *image.shape[1:]))
+    bands = [slice(start, start + SUMMED_AT_ONCE) for start in range(0, len(image), SUMMED_AT_ONCE)]
     seen = (response != 0).astype(np.float64)
     for row in range(image.shape[1]):  # one at a time, to spare memory in float64
         spectra = image[:, row].astype(np.float64)
         missing = np.isnan(spectra)
         if missing.any():
             spectra[missing] = 0
-        result[:, row] = cross_products(response, spectra.T)
+        for few in bands:
+            result[:, row] += response[:, few] @ spectra[few]
         if missing.any():
             result[:, row][seen @ missing > 0] = np.nan
     return result
