@@ -24,7 +24,6 @@ from pipeline.inputs.formats.band_order import by_wavelength
 from pipeline.inputs.formats.damage import refuse_expansion
 from pipeline.inputs.formats.image import StoredImage
 from pipeline.inputs.source import ImageFiles, locate
-from pipeline.inputs.synthetic.scene import SyntheticScene
 
 BLOCK = 2**23  # values that are read at a time when a whole file is looked through
 LARGEST = 1e18  # of float32 values, whose squares would not be finite
@@ -48,7 +47,11 @@ def open_scene(source: Source, digest: str | None = None) -> OpenScene:
     InputError
         The files cannot be used.
     """
-    return SyntheticScene(source) if isinstance(source, SyntheticSource) else open_file(source, digest)
+    if not isinstance(source, SyntheticSource):
+        return open_file(source, digest)
+    from pipeline.inputs.synthetic.scene import SyntheticScene  # here: loads much that no file needs
+
+    return SyntheticScene(source)
 
 
 def open_file(source: StoredSource, digest: str | None = None) -> FileScene:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from pipeline.core.sensing.gaps import Gaps
 from pipeline.core.sensing.observation import Observation
@@ -88,6 +87,8 @@ def fill_nearest(image: NDArray[Any]) -> NDArray[Any]:
         return image
     if missing.all():
         return np.zeros_like(image)
+    from scipy.ndimage import distance_transform_edt  # here: slow to load, and most images miss nothing
+
     rows, cols = distance_transform_edt(missing, return_distances=False, return_indices=True)
     return image[:, rows, cols]
 

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from pipeline.core.sensing.spatial import FWHM_PER_SIGMA
 from pipeline.errors import InputError
@@ -76,6 +75,8 @@ def table_response(
     -------
     (c, C) float64, rows with a sum of 1
     """
+    from scipy.special import ndtr  # here: slow to load, and few steps build a response
+
     srf = np.atleast_2d(srf)
     if nm.size < 2 or srf.shape[1] != nm.size or (np.diff(nm) <= 0).any():
         raise InputError("spectral response: a table needs two or more increasing wavelengths")

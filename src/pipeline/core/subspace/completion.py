@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate
 
 from pipeline.core.sensing.gaps import Gaps, Known, MeasuredPixels, MissingShares
 from pipeline.core.sensing.nodata import covering_pixels, fill_nearest, footprint, missing_pixels
@@ -274,6 +273,8 @@ def _with_surroundings(image: Image, window: Window) -> tuple[Array, Array]:
     window : Window
         Pixels of the image.
     """
+    from scipy.ndimage import correlate  # here: slow to load, and most images miss nothing
+
     read = window.grown(len(AROUND) // 2, Window(0, image.shape[1], 0, image.shape[2]))
     block = np.asarray(image[:, *read.slices], np.float64)
     kernel = np.outer(AROUND, AROUND)

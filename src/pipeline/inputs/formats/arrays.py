@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import h5py
 import numpy as np
-import scipy.io
+import scipy  # loads `scipy.io` when it is first used
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
