@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.core.diffusion.norms import GroupNormBfloat16
+from pipeline.core.diffusion.fused import compiled, norm_film_silu, norm_silu
+from pipeline.core.diffusion.norms import GroupNormBfloat16, Norm
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
@@ -108,6 +109,34 @@ def test_fast_group_norm_agrees_with_autograd():
         torch.autograd.grad(fast, (x, weight, bias), direction.to(torch.bfloat16)), expected, strict=True
     ):
         assert float((ours.float() - theirs.float()).norm() / theirs.float().norm()) < 0.01
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)], ids=["formula", "compiled"]
+)
+def test_fused_norm_equals_its_parts(device, modulated):
+    """Values and all gradients, far from zero mean; the formula on a CPU, compiled on a GPU."""
+    fused = norm_film_silu if device == "cpu" else compiled()
+    assert fused is not None
+    torch.manual_seed(0)
+    norm = Norm(96).to(device)
+    torch.nn.init.normal_(norm.weight)
+    for shape in ((1, 96, 9, 7), (3, 96, 8, 10)):
+        x = torch.randn(shape, device=device).mul_(2).add_(10).contiguous(memory_format=torch.channels_last)
+        film = [torch.randn(shape[:2], device=device) for _ in range(2)] if modulated else [None, None]
+        inputs = [x.requires_grad_(), norm.weight, norm.bias]
+        direction = torch.randn(shape, device=device)
+        expected = functional.silu(norm(x, *film))
+        values = fused(x, norm.weight.expand(len(x), -1), norm.bias.expand(len(x), -1), *film)
+        pairs = [(values, expected)]
+        pairs += zip(*(torch.autograd.grad(y, inputs, direction) for y in (values, expected)), strict=True)
+        for ours, theirs in pairs:
+            assert float(((ours - theirs).norm() / theirs.norm()).detach()) < 1e-4
+        rounded = x.detach().to(torch.bfloat16)
+        y = norm_silu(norm, rounded, *film)
+        assert y.dtype == torch.bfloat16
+        assert y.is_contiguous(memory_format=torch.channels_last)
 
 
 # --- training

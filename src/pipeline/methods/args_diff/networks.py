@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pipeline.core.diffusion.fused import norm_silu
 from pipeline.core.diffusion.norms import Norm
 from pipeline.core.diffusion.schedules import exponential
 from pipeline.core.diffusion.sr3 import Upsample, padded
@@ -118,7 +119,7 @@ class SpatialUNet(nn.Module):
             x = block(x, emb)
         for block in self.up:
             x = block(torch.cat([x, skips.pop()], 1), emb) if isinstance(block, ResidualBlock) else block(x)
-        return self.outlet(x)[..., :height, :width]
+        return self.outlet[2](norm_silu(self.outlet[0], x))[..., :height, :width]
 
 
 class ResidualBlock(nn.Module):
@@ -144,8 +145,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Update an image ``(n, channels, H, W)`` given the time embedding ``(n, time)``."""
-        h = self.norm(self.first(x), *self.modulation(emb).chunk(2, dim=1))
-        return self.skip(x) + self.second(h)
+        # the SiLU of each sequence is in its norm's call; it stays an entry, for the names of the weights
+        h = self.first[2](norm_silu(self.first[0], x))
+        h = norm_silu(self.norm, h, *self.modulation(emb).chunk(2, dim=1))
+        return self.skip(x) + self.second[1](h)
 
 
 def sinusoids(t: Tensor, width: int) -> Tensor:
