@@ -111,7 +111,7 @@ def guided_step(size: Size, threads: int, steps: int = 9) -> Cost:
     _, observation = pair(*size)
     budget = {"spatial_iterations": 1, "spatial_batch": 1, "crop": 16, "spectral_iterations": 1}
     fitted = build(settings("args_diff", budget=budget, steps=steps, device="cpu", threads=threads))
-    laps = Laps("sampling", 1, CPU)
+    laps = Laps("sampling", CPU)
     with Peak(CPU) as peak:
         fitted.fit(observation).fuse(progress=laps)
     return Cost(laps.seconds, laps.cpu_seconds, peak.host)

@@ -41,6 +41,8 @@ from pipeline.runs.tile_plan import plan_tiles
 from pipeline.runs.tile_runner import fuse_tiles
 from stages import Figure, Outcome, Stage, run_stages, table
 
+Cube = NDArray[np.float32]
+
 GOALS = {
     "args_diff sampling: all steps": 4.0,
     "args_diff training: spatial iteration": 12.0,
@@ -60,9 +62,11 @@ class Options:
     ----------
     device_setting : str
         `auto`, `cpu` or `cuda`.
-    scene, large, tiled : (int, int, int)
-        Height, width and bands of the scenes: Pavia University's, one of a megapixel, and a quarter of the
-        one that is fused in tiles.
+    scene, tiled : (int, int, int)
+        Height, width and bands of Pavia University's scene, and of a quarter of the one that is fused in
+        tiles.
+    large : int
+        Side of the part of that quarter that is fused in one piece.
     steps, width, batch, crop : int
         Sampling steps, and size of the spatial network and of its batches, of ARGS-Diff.
     iterations : (int, int)
@@ -83,8 +87,8 @@ class Options:
 
     device_setting: str = "auto"
     scene: tuple[int, int, int] = (256, 256, 103)
-    large: tuple[int, int, int] = (1024, 1024, 128)
     tiled: tuple[int, int, int] = (1152, 1024, 128)
+    large: int = 1024
     steps: int = 500
     width: int = 64
     batch: int = 16
@@ -110,8 +114,8 @@ class Options:
 
 SMALL: dict[str, Any] = {
     "scene": (24, 24, 16),
-    "large": (48, 40, 16),
     "tiled": (32, 24, 16),
+    "large": 24,
     "steps": 4,
     "width": 32,
     "batch": 1,
@@ -160,7 +164,7 @@ def args_diff_sampling(options: Options) -> Iterator[Figure]:
     flops = step_flops(options.scene[:2], chosen)
     yield Figure("arithmetic of a step", flops / 1e9, "GFLOP")
     state = build(chosen).fit(observation).state()
-    laps = Laps("sampling", max(1, options.steps // 20), options.device)
+    laps = Laps("sampling", options.device)
     with Peak(options.device) as peak:
         fitted = build(chosen).restore(observation, state)
         _, seconds = timed(partial(fitted.fuse, progress=laps), options.device)
@@ -196,7 +200,7 @@ def args_diff_training(options: Options) -> Iterator[Figure]:
     iterations = dict(zip(("spatial", "spectral"), options.iterations, strict=True))
     seconds = {}
     for phase, total in iterations.items():
-        laps = Laps(phase, max(10, total // 200 * 10), options.device)
+        laps = Laps(phase, options.device)
         counts = {f"{name}_iterations": total if name == phase else 10 for name in iterations}
         with Peak(options.device) as peak:
             build(args_diff_settings(options, **counts)).fit(observation, progress=laps)
@@ -234,7 +238,7 @@ def fused(options: Options, observation: Observation, chosen: Any) -> tuple[Fuse
 
 
 def fusion(
-    options: Options, method: str, size: tuple[int, int, int], repeats: int, **fields: Any
+    options: Options, method: str, scene: tuple[Cube, Observation], repeats: int, **fields: Any
 ) -> Iterator[Figure]:
     """Measure the learning and the fusing of a scene, the first time and as the median of repeats.
 
@@ -244,14 +248,14 @@ def fusion(
         The device.
     method : str
         Name of the method.
-    size : (int, int, int)
-        Height, width and bands of the scene.
+    scene : (ndarray, Observation)
+        The reference, and its observation.
     repeats : int
         Number of repeats; without any, the first time stands alone.
     **fields
         Settings of the method.
     """
-    reference, observation = pair(*size)
+    reference, observation = scene
     chosen = options.settings(method, **fields)
     with Peak(options.device) as peak:
         result, learned, seconds = fused(options, observation, chosen)
@@ -265,7 +269,7 @@ def fusion(
         yield Figure("learn and fuse", float(np.median(times.sum(axis=1))), "s")
 
 
-def psnr(reference: NDArray[np.float32], cube: NDArray[np.float32]) -> float:
+def psnr(reference: Cube, cube: Cube) -> float:
     """Return the PSNR in dB of the first 256 x 256 pixels: a check, which may not take long.
 
     Parameters
@@ -278,17 +282,20 @@ def psnr(reference: NDArray[np.float32], cube: NDArray[np.float32]) -> float:
 
 def on_scene(options: Options, method: str, **fields: Any) -> Iterator[Figure]:
     """Fuse the smaller scene."""
-    yield from fusion(options, method, options.scene, options.repeats, **fields)
+    yield from fusion(options, method, pair(*options.scene), options.repeats, **fields)
 
 
 def on_large(options: Options, **fields: Any) -> Iterator[Figure]:
     """Fuse the scene of a megapixel in one piece by `graph_subspace`."""
-    yield from fusion(options, "graph_subspace", options.large, 0, **fields)
+    reference, observation = pair(*options.tiled)
+    window = Window(0, options.large, 0, options.large)
+    scene = reference[:, *window.slices], observation.crop(window)
+    yield from fusion(options, "graph_subspace", scene, 0, **fields)
 
 
 def fast(options: Options) -> Iterator[Figure]:
     """Fuse the smaller scene by ARGS-Diff with the budget `fast`."""
-    yield from fusion(options, "args_diff", options.scene, 1, budget=options.fast)
+    yield from fusion(options, "args_diff", pair(*options.scene), 1, budget=options.fast)
 
 
 def tiles(options: Options) -> Iterator[Figure]:
@@ -321,7 +328,7 @@ def agreement(options: Options) -> Iterator[Figure]:
     reference, observation = pair(options.agree, options.agree, options.scene[2])
     full_scale = float(np.ptp(reference))
 
-    def difference(name: str, one: NDArray[np.float32], other: NDArray[np.float32]) -> Figure:
+    def difference(name: str, one: Cube, other: Cube) -> Figure:
         return Figure(name, float(np.abs(one - other).max()) / full_scale, "of full scale")
 
     own = options.device_setting
@@ -360,7 +367,7 @@ STAGES = {
     "args_diff training": Stage(args_diff_training, 80),
     "args_diff fast": Stage(fast, 40),
     "agreement": Stage(agreement, 60),
-    "tiles": Stage(tiles, 120),
+    "tiles": Stage(tiles, 140),
     "graph_subspace, a megapixel, cube alone": Stage(partial(on_large, draws=0), 60),
     "graph_subspace, a megapixel": Stage(on_large, 60),
 }

@@ -40,25 +40,23 @@ def timed(action: Callable[[], T], device: torch.device) -> tuple[T, float]:
 
 
 class Laps:
-    """A callback of progress that takes the time of every so many steps of one phase.
+    """A callback of progress that takes the time of each reported step of one phase.
 
     Parameters
     ----------
     phase : str
         Name of the phase.
-    every : int
-        Steps between two times; the GPU is waited for at each.
     device : torch.device
-        Device of the computation.
+        Device of the computation; a GPU is waited for at each report.
     """
 
-    def __init__(self, phase: str, every: int, device: torch.device) -> None:
-        self.phase, self.every, self.device = phase, every, device
+    def __init__(self, phase: str, device: torch.device) -> None:
+        self.phase, self.device = phase, device
         self.laps: list[tuple[int, float, float]] = []
 
     def __call__(self, phase: str, done: int, total: int, loss: float | None = None, /) -> None:
         """Take the time of a step."""
-        if phase == self.phase and (done % self.every == 0 or done == total):
+        if phase == self.phase:
             wait_for(self.device)
             self.laps.append((done, perf_counter(), process_time()))
 
