@@ -24,16 +24,18 @@ from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import build, settings_of
 from pipeline.methods.ddpm_fus.method import ConditionalUNet, DdpmFus
 from pipeline.methods.ddpm_fus.settings import BUDGETS, Budget, DdpmFusSettings
-from pipeline.methods.diffusion import examples
+from pipeline.methods.diffusion import examples, pair_examples
 from pipeline.methods.diffusion.conditional import FittedConditional, Windows
 from pipeline.methods.diffusion.examples import (
     Crops,
     Example,
     Sample,
     cut_to_region,
-    examples_below,
     read_sample,
+    symmetries,
 )
+from pipeline.methods.diffusion.pair_examples import detail_power, examples_below
+from pipeline.methods.level_below import one_level_down
 from pipeline.methods.pool import unit_scale
 from pipeline.methods.supervised import receptive_radius
 
@@ -235,13 +237,61 @@ def test_memory_holds_few_windows_and_visits_all(monkeypatch: pytest.MonkeyPatch
     assert all(torch.equal(*pair) for pair in zip(crops.draw(200), fresh.draw(200), strict=True))
 
 
-def test_one_level_down_the_lr_hsi_is_the_target() -> None:
+@pytest.mark.parametrize("ratio", [2, 4])
+def test_one_level_down_the_lr_hsi_is_the_target(ratio: int) -> None:
+    """At every offset of the grid; images and reference stay a pair where detail is attenuated."""
+    observation, _ = observed(4, 64, ratio=ratio)
+    levels = examples_below(observation, unit_scale(observation), 0, "test")
+    assert len(levels) == ratio**2
+    whole = read_sample(levels[0], levels[0].window)
+    assert whole.target.shape == (6, 64 // ratio, 64 // ratio)
+    assert whole.lr_hsi.shape == (6, 64 // ratio**2, 64 // ratio**2)
+    assert levels[-1].scene.origin == (ratio - 1, ratio - 1)
+    for level in levels:
+        scene, reference = level.scene, np.asarray(level.reference, np.float64)
+        below_h = scene.operator.forward(reference)
+        beside_r = np.einsum("mb,byx->myx", scene.spectral_response, reference)
+        assert np.abs(below_h - scene.lr_hsi).mean() < 3 * scene.sigma_hsi.mean() + 1e-6
+        assert np.abs(beside_r - scene.hr_msi).mean() < 3 * scene.sigma_msi.mean() + 1e-6
+
+
+def test_detail_is_as_strong_in_the_training_as_in_the_pair() -> None:
+    """Of a smooth scene with one rough corner, whose detail is stronger one level down."""
+    y, x = np.mgrid[:64, :64] / 64
+    smooth = 1 + np.sin(2 * np.pi * (np.arange(1, 7)[:, None, None] / 4 * y + 3 * x))
+    observation = simulate(
+        smooth.astype(np.float32),
+        spectral_response=np.eye(6)[:3],
+        spatial_response=SpatialResponse.bicubic(ratio=4),
+        snr_db=60,
+    )
+    levels = examples_below(observation, unit_scale(observation), 0, "test")
+    (_, untouched) = one_level_down(observation, 0) or (None, observation)
+    strength = detail_power(observation)
+    assert detail_power(untouched) > 4 * strength
+    assert np.mean([detail_power(level.scene) for level in levels]) < 2 * strength
+
+
+def test_a_large_scene_has_fewer_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
     observation, _ = observed(4, 64)
-    (below,) = examples_below(observation, unit_scale(observation), 0, "test")
-    sample = read_sample(below, below.window)
-    assert sample.target.shape == (6, 16, 16)
-    assert sample.lr_hsi.shape == (6, 4, 4)
-    np.testing.assert_allclose(sample.target.numpy() * below.scale, observation.lr_hsi, rtol=1e-6)
+    monkeypatch.setattr(pair_examples, "ENOUGH", 4 * 16**2)
+    assert len(examples_below(observation, unit_scale(observation), 0, "test")) == 4
+    monkeypatch.setattr(pair_examples, "ENOUGH", 16)
+    assert len(examples_below(observation, unit_scale(observation), 0, "test")) == 1
+
+
+def test_crops_are_turned_as_far_as_the_psf_allows() -> None:
+    along_columns = SpatialResponse.from_psf([[1, 2, 1]], ratio=4)
+    assert symmetries(SpatialResponse.gaussian(ratio=4, fwhm=1.0)) == (True, True, True)
+    assert symmetries(along_columns) == (False, True, True)
+    assert symmetries(along_columns.shifted(0.1, 0)) == (False, True, False)
+    assert symmetries(SpatialResponse.from_psf([[1, 2, 1.05]], ratio=4)) == (False, True, True)
+    assert symmetries(SpatialResponse.from_psf([[1, 2], [2, 4]], ratio=4)) == (True, False, False)
+    scene = replace(example(4, 16).scene, spatial_response=along_columns)
+    whole = Example(scene, np.broadcast_to(np.arange(16.0)[:, None], (6, 16, 16)), scene.whole, 1.0)
+    crops = Crops([whole], 16, 8, 0, "test")
+    for step in range(4):
+        assert (crops.draw(step).target.std(dim=-1) < 1e-6).all()
 
 
 def test_what_does_not_fit_is_refused_in_a_line() -> None:

@@ -22,7 +22,8 @@ from pipeline.errors import InputError
 from pipeline.inputs.synthetic.scene import synthetic_scene
 from pipeline.methods import build, settings_of
 from pipeline.methods.diffusion.conditional import FittedConditional, Windows
-from pipeline.methods.diffusion.examples import Example, Sample, absolute_error, examples_below
+from pipeline.methods.diffusion.examples import Example, Sample, absolute_error
+from pipeline.methods.diffusion.pair_examples import examples_below
 from pipeline.methods.pool import unit_scale
 from pipeline.methods.s2cyclediff.attention import SelfAttention, SpatialCross, SpectralCross
 from pipeline.methods.s2cyclediff.losses import Terms, loss_terms, total, valid_below

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,23 @@ def one_level_down(
         origin=origin,
         gaps=None,
     )
+
+
+def grid_offsets(step: int, most: int) -> list[tuple[int, int]]:
+    """Return evenly spaced offsets of the grid one level down.
+
+    Parameters
+    ----------
+    step : int
+        LR pixels from one pixel of that grid to the next.
+    most : int
+        Largest number of offsets in each direction.
+
+    >>> grid_offsets(4, 2)
+    [(0, 0), (0, 2), (2, 0), (2, 2)]
+    """
+    count = min(most, step)
+    return list(product([number * step // count for number in range(count)], repeat=2))
 
 
 def _noisy(image: Array, sigma: Array, gain: float, noise: NDArray[np.float32]) -> NDArray[np.float32]:

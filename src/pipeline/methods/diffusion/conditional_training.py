@@ -13,7 +13,8 @@ from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.methods.base import State
 from pipeline.methods.device import bfloat16_on, reproducible, resolve_device
 from pipeline.methods.diffusion.conditional import FittedConditional, Learned, Model
-from pipeline.methods.diffusion.examples import Crops, Example, Sample, examples_below
+from pipeline.methods.diffusion.examples import Crops, Example, Sample
+from pipeline.methods.diffusion.pair_examples import examples_below
 from pipeline.methods.diffusion.patches import halo_lr
 from pipeline.methods.optimisation import (
     Checkpoint,

@@ -22,15 +22,15 @@ from torch import Generator, Tensor
 from pipeline.core.sensing.nodata import fill_nearest, filled_observation, footprint, missing_pixels
 from pipeline.core.sensing.noise import philox_key
 from pipeline.core.sensing.observation import Image, Observation, ObservedScene
-from pipeline.core.sensing.spatial import upsample
+from pipeline.core.sensing.spatial import SpatialResponse, upsample
 from pipeline.core.window import Window
 from pipeline.errors import InputError
-from pipeline.methods.level_below import one_level_down
 from pipeline.methods.optimisation import seeded_generator
-from pipeline.methods.pool import SIDE, squares, training_pool
+from pipeline.methods.pool import SIDE, squares
 
 POOL_BYTES = 2**28  # windows in memory
 EXCHANGE_EVERY = 20  # steps after which a window in memory gives way to the next
+SYMMETRIC = 0.05  # of a PSF's peak, up to which its values and those of its mirror image may differ
 
 
 @dataclass(frozen=True)
@@ -53,40 +53,6 @@ class Example:
     reference: Image
     window: Window
     scale: float
-
-
-def examples_below(scene: ObservedScene, scale: float, seed: int, method: str) -> list[Example]:
-    """Return the pair one Wald level down, where the LR-HSI is the reference.
-
-    Parameters
-    ----------
-    scene : ObservedScene
-        The pair.
-    scale : float
-        Number by which its images are divided.
-    seed : int
-        Seed of the sample of a large scene and of the added noise.
-    method : str
-        Name of the method in errors.
-
-    Raises
-    ------
-    InputError
-        The LR-HSI has not a single pixel of the next level.
-    """
-    step = scene.spatial_response.ratio.numerator
-    examples = []
-    for part in training_pool(scene, seed, method, step):
-        if level := one_level_down(filled_observation(part), seed):
-            window, below = level
-            reference = part.lr_hsi[:, *window.slices]
-            examples.append(Example(below, reference, below.whole, scale))
-    if not examples:
-        raise InputError(
-            f"{method}: the LR-HSI of {scene.lr_shape[0]}x{scene.lr_shape[1]} pixels is too small for a "
-            f"training one level down; at least {step}x{step} are needed"
-        )
-    return examples
 
 
 class Sample(NamedTuple):
@@ -149,7 +115,7 @@ def _tensor(image: NDArray[np.float32], scale: float) -> Tensor:
 
 
 class Crops:
-    """Draws of crops of examples, mirrored and transposed at random where H has no shift.
+    """Draws of crops of examples, mirrored and transposed at random as far as H has these symmetries.
 
     Parameters
     ----------
@@ -176,12 +142,14 @@ class Crops:
             for example, window in zip(examples, inner, strict=True)
             for square in squares(window, side)
         ]
-        thinnest = min(min(window.shape) for _, window in self.windows)
+        shapes = [window.shape for _, window in self.windows]
+        thinnest, pixels = min(map(min, shapes)), max(height * width for height, width in shapes)
         self.crop = min(max(1, crop // unit), thinnest // unit) * unit
         self.batch, self.seed, self.method = batch, seed, method
-        self.most = max(1, POOL_BYTES // (8 * examples[0].scene.bands * side**2))
+        self.most = max(1, POOL_BYTES // (8 * examples[0].scene.bands * pixels))
         self._memory: OrderedDict[int, Sample] = OrderedDict()
-        self.mirrored = all(not any(example.scene.spatial_response.shift) for example in examples)
+        each = [symmetries(example.scene.spatial_response) for example in examples]
+        self.symmetries = [all(kept) for kept in zip(*each, strict=True)]
 
     def draw(self, step: int) -> Sample:
         """Draw the crops of a training step.
@@ -248,13 +216,31 @@ class Crops:
         lr = np.s_[..., y * lr_unit : y * lr_unit + lr_side, x * lr_unit : x * lr_unit + lr_side]
         hr = np.s_[..., y * unit : y * unit + self.crop, x * unit : x * unit + self.crop]
         crop = Sample(sample.lr_hsi[lr], *(image[hr] for image in sample[1:]))
-        turns = [drawn(2) for _ in range(3)]
-        if not self.mirrored:
-            return crop
-        if turns[0]:
+        transposed, *turned = [bool(drawn(2)) and kept for kept in self.symmetries]
+        if transposed:
             crop = Sample(*(image.transpose(-1, -2) for image in crop))
-        axes = [axis for axis, turned in zip((-1, -2), turns[1:], strict=True) if turned]
+        axes = [axis for axis, turn in zip((-1, -2), turned, strict=True) if turn]
         return Sample(*(image.flip(axes) for image in crop)) if axes else crop
+
+
+def symmetries(response: SpatialResponse) -> tuple[bool, bool, bool]:
+    """Tell whether H stays the same when images are transposed, and mirrored along columns and along rows.
+
+    Parameters
+    ----------
+    response : SpatialResponse
+        H. Values of a free PSF may differ by `SYMMETRIC` of its peak, as noise makes them in an estimate.
+
+    >>> symmetries(SpatialResponse.from_psf([[1, 2, 1]], ratio=4))
+    (False, True, True)
+    """
+    dy, dx = response.shift
+    psf = np.array(response.psf if response.psf is not None else [[1.0]])
+
+    def alike(turned: NDArray[np.float64]) -> bool:
+        return turned.shape == psf.shape and bool(np.abs(turned - psf).max() <= SYMMETRIC * psf.max())
+
+    return dy == dx and alike(psf.T), not dx and alike(psf[:, ::-1]), not dy and alike(psf[::-1])
 
 
 def read_sample(example: Example, window: Window) -> Sample:

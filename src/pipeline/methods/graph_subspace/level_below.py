@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from pipeline.core.sensing.noise import philox_key
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.solvers.graph_prior import Comparison, GraphPrior, joined, learn_prior, sample_of
 from pipeline.core.subspace.basis import Subspace
-from pipeline.methods.level_below import one_level_down
+from pipeline.methods.level_below import grid_offsets, one_level_down
 
 MOST_OFFSETS = 4  # of the coarse grid in each direction; more offsets repeat nearly the same pixels
 
@@ -68,9 +67,8 @@ def _offset_levels(part: Observation, seed: int) -> Iterator[Observation]:
     """Yield the levels below a part at evenly spaced offsets of their grid; no-data is NaN."""
     filled, missing = filled_observation(part), ~coupled_pixels(part, SOME_GAPS)
     step = part.spatial_response.ratio.numerator
-    count = min(MOST_OFFSETS, step)
-    for y, x in product([number * step // count for number in range(count)], repeat=2):
-        if level := one_level_down(filled, seed, (y, x)):
+    for offset in grid_offsets(step, MOST_OFFSETS):
+        if level := one_level_down(filled, seed, offset):
             window, below = level
             share = below.operator.energy_share(missing[window.slices])
             incomplete = share > tolerated_share(share, SOME_GAPS)
