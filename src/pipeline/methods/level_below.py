@@ -78,7 +78,8 @@ def grid_offsets(step: int, most: int) -> list[tuple[int, int]]:
     [(0, 0), (0, 2), (2, 0), (2, 2)]
     """
     count = min(most, step)
-    return list(product([number * step // count for number in range(count)], repeat=2))
+    along = [number * step // count for number in range(count)]
+    return list(product(along, along))
 
 
 def _noisy(image: Array, sigma: Array, gain: float, noise: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -68,6 +68,7 @@ def examples_below(scene: ObservedScene, scale: float, seed: int, method: str) -
             f"{method}: the LR-HSI of {scene.lr_shape[0]}x{scene.lr_shape[1]} pixels is too small for a "
             f"training one level down; at least {step}x{step} are needed"
         )
+    # stronger detail is left: amplified, it would overshoot, and have no data behind it
     factor = sqrt(np.mean(of_pair) / max(np.mean(of_level), np.finfo(float).tiny))
     attenuated = (with_weaker_detail(*level, factor, seed) if factor < 1 else level for level in levels)
     return [Example(below, reference, below.whole, scale) for reference, below in attenuated]
@@ -122,12 +123,12 @@ def with_weaker_detail(
     lr_hsi = factor * part.lr_hsi + (1 - factor) * part.operator.forward(upsampled)
     hr_msi = factor * part.hr_msi + (1 - factor) * smoothed(part.hr_msi, part)
 
-    def noisy(image: Array, sigma: Array, name: str) -> Image:
+    def noisy(image: Array, sigma: Array, name: str) -> NDArray[np.float32]:
         y, x = part.origin
         noise = standard_normal(seed, f"weaker detail/{name} {y} {x}", image.shape)
         return (image + sqrt(1 - factor**2) * sigma[:, None, None] * noise).astype(np.float32)
 
-    weaker = (factor * reference + (1 - factor) * upsampled).astype(np.float32)
-    return weaker, replace(
+    weaker = factor * np.asarray(reference, np.float64) + (1 - factor) * upsampled
+    return weaker.astype(np.float32), replace(
         part, lr_hsi=noisy(lr_hsi, part.sigma_hsi, "lr_hsi"), hr_msi=noisy(hr_msi, part.sigma_msi, "hr_msi")
     )
