@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from meters import Laps, Peak, bandwidth, matrix_rate, timed
 from pairs import mirrored, pair, settings
+from pipeline.core.diffusion.fused import compiled
 from pipeline.core.quality.metrics import evaluate
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.window import Window
@@ -163,6 +164,8 @@ def args_diff_sampling(options: Options) -> Iterator[Figure]:
     chosen = args_diff_settings(options, steps=options.steps)
     flops = step_flops(options.scene[:2], chosen)
     yield Figure("arithmetic of a step", flops / 1e9, "GFLOP")
+    if options.device.type == "cuda":
+        yield Figure("norms are compiled", float(compiled() is not None), "1: yes, 0: no")
     state = build(chosen).fit(observation).state()
     laps = Laps("sampling", options.device)
     with Peak(options.device) as peak:
@@ -363,8 +366,8 @@ STAGES = {
     "graph_subspace, cube alone": Stage(partial(on_scene, method="graph_subspace", draws=0), 30),
     "gaussian_subspace": Stage(partial(on_scene, method="gaussian_subspace"), 20),
     "hysure": Stage(partial(on_scene, method="hysure"), 40),
-    "args_diff sampling": Stage(args_diff_sampling, 100),
-    "args_diff training": Stage(args_diff_training, 80),
+    "args_diff sampling": Stage(args_diff_sampling, 130),
+    "args_diff training": Stage(args_diff_training, 110),
     "args_diff fast": Stage(fast, 40),
     "agreement": Stage(agreement, 60),
     "tiles": Stage(tiles, 140),
