@@ -158,6 +158,7 @@ def measured(name: str, checkout: Path, arguments: argparse.Namespace) -> Cost:
     threads = str(arguments.threads)
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     environment = os.environ | dict.fromkeys(names, threads) | {"PYTHONPATH": str(checkout / "src")}
+    environment |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}  # the package's own, too late here
     run = subprocess.run(
         [*command, "--threads", threads], env=environment, stdout=subprocess.PIPE, text=True, check=True
     )

@@ -56,3 +56,11 @@ def test_threads_that_wait_sleep_unless_the_environment_says_otherwise() -> None
             pytest.skip("this PyTorch has another OpenMP")
         assert f"OMP_WAIT_POLICY = '{policy}'" in account
         assert f"GOMP_SPINCOUNT = '{spins}'" in account
+
+
+def test_pytorch_that_was_loaded_first_is_told_of() -> None:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("OMP_WAIT")}
+    for given in ({}, {"OMP_WAIT_POLICY": "active"}):
+        command = [sys.executable, "-c", "import torch, pipeline"]
+        done = subprocess.run(command, env=kept | given, capture_output=True, text=True, check=True)
+        assert ("import pipeline first, or set OMP_WAIT_POLICY=PASSIVE" in done.stderr) == (not given)
