@@ -120,7 +120,7 @@ SMALL: dict[str, Any] = {
     "steps": 4,
     "width": 32,
     "batch": 1,
-    "crop": 16,
+    "crop": 8,
     "iterations": (20, 20),
     "fast": {"denoiser_width": 8, "denoiser_iterations": 5, "denoiser_batch": 2, "denoiser_crop": 16},
     "core": 32,
