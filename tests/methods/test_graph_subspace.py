@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.io import loadmat
 
 import pipeline
 from pipeline.config.scenes import SyntheticSource
@@ -15,10 +16,11 @@ from pipeline.core.sensing.nodata import filled_observation
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
+from pipeline.core.sensing.spectral import gaussian_response
 from pipeline.core.solvers.class_sums import ClassSums
 from pipeline.core.solvers.engine import Engine, array
 from pipeline.core.solvers.gaussian import GaussianFusion, data_terms
-from pipeline.core.solvers.graph_fusion import GraphFusion, Quadratic
+from pipeline.core.solvers.graph_fusion import CONVERGED, GraphFusion, Quadratic
 from pipeline.core.solvers.graph_prior import GraphPrior, class_precision, joined, nearest, sample_of, t_shape
 from pipeline.core.solvers.pixel_graph import (
     REACH,
@@ -332,18 +334,60 @@ def test_quadratic_is_the_objective_with_fixed_weights():
 
 
 def test_no_round_raises_the_objective(observation_of_landscape):
-    prior = fitted(observation_of_landscape, draws=0).prior
-    fusions = [
-        GraphFusion(observation_of_landscape, prior, Engine(), rounds=rounds) for rounds in (1, 2, 4, 8)
-    ]
-    values = [objective(fusion, fusion.solve().coefficients) for fusion in fusions]
+    fusion = GraphFusion(observation_of_landscape, fitted(observation_of_landscape, draws=0).prior, Engine())
+    solutions = [fusion.settle(rounds, seed=0).coefficients for rounds in (1, 2, 4, 8)]
+    values = [objective(fusion, coefficients) for coefficients in solutions]
     assert values == sorted(values, reverse=True)
+
+
+@pytest.fixture(scope="module")
+def sea_and_sand(shared_data) -> tuple[np.ndarray, Observation]:
+    """A scene of a real sensor and its pair, in which weights differ by a factor of thousands."""
+    cube = loadmat(shared_data / "cat_island/cat_island.mat")["data"].transpose(2, 0, 1)[:, 40:88, 40:88]
+    cube = cube.astype(np.float32) / cube.max()
+    return cube, simulate(
+        cube,
+        spectral_response=gaussian_response(
+            np.array([480.0, 560, 660, 850, 1650, 2200]),
+            np.array([60.0, 60, 40, 60, 90, 180]),
+            np.linspace(400, 2500, len(cube)),
+        ),
+        spatial_response=SpatialResponse.bicubic(ratio=4),
+        snr_db=35,
+    )
+
+
+def assert_converged(pair: Observation) -> None:
+    """Compare each round with so many steps that nothing changes any more."""
+    method = fitted(pair, draws=0)
+    fusion = GraphFusion(pair, method.prior, Engine())
+    coefficients = fusion.start()
+    for steps in method.steps.rounds:
+        quadratic = Quadratic(fusion, fusion.weights(coefficients))
+        exact = quadratic.minimise(fusion.terms.rhs, coefficients, 10 * steps + 100)
+        coefficients = quadratic.minimise(fusion.terms.rhs, coefficients, steps)
+        error = coefficients - exact
+        assert (error * quadratic.apply(error)).mean() < 2 * CONVERGED
+
+
+def test_settled_steps_reach_the_minimum_of_each_round(observation_of_landscape):
+    assert_converged(observation_of_landscape)
+
+
+def test_the_solver_converges_on_sea_and_sand(sea_and_sand):
+    assert_converged(sea_and_sand[1])
+
+
+def test_sea_and_sand_are_better_than_the_closed_form(sea_and_sand):
+    truth, pair = sea_and_sand
+    closed = build(GaussianSubspaceSettings()).fit(pair).fuse()
+    assert psnr(truth, fitted(pair, draws=0).fuse()) > psnr(truth, closed) + 0.5
 
 
 @pytest.mark.long
 def test_draws_have_the_posterior_covariance():
     observation, prior = small_problem()
-    solution = GraphFusion(observation, prior, Engine(), similar=2).solve()
+    solution = GraphFusion(observation, prior, Engine(), similar=2).settle(2, seed=0)
     expected = np.linalg.inv(dense(solution.posterior.apply, (3, 8, 4)))
     draws = np.array([array(draw).ravel() for draw in solution.posterior.draws(1500, seed=5, steps=100)])
     scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
@@ -518,7 +562,11 @@ def test_one_level_down_is_as_noisy_and_half_as_sharp(observation_of_landscape):
 def test_a_part_too_small_to_degrade_leaves_the_posterior_as_it_is(observation_of_landscape):
     method = fitted(observation_of_landscape, draws=0)
     corner = observation_of_landscape.crop(Window(0, 8, 0, 8))
-    spread = learn_spread(Calibration([corner], 1.0, 2, 2, 0), method.method.fusion, method.prior)
+    spread = learn_spread(
+        Calibration([corner], 1.0, 2, 2, 0),
+        lambda prior, part: method.method.settled(prior, part, 0),
+        method.prior,
+    )
     assert (spread.factor == 1).all()
 
 

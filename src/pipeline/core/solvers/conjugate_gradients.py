@@ -9,7 +9,9 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,17 +19,32 @@ from torch import Tensor
 from pipeline.core.solvers.engine import Engine
 
 ROUNDINGS = 8  # relative residual, in units of the number type's resolution, that rounding leaves
+FEWEST_STEPS = 4  # before convergence is looked at
+
+LinearMap = Callable[[Tensor], Tensor]
 
 
-def conjugate_gradients(
-    apply: Callable[[Tensor], Tensor],
-    precondition: Callable[[Tensor], Tensor],
-    rhs: Tensor,
-    start: Tensor,
-    steps: int,
-    tolerance: float | None = None,
-) -> Tensor:
-    """Take steps towards the solution of ``apply(x) = rhs``.
+class Iterate(NamedTuple):
+    """An estimate of the solution.
+
+    Attributes
+    ----------
+    solution : tensor
+        x.
+    residual : tensor
+        ``rhs - apply(x)``.
+    gain : tensor
+        By how much the last step brought x nearer to the solution: decrease of
+        ``(x - solution)^T apply(x - solution)``.
+    """
+
+    solution: Tensor
+    residual: Tensor
+    gain: Tensor
+
+
+def iterates(apply: LinearMap, precondition: LinearMap, rhs: Tensor, start: Tensor) -> Iterator[Iterate]:
+    """Yield the start of the iteration and then, without end, the estimate after each step.
 
     Parameters
     ----------
@@ -39,6 +56,36 @@ def conjugate_gradients(
         Right-hand side, of any shape that `apply` keeps.
     start : tensor
         First estimate of the solution.
+    """
+    solution, residual = start, rhs - apply(start)
+    direction = preconditioned = precondition(residual)
+    power = inner(residual, preconditioned)
+    yield Iterate(solution, residual, torch.zeros_like(power))
+    while True:
+        image = apply(direction)
+        step = ratio(power, inner(direction, image))
+        solution = solution + step * direction
+        residual = residual - step * image
+        yield Iterate(solution, residual, step * power)
+        preconditioned = precondition(residual)
+        power, previous = inner(residual, preconditioned), power
+        direction = preconditioned + ratio(power, previous) * direction
+
+
+def conjugate_gradients(
+    apply: LinearMap,
+    precondition: LinearMap,
+    rhs: Tensor,
+    start: Tensor,
+    steps: int,
+    tolerance: float | None = None,
+) -> Tensor:
+    """Take steps towards the solution of ``apply(x) = rhs``.
+
+    Parameters
+    ----------
+    apply, precondition, rhs, start
+        As for `iterates`.
     steps : int
         Number of steps; with a tolerance, their largest number.
     tolerance : float, optional
@@ -51,23 +98,68 @@ def conjugate_gradients(
     tensor
         The last estimate.
     """
-    goal = None
-    if tolerance is not None:
-        goal = max(tolerance, ROUNDINGS * Engine.of(rhs).resolution) * torch.linalg.vector_norm(rhs)
-    solution, residual = start, rhs - apply(start)
-    direction = preconditioned = precondition(residual)
-    power = inner(residual, preconditioned)
-    for _ in range(steps):
-        if goal is not None and torch.linalg.vector_norm(residual) <= goal:
+    goal = None if tolerance is None else _smallest(rhs, tolerance)
+    for iterate in islice(iterates(apply, precondition, rhs, start), steps + 1):
+        if goal is not None and torch.linalg.vector_norm(iterate.residual) <= goal:
             break
-        image = apply(direction)
-        step = ratio(power, inner(direction, image))
-        solution = solution + step * direction
-        residual = residual - step * image
-        preconditioned = precondition(residual)
-        power, previous = inner(residual, preconditioned), power
-        direction = preconditioned + ratio(power, previous) * direction
-    return solution
+    return iterate.solution
+
+
+def _smallest(rhs: Tensor, tolerance: float = 0.0) -> Tensor:
+    """Return the norm of the residual at a tolerance, or what rounding leaves if that is more."""
+    return max(tolerance, ROUNDINGS * Engine.of(rhs).resolution) * torch.linalg.vector_norm(rhs)
+
+
+class Settled(NamedTuple):
+    """A solution, and how many steps it needs.
+
+    Attributes
+    ----------
+    solution : tensor
+        The solution.
+    steps : int
+        Number of steps.
+    reached : bool
+        Whether so many steps bring the iteration near enough.
+    """
+
+    solution: Tensor
+    steps: int
+    reached: bool
+
+
+def settle(
+    apply: LinearMap, precondition: LinearMap, rhs: Tensor, start: Tensor, distance: float, most: int
+) -> Settled:
+    """Find how many steps bring the iteration near to the solution.
+
+    The squared distance of an estimate, ``(x - solution)^T apply(x - solution)``, is the sum of the gains of
+    all further steps (Hestenes and Stiefel 1952). What lies beyond the last step is taken to be as much as
+    the last quarter of the steps gained.
+
+    Parameters
+    ----------
+    apply, precondition, rhs, start
+        As for `iterates`.
+    distance : float
+        Squared distance to reach.
+    most : int
+        Largest number of steps.
+    """
+    gains: list[float] = []
+    smallest, reached = _smallest(rhs), False
+    for iterate in islice(iterates(apply, precondition, rhs, start), most + 1):
+        gains.append(float(iterate.gain))
+        left = sum(gains[3 * len(gains) // 4 :])
+        near = len(gains) > FEWEST_STEPS and left <= distance / 2
+        reached = near or bool(torch.linalg.vector_norm(iterate.residual) <= smallest)
+        if reached:
+            break
+    steps = len(gains) - 1
+    while steps > 1 and left + gains[steps] <= distance:
+        left += gains[steps]
+        steps -= 1
+    return Settled(iterate.solution, max(steps, 1), reached)
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:

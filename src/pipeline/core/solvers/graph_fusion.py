@@ -7,9 +7,14 @@ Minimises, over the coefficients A,
 where the noise weights the data terms, ``delta_e`` is the difference of A along edge e of the pixels' graph,
 ``W_e`` the precision of the edge's class and ``l_e`` the edge's strength. Each round replaces the last term
 by the quadratic that touches it from above, with weights ``w_e = l_e / (eps^2 + delta_e^T W_e delta_e / d)``
-(iteratively reweighted least squares: the objective never rises). It then takes a fixed number of steps of
-conjugate gradients towards the minimum of that quadratic. The preconditioner is the exact solution for a
-prior without ties between pixels (module `gaussian`).
+(iteratively reweighted least squares: the objective never rises), and minimises that quadratic by conjugate
+gradients. The preconditioner is the exact solution for a prior without ties between pixels (module
+`gaussian`).
+
+How many steps the minimisation needs depends on the scene: few where weights are alike, hundreds where dark
+water lies beside bright sand. `GraphFusion.settle` finds out on parts of a scene: after so many steps the
+coefficients are nearer to the minimum, in the mean square, than `CONVERGED` of the posterior's variance.
+Windows of the scene then take equally many steps, so that a pixel's value does not depend on the window.
 
 At the last weights the posterior is Gaussian. Its draws are solutions for perturbed data (perturb and MAP,
 Papandreou and Yuille 2010).
@@ -17,7 +22,8 @@ Papandreou and Yuille 2010).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +34,7 @@ from torch import Tensor
 from pipeline.core.sensing.observation import Observation, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.solvers.class_sums import ClassSums
-from pipeline.core.solvers.conjugate_gradients import conjugate_gradients
+from pipeline.core.solvers.conjugate_gradients import Settled, conjugate_gradients, settle
 from pipeline.core.solvers.engine import DOUBLE, Engine, interpolated
 from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion, data_terms
 from pipeline.core.solvers.graph_prior import GraphPrior
@@ -39,13 +45,38 @@ from pipeline.core.subspace.basis import coefficient_precision
 
 Array = NDArray[np.float64]
 
+log = logging.getLogger(__name__)
+
 SOFTENING = 0.2  # eps: root mean square of a coefficient's difference, below which differences cost alike
 NEIGHBOUR_STRENGTH = 0.1  # l_e of neighbours; well below 1, since each pixel has many edges
 SIMILAR_STRENGTH = 0.05  # l_e of similar pixels
-STEPS = 8  # of conjugate gradients in each round; the next round changes the weights anyway
-DRAW_STEPS = 15  # more than in a round: a draw starts from zero
+CONVERGED = 1e-3  # mean squared distance from a round's minimum, in units of the posterior's variance
+DRAW_CONVERGED = 3e-2  # the same for draws: their variance is too small by as much
+MOST_STEPS = 500  # of conjugate gradients in a round
 EDGES_AT_ONCE = 2**17  # whose differences are in memory
 MOST_ROUNDING = 1e-2  # in units of a typical difference, which the noise hides
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Numbers of steps of conjugate gradients.
+
+    Attributes
+    ----------
+    rounds : tuple of int
+        Steps in each round.
+    draw : int
+        Steps for a draw from the posterior.
+    """
+
+    rounds: tuple[int, ...]
+    draw: int
+
+    @classmethod
+    def largest(cls, several: Sequence[Steps]) -> Steps:
+        """Return the steps that suffice for each of several windows."""
+        rounds = zip(*(steps.rounds for steps in several), strict=True)
+        return cls(tuple(map(max, rounds)), max(steps.draw for steps in several))
 
 
 class GraphFusion:
@@ -61,19 +92,10 @@ class GraphFusion:
         Device and type of the computation.
     similar : int
         Largest number of similar pixels to which each pixel is tied.
-    rounds : int
-        Number of rounds, each with new weights.
     """
 
-    def __init__(
-        self,
-        observation: Observation,
-        prior: GraphPrior,
-        engine: Engine,
-        similar: int = 4,
-        rounds: int = 6,
-    ) -> None:
-        self.observation, self.prior, self.engine, self.rounds = observation, prior, engine, rounds
+    def __init__(self, observation: Observation, prior: GraphPrior, engine: Engine, similar: int = 4) -> None:
+        self.observation, self.prior, self.engine = observation, prior, engine
         terms = misfit_terms(observation, prior, engine)
         self.terms = weighted_terms(terms, observation, prior.basis, prior.misfit)
         features = quieted(observation.hr_msi, observation.sigma_msi, engine) / prior.scale
@@ -86,23 +108,55 @@ class GraphFusion:
         strengths[:neighbours] = NEIGHBOUR_STRENGTH
         self.strengths = engine.tensor(strengths)
 
-    def solve(self, progress: Progress = no_progress) -> Solution:
+    def solve(self, steps: Steps, progress: Progress = no_progress) -> Solution:
         """Return A after the last round, with the posterior at the weights of that round.
 
         Parameters
         ----------
+        steps : Steps
+            Numbers of steps, from `settle`.
         progress : callable
             Receives the number of finished rounds.
         """
-        observation, terms = self.observation, self.terms
-        mean = interpolated(terms.coefficients, observation.hr_shape, observation.spatial_response.shift)
-        start = GaussianFusion(terms, np.eye(len(mean)))
-        coefficients = start.solve(informed_mean(start, mean))
-        for done in range(1, self.rounds + 1):
+        coefficients = self.start()
+        for done, count in enumerate(steps.rounds, start=1):
             quadratic = Quadratic(self, self.weights(coefficients))
-            coefficients = quadratic.minimise(terms.rhs, coefficients, STEPS)
-            progress("rounds", done, self.rounds)
-        return Solution(coefficients, quadratic)
+            coefficients = quadratic.minimise(self.terms.rhs, coefficients, count)
+            progress("rounds", done, len(steps.rounds))
+        return Solution(coefficients, quadratic, steps)
+
+    def settle(self, rounds: int, seed: int) -> Solution:
+        """Return what `solve` returns, with as many steps as the observation needs.
+
+        Parameters
+        ----------
+        rounds : int
+            Number of rounds, each with new weights.
+        seed : int
+            Seed of the draw on which the steps of draws are found.
+        """
+        coefficients, counts, reached = self.start(), [], True
+        for _ in range(rounds):
+            quadratic = Quadratic(self, self.weights(coefficients))
+            settled = quadratic.settle(self.terms.rhs, coefficients, CONVERGED)
+            coefficients, reached = settled.solution, reached and settled.reached
+            counts.append(settled.steps)
+        noise = quadratic.noise("draw 0", seed)
+        draw = quadratic.settle(noise, torch.zeros_like(noise), DRAW_CONVERGED)
+        if not (reached and draw.reached):
+            log.warning(
+                "graph_subspace: the solver does not converge in %d steps; noise levels that are too small "
+                "for the images are the usual cause",
+                MOST_STEPS,
+            )
+        return Solution(coefficients, quadratic, Steps(tuple(counts), draw.steps))
+
+    def start(self) -> Tensor:
+        """Return the closed form for a prior without ties between pixels."""
+        shift = self.observation.spatial_response.shift
+        mean = interpolated(self.terms.coefficients, self.observation.hr_shape, shift)
+        fusion = GaussianFusion(self.terms, np.eye(len(mean)))
+        return fusion.solve(informed_mean(fusion, mean))
 
     def weights(self, coefficients: Tensor) -> Tensor:
         """Return the edges' weights ``w_e`` ``(m,)`` at coefficients ``(d, H, W)``."""
@@ -165,7 +219,23 @@ class Quadratic:
         """
         return conjugate_gradients(self.apply, self.preconditioner.invert_first_term, rhs, start, steps)
 
-    def draws(self, count: int, seed: int, steps: int = DRAW_STEPS) -> Iterator[Tensor]:
+    def settle(self, rhs: Tensor, start: Tensor, converged: float) -> Settled:
+        """Find how many steps of conjugate gradients ``apply(A) = rhs`` needs.
+
+        Parameters
+        ----------
+        rhs : (d, H, W) tensor
+            Right-hand side.
+        start : (d, H, W) tensor
+            First estimate of A.
+        converged : float
+            Mean squared distance from the solution to reach, in units of the posterior's variance.
+        """
+        # the squared distance of a posterior draw from the mean is, on average, the number of unknowns
+        distance = converged * start.numel()
+        return settle(self.apply, self.preconditioner.invert_first_term, rhs, start, distance, MOST_STEPS)
+
+    def draws(self, count: int, seed: int, steps: int) -> Iterator[Tensor]:
         """Yield draws ``(d, H, W)`` from the posterior, about a mean of zero.
 
         The right-hand side of each is noise whose covariance is the posterior's precision. Random numbers
@@ -180,22 +250,33 @@ class Quadratic:
         steps : int
             Steps of conjugate gradients for each draw.
         """
-        terms, observation, graph = self.terms, self.fusion.observation, self.fusion.graph
-        lr_corner = lr_origin(observation.origin, observation.spatial_response)
-        d, bands = len(self.precisions[0]), len(terms.hr_msi)
-        coarse_shape = d, *observation.lr_shape
-        fine_shape = bands + d * len(graph.slots), *graph.shape
         for number in range(count):
-            coarse = SignField(seed, f"draw {number}/lr", coarse_shape, lr_corner, self.engine)
-            fine = SignField(seed, f"draw {number}/hr", fine_shape, observation.origin, self.engine)
-            noise = terms.noise(coarse.read(), fine.read(0, bands), observation.sigma_msi)
-            # an edge's noise is drawn at the pixel that owns it: that pixel owns one edge of each slot
-            of_edges = [
-                fine.read(bands + place * d, bands + (place + 1) * d).flatten(1).T[graph.first[slot]]
-                for place, slot in enumerate(graph.slots)
-            ]
-            noise += self._noise_of_edges(torch.cat(of_edges)).T.reshape(noise.shape)
+            noise = self.noise(f"draw {number}", seed)
             yield self.minimise(noise, torch.zeros_like(noise), steps)
+
+    def noise(self, purpose: str, seed: int) -> Tensor:
+        """Draw noise ``(d, H, W)`` whose covariance is the posterior's precision.
+
+        Parameters
+        ----------
+        purpose : str
+            Name of the draw.
+        seed : int
+            Seed of the random numbers.
+        """
+        terms, observation, graph = self.terms, self.fusion.observation, self.fusion.graph
+        d, bands = len(self.precisions[0]), len(terms.hr_msi)
+        lr_corner = lr_origin(observation.origin, observation.spatial_response)
+        coarse = SignField(seed, f"{purpose}/lr", (d, *observation.lr_shape), lr_corner, self.engine)
+        shape = bands + d * len(graph.slots), *graph.shape
+        fine = SignField(seed, f"{purpose}/hr", shape, observation.origin, self.engine)
+        noise = terms.noise(coarse.read(), fine.read(0, bands), observation.sigma_msi)
+        # an edge's noise is drawn at the pixel that owns it: that pixel owns one edge of each slot
+        of_edges = [
+            fine.read(bands + place * d, bands + (place + 1) * d).flatten(1).T[graph.first[slot]]
+            for place, slot in enumerate(graph.slots)
+        ]
+        return noise + self._noise_of_edges(torch.cat(of_edges)).T.reshape(noise.shape)
 
     def _noise_of_edges(self, noise: Tensor) -> Tensor:
         """Turn white noise of the edges ``(m, d)`` into noise ``(n, d)`` with the prior's precision."""
@@ -227,10 +308,17 @@ class Solution:
         A.
     posterior : Quadratic
         The Gaussian posterior at the weights of the last round.
+    steps : Steps
+        Numbers of steps that were taken; for a draw, that should be taken.
     """
 
     coefficients: Tensor
     posterior: Quadratic
+    steps: Steps
+
+    def draws(self, count: int, seed: int) -> Iterator[Tensor]:
+        """Yield draws ``(d, H, W)`` from the posterior, about a mean of zero (`Quadratic.draws`)."""
+        return self.posterior.draws(count, seed, self.steps.draw)
 
 
 def sufficient_type(prior: GraphPrior, observation: Observation) -> torch.dtype:

@@ -23,7 +23,7 @@ from pipeline.core.sensing.nodata import coupled_pixels, filled_observation, mis
 from pipeline.core.sensing.observation import Observation
 from pipeline.core.solvers.engine import Engine, array, mixed
 from pipeline.core.solvers.gaussian import coefficients_of
-from pipeline.core.solvers.graph_fusion import GraphFusion, Solution
+from pipeline.core.solvers.graph_fusion import Solution
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.window import Window
 from pipeline.methods.graph_subspace.contrasts import fine_power, white_share
@@ -124,13 +124,13 @@ def posterior_variance(solution: Solution, basis: Array, draws: int, seed: int, 
     """
     spectra = solution.posterior.engine.tensor(basis.T)
     total = torch.zeros((len(spectra), *inner.shape), dtype=spectra.dtype, device=spectra.device)
-    for draw in solution.posterior.draws(draws, seed):
+    for draw in solution.draws(draws, seed):
         total += mixed(spectra, draw[:, *inner.slices]).square_()
     return total / draws
 
 
 def learn_spread(
-    calibration: Calibration, fusion: Callable[[GraphPrior, Observation], GraphFusion], prior: GraphPrior
+    calibration: Calibration, solve: Callable[[GraphPrior, Observation], Solution], prior: GraphPrior
 ) -> Spread:
     """Calibrate the standard deviation of a scene.
 
@@ -138,8 +138,8 @@ def learn_spread(
     ----------
     calibration : Calibration
         Parts of the scene. Those without a whole LR pixel one level down are left out of the test.
-    fusion : callable
-        From a prior and an observation without no-data to the fusion problem.
+    solve : callable
+        From a prior and an observation without no-data to the solution.
     prior : GraphPrior
         Prior of the scene.
     """
@@ -150,13 +150,13 @@ def learn_spread(
     noise = noise_in_subspace(basis, parts[0].sigma_hsi) + prior.misfit * np.square(basis).sum(axis=0)
     outside = left_out(parts, basis, calibration.fraction) * fine_power(parts, white)
     return Spread(
-        calibrated_factor(calibration, fusion, prior),
+        calibrated_factor(calibration, solve, prior),
         np.sqrt(outside + nugget(parts, basis, noise, white)),
     )
 
 
 def calibrated_factor(
-    calibration: Calibration, fusion: Callable[[GraphPrior, Observation], GraphFusion], prior: GraphPrior
+    calibration: Calibration, solve: Callable[[GraphPrior, Observation], Solution], prior: GraphPrior
 ) -> Array:
     """Return the factor ``(C,)`` that makes 90 % intervals cover 90 % of the LR pixels one level down.
 
@@ -166,18 +166,18 @@ def calibrated_factor(
     ----------
     calibration : Calibration
         Parts of the scene.
-    fusion : callable
-        From a prior and an observation without no-data to the fusion problem.
+    solve : callable
+        From a prior and an observation without no-data to the solution.
     prior : GraphPrior
         Prior of the scene.
     """
     below = prior_below(calibration.parts, prior, calibration.classes, calibration.seed)
 
-    def problem(observation: Observation) -> GraphFusion:
-        return fusion(below, observation)
+    def solve_below(observation: Observation) -> Solution:
+        return solve(below, observation)
 
     errors = [
-        standardised_errors(part, problem, prior.basis, calibration.draws, calibration.seed)
+        standardised_errors(part, solve_below, prior.basis, calibration.draws, calibration.seed)
         for part in calibration.parts
     ]
     size = np.concatenate(errors, axis=1)
@@ -187,7 +187,7 @@ def calibrated_factor(
 
 
 def standardised_errors(
-    part: Observation, fusion: Callable[[Observation], GraphFusion], basis: Array, draws: int, seed: int
+    part: Observation, solve: Callable[[Observation], Solution], basis: Array, draws: int, seed: int
 ) -> Array:
     """Return the absolute errors ``(C, n)`` one level down over the posterior's standard deviation.
 
@@ -198,8 +198,8 @@ def standardised_errors(
     ----------
     part : Observation
         Part of a scene; n is the number of its LR pixels with data that lie in the level below.
-    fusion : callable
-        From an observation without no-data to the fusion problem.
+    solve : callable
+        From an observation without no-data to the solution.
     basis : (d, C)
         E.
     draws : int
@@ -212,11 +212,11 @@ def standardised_errors(
     if below is None:
         return np.empty((basis.shape[1], 0))
     window, observation = below
-    problem = fusion(observation)
-    solution = problem.solve()
+    solution = solve(observation)
+    own_basis = solution.posterior.fusion.prior.basis
     truth = np.tensordot(basis.T, coefficients_of(filled, basis)[:, *window.slices], axes=1)
-    error = np.tensordot(problem.prior.basis.T, array(solution.coefficients), axes=1) - truth
-    variance = array(posterior_variance(solution, problem.prior.basis, draws, seed, observation.whole))
+    error = np.tensordot(own_basis.T, array(solution.coefficients), axes=1) - truth
+    variance = array(posterior_variance(solution, own_basis, draws, seed, observation.whole))
     variance = variance + noise_in_subspace(basis, part.sigma_hsi)[:, None, None]
     # a band that the basis leaves out has no variance, and no error either
     tiny = np.finfo(np.float64).tiny

@@ -21,7 +21,7 @@ from pipeline.core.sensing.nodata import filled_observation, mark_nodata
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.solvers.engine import array
-from pipeline.core.solvers.graph_fusion import GraphFusion, Solution, sufficient_type
+from pipeline.core.solvers.graph_fusion import GraphFusion, Solution, Steps, sufficient_type
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.solvers.pixel_graph import QUIETED_REACH, REACH
 from pipeline.core.window import Window
@@ -76,19 +76,25 @@ class GraphSubspace:
         prior = prior_of(scene, pool, settings.d, settings.classes, seed)
         if not settings.misfit:
             prior = replace(prior, misfit=0.0)
-        with reproducible(self.device, settings.threads):
-            spread = self._spread(scene, pool, prior, seed) if settings.draws else None
-        return FittedGraphSubspace(scene, self, prior, spread, seed)
-
-    def _spread(self, scene: ObservedScene, pool: list[Observation], prior: GraphPrior, seed: int) -> Spread:
-        """Calibrate the standard deviation on windows of the pool."""
         ratio = scene.spatial_response.ratio
         side = max(TESTED_SIDE, ratio.numerator * ceil(ratio))  # a whole LR pixel of the level below
         drawn = drawn_windows(pool, seed, "graph_subspace/tested", side, TESTED_WINDOWS)
         parts = drawn or pool[:1]
+        with reproducible(self.device, settings.threads):
+            solutions = [self.settled(prior, filled_observation(part), seed) for part in parts]
+            steps = Steps.largest([solution.steps for solution in solutions])
+            spread = self._spread(scene, parts, prior, seed) if settings.draws else None
+        return FittedGraphSubspace(scene, self, prior, steps, spread, seed)
+
+    def _spread(self, scene: ObservedScene, parts: list[Observation], prior: GraphPrior, seed: int) -> Spread:
+        """Calibrate the standard deviation on parts of the scene."""
         fraction = sum(prod(part.hr_shape) for part in parts) / prod(scene.hr_shape)
         classes, draws = self.settings.classes, self.settings.draws
-        spread = learn_spread(Calibration(parts, fraction, classes, draws, seed), self.fusion, prior)
+
+        def solve(prior: GraphPrior, observation: Observation) -> Solution:
+            return self.settled(prior, observation, seed)
+
+        spread = learn_spread(Calibration(parts, fraction, classes, draws, seed), solve, prior)
         if (spread.factor == 1).all():
             log.warning(
                 "graph_subspace: the images are too small to test the standard deviation one level down; "
@@ -107,16 +113,21 @@ class GraphSubspace:
             The images, without no-data.
         """
         engine = solver_engine(self.settings, sufficient_type(prior, observation))
-        return GraphFusion(observation, prior, engine, self.settings.similar, self.settings.rounds)
+        return GraphFusion(observation, prior, engine, self.settings.similar)
+
+    def settled(self, prior: GraphPrior, observation: Observation, seed: int) -> Solution:
+        """Solve the fusion problem of an observation in as many steps as it needs (`GraphFusion.settle`)."""
+        return self.fusion(prior, observation).settle(self.settings.rounds, seed)
 
     def restore(self, scene: ObservedScene, state: State, seed: int = 0) -> FittedGraphSubspace:
         """Take the prior and the calibration from a stored state."""
         spread = Spread(state["factor"], state["added"]) if "factor" in state else None
-        return FittedGraphSubspace(scene, self, GraphPrior.of(state), spread, seed)
+        steps = Steps(tuple(state["steps"].tolist()), int(state["draw_steps"]))
+        return FittedGraphSubspace(scene, self, GraphPrior.of(state), steps, spread, seed)
 
 
 class FittedGraphSubspace(FittedMethod):
-    """A scene's prior and the calibration of its standard deviation.
+    """A scene's prior, the solver's steps, and the calibration of the standard deviation.
 
     Parameters
     ----------
@@ -126,6 +137,8 @@ class FittedGraphSubspace(FittedMethod):
         The method with its settings.
     prior : GraphPrior
         Prior of the scene.
+    steps : Steps
+        Steps of the solver, which bring it to convergence in parts of the scene.
     spread : Spread or None
         Calibration of the standard deviation; None if the settings leave it out.
     seed : int
@@ -133,15 +146,23 @@ class FittedGraphSubspace(FittedMethod):
     """
 
     def __init__(
-        self, scene: ObservedScene, method: GraphSubspace, prior: GraphPrior, spread: Spread | None, seed: int
+        self,
+        scene: ObservedScene,
+        method: GraphSubspace,
+        prior: GraphPrior,
+        steps: Steps,
+        spread: Spread | None,
+        seed: int,
     ) -> None:
         super().__init__(scene, method.halo_lr(scene.spatial_response))
-        self.method, self.prior, self.spread, self.seed = method, prior, spread, seed
+        self.method, self.prior, self.steps = method, prior, steps
+        self.spread, self.seed = spread, seed
         self.device = device_name(method.device)
 
     def state(self) -> State:
-        """Return all arrays of the prior and of the calibration."""
-        return self.prior.state() | ({} if self.spread is None else asdict(self.spread))
+        """Return all arrays of the prior and of the calibration, and the numbers of steps."""
+        steps = {"steps": np.array(self.steps.rounds), "draw_steps": np.array(self.steps.draw)}
+        return self.prior.state() | steps | ({} if self.spread is None else asdict(self.spread))
 
     def fuse_observation(self, observation: Observation, progress: Progress) -> NDArray[np.float32]:
         """Solve for the coefficients and multiply by the basis."""
@@ -168,7 +189,7 @@ class FittedGraphSubspace(FittedMethod):
     def _solution(self, observation: Observation, progress: Progress) -> Solution:
         fusion = self.method.fusion(self.prior, filled_observation(observation))
         self.precision = precision_name(fusion.engine.dtype)
-        return fusion.solve(progress)
+        return fusion.solve(self.steps, progress)
 
     def _cube(self, solution: Solution, observation: Observation, inner: Window) -> NDArray[np.float32]:
         planes = mark_nodata(array(solution.coefficients.float()), observation)[:, *inner.slices]
