@@ -110,7 +110,7 @@ def test_the_json_says_which_run_it_is_and_what_it_cost(finished: Run) -> None:
     expected |= {"peak_mem_mb": 900.5, "device": "GPU", "precision": "bfloat16", "parameters": 12}
     assert {key: content[key] for key in expected} == expected
     assert content["seconds"] == {"estimate": 0.5, "train": 100.0, "fuse": 20.0, "io": 3.25}
-    assert content["settings"] == {"method": "gaussian_subspace", "d": 4}
+    assert content["settings"] == SETTINGS.deciding()
     assert content["provenance"]["seed"] == 3
     assert content["provenance"]["inputs"] == {
         f"{name}.json": sha256(finished.arguments[name].read_bytes()).hexdigest()

@@ -135,7 +135,8 @@ def settle(
 
     The squared distance of an estimate, ``(x - solution)^T apply(x - solution)``, is the sum of the gains of
     all further steps (Hestenes and Stiefel 1952). What lies beyond the last step is taken to be as much as
-    the last quarter of the steps gained.
+    the last quarter of the steps gained. If rounding spoils the steps, so that they did not gain what they
+    should have, there are none, and the start is the solution.
 
     Parameters
     ----------
@@ -155,6 +156,9 @@ def settle(
         reached = near or bool(torch.linalg.vector_norm(iterate.residual) <= smallest)
         if reached:
             break
+    moved, gained = iterate.solution - start, sum(gains)
+    if gained > 0 and inner(moved, 2 * rhs - apply(start) - apply(iterate.solution)) < gained / 2:
+        return Settled(start, 0, True)
     steps = len(gains) - 1
     while steps > 1 and left + gains[steps] <= distance:
         left += gains[steps]

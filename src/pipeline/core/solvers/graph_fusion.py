@@ -54,7 +54,7 @@ CONVERGED = 1e-3  # mean squared distance from a round's minimum, in units of th
 DRAW_CONVERGED = 3e-2  # the same for draws: their variance is too small by as much
 MOST_STEPS = 500  # of conjugate gradients in a round
 EDGES_AT_ONCE = 2**17  # whose differences are in memory
-MOST_ROUNDING = 1e-2  # in units of a typical difference, which the noise hides
+MOST_ROUNDING = 0.1  # in units of a typical difference, in the direction in which it is largest
 
 
 @dataclass(frozen=True)
@@ -324,8 +324,8 @@ class Solution:
 def sufficient_type(prior: GraphPrior, observation: Observation) -> torch.dtype:
     """Return the floating-point type whose rounding hardly changes the solution: the same in all windows.
 
-    Rounding of the data terms' gradient is amplified in directions that the data do not determine, where
-    the prior's precision is of order 1.
+    Rounding of the objective's gradient is amplified in directions that the data do not determine, where the
+    prior's precision is of order 1.
 
     Parameters
     ----------
@@ -335,8 +335,12 @@ def sufficient_type(prior: GraphPrior, observation: Observation) -> torch.dtype:
         Spectral response and noise levels.
     """
     basis_msi = prior.basis @ observation.spectral_response.T / observation.sigma_msi
-    by_hsi = coefficient_precision(prior.basis, observation.sigma_hsi)
-    steepest = max(np.linalg.norm(by_hsi, 2), np.linalg.norm(basis_msi, 2) ** 2)
+    # an HR pixel has about 1 / ratio^2 of the weight of an LR pixel
+    overlap = float(observation.spatial_response.ratio) ** 2
+    by_hsi = coefficient_precision(prior.basis, observation.sigma_hsi) / overlap
+    of_data = max(np.linalg.norm(by_hsi, 2), np.linalg.norm(basis_msi, 2) ** 2)
+    of_edges = max(np.linalg.norm(precision, 2) for precision in prior.precisions)
+    steepest = max(of_data, of_edges * NEIGHBOUR_STRENGTH / SOFTENING**2)
     rounding = torch.finfo(torch.float32).eps * steepest * prior.level
     return torch.float32 if rounding <= MOST_ROUNDING else DOUBLE
 
