@@ -24,6 +24,7 @@ BRIEF: dict[str, dict[str, Any]] = {
     "graph_subspace": {"rounds": 2, "draws": 2},
     "cnmf": {"inner_loops": 5, "outer_loops": 2},
     "hysure": {"iterations": 5},
+    "spectral_mlp": {"iterations": 10, "width": 16, "device": "cpu"},
     "miae": {"budget": {"constant_iterations": 2, "falling_iterations": 3, "patch": 3, "batch": 2}},
     "cucanet": {"budget": {"constant": 2, "falling": 2, "crop": 12}, "precision": "float32", "device": "cpu"},
     "args_diff": {
