@@ -30,6 +30,7 @@ from pipeline.core.estimation.agreement import agreement, suspicious_values
 from pipeline.core.estimation.noise_levels import estimate_noise
 from pipeline.core.sensing.arrays import real_array
 from pipeline.core.sensing.observation import Observation, check_pair, check_response_type
+from pipeline.core.sensing.rim import without_rim
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.subspace.completion import completed, learn_completion
 from pipeline.core.window import Window
@@ -178,8 +179,9 @@ def _observation(
     check_response_type(spatial_response)
     check_pair(hsi, msi, srf, spatial_response)
     pair = Observation(hsi, msi, srf, spatial_response, np.ones(len(hsi)), np.ones(len(msi)))
-    if completion := learn_completion(pair):
-        pair = completed(pair, completion).crop(pair.whole)
+    inside = without_rim(pair)
+    if completion := learn_completion(inside):
+        pair = completed(inside, completion).crop(pair.whole)
     of_hsi = None if sigma_hsi is None else _levels("sigma_hsi", sigma_hsi, len(hsi))
     of_msi = None if sigma_msi is None else _levels("sigma_msi", sigma_msi, len(msi))
     if of_hsi is None or of_msi is None:

@@ -17,7 +17,14 @@ from PIL import Image
 from scipy.signal import correlate2d
 
 from pipeline.core.sensing.resampling import keys_cubic, upsampling_matrix
-from pipeline.core.sensing.spatial import FWHM_PER_SIGMA, SpatialOperator, SpatialResponse, as_ratio, upsample
+from pipeline.core.sensing.spatial import (
+    BORDERS,
+    FWHM_PER_SIGMA,
+    SpatialOperator,
+    SpatialResponse,
+    as_ratio,
+    upsample,
+)
 from pipeline.core.window import Window
 from pipeline.errors import InputError
 
@@ -38,14 +45,15 @@ def responses(ratio: str | int) -> list[SpatialResponse]:
     ]
 
 
+SHIFTS = st.sampled_from([(0.0, 0.0), (0.3, -1.2)])
 any_ratio = st.builds(lambda q, extra: Fraction(q + extra, q), st.integers(1, 4), st.integers(1, 24))
 
 
 @st.composite
-def operators(draw: st.DrawFn) -> SpatialOperator:
-    """An operator of any kind, rational ratio and size."""
+def operators(draw: st.DrawFn, borders: tuple[str, ...] = BORDERS) -> SpatialOperator:
+    """An operator of any kind, rational ratio, border and size."""
     ratio = draw(any_ratio)
-    response = draw(st.sampled_from(responses(str(ratio))))
+    response = draw(st.sampled_from(responses(str(ratio)))).bordered(draw(st.sampled_from(borders)))
     height, width = (draw(st.integers(1, 3)) * ratio.numerator for _ in "yx")
     return response.operator(height, width)
 
@@ -62,7 +70,7 @@ def test_adjoint(operator: SpatialOperator, seed: int) -> None:
     assert one == pytest.approx(other, abs=1e-9)
 
 
-@given(operators())
+@given(operators(borders=("mirror", "ignore")))
 @settings(max_examples=60, deadline=None)
 def test_constants_are_preserved(operator: SpatialOperator) -> None:
     blurred = operator.forward(np.full(operator.hr_shape, 3.0))
@@ -100,8 +108,10 @@ def test_noise_gain_is_the_variance_of_blurred_noise(response: SpatialResponse) 
 
 @pytest.mark.parametrize("response", responses("25/3"), ids=lambda r: r.kind)
 def test_dictionary_rebuilds_the_response(response: SpatialResponse) -> None:
-    fields = json.loads(json.dumps(response.to_dict()))
-    assert SpatialResponse.from_dict(fields) == response
+    bordered = response.bordered("zero").shifted(0.1, 0.2)
+    for each in (response, bordered.in_window(Window(0, 25, 0, 25), (50, 25))):
+        fields = json.loads(json.dumps(each.to_dict()))
+        assert SpatialResponse.from_dict(fields) == each
 
 
 # ---- bicubic
@@ -271,6 +281,68 @@ def test_psf_is_normalised_and_rank_decides_its_terms() -> None:
     assert len(SpatialResponse.from_psf(SKEWED, ratio=4).operator(8, 8).rows) == 4
 
 
+# ---- borders
+
+
+@given(any_ratio, st.integers(1, 3), st.integers(1, 3), st.data())
+@settings(max_examples=60, deadline=None)
+def test_beyond_a_zero_border_are_zeros(
+    ratio: Fraction, rows: int, columns: int, data: st.DataObject
+) -> None:
+    """The response of an image inside of a larger one of zeros."""
+    response = data.draw(st.sampled_from(responses(str(ratio)))).shifted(*data.draw(SHIFTS))
+    height, width = rows * ratio.numerator, columns * ratio.numerator
+    image = RANDOM.random((2, height, width))
+    margin = 6 * ratio.denominator
+    beyond = margin * ratio
+    padded = np.pad(image, [(0, 0), *[(int(beyond), int(beyond))] * 2])
+    inside = slice(margin, -margin)
+    expected = response.operator(*padded.shape[1:]).forward(padded)[:, inside, inside]
+    zero = response.bordered("zero").operator(height, width)
+    np.testing.assert_allclose(zero.forward(image), expected, atol=1e-9)
+    assert (zero.energy_share(np.ones((height, width), bool)) <= 1 + 1e-9).all()
+
+
+@given(any_ratio, st.integers(1, 4), st.integers(1, 4), st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_rim_is_where_values_beyond_count(
+    ratio: Fraction, rows: int, columns: int, data: st.DataObject
+) -> None:
+    response = data.draw(st.sampled_from(responses(str(ratio)))).shifted(*data.draw(SHIFTS))
+    height, width = rows * ratio.numerator, columns * ratio.numerator
+    lines, samples = response.rim(height, width)
+    assert (len(lines), len(samples)) == response.operator(height, width).lr_shape
+    image = RANDOM.random((height, width))
+    mirrored, zero = (response.bordered(border).operator(height, width) for border in ("mirror", "zero"))
+    difference = np.abs(mirrored.forward(image) - zero.forward(image))
+    inside = ~(lines[:, None] | samples)
+    assert (difference[inside] <= 0.005).all()
+
+
+def test_the_rim_of_a_box_is_empty() -> None:
+    rims = (SpatialResponse.box(ratio=4).shifted(dy, 0).rim(16, 12) for dy in (0, -0.25, 0.25))
+    assert [(lines.tolist(), samples.any()) for lines, samples in rims] == [
+        ([False] * 4, False),
+        ([True, False, False, False], False),
+        ([False, False, False, True], False),
+    ]
+
+
+def test_windows_mirror_where_the_scene_goes_on() -> None:
+    response = SpatialResponse.gaussian(ratio=4, fwhm=1.5).bordered("zero")
+    image = RANDOM.random((32, 24))
+    shape = image.shape
+    upper, lower = Window(0, 16, 0, 24), Window(16, 32, 0, 24)
+    for window, outer, inner in ((upper, 0, -1), (lower, -1, 0)):
+        part = image[window.slices]
+        own = response.in_window(window, shape).operator(*part.shape).forward(part)
+        np.testing.assert_allclose(own[outer], response.operator(*shape).forward(image)[::7][outer])
+        mirrored = response.bordered("mirror").operator(*part.shape).forward(part)
+        np.testing.assert_allclose(own[inner, 2:-2], mirrored[inner, 2:-2])
+    nested = response.in_window(upper, shape).in_window(Window(0, 16, 0, 12), upper.shape)
+    assert nested.inner == (False, True, False, True)
+
+
 # ---- no-data
 
 
@@ -338,6 +410,10 @@ def test_ratios(given_ratio: Any, expected: str) -> None:
         (lambda: SpatialResponse.gaussian(ratio=4, mtf=1.2), "mtf 1.2 is not between 0 and 1"),
         (lambda: SpatialResponse.from_psf([1, 2, 1], ratio=4), r"finite 2-D array, got shape \(3,\)"),
         (lambda: SpatialResponse.from_psf([[1, np.nan]], ratio=4), "finite 2-D array"),
+        (
+            lambda: SpatialResponse.box(ratio=4).bordered("wrap"),
+            "border 'wrap' is unknown; use one of mirror, zero, ignore",
+        ),
         (lambda: SpatialResponse.from_psf([[1, -1]], ratio=4), "sums to 0; it must be positive"),
         (
             lambda: SpatialResponse.bicubic(ratio=4).operator(98, 96),
@@ -357,7 +433,7 @@ def test_errors_are_one_line(make: Any, message: str) -> None:
 
 @pytest.mark.parametrize("ratio", [2, 4, "25/3"])
 def test_a_window_of_the_operator_is_the_operator(ratio: int | str) -> None:
-    for response in responses(ratio):
+    for response in (each.bordered(border) for each in responses(ratio) for border in ("mirror", "zero")):
         step = response.ratio.numerator
         height, width = 6 * step, 9 * step
         image = np.random.default_rng(5).random((2, height, width))

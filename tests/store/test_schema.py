@@ -82,6 +82,19 @@ def test_observation_survives_the_store(small_scene: Scene, tmp_path: Path, rati
     assert_same_metadata(metadata_from(dataset), small_scene)
 
 
+def test_an_ignored_rim_is_not_measured(small_scene: Scene, tmp_path: Path) -> None:
+    seen = observe(small_scene)
+    stored = replace(seen, spatial_response=seen.spatial_response.bordered("ignore"))
+    write_store(tmp_path / "observation.zarr", observation_dataset(stored, small_scene), {})
+    back = observation_from(read_store(tmp_path / "observation.zarr"))
+    assert back.spatial_response == stored.spatial_response
+    rows, columns = seen.spatial_response.rim(*seen.hr_shape)
+    rim = rows[:, None] | columns
+    assert 0 < rim.sum() < rim.size
+    assert np.isnan(back.lr_hsi[:, rim]).all()
+    np.testing.assert_array_equal(back.lr_hsi[:, ~rim], seen.lr_hsi[:, ~rim])
+
+
 def test_rioxarray_finds_crs_and_both_grids(small_scene: Scene, tmp_path: Path) -> None:
     dataset = observation_dataset(observe(small_scene), small_scene)
     write_store(tmp_path / "observation.zarr", dataset, {})

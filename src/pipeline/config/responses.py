@@ -64,6 +64,11 @@ class SpatialConfig(Strict):
         description="rows and columns, in LR pixels, by which LR pixels lie further down and right on the "
         "HR image than the two grids say; default: none",
     )
+    border: Literal["mirror", "zero", "ignore"] = Field(
+        "mirror",
+        description="values beyond the scene: `mirror`: its mirror image; `zero`: zeros; `ignore`: unknown, "
+        "LR pixels that see them count as not measured",
+    )
 
     @model_validator(mode="after")
     def _fits_kind(self) -> SpatialConfig:
@@ -78,7 +83,7 @@ class SpatialConfig(Strict):
 
     def build(self) -> SpatialResponse:
         """Return the response object of `pipeline.core`."""
-        return self._centred().shifted(*(self.shift or (0.0, 0.0)))
+        return self._centred().shifted(*(self.shift or (0.0, 0.0))).bordered(self.border)
 
     def _centred(self) -> SpatialResponse:
         if self.kind == "bicubic":

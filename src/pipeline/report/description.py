@@ -196,4 +196,9 @@ def _bands(spectral: SpectralConfig) -> str:
 def _blur(spatial: SpatialConfig) -> str:
     shape = f", FWHM {spatial.fwhm:g} LR pixels" if spatial.fwhm else ""
     shape = f", MTF {spatial.mtf:g} at the LR Nyquist frequency" if spatial.mtf else shape
-    return f"{spatial.kind} blur{shape}"
+    border = {
+        "mirror": "",
+        "zero": ", zeros beyond the scene",
+        "ignore": ", without the LR pixels at the rim",
+    }
+    return f"{spatial.kind} blur{shape}{border[spatial.border]}"

@@ -177,7 +177,7 @@ def with_responses(scene: ObservedScene, responses: Responses) -> ObservedScene:
         scene,
         hr_msi=CalibratedImage(scene.hr_msi, responses.gain, responses.offset),
         spectral_response=responses.spectral_response,
-        spatial_response=responses.spatial_response,
+        spatial_response=responses.spatial_response.bordered(scene.spatial_response.border),
         sigma_msi=scene.sigma_msi / responses.gain,
     )
 

@@ -19,6 +19,7 @@ from rasterio.crs import CRS
 
 from pipeline.core.scene import Metadata, Scene, coarsened
 from pipeline.core.sensing.observation import Image, Observation, ObservedScene
+from pipeline.core.sensing.rim import without_rim
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.errors import InputError
 from pipeline.store.cf import (
@@ -172,14 +173,18 @@ def observation_from(dataset: xr.Dataset) -> Observation:
 
 
 def observed_scene(dataset: xr.Dataset) -> ObservedScene:
-    """Return the scene that `observation_dataset` described; its images stay on the disk."""
+    """Return the scene that `observation_dataset` described; its images stay on the disk.
+
+    LR pixels that see beyond the scene are NaN if H says ``border: ignore``.
+    """
     lr_hsi, hr_msi = (variable_of(dataset, name) for name in ("lr_hsi", "hr_msi"))
     response, sigma_hsi, sigma_msi = (
         np.asarray(variable_of(dataset, name)) for name in ("spectral_response", "sigma_hsi", "sigma_msi")
     )
     spatial_response = SpatialResponse.from_dict(dataset.attrs["spatial_response"])
     y, x = dataset.attrs["origin"]
-    return ObservedScene(lr_hsi, hr_msi, response, spatial_response, sigma_hsi, sigma_msi, (y, x))
+    scene = ObservedScene(lr_hsi, hr_msi, response, spatial_response, sigma_hsi, sigma_msi, (y, x))
+    return without_rim(scene)
 
 
 def residual_dataset(hsi: NDArray[Any], msi: NDArray[Any], observation: xr.Dataset) -> xr.Dataset:

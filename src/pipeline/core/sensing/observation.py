@@ -172,7 +172,7 @@ class ObservedScene:
             np.asarray(lr_hsi, np.float32),
             np.asarray(hr_msi, np.float32),
             self.spectral_response,
-            self.spatial_response,
+            self.spatial_response.in_window(window, self.hr_shape),
             self.sigma_hsi,
             self.sigma_msi,
             (self.origin[0] + window.y0, self.origin[1] + window.x0),

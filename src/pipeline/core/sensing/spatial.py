@@ -22,12 +22,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.rounding import TIED
 from pipeline.core.sensing.resampling import (
+    MIRRORED,
+    Ends,
     Profile,
     keys_cubic,
     response_matrix,
     response_rows,
     sampled_profile,
     upsampling_matrix,
+    weight_beyond,
 )
 from pipeline.core.window import Window
 from pipeline.errors import InputError
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 Array = TypeVar("Array", NDArray[Any], "torch.Tensor")
 
 KINDS = ("bicubic", "gaussian", "box", "psf")
+BORDERS = ("mirror", "zero", "ignore")
+BEYOND = 1e-3  # of an LR pixel's weight, up to which it counts as lying inside of the image
 FWHM_PER_SIGMA = 2 * sqrt(2 * log(2))
 GAUSSIAN_CUT = 4.0  # standard deviations at which the Gaussian ends: 3e-5 of its peak
 INTERPOLATIONS = 65  # positions on which a Gaussian is sampled at ratio 1
@@ -68,6 +73,12 @@ class SpatialResponse:
     shift : (float, float)
         Rows and columns, in LR pixels, by which LR pixels lie further down and right on the HR image than
         according to the two grids.
+    border : {"mirror", "zero", "ignore"}
+        Values beyond the image: its mirror image; zeros; or unknown, so that LR pixels with more than a
+        thousandth of their weight there count as not measured (module `rim`) and the operator mirrors.
+    inner : tuple of bool
+        Sides (top, bottom, left, right) beyond which the scene goes on, for a window of a scene. There the
+        operator mirrors, whatever the border is.
     """
 
     kind: str
@@ -75,6 +86,8 @@ class SpatialResponse:
     fwhm: float | None = None
     psf: tuple[tuple[float, ...], ...] | None = None
     shift: tuple[float, float] = (0.0, 0.0)
+    border: str = "mirror"
+    inner: tuple[bool, bool, bool, bool] = (False, False, False, False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -92,6 +105,10 @@ class SpatialResponse:
             )
         if not all(map(isfinite, self.shift)):
             raise InputError(f"spatial response: shift {self.shift} is not finite")
+        if self.border not in BORDERS:
+            raise InputError(
+                f"spatial response: border {self.border!r} is unknown; use one of {', '.join(BORDERS)}"
+            )
 
     @classmethod
     def bicubic(cls, *, ratio: float | str | Fraction) -> Self:
@@ -160,7 +177,16 @@ class SpatialResponse:
         psf = fields.get("psf")
         frozen = tuple(tuple(row) for row in psf) if psf else None
         dy, dx = fields.get("shift", (0.0, 0.0))
-        return cls(fields["kind"], Fraction(fields["ratio"]), fields.get("fwhm"), frozen, (dy, dx))
+        top, bottom, left, right = fields.get("inner", (False, False, False, False))
+        return cls(
+            fields["kind"],
+            Fraction(fields["ratio"]),
+            fields.get("fwhm"),
+            frozen,
+            (dy, dx),
+            fields.get("border", "mirror"),
+            (top, bottom, left, right),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready fields, from which `from_dict` rebuilds the same response."""
@@ -171,11 +197,61 @@ class SpatialResponse:
             fields["psf"] = [list(row) for row in self.psf]
         if any(self.shift):
             fields["shift"] = list(self.shift)
+        if self.border != "mirror":
+            fields["border"] = self.border
+        if any(self.inner):
+            fields["inner"] = list(self.inner)
         return fields
 
     def shifted(self, dy: float, dx: float) -> Self:
         """Return the response shifted by further LR pixels, down and right on the HR image."""
         return replace(self, shift=(self.shift[0] + dy, self.shift[1] + dx))
+
+    def bordered(self, border: str) -> Self:
+        """Return the response with another border.
+
+        Parameters
+        ----------
+        border : {"mirror", "zero", "ignore"}
+            Values beyond the image.
+        """
+        return replace(self, border=border)
+
+    def in_window(self, window: Window, shape: tuple[int, int]) -> Self:
+        """Return the response of a window, which has a border only where it ends with the scene.
+
+        Parameters
+        ----------
+        window : Window
+            HR pixels.
+        shape : (int, int)
+            Height and width of the image of which it is a window.
+        """
+        if self.border == "mirror":
+            return self
+        cut = window.y0 > 0, window.y1 < shape[0], window.x0 > 0, window.x1 < shape[1]
+        top, bottom, left, right = (was or now for was, now in zip(self.inner, cut, strict=True))
+        return replace(self, inner=(top, bottom, left, right))
+
+    def rim(self, height: int, width: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return the rows ``(h,)`` and columns ``(w,)`` of LR pixels whose support reaches beyond the image.
+
+        Up to a thousandth of an LR pixel's weight does not count, nor do sides beyond which the scene goes
+        on.
+
+        Parameters
+        ----------
+        height, width : int
+            Size of the HR image.
+        """
+
+        def reaching(size: int, columns: bool) -> NDArray[np.bool_]:
+            profile = self._kernel() if self.psf is None else self._marginal(columns)
+            shares = weight_beyond(size, self.ratio, self.lr_size(size), profile, self._offset(columns))
+            outer = np.logical_not(self.inner[2:] if columns else self.inner[:2])
+            return np.any((shares > BEYOND) & outer[:, None], axis=0)
+
+        return reaching(height, False), reaching(width, True)
 
     def lr_size(self, hr_size: int) -> int:
         """Return the number of LR pixels on `hr_size` HR pixels, which the ratio must divide."""
@@ -253,7 +329,9 @@ class SpatialResponse:
 
     def _factors(self, size: int, columns: bool = False) -> tuple[NDArray[np.float64], ...]:
         return tuple(
-            response_matrix(size, self.ratio, self.lr_size(size), profile, self._offset(columns))
+            response_matrix(
+                size, self.ratio, self.lr_size(size), profile, self._offset(columns), self._zero(columns)
+            )
             for profile in self._profiles(columns)
         )
 
@@ -263,7 +341,7 @@ class SpatialResponse:
         """Return rows of all factors over the columns that any of them uses, and the first column."""
         self.lr_size(size)
         parts = [
-            response_rows(size, self.ratio, rows, profile, self._offset(columns))
+            response_rows(size, self.ratio, rows, profile, self._offset(columns), self._zero(columns))
             for profile in self._profiles(columns)
         ]
         first = min(start for _, start in parts)
@@ -277,6 +355,17 @@ class SpatialResponse:
     def _offset(self, columns: bool) -> float:
         """Return the shift along an axis in HR pixels."""
         return self.shift[1 if columns else 0] * float(self.ratio)
+
+    def _zero(self, columns: bool) -> Ends:
+        """Return whether values are zero beyond either end of an axis."""
+        if self.border != "zero":
+            return MIRRORED
+        first, last = self.inner[2:] if columns else self.inner[:2]
+        return not first, not last
+
+    def _marginal(self, columns: bool) -> Profile:
+        """Return the sum of a free PSF's absolute values along the other axis."""
+        return sampled_profile(np.abs(np.array(self.psf)).sum(axis=0 if columns else 1))
 
     def _profiles(self, columns: bool = False) -> list[Profile]:
         """Return the profile along an axis of each separable term."""
@@ -381,7 +470,8 @@ class SpatialOperator:
         if not mask.any():
             return np.zeros((*mask.shape[:-2], *self.lr_shape))
         power = SpatialOperator(tuple(r**2 for r in self.rows), tuple(c**2 for c in self.cols))
-        return np.asarray(power.forward(mask.astype(np.float64)) / power.forward(np.ones(self.hr_shape)))
+        whole = power.forward(np.ones(self.hr_shape)).clip(min=np.finfo(np.float64).tiny)
+        return np.asarray(power.forward(mask.astype(np.float64)) / whole)
 
     @cached_property
     def _support(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
