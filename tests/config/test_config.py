@@ -372,6 +372,10 @@ def test_sizes_are_known_where_the_configuration_tells() -> None:
             "responses.oli.spatial.kind: should be 'bicubic', 'gaussian', 'box' or 'psf', found \"sinc\"",
         ),
         (
+            changed((*RESPONSE, "spatial", "averaged"), True),
+            "responses.oli.spatial: averaged does not belong to kind bicubic",
+        ),
+        (
             changed((*RESPONSE, "spatial", "fwhm"), 1.0),
             "responses.oli.spatial: fwhm does not belong to kind bicubic",
         ),

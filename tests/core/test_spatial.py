@@ -281,6 +281,19 @@ def test_psf_is_normalised_and_rank_decides_its_terms() -> None:
     assert len(SpatialResponse.from_psf(SKEWED, ratio=4).operator(8, 8).rows) == 4
 
 
+@pytest.mark.parametrize(("ratio", "error"), [(1, 1e-12), (3, 1e-12), (4, 1e-12), ("25/3", 0.02)])
+def test_an_averaged_point_is_the_mean_over_the_pixel(ratio: int | str, error: float) -> None:
+    image = RANDOM.random((50, 25)) if isinstance(ratio, str) else RANDOM.random((24, 12))
+    averaged, box = (
+        response.operator(*image.shape).forward(image)
+        for response in (
+            SpatialResponse.from_psf([[2.0]], ratio=ratio, averaged=True),
+            SpatialResponse.box(ratio=ratio),
+        )
+    )
+    np.testing.assert_allclose(averaged, box, atol=error)
+
+
 # ---- borders
 
 

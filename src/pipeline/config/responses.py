@@ -59,6 +59,10 @@ class SpatialConfig(Strict):
     fwhm: float | None = Field(None, gt=0, description="Gaussian: full width at half maximum in LR pixels")
     mtf: float | None = Field(None, gt=0, lt=1, description="Gaussian: MTF at the LR Nyquist frequency")
     psf: list[list[float]] | None = Field(None, description="psf: samples at HR pixel spacing")
+    averaged: bool = Field(
+        False,
+        description="psf: whether the mean over the LR pixel follows, as where the PSF is that of the optics",
+    )
     shift: tuple[Finite, Finite] | None = Field(
         None,
         description="rows and columns, in LR pixels, by which LR pixels lie further down and right on the "
@@ -78,6 +82,8 @@ class SpatialConfig(Strict):
             raise ValueError(f"{', '.join(sorted(given - allowed))} does not belong to kind {self.kind}")
         if allowed and len(given) != 1:
             raise ValueError(f"kind {self.kind} needs exactly one of {', '.join(sorted(allowed))}")
+        if self.averaged and self.kind != "psf":
+            raise ValueError(f"averaged does not belong to kind {self.kind}")
         self.build()
         return self
 
@@ -93,7 +99,7 @@ class SpatialConfig(Strict):
         if self.kind == "gaussian":
             return SpatialResponse.gaussian(ratio=self.ratio, fwhm=self.fwhm, mtf=self.mtf)
         assert self.psf is not None
-        return SpatialResponse.from_psf(self.psf, ratio=self.ratio)
+        return SpatialResponse.from_psf(self.psf, ratio=self.ratio, averaged=self.averaged)
 
 
 SENSORS = tuple(

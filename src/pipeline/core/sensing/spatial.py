@@ -145,7 +145,7 @@ class SpatialResponse:
         return cls("box", as_ratio(ratio))
 
     @classmethod
-    def from_psf(cls, psf: ArrayLike, *, ratio: float | str | Fraction) -> Self:
+    def from_psf(cls, psf: ArrayLike, *, ratio: float | str | Fraction, averaged: bool = False) -> Self:
         """Make a free PSF from samples at HR pixel spacing, centred on the array's centre.
 
         If the LR pixel's centre falls between the samples (an odd PSF with an even ratio, or a shift), the
@@ -157,6 +157,9 @@ class SpatialResponse:
             Samples of the PSF; they are scaled to a sum of 1.
         ratio : rational
             LR pixel size over HR pixel size.
+        averaged : bool
+            Whether the mean over the LR pixel's footprint follows, as where a PSF of the optics is given
+            without the detector's.
         """
         try:
             array = np.asarray(psf, dtype=np.float64)
@@ -168,8 +171,11 @@ class SpatialResponse:
             raise InputError(f"spatial response: a PSF is a finite 2-D array, got shape {array.shape}")
         if array.sum() <= TIED * np.abs(array).sum():
             raise InputError(f"spatial response: the PSF sums to {array.sum():g}; it must be positive")
+        ratio = as_ratio(ratio)
+        if averaged:
+            array = _averaged(array, ratio)
         array = array / array.sum()
-        return cls("psf", as_ratio(ratio), psf=tuple(tuple(map(float, row)) for row in array))
+        return cls("psf", ratio, psf=tuple(tuple(map(float, row)) for row in array))
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
@@ -497,6 +503,16 @@ class SpatialOperator:
             return tuple(torch.as_tensor(m, dtype=dtype or torch.float32, device=device) for m in factors)
 
         return SpatialOperator(move(self.rows), move(self.cols))
+
+
+def _averaged(psf: NDArray[np.float64], ratio: Fraction) -> NDArray[np.float64]:
+    """Return a PSF followed by the mean over an LR pixel; exact where the ratio is a whole number."""
+    count = ratio.numerator if ratio.denominator == 1 else 2 * ceil((ratio + 1) / 2) - 1
+    apart = np.abs(np.arange(count) - (count - 1) / 2)
+    mean = np.clip((float(ratio) + 1) / 2 - apart, 0, min(1.0, float(ratio)))
+    for axis in (0, 1):
+        psf = np.apply_along_axis(np.convolve, axis, psf, mean)
+    return psf
 
 
 def as_ratio(value: float | str | Fraction) -> Fraction:

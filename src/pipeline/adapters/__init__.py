@@ -1,0 +1,1 @@
+"""Methods as benchmarks of others call them."""
