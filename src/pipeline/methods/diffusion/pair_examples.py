@@ -3,7 +3,7 @@
 Two things set the level below apart from the pair, most of all on a small scene, and both are undone here.
 It has few pixels, so that networks learn them by heart: it is made at several offsets of its grid, each of
 which shows the truth below other LR pixels. And its detail, what H takes away, may be stronger than the
-pair's: networks whose norms divide by the spread of their features draw detail as strong as they learned it.
+pair's, and networks tend to draw detail as strong as they learned it.
 The HR-MSI shows at both levels how strong detail is; on the level below it is attenuated accordingly.
 """
 
