@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ from scipy.io import savemat
 from scipy.signal import convolve2d
 
 from pipeline.adapters.hyperbench import fusion, spatial_response
+from pipeline.config.experiment import load_experiment
 from pipeline.core.scene import Scene
 from pipeline.errors import InputError
 from scores import psnr
 
 Cube = NDArray[Any]
+CONFIG = Path(__file__).parents[2] / "config/robust_psf.yaml"
 SKEWED = np.random.default_rng(1).random((4, 7))  # no symmetry, one even side
 GAUSSIAN = np.exp(-0.5 * (np.hypot(*np.mgrid[-7:8, -7:8]) / 3.4) ** 2)
 
@@ -104,10 +107,25 @@ def test_unknown_choices_are_refused_before_a_benchmark_starts() -> None:
         fusion("bicubic", told="box")  # type: ignore[arg-type]
 
 
-def test_a_run_of_the_benchmark_itself(cube: Cube, tmp_path: Path) -> None:
-    hyperbench = pytest.importorskip(
+@pytest.fixture
+def hyperbench() -> ModuleType:
+    """The package, where it is installed."""
+    return pytest.importorskip(
         "hyperbench", reason="HyperBench is not installed (docs/reference/python.md says how to)"
     )
+
+
+def test_the_configuration_has_the_psfs_of_the_benchmark(hyperbench: ModuleType) -> None:
+    responses = load_experiment(CONFIG).responses
+    for name in hyperbench.AVAILABLE_PSFS:
+        expected = hyperbench.make_psf(name, 3.4, 7)
+        psf = np.array(responses[f"{name.replace('2', '')}_4"].spatial.psf)
+        if name == "delta":  # without its zeros
+            psf = np.pad(psf, 7)
+        np.testing.assert_allclose(psf / psf.max(), expected / expected.max(), atol=6e-5)
+
+
+def test_a_run_of_the_benchmark_itself(hyperbench: ModuleType, cube: Cube, tmp_path: Path) -> None:
     savemat(tmp_path / "scene.mat", {"cube": cube})
     config = hyperbench.BenchmarkConfig(
         tmp_path / "scene.mat", psf_names=sorted(hyperbench.AVAILABLE_PSFS), save_csv=False, fail_fast=True
