@@ -157,6 +157,45 @@ def test_wrong_response_counts_as_noise_of_the_msi():
     assert (wrong_level > 3 * right_level).all()
 
 
+def test_what_contradicts_h_at_the_rim_or_at_edges_is_no_noise(landscape, landscape_srf) -> None:
+    blur = SpatialResponse.gaussian(ratio=4, fwhm=1.2)
+    tiled = np.concatenate([np.concatenate([landscape.data] * 3, axis=1)] * 2, axis=2)
+    levels = []
+    for border in ("mirror", "zero"):
+        seen = simulate(
+            tiled, spectral_response=landscape_srf, spatial_response=blur.bordered(border), snr_db=35
+        )
+        pixels = matched_pixels(replace(seen, spatial_response=blur))
+        levels.append(estimate_msi_noise(pixels, landscape_srf, seen.sigma_hsi) / seen.sigma_msi)
+        assert not pixels.inside.all()
+    assert levels[1] == pytest.approx(levels[0], rel=0.2)
+    rng = np.random.default_rng(0)
+    errors = np.where(rng.random(pixels.msi.shape) < 0.02, 0.3, 0)
+    spoiled = replace(pixels, msi=pixels.msi + errors)
+    worse = estimate_msi_noise(spoiled, landscape_srf, seen.sigma_hsi) / seen.sigma_msi
+    assert worse == pytest.approx(levels[1], rel=0.25)
+
+
+def test_texture_that_bands_share_is_no_noise() -> None:
+    """Three textures in five bands, ten times as strong as the noise, whose level differs with the band."""
+    rng = np.random.default_rng(0)
+    true = np.array([0.005, 0.01, 0.01, 0.015, 0.01])
+    texture = np.tensordot(rng.random((5, 3)), rng.standard_normal((3, 128, 128)) / 10, axes=1)
+    msi = (1 + texture + true[:, None, None] * rng.standard_normal(texture.shape)).astype(np.float32)
+    blur = SpatialResponse.bicubic(ratio=4)
+    scene = ObservedScene(
+        np.ones((5, 32, 32), np.float32), msi, np.eye(5) + 0.1, blur, np.ones(5), np.ones(5)
+    )
+    ratio = estimate_detail_noise(scene) / true
+    assert ((ratio > 0.5) & (ratio < 2.5)).all()
+    assert (
+        estimate_detail_noise(
+            replace(scene, hr_msi=msi[:1], spectral_response=np.ones((1, 5)), sigma_msi=np.ones(1))
+        )[0]
+        / true[0]
+    ) > 5
+
+
 def test_the_finest_details_bound_the_noise_of_the_msi_from_above(landscape, landscape_srf) -> None:
     """White noise alone is met within two percent; a scene's texture adds to it."""
     rng = np.random.default_rng(0)

@@ -1,8 +1,9 @@
 """Noise levels of a pair, estimated from the pair itself.
 
 Three estimates from a sample of pixels, with known responses: the regression of each HSI band on its
-neighbours (as in HySime, Bioucas-Dias and Nascimento 2008), the disagreement of the two images, and the MSI's
-finest details.
+neighbours (as in HySime, Bioucas-Dias and Nascimento 2008), the disagreement of the two images away from the
+rim, and the MSI's finest details, as far as its bands do not share them. Scales are robust: where H or its
+border is wrong, the few pixels at edges and at the rim that contradict it do not count as noise.
 """
 
 from __future__ import annotations
@@ -34,6 +35,12 @@ SPACINGS = (1, 2, 3, 4)  # sides of the squares of pixels: larger ones where gap
 DENSE_GAPS = 0.15  # share of the gaps at the best quarter of the pixels, beyond which H(Y) tells no noise
 TINY = np.finfo(np.float32).tiny
 NORMAL_MEDIAN = 0.6745  # median absolute value of the standard normal distribution
+USUAL = 2.5  # standard deviations, beyond which a difference is no noise
+USUAL_VARIANCE = 0.9113  # of the standard normal distribution within them
+LEAST_INSIDE = 0.25  # of the pixels: with fewer away from the rim, all count
+DETAILS_PER_BAND = 50  # fewest for the regression of a band's details on those of the other bands
+LEAST_UNSHARED = 0.05  # of the details: textures of two bands are hardly ever more alike
+REFITS = 3  # of that regression without its outliers
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class MatchedPixels:
         Values of X that were measured; the others are estimates.
     gaps : (c, n) float64
         Share of the response's energy on HR pixels that were not measured.
+    inside : (n,) bool
+        Pixels that do not see beyond the image.
     """
 
     hsi: NDArray[np.float64]
@@ -59,6 +68,7 @@ class MatchedPixels:
     noise_gain: float
     known: NDArray[np.bool_]
     gaps: NDArray[np.float64]
+    inside: NDArray[np.bool_]
 
     @classmethod
     def complete(cls, hsi: NDArray[np.float64], msi: NDArray[np.float64], noise_gain: float) -> MatchedPixels:
@@ -73,7 +83,8 @@ class MatchedPixels:
         noise_gain : float
             Variance of H(Y) over that of Y, for white noise.
         """
-        return cls(hsi, msi, noise_gain, np.ones(hsi.shape, np.bool_), np.zeros(msi.shape))
+        known, inside = np.ones(hsi.shape, np.bool_), np.ones(hsi.shape[1], np.bool_)
+        return cls(hsi, msi, noise_gain, known, np.zeros(msi.shape), inside)
 
 
 def matched_pixels(
@@ -106,7 +117,9 @@ def matched_pixels(
         progress("sample", done, len(blocks))
     arrays = [np.concatenate(of_blocks, axis=1) for of_blocks in zip(*parts, strict=True)]
     share = arrays[-1][0]
-    hsi, msi, known, gaps, _ = (array[:, share <= tolerated_share(share, SOME_GAPS)] for array in arrays)
+    hsi, msi, known, gaps, inside, _ = (
+        array[:, share <= tolerated_share(share, SOME_GAPS)] for array in arrays
+    )
     if not hsi.size:
         raise InputError(
             f"lr_hsi and hr_msi: of every {stride}th LR pixel none has data in both; crop the "
@@ -115,13 +128,15 @@ def matched_pixels(
     for name, image in (("lr_hsi", hsi), ("hr_msi", msi)):
         if not image.any():
             raise InputError(f"{name}: every valid value is 0, expected radiance or reflectance above 0")
-    return MatchedPixels(hsi, msi, scene.spatial_response.noise_gain(*scene.hr_shape), known, gaps)
+    gain = scene.spatial_response.noise_gain(*scene.hr_shape)
+    return MatchedPixels(hsi, msi, gain, known, gaps, inside[0])
 
 
 def _matched(scene: ObservedScene, window: Window, stride: int) -> tuple[NDArray[Any], ...]:
     """Return X, H(Y), the mask of measured values of X and the gaps of H(Y), at a window's pixels with X.
 
-    The last array holds the share of the response's energy on HR pixels without any measured value.
+    Then follows the mask of the pixels that do not see beyond the image. The last array holds the share of
+    the response's energy on HR pixels without any measured value.
 
     Parameters
     ----------
@@ -146,7 +161,9 @@ def _matched(scene: ObservedScene, window: Window, stride: int) -> tuple[NDArray
     degraded = operator.forward(fill_nearest(fine))[:, *chosen]
     gaps = operator.energy_share(missing)[:, *chosen]
     share, valid = operator.energy_share(unmeasured)[None, *chosen], ~missing_pixels(coarse)
-    return tuple(array[:, valid] for array in (coarse, degraded, known, gaps, share))
+    rows, columns = scene.spatial_response.rim(*scene.hr_shape)
+    inside = ~(rows[window.slices[0]][:, None] | columns[window.slices[1]])[None, *chosen]
+    return tuple(array[:, valid] for array in (coarse, degraded, known, gaps, inside, share))
 
 
 def estimate_hsi_noise(pixels: MatchedPixels) -> NDArray[np.float64]:
@@ -181,10 +198,27 @@ def estimate_hsi_noise(pixels: MatchedPixels) -> NDArray[np.float64]:
         # the values that were estimated have hardly any residual
         variances[band] = residual @ residual / max(1, int(pixels.known[band].sum()) - most - 1)
         shares[band, order] = solution[:-1] ** 2
-    own = np.maximum(variances, floor**2)
+    return np.sqrt(_own_variances(variances, shares, floor**2))
+
+
+def _own_variances(
+    variances: NDArray[np.float64], shares: NDArray[np.float64], least: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
+    """Solve ``v_b = sigma_b^2 + sum_j w_bj^2 sigma_j^2`` for the bands' noise variances.
+
+    Parameters
+    ----------
+    variances : (bands,)
+        v, the variances of the residuals of regressions.
+    shares : (bands, bands)
+        Squared weights of the regressions.
+    least : float or (bands,)
+        Lower bound of the variances.
+    """
+    own = np.maximum(variances, least)
     for _ in range(CORRECTIONS):
-        own = np.maximum(own * variances / (own + shares @ own), floor**2)
-    return np.sqrt(own)
+        own = np.maximum(own * variances / (own + shares @ own), least)
+    return own
 
 
 def estimate_msi_noise(
@@ -194,7 +228,8 @@ def estimate_msi_noise(
 
     Since H and R commute, the difference of the degraded images has the variance ``g sm_i^2 + ||R_i E^T||^2
     sh^2``, where g is H's gain for white noise and E the subspace of X above its noise, onto which X is
-    projected first. Errors of the responses count as noise of the MSI, so that a fusion trusts it less. No
+    projected first. Errors of the responses count as noise of the MSI where they are as common as noise, so
+    that a fusion trusts it less; rare large ones, and pixels that see beyond the image, are left out. No
     estimate is below its own sampling error.
 
     Parameters
@@ -213,13 +248,41 @@ def estimate_msi_noise(
     image = pixels.hsi[..., None]
     subspace = fit_subspace(image, sigma_hsi, signal_dimension(image, sigma_hsi))
     basis_msi = spectral_response @ subspace.basis.T
-    difference = pixels.msi - basis_msi @ (subspace.projection @ pixels.hsi)
+    inside = pixels.inside if pixels.inside.mean() >= LEAST_INSIDE else np.ones_like(pixels.inside)
+    difference = (pixels.msi - basis_msi @ (subspace.projection @ pixels.hsi))[:, inside]
     variance, sampling_error = np.transpose(
-        [_without_gaps(np.square(row), gaps) for row, gaps in zip(difference, pixels.gaps, strict=True)]
+        [
+            _without_gaps(*_usual_squares(row, gaps))
+            for row, gaps in zip(difference, pixels.gaps[:, inside], strict=True)
+        ]
     )
     of_hsi = np.square(basis_msi).sum(axis=1) * np.mean(np.square(sigma_hsi))
     of_msi = np.maximum(variance - of_hsi, sampling_error)
     return np.sqrt(np.maximum(of_msi / pixels.noise_gain, noise_floor(power_of(pixels.msi)) ** 2))
+
+
+def _usual_squares(
+    difference: NDArray[np.float64], gaps: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the squared differences without outliers, and the gaps' share at the same pixels.
+
+    The scale of the differences is their median absolute value; what lies within `USUAL` such standard
+    deviations is kept and scaled to the variance of all. Where most pixels have gaps, whose variances differ,
+    everything is returned.
+
+    Parameters
+    ----------
+    difference : (n,)
+        Normal variables with a mean of zero, and outliers.
+    gaps : (n,)
+        Share of the gaps.
+    """
+    complete = difference[gaps == 0]
+    if 2 * complete.size < difference.size:
+        return np.square(difference), gaps
+    scale = float(np.median(np.abs(complete))) / NORMAL_MEDIAN
+    kept = complete[np.abs(complete) <= USUAL * scale]
+    return np.square(kept) / USUAL_VARIANCE, np.zeros_like(kept)
 
 
 def _without_gaps(squares: NDArray[np.float64], gaps: NDArray[np.float64]) -> tuple[float, float]:
@@ -283,8 +346,9 @@ def estimate_detail_noise(scene: ObservedScene, most: int = MOST_DETAILS) -> NDA
     """Estimate an upper bound of each MSI band's white noise from its finest diagonal details.
 
     It is the median absolute detail of Haar's wavelet over 0.6745 (Donoho and Johnstone 1994), read block by
-    block; NaN for a band whose gaps leave no detail. Texture counts as noise, hence the upper bound; unlike
-    for `estimate_msi_noise`, errors of the responses do not.
+    block, or less where the other bands explain the details in part: texture is common to the bands, noise
+    is not. NaN for a band whose gaps leave no detail. What is left of the texture counts as noise, hence the
+    upper bound; unlike for `estimate_msi_noise`, errors of the responses do not.
 
     Parameters
     ----------
@@ -310,9 +374,47 @@ def estimate_detail_noise(scene: ObservedScene, most: int = MOST_DETAILS) -> NDA
         details = np.concatenate(parts, axis=1)
         found = np.isnan(level) & ~np.isnan(details).all(axis=1)
         level[found] = np.nanmedian(np.abs(details[found]), axis=1) / NORMAL_MEDIAN
+        unshared = np.maximum(_unshared_noise(details), LEAST_UNSHARED * level)
+        level[found] = np.fmin(level, unshared)[found]
         if not np.isnan(level).any():
             break
     return np.maximum(level, noise_floor(reduce(add, power)))
+
+
+def _unshared_noise(details: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Estimate the noise of each band's details from what those of the other bands do not explain.
+
+    Each band is regressed on the others, without outliers. The residual's variance is corrected for the
+    others' noise, as in `estimate_hsi_noise`, but no further than if their noise were as strong: texture that
+    is left in the others would take too much away.
+
+    Parameters
+    ----------
+    details : (c, n)
+        Details; NaN where a value is missing.
+
+    Returns
+    -------
+    (c,) float64, NaN with too few details or a single band
+    """
+    complete = details[:, ~np.isnan(details).any(axis=0)]
+    bands, count = complete.shape
+    if bands == 1 or count < DETAILS_PER_BAND * bands:
+        return np.full(bands, np.nan)
+    variances, shares = np.empty(bands), np.zeros((bands, bands))
+    for band in range(bands):
+        others = np.arange(bands) != band
+        kept = np.ones(count, np.bool_)
+        for _ in range(REFITS):
+            part = complete[:, kept]
+            moments = part[others] @ part.T
+            weights = np.linalg.lstsq(moments[:, others], moments[:, band], rcond=None)[0]
+            residual = np.abs(complete[band] - weights @ complete[others])
+            scale = float(np.median(residual)) / NORMAL_MEDIAN
+            kept = residual <= USUAL * scale
+        variances[band], shares[band, others] = scale**2, weights**2
+    least = np.maximum(variances / (1 + shares.sum(axis=1)), TINY)
+    return np.sqrt(_own_variances(variances, shares, least))
 
 
 def _details(image: NDArray[np.float64], step: int, spacing: int) -> NDArray[np.float64]:
