@@ -50,8 +50,9 @@ def test_a_contradicted_border_costs_little_once_it_is_ignored() -> None:
     inside = slice(8, -8)
     right, mirrored, ignored = (fused(pair, border) for border in ("zero", "mirror", "ignore"))
     scores = [psnr(truth[:, inside, inside], cube[:, inside, inside]) for cube in (right, mirrored, ignored)]
-    assert scores[1] < scores[0] - 1
-    assert scores[2] > scores[0] - 0.5
+    assert scores[2] > scores[0] - 0.1
+    assert scores[2] > scores[1] + 0.1
+    assert scores[1] > scores[0] - 0.5  # noise levels are estimated away from the rim
     assert not np.isnan(ignored).any()
 
 
