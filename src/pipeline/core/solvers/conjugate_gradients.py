@@ -111,19 +111,16 @@ def _smallest(rhs: Tensor, tolerance: float = 0.0) -> Tensor:
 
 
 class Settled(NamedTuple):
-    """A solution, and how many steps it needs.
+    """How many steps a solution needs.
 
     Attributes
     ----------
-    solution : tensor
-        The solution.
     steps : int
         Number of steps.
     reached : bool
         Whether so many steps bring the iteration near enough.
     """
 
-    solution: Tensor
     steps: int
     reached: bool
 
@@ -135,8 +132,8 @@ def settle(
 
     The squared distance of an estimate, ``(x - solution)^T apply(x - solution)``, is the sum of the gains of
     all further steps (Hestenes and Stiefel 1952). What lies beyond the last step is taken to be as much as
-    the last quarter of the steps gained. If rounding spoils the steps, so that they did not gain what they
-    should have, there are none, and the start is the solution.
+    the last half of the steps gained. If rounding spoils the steps, so that they did not gain what they
+    should have, there are none.
 
     Parameters
     ----------
@@ -151,19 +148,19 @@ def settle(
     smallest, reached = _smallest(rhs), False
     for iterate in islice(iterates(apply, precondition, rhs, start), most + 1):
         gains.append(float(iterate.gain))
-        left = sum(gains[3 * len(gains) // 4 :])
+        left = sum(gains[len(gains) // 2 :])
         near = len(gains) > FEWEST_STEPS and left <= distance / 2
         reached = near or bool(torch.linalg.vector_norm(iterate.residual) <= smallest)
         if reached:
             break
     moved, gained = iterate.solution - start, sum(gains)
     if gained > 0 and inner(moved, 2 * rhs - apply(start) - apply(iterate.solution)) < gained / 2:
-        return Settled(start, 0, True)
+        return Settled(0, True)
     steps = len(gains) - 1
     while steps > 1 and left + gains[steps] <= distance:
         left += gains[steps]
         steps -= 1
-    return Settled(iterate.solution, max(steps, 1), reached)
+    return Settled(max(steps, 1), reached)
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ Minimises, over the coefficients A,
     1/2 ||X - H(A) E||^2 + 1/2 ||Y - (A E) R^T||^2 + sum_e l_e d / 2 log(eps^2 + delta_e^T W_e delta_e / d)
 
 where the noise weights the data terms, ``delta_e`` is the difference of A along edge e of the pixels' graph,
-``W_e`` the precision of the edge's class and ``l_e`` the edge's strength. Each round replaces the last term
+``W_e`` the precision of the edge's class and ``l_e`` the edge's strength. Beyond the largest difference of
+neighbouring LR pixels, the logarithm is continued by its tangent in ``delta_e^T W_e delta_e``: no edge is so
+free that coefficients which the data do not determine could swing. Each round replaces the last term
 by the quadratic that touches it from above, with weights ``w_e = l_e / (eps^2 + delta_e^T W_e delta_e / d)``
 (iteratively reweighted least squares: the objective never rises), and minimises that quadratic by conjugate
 gradients. The preconditioner is the exact solution for a prior without ties between pixels (module
@@ -52,7 +54,7 @@ NEIGHBOUR_STRENGTH = 0.1  # l_e of neighbours; well below 1, since each pixel ha
 SIMILAR_STRENGTH = 0.05  # l_e of similar pixels
 CONVERGED = 1e-3  # mean squared distance from a round's minimum, in units of the posterior's variance
 DRAW_CONVERGED = 3e-2  # the same for draws: their variance is too small by as much
-MOST_STEPS = 500  # of conjugate gradients in a round
+MOST_STEPS = 1000  # of conjugate gradients in a round
 EDGES_AT_ONCE = 2**17  # whose differences are in memory
 MOST_ROUNDING = 0.1  # in units of a typical difference, in the direction in which it is largest
 
@@ -139,8 +141,10 @@ class GraphFusion:
         for _ in range(rounds):
             quadratic = Quadratic(self, self.weights(coefficients))
             settled = quadratic.settle(self.terms.rhs, coefficients, CONVERGED)
-            coefficients, reached = settled.solution, reached and settled.reached
+            # not the settled solution, which took further steps: the next round starts as in `solve`
+            coefficients = quadratic.minimise(self.terms.rhs, coefficients, settled.steps)
             counts.append(settled.steps)
+            reached = reached and settled.reached
         noise = quadratic.noise("draw 0", seed)
         draw = quadratic.settle(noise, torch.zeros_like(noise), DRAW_CONVERGED)
         if not (reached and draw.reached):
@@ -168,7 +172,7 @@ class GraphFusion:
                 own = pixels.index_select(0, self.graph.first[edges])
                 own -= pixels.index_select(0, self.graph.second[edges])
                 size[edges] = (own @ matrix * own).sum(dim=1)
-        return self.strengths / (SOFTENING**2 + size)
+        return self.strengths / (SOFTENING**2 + size.clamp(max=self.prior.largest))
 
 
 class Quadratic:

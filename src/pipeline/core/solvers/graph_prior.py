@@ -60,6 +60,8 @@ class GraphPrior:
         Variance of the model's errors in each coefficient of the LR-HSI.
     level : float
         Largest magnitude of a coefficient, in units of a typical difference.
+    largest : float
+        Largest mean square of a difference between neighbouring LR pixels over the coefficients.
     """
 
     basis: Array
@@ -68,6 +70,7 @@ class GraphPrior:
     scale: float
     misfit: float
     level: float
+    largest: float
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the prior, from which `of` makes the same prior."""
@@ -76,8 +79,10 @@ class GraphPrior:
     @classmethod
     def of(cls, state: Mapping[str, NDArray[Any]]) -> GraphPrior:
         """Make the prior from the arrays in a fitted method's state."""
-        scale, misfit, level = (float(state[name]) for name in ("scale", "misfit", "level"))
-        return cls(state["basis"], state["precisions"], state["centres"], scale, misfit, level)
+        scale, misfit, level, largest = (
+            float(state[name]) for name in ("scale", "misfit", "level", "largest")
+        )
+        return cls(state["basis"], state["precisions"], state["centres"], scale, misfit, level, largest)
 
     def classes(self, spectra: Tensor) -> Tensor:
         """Return the class ``(n,)`` of spectra ``(c, n)`` in units of `scale`."""
@@ -220,7 +225,9 @@ def learn_prior(
     differences = sample.coefficients[:, first] - sample.coefficients[:, second]
     shape, weights = t_shape(differences, FLOOR * coefficient_noise(basis, comparison.sigma_hsi))
     root = np.linalg.cholesky(shape)
-    white = np.linalg.solve(root, differences) * np.sqrt(weights)
+    white = np.linalg.solve(root, differences)
+    largest = float(np.square(white).mean(axis=0).max(initial=0.0))
+    white *= np.sqrt(weights)
     scale, least = float(np.sqrt(sample.degraded.var(axis=1).mean())), _least_scale(sample.degraded)
     classes, scale = classes if scale > least else 1, max(scale, least)
     spectra = sample.degraded / scale
@@ -235,6 +242,7 @@ def learn_prior(
         scale,
         misfit(sample, np.linalg.inv(root), basis, comparison),
         float(np.abs(np.linalg.solve(root, sample.coefficients)).max(initial=0.0)),
+        largest,
     )
 
 
