@@ -32,7 +32,7 @@ class GraphSubspaceSettings(SolverSettings):
     misfit: bool = Field(
         True, description="whether model errors, measured by the disagreement of the images, count as noise"
     )
-    rounds: int = Field(3, ge=1, description="rounds, each with new weights of the graph's edges")
+    rounds: int = Field(2, ge=1, description="rounds, each with new weights of the graph's edges")
     draws: int = Field(8, ge=0, description="posterior draws behind the standard deviation; 0 leaves it out")
 
     @property
