@@ -48,6 +48,7 @@ REMEDIES = {
     "rotation": "register the images",
     "psf": "give a spatial_response of that width",
     "change": "set such pixels to NaN",
+    "border": "give spatial_response.bordered('ignore')",
     "stripes": "leave these bands out, or destripe them",
 }
 """What mends the differences between two images, as arguments of `fuse`."""
@@ -120,7 +121,7 @@ def fuse(
     -----
     UserWarning
         Where the images contradict the responses, with the likely cause: gain, offset, order of bands,
-        displacement, PSF, change, stripes. Where an image looks as if no-data or saturation was not marked.
+        displacement, PSF, change, border, stripes. Where an image looks as if no-data or saturation was not marked.
     """
     chosen = parse(settings_of(method), {"method": method, **settings}, method)
     start = perf_counter()

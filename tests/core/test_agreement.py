@@ -20,6 +20,7 @@ from pipeline.core.estimation.agreement import (
 )
 from pipeline.core.scene import Scene
 from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.rim import without_rim
 from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.sensing.spectral import gaussian_response
@@ -82,6 +83,12 @@ def striped(pair: Observation) -> Observation:
     return replace(pair, lr_hsi=lr_hsi)
 
 
+def dark_beyond(pair: Observation) -> Observation:
+    """The LR-HSI as if zeros lay beyond the scene."""
+    dark = pair.spatial_response.bordered("zero").operator(*pair.hr_shape).forward(np.ones(pair.hr_shape))
+    return replace(pair, lr_hsi=(pair.lr_hsi * dark).astype(np.float32))
+
+
 def turned(pair: Observation) -> Observation:
     msi = rotate(pair.hr_msi, 2.0, axes=(2, 1), reshape=False, order=3, mode="nearest")
     return replace(pair, hr_msi=msi)
@@ -108,6 +115,7 @@ def turned(pair: Observation) -> Observation:
             "psf",
             "wider than H",
         ),
+        (dark_beyond, "border", "beyond the scene is not its mirror image"),
         (cloudy, "change", "around row 7, column 18 of the LR-HSI, where the HR-MSI is brighter"),
         (striped, "stripes", "HSI band 7 (0-based) has stripes along columns"),
     ],
@@ -119,6 +127,16 @@ def test_the_cause_of_a_difference_is_named_first(
     assert findings[0].cause == cause
     assert text in findings[0].sentence
     assert len(findings) == 1
+
+
+def test_a_border_that_is_ignored_or_right_is_not_named(pair: Observation) -> None:
+    dark = dark_beyond(pair)
+    for border in ("ignore", "zero"):
+        told = replace(dark, spatial_response=pair.spatial_response.bordered(border))
+        assert agreement(without_rim(told)) == ()
+    wrong = agreement(replace(pair, spatial_response=pair.spatial_response.bordered("zero")))
+    assert [finding.cause for finding in wrong] == ["border"]
+    assert wrong[0].sentence.endswith("beyond the scene is not zeros")
 
 
 @pytest.mark.parametrize(

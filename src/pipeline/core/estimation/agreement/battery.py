@@ -13,6 +13,7 @@ from pipeline.core.estimation.agreement.geometry import Geometry, explain
 from pipeline.core.estimation.agreement.places import changed_places, striped_bands
 from pipeline.core.estimation.agreement.planes import Planes, hsi_planes, sample_planes
 from pipeline.core.estimation.agreement.radiometry import Radiometry, better_order, relate
+from pipeline.core.estimation.agreement.rim import rim_difference
 from pipeline.core.estimation.responses.sample import PairSample, read_sample
 from pipeline.core.estimation.responses.shape import width_of
 from pipeline.core.sensing.observation import ObservedScene, Progress, no_progress
@@ -28,6 +29,8 @@ SHIFT = 0.2  # LR pixels
 WIDTH = 0.15  # of the PSF's FWHM
 EXPLAINS = 0.2  # fraction of the difference that a cause has to explain
 CHANGED = 0.01  # fraction of the LR pixels
+RIM = 3.0  # times the difference inside
+BEYOND = {"mirror": "its mirror image", "zero": "zeros"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Finding:
     Attributes
     ----------
     cause : str
-        `order`, `gain`, `offset`, `gain and offset`, `shift`, `rotation`, `psf`, `change` or `stripes`.
+        `order`, `gain`, `offset`, `gain and offset`, `shift`, `rotation`, `psf`, `change`, `border` or `stripes`.
     sentence : str
         What was found, with the likely cause and without a remedy.
     """
@@ -79,12 +82,13 @@ def agreement(
     gain, offset = relation.gain[:, None, None], relation.offset[:, None, None]
     related = predicted.map(lambda image: gain * image + offset)
     geometry = explain(degraded, related)
-    return (
+    causes = (
         *first,
         *_geometric(geometry, scene.spatial_response),
         *_changed(geometry.residual, degraded),
-        *_striped(hsi_planes(sample)),
     )
+    # other causes make the images differ at the rim, too
+    return (*(causes or _bordered(scene, relation)), *_striped(hsi_planes(sample)))
 
 
 def radiometric_agreement(scene: ObservedScene, names: Sequence[str] | None = None) -> tuple[Finding, ...]:
@@ -219,6 +223,18 @@ def _changed(residual: Planes, degraded: Planes) -> Iterator[Finding]:
             f"{change.fraction:.1%} of the LR pixels differ far more than the others, most of them around "
             f"row {y}, column {x} of the LR-HSI, where the HR-MSI is {how}: clouds, their shadows, or change "
             "between the dates",
+        )
+
+
+def _bordered(scene: ObservedScene, relation: Radiometry) -> Iterator[Finding]:
+    difference = rim_difference(scene, relation)
+    beyond = BEYOND.get(scene.spatial_response.border)
+    if difference and beyond and difference.rim > RIM * difference.inside:
+        yield Finding(
+            "border",
+            "LR pixels that see beyond the scene contradict H: the images differ there by "
+            f"{difference.rim:.1%} of the values, inside by {difference.inside:.1%}; beyond the scene is not "
+            f"{beyond}",
         )
 
 
