@@ -121,7 +121,8 @@ def fuse(
     -----
     UserWarning
         Where the images contradict the responses, with the likely cause: gain, offset, order of bands,
-        displacement, PSF, change, border, stripes. Where an image looks as if no-data or saturation was not marked.
+        displacement, PSF, change, border, stripes. Where an image looks as if no-data or saturation was not
+        marked.
     """
     chosen = parse(settings_of(method), {"method": method, **settings}, method)
     start = perf_counter()

@@ -176,7 +176,6 @@ def test_pair_is_judged_without_a_reference(tried: Any, ratio: str) -> None:
     }  # fmt: skip
     assert metrics["hqnr"] > found["bicubic"]["metrics"]["metrics"]["hqnr"]
     assert metrics["hqnr"] > 0.9
-    assert metrics["residual_hsi"] == pytest.approx(1, abs=0.25)
     assert metrics["residual_msi"] < 1.5
     np.testing.assert_allclose(per_band["wavelength"], truth.scene.wavelength, atol=1e-6)
     assert len(per_band["residual_hsi"]) == len(per_band["bias_hsi"]) == truth.bands
@@ -185,8 +184,14 @@ def test_pair_is_judged_without_a_reference(tried: Any, ratio: str) -> None:
     assert maps["hsi"].shape == truth.lr
     assert maps["msi"].shape == steps.window().shape
     # the map is the RMS over the bands of what the spectrum is the RMS over the pixels of
-    power = np.mean(np.square(per_band["residual_hsi"]))
-    assert float(np.square(maps["hsi"]).mean()) == pytest.approx(power, rel=1e-4)
+    power, squares = np.mean(np.square(per_band["residual_hsi"])), np.square(maps["hsi"].values)
+    assert float(squares.mean()) == pytest.approx(power, rel=1e-4)
+    # what lies beyond the files is not the mirror image that H takes it to be
+    seen = read_scene(steps.path("observation.json"), steps.path("estimate.json"))
+    rows, columns = seen.spatial_response.rim(*seen.hr_shape)
+    rim = rows[:, None] | columns
+    assert np.sqrt(squares[~rim].mean()) == pytest.approx(1, abs=0.25)
+    assert np.sqrt(squares[rim].mean()) < 3
 
 
 @both_ratios
@@ -505,7 +510,7 @@ def test_a_checkerboard_of_nodata_is_filled_from_the_other_image(
     assert not np.isnan(cube).any()
     judged = steps.evaluate("gaussian_subspace")
     assert judged["metrics"]["residual_msi"] < 1
-    assert judged["metrics"]["residual_hsi"] < 1.3
+    assert judged["metrics"]["residual_hsi"] < 2  # a third of the LR pixels see beyond the file
     in_both = np.where(expected, np.nan, truth.scene.data[:, *window.slices])
     assert psnr(in_both, cube) > psnr(in_both, whole) - 1
 

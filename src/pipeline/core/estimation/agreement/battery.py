@@ -40,7 +40,8 @@ class Finding:
     Attributes
     ----------
     cause : str
-        `order`, `gain`, `offset`, `gain and offset`, `shift`, `rotation`, `psf`, `change`, `border` or `stripes`.
+        `order`, `gain`, `offset`, `gain and offset`, `shift`, `rotation`, `psf`, `change`, `border` or
+        `stripes`.
     sentence : str
         What was found, with the likely cause and without a remedy.
     """
