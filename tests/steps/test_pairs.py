@@ -116,6 +116,21 @@ def test_images_that_do_not_tell_their_shift_are_refused(
     assert not list(steps.path("").iterdir())
 
 
+def test_an_ignored_rim_has_no_weight_in_any_step(tmp_path: Path) -> None:
+    truth = TRUTHS["4"]
+    spatial = {"kind": "gaussian", "ratio": 4, "fwhm": truth.fwhm, "border": "ignore"}
+    steps = Steps(tmp_path, truth.write(tmp_path) | {"spatial": spatial}, ESTIMATED | {"offset": True})
+    steps.align()
+    steps.estimate()
+    seen = read_scene(**steps.inputs)
+    rows, columns = seen.spatial_response.rim(*seen.hr_shape)
+    missing = np.isnan(np.asarray(seen.lr_hsi[:, :, :]))
+    np.testing.assert_array_equal(missing.all(axis=0), rows[:, None] | columns)
+    cube = steps.fuse("gaussian_subspace")
+    assert psnr(truth.scene.data[:, *steps.window().slices], cube) > 34
+    assert steps.evaluate("gaussian_subspace")["metrics"]["residual_hsi"] == pytest.approx(1, abs=0.25)
+
+
 def test_a_psf_of_another_ratio_is_refused(tmp_path: Path) -> None:
     spatial = {"kind": "gaussian", "ratio": 3, "fwhm": 1.2}
     steps = Steps(tmp_path, TRUTHS["4"].write(tmp_path) | {"spatial": spatial})
