@@ -49,6 +49,7 @@ REMEDIES = {
     "psf": "give a spatial_response of that width",
     "change": "set such pixels to NaN",
     "border": "give spatial_response.bordered('ignore')",
+    "zero border": "give spatial_response.bordered('zero')",
     "stripes": "leave these bands out, or destripe them",
 }
 """What mends the differences between two images, as arguments of `fuse`."""

@@ -47,6 +47,7 @@ REMEDIES = {
     "psf": "set `estimation.spatial_response: gaussian` to estimate it",
     "change": "mark such pixels as no-data, or choose images of one date",
     "border": "set `border: ignore` in `spatial`, or in `told` if there is one",
+    "zero border": "set `border: zero` in `spatial`, or in `told` if there is one",
     "stripes": "leave these bands out with `bad_bands`, or destripe the HSI first",
 }
 """Settings that mend what the comparison of the two images finds."""

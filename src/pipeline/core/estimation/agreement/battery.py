@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot, sqrt
 
 import numpy as np
@@ -40,8 +40,8 @@ class Finding:
     Attributes
     ----------
     cause : str
-        `order`, `gain`, `offset`, `gain and offset`, `shift`, `rotation`, `psf`, `change`, `border` or
-        `stripes`.
+        `order`, `gain`, `offset`, `gain and offset`, `shift`, `rotation`, `psf`, `change`, `border`,
+        `zero border` or `stripes`.
     sentence : str
         What was found, with the likely cause and without a remedy.
     """
@@ -228,15 +228,21 @@ def _changed(residual: Planes, degraded: Planes) -> Iterator[Finding]:
 
 
 def _bordered(scene: ObservedScene, relation: Radiometry) -> Iterator[Finding]:
-    difference = rim_difference(scene, relation)
-    beyond = BEYOND.get(scene.spatial_response.border)
-    if difference and beyond and difference.rim > RIM * difference.inside:
-        yield Finding(
-            "border",
-            "LR pixels that see beyond the scene contradict H: the images differ there by "
-            f"{difference.rim:.1%} of the values, inside by {difference.inside:.1%}; beyond the scene is not "
-            f"{beyond}",
-        )
+    border = scene.spatial_response.border
+    difference = None if border == "ignore" else rim_difference(scene, relation)
+    if difference is None or difference.rim <= RIM * difference.inside:
+        return
+    sentence = (
+        "LR pixels that see beyond the scene contradict H: the images differ there by "
+        f"{difference.rim:.1%} of the values, inside by {difference.inside:.1%}; "
+    )
+    if border == "mirror":
+        zero = replace(scene, spatial_response=scene.spatial_response.bordered("zero"))
+        other = rim_difference(zero, relation)
+        if other and other.rim <= RIM * other.inside:
+            yield Finding("zero border", f"{sentence}with zeros beyond the scene they agree")
+            return
+    yield Finding("border", f"{sentence}beyond the scene is not {BEYOND[border]}")
 
 
 def _striped(hsi: Planes) -> Iterator[Finding]:
