@@ -18,7 +18,7 @@ from pipeline.core.sensing.simulation import simulate
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.sensing.spectral import gaussian_response
 from pipeline.core.solvers.class_sums import ClassSums
-from pipeline.core.solvers.engine import Engine, array
+from pipeline.core.solvers.engine import Engine, array, mixed
 from pipeline.core.solvers.gaussian import GaussianFusion, data_terms
 from pipeline.core.solvers.graph_fusion import CONVERGED, SOFTENING, GraphFusion, Quadratic
 from pipeline.core.solvers.graph_prior import GraphPrior, class_precision, joined, nearest, sample_of, t_shape
@@ -233,7 +233,8 @@ def small_problem(kind: str = "bicubic") -> tuple[Observation, GraphPrior]:
     )
     shapes = rng.standard_normal((2, d, 2 * d))
     precisions = shapes @ shapes.transpose(0, 2, 1)
-    return observation, GraphPrior(basis, precisions, rng.standard_normal((2, 2)), 1.0, 0.01, 10.0, np.inf)
+    centres, detail = rng.standard_normal((2, 2)), np.eye(3) + 0.5
+    return observation, GraphPrior(basis, precisions, centres, 1.0, 0.01, 10.0, np.inf, detail)
 
 
 def dense(apply, shape: tuple[int, ...]) -> np.ndarray:
@@ -264,8 +265,8 @@ def test_quadratic_is_minimised_as_by_brute_force():
     quadratic = Quadratic(fusion, torch.from_numpy(RNG.uniform(0.1, 3, len(fusion.graph.first))))
     matrix = dense(quadratic.apply, (3, 8, 4))
     assert np.allclose(matrix, matrix.T)
-    expected = np.linalg.solve(matrix, array(fusion.terms.rhs).ravel())
-    found = quadratic.minimise(fusion.terms.rhs, torch.zeros_like(fusion.terms.rhs), steps=60)
+    expected = np.linalg.solve(matrix, array(fusion.rhs).ravel())
+    found = quadratic.minimise(fusion.rhs, torch.zeros_like(fusion.rhs), steps=60)
     assert np.allclose(array(found).ravel(), expected, atol=1e-8)
 
 
@@ -319,6 +320,7 @@ def objective(fusion: GraphFusion, coefficients: torch.Tensor) -> float:
         np.einsum("dyx,de,eyx->", hsi, terms.by_hsi, hsi) / 2
         + np.square(msi / fusion.observation.sigma_msi[:, None, None]).sum() / 2
         + d / 2 * (strengths * np.log(size)).sum()
+        + float(((coefficients - fusion.mean) * mixed(fusion.own, coefficients - fusion.mean)).sum()) / 2
     )
 
 
@@ -328,7 +330,7 @@ def test_quadratic_is_the_objective_with_fixed_weights():
     fusion = GraphFusion(observation, prior, Engine(), similar=2)
     point, step = torch.from_numpy(RNG.standard_normal((2, 3, 8, 4)))
     quadratic = Quadratic(fusion, fusion.weights(point))
-    slope = float(((quadratic.apply(point) - fusion.terms.rhs) * step).sum())
+    slope = float(((quadratic.apply(point) - fusion.rhs) * step).sum())
     numeric = (objective(fusion, point + 1e-5 * step) - objective(fusion, point - 1e-5 * step)) / 2e-5
     assert slope == pytest.approx(numeric, rel=1e-5)
 
@@ -364,8 +366,8 @@ def assert_converged(pair: Observation) -> None:
     coefficients = fusion.start()
     for steps in method.steps.rounds:
         quadratic = Quadratic(fusion, fusion.weights(coefficients))
-        exact = quadratic.minimise(fusion.terms.rhs, coefficients, 10 * steps + 100)
-        coefficients = quadratic.minimise(fusion.terms.rhs, coefficients, steps)
+        exact = quadratic.minimise(fusion.rhs, coefficients, 10 * steps + 100)
+        coefficients = quadratic.minimise(fusion.rhs, coefficients, steps)
         error = coefficients - exact
         assert (error * quadratic.apply(error)).mean() < 1.5 * CONVERGED
 

@@ -3,15 +3,19 @@
 Minimises, over the coefficients A,
 
     1/2 ||X - H(A) E||^2 + 1/2 ||Y - (A E) R^T||^2 + sum_e l_e d / 2 log(eps^2 + delta_e^T W_e delta_e / d)
+    + 1/2 a <A - V, (A - V) W>
 
 where the noise weights the data terms, ``delta_e`` is the difference of A along edge e of the pixels' graph,
 ``W_e`` the precision of the edge's class and ``l_e`` the edge's strength. Beyond the largest difference of
 neighbouring LR pixels, the logarithm is continued by its tangent in ``delta_e^T W_e delta_e``: no edge is so
-free that coefficients which the data do not determine could swing. Each round replaces the last term
-by the quadratic that touches it from above, with weights ``w_e = l_e / (eps^2 + delta_e^T W_e delta_e / d)``
-(iteratively reweighted least squares: the objective never rises), and minimises that quadratic by conjugate
-gradients. The preconditioner is the exact solution for a prior without ties between pixels (module
-`gaussian`).
+free that coefficients which the data do not determine could swing. The last term is the prior of `gaussian_subspace`, about
+the interpolated LR-HSI V with the precision W of the detail, with a small weight a: without it, nothing would
+hold the level of a region that edges cut off and that a wide PSF does not resolve.
+
+Each round replaces the logarithms by the quadratic that touches them from above, with weights
+``w_e = l_e / (eps^2 + delta_e^T W_e delta_e / d)`` (iteratively reweighted least squares: the objective never
+rises), and minimises that quadratic by conjugate gradients. The preconditioner is the exact solution for a
+prior without ties between pixels (module `gaussian`).
 
 How many steps the minimisation needs depends on the scene: few where weights are alike, hundreds where dark
 water lies beside bright sand. `GraphFusion.settle` finds out on parts of a scene: after so many steps the
@@ -27,6 +31,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -37,7 +42,7 @@ from pipeline.core.sensing.observation import Observation, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.solvers.class_sums import ClassSums
 from pipeline.core.solvers.conjugate_gradients import Settled, conjugate_gradients, settle
-from pipeline.core.solvers.engine import DOUBLE, Engine, interpolated
+from pipeline.core.solvers.engine import DOUBLE, Engine, interpolated, mixed
 from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion, data_terms
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.solvers.pixel_graph import pixel_graph, quieted
@@ -52,6 +57,7 @@ log = logging.getLogger(__name__)
 SOFTENING = 0.2  # eps: root mean square of a coefficient's difference, below which differences cost alike
 NEIGHBOUR_STRENGTH = 0.1  # l_e of neighbours; well below 1, since each pixel has many edges
 SIMILAR_STRENGTH = 0.05  # l_e of similar pixels
+DETAIL_STRENGTH = 0.1  # a: that of an edge to a neighbour
 CONVERGED = 1e-3  # mean squared distance from a round's minimum, in units of the posterior's variance
 DRAW_CONVERGED = 3e-2  # the same for draws: their variance is too small by as much
 MOST_STEPS = 1000  # of conjugate gradients in a round
@@ -109,6 +115,9 @@ class GraphFusion:
         strengths = np.full(len(self.classes), SIMILAR_STRENGTH)
         strengths[:neighbours] = NEIGHBOUR_STRENGTH
         self.strengths = engine.tensor(strengths)
+        d = len(prior.basis)
+        self.detail = np.zeros((d, d)) if prior.detail is None else DETAIL_STRENGTH * prior.detail
+        self.own = engine.tensor(self.detail)
 
     def solve(self, steps: Steps, progress: Progress = no_progress) -> Solution:
         """Return A after the last round, with the posterior at the weights of that round.
@@ -123,7 +132,7 @@ class GraphFusion:
         coefficients = self.start()
         for done, count in enumerate(steps.rounds, start=1):
             quadratic = Quadratic(self, self.weights(coefficients))
-            coefficients = quadratic.minimise(self.terms.rhs, coefficients, count)
+            coefficients = quadratic.minimise(self.rhs, coefficients, count)
             progress("rounds", done, len(steps.rounds))
         return Solution(coefficients, quadratic, steps)
 
@@ -140,9 +149,9 @@ class GraphFusion:
         coefficients, counts, reached = self.start(), [], True
         for _ in range(rounds):
             quadratic = Quadratic(self, self.weights(coefficients))
-            settled = quadratic.settle(self.terms.rhs, coefficients, CONVERGED)
+            settled = quadratic.settle(self.rhs, coefficients, CONVERGED)
             # not the settled solution, which took further steps: the next round starts as in `solve`
-            coefficients = quadratic.minimise(self.terms.rhs, coefficients, settled.steps)
+            coefficients = quadratic.minimise(self.rhs, coefficients, settled.steps)
             counts.append(settled.steps)
             reached = reached and settled.reached
         noise = quadratic.noise("draw 0", seed)
@@ -157,10 +166,23 @@ class GraphFusion:
 
     def start(self) -> Tensor:
         """Return the closed form for a prior without ties between pixels."""
+        return self._untied.solve(self.mean)
+
+    @cached_property
+    def _untied(self) -> GaussianFusion:
+        return GaussianFusion(self.terms, np.eye(len(self.detail)))
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """V ``(d, H, W)``, from Y where only Y shows a pixel."""
         shift = self.observation.spatial_response.shift
         mean = interpolated(self.terms.coefficients, self.observation.hr_shape, shift)
-        fusion = GaussianFusion(self.terms, np.eye(len(mean)))
-        return fusion.solve(informed_mean(fusion, mean))
+        return informed_mean(self._untied, mean)
+
+    @cached_property
+    def rhs(self) -> Tensor:
+        """Right-hand side ``(d, H, W)`` of the normal equations at any weights."""
+        return self.terms.rhs + mixed(self.own, self.mean)
 
     def weights(self, coefficients: Tensor) -> Tensor:
         """Return the edges' weights ``w_e`` ``(m,)`` at coefficients ``(d, H, W)``."""
@@ -200,14 +222,14 @@ class Quadratic:
         totals = [self.degrees[own].sum(dtype=torch.float64).item() for own in self.fusion.sums.slices]
         precisions, (height, width) = self.fusion.prior.precisions, self.fusion.graph.shape
         held = np.tensordot(totals, precisions, axes=1) / (2 * height * width)
-        return GaussianFusion(self.terms, np.asarray(held))
+        return GaussianFusion(self.terms, np.asarray(held) + self.fusion.detail)
 
     def apply(self, image: Tensor) -> Tensor:
         """Multiply the posterior's precision with an image ``(d, H, W)``."""
         sums = self.fusion.sums
         pixels = image.flatten(1).T.contiguous()
         tied = sums.over_classes(sums.tied(pixels, self.weights, self.degrees), self.precisions)
-        return self.terms.apply(image) + tied.T.reshape(image.shape)
+        return self.terms.apply(image) + mixed(self.fusion.own, image) + tied.T.reshape(image.shape)
 
     def minimise(self, rhs: Tensor, start: Tensor, steps: int) -> Tensor:
         """Take steps of preconditioned conjugate gradients towards ``apply(A) = rhs``.
@@ -272,7 +294,7 @@ class Quadratic:
         d, bands = len(self.precisions[0]), len(terms.hr_msi)
         lr_corner = lr_origin(observation.origin, observation.spatial_response)
         coarse = SignField(seed, f"{purpose}/lr", (d, *observation.lr_shape), lr_corner, self.engine)
-        shape = bands + d * len(graph.slots), *graph.shape
+        shape = bands + d * (len(graph.slots) + 1), *graph.shape
         fine = SignField(seed, f"{purpose}/hr", shape, observation.origin, self.engine)
         noise = terms.noise(coarse.read(), fine.read(0, bands), observation.sigma_msi)
         # an edge's noise is drawn at the pixel that owns it: that pixel owns one edge of each slot
@@ -280,6 +302,7 @@ class Quadratic:
             fine.read(bands + place * d, bands + (place + 1) * d).flatten(1).T[graph.first[slot]]
             for place, slot in enumerate(graph.slots)
         ]
+        noise += mixed(self.engine.tensor(_root(self.fusion.detail)), fine.read(bands + len(graph.slots) * d))
         return noise + self._noise_of_edges(torch.cat(of_edges)).T.reshape(noise.shape)
 
     def _noise_of_edges(self, noise: Tensor) -> Tensor:
@@ -287,6 +310,12 @@ class Quadratic:
         sums = self.fusion.sums
         roots = [torch.linalg.cholesky(precision.double()).to(noise.dtype).T for precision in self.precisions]
         return sums.over_classes(sums.spread(noise, self.weights.sqrt()), roots)
+
+
+def _root(matrix: Array) -> Array:
+    """Return the symmetric root of a matrix ``(d, d)``, which may be zero."""
+    power, vectors = np.linalg.eigh(matrix)
+    return np.asarray((vectors * np.sqrt(power.clip(min=0))) @ vectors.T)
 
 
 def lr_origin(origin: tuple[int, int], response: SpatialResponse) -> tuple[int, int]:
@@ -344,7 +373,8 @@ def sufficient_type(prior: GraphPrior, observation: Observation) -> torch.dtype:
     by_hsi = coefficient_precision(prior.basis, observation.sigma_hsi) / overlap
     of_data = max(np.linalg.norm(by_hsi, 2), np.linalg.norm(basis_msi, 2) ** 2)
     of_edges = max(np.linalg.norm(precision, 2) for precision in prior.precisions)
-    steepest = max(of_data, of_edges * NEIGHBOUR_STRENGTH / SOFTENING**2)
+    of_detail = 0.0 if prior.detail is None else DETAIL_STRENGTH * np.linalg.norm(prior.detail, 2)
+    steepest = max(of_data, of_edges * NEIGHBOUR_STRENGTH / SOFTENING**2, of_detail)
     rounding = torch.finfo(torch.float32).eps * steepest * prior.level
     return torch.float32 if rounding <= MOST_ROUNDING else DOUBLE
 

@@ -39,6 +39,7 @@ MOST_EDGES = 2**18  # differences from which shapes are learned; more change the
 FEWEST_EDGES = 0.25  # of all pairs of neighbours, below which pixels at larger distances are compared too
 CLASS_ROUNDS = 30  # of k-means
 SIGNIFICANT = 2.0  # standard errors by which a variance must exceed the noise to count as model errors
+LEAST_DETAIL = 1e-6  # variance of a coefficient, in units of a typical difference
 OWN_DIFFERENCES = 1.0  # differences per coefficient with the weight of the shape common to all classes
 
 
@@ -62,6 +63,8 @@ class GraphPrior:
         Largest magnitude of a coefficient, in units of a typical difference.
     largest : float
         Largest mean square of a difference between neighbouring LR pixels over the coefficients.
+    detail : (d, d), optional
+        Inverse covariance of the detail that the LR-HSI loses one level down.
     """
 
     basis: Array
@@ -71,10 +74,11 @@ class GraphPrior:
     misfit: float
     level: float
     largest: float
+    detail: Array | None = None
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the prior, from which `of` makes the same prior."""
-        return {name: np.asarray(array) for name, array in asdict(self).items()}
+        return {name: np.asarray(array) for name, array in asdict(self).items() if array is not None}
 
     @classmethod
     def of(cls, state: Mapping[str, NDArray[Any]]) -> GraphPrior:
@@ -82,11 +86,25 @@ class GraphPrior:
         scale, misfit, level, largest = (
             float(state[name]) for name in ("scale", "misfit", "level", "largest")
         )
-        return cls(state["basis"], state["precisions"], state["centres"], scale, misfit, level, largest)
+        return cls(
+            state["basis"],
+            state["precisions"],
+            state["centres"],
+            scale,
+            misfit,
+            level,
+            largest,
+            state.get("detail"),
+        )
 
     def classes(self, spectra: Tensor) -> Tensor:
         """Return the class ``(n,)`` of spectra ``(c, n)`` in units of `scale`."""
         return nearest(spectra, self.centres)
+
+
+def detail_precision(covariance: NDArray[np.floating]) -> Array:
+    """Return the inverse of a covariance ``(d, d)`` of detail, of which there is at least `LEAST_DETAIL`."""
+    return np.asarray(np.linalg.inv(covariance + LEAST_DETAIL * np.eye(len(covariance))), np.float64)
 
 
 def nearest(spectra: Tensor, centres: Array) -> Tensor:

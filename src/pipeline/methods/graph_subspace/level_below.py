@@ -15,8 +15,15 @@ import numpy as np
 from pipeline.core.sensing.nodata import SOME_GAPS, coupled_pixels, filled_observation, tolerated_share
 from pipeline.core.sensing.noise import philox_key
 from pipeline.core.sensing.observation import Observation
-from pipeline.core.solvers.graph_prior import Comparison, GraphPrior, joined, learn_prior, sample_of
-from pipeline.core.subspace.basis import Subspace
+from pipeline.core.solvers.graph_prior import (
+    Comparison,
+    GraphPrior,
+    detail_precision,
+    joined,
+    learn_prior,
+    sample_of,
+)
+from pipeline.core.subspace.basis import Subspace, detail_covariance
 from pipeline.methods.level_below import grid_offsets, one_level_down
 
 MOST_OFFSETS = 4  # of the coarse grid in each direction; more offsets repeat nearly the same pixels
@@ -60,7 +67,9 @@ def prior_below(parts: Sequence[Observation], prior: GraphPrior, classes: int, s
         classes,
         np.random.Generator(np.random.Philox(key=philox_key(seed, "one level down/classes"))),
     )
-    return replace(learned, misfit=prior.misfit)
+    own = Subspace.of(learned.basis, parts[0].sigma_hsi)
+    covariances = [detail_covariance(own.coefficients(b.lr_hsi), b.spatial_response) for b in levels]
+    return replace(learned, misfit=prior.misfit, detail=detail_precision(np.mean(covariances, axis=0)))
 
 
 def _offset_levels(part: Observation, seed: int) -> Iterator[Observation]:
