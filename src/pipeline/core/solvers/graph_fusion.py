@@ -8,9 +8,9 @@ Minimises, over the coefficients A,
 where the noise weights the data terms, ``delta_e`` is the difference of A along edge e of the pixels' graph,
 ``W_e`` the precision of the edge's class and ``l_e`` the edge's strength. Beyond the largest difference of
 neighbouring LR pixels, the logarithm is continued by its tangent in ``delta_e^T W_e delta_e``: no edge is so
-free that coefficients which the data do not determine could swing. The last term is the prior of `gaussian_subspace`, about
-the interpolated LR-HSI V with the precision W of the detail, with a small weight a: without it, nothing would
-hold the level of a region that edges cut off and that a wide PSF does not resolve.
+free that coefficients which the data do not determine could swing. The last term is the prior of
+`gaussian_subspace`, about the interpolated LR-HSI V with the precision W of the detail and a small weight a.
+Without it, nothing would hold the level of a region that edges cut off and a wide PSF does not resolve.
 
 Each round replaces the logarithms by the quadratic that touches them from above, with weights
 ``w_e = l_e / (eps^2 + delta_e^T W_e delta_e / d)`` (iteratively reweighted least squares: the objective never
