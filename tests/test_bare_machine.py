@@ -59,4 +59,4 @@ def test_every_method_is_built_and_those_without_files_fuse(tmp_path: Path) -> N
     assert result["finite"] == dict.fromkeys(FUSED, True)
     assert result["loaded"] == []  # by `import pipeline`, which has to be quick
     assert set(result["packages"]) == {"python", "numpy", "scipy", "torch", "pydantic"}
-    assert result["code"].startswith("uninstalled+")
+    assert "+" in result["code"]  # the digest of the code, behind the version if it was ever installed

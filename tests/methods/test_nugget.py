@@ -1,6 +1,7 @@
 """What is white on the fine grid and unseen by the HR-MSI, and what the standard deviation makes of it."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_what_the_prior_takes_for_model_errors_is_not_counted_again():
     pair = observed(scene_of(160))
     fitted = build(GraphSubspaceSettings(draws=0)).fit(pair)
     once, again = (
-        learn_spread(Calibration([pair], 1.0, 2, 2, 0), fitted.method.fusion, prior)
+        learn_spread(Calibration([pair], 1.0, 2, 2, 0), partial(fitted.method.settled, seed=0), prior)
         for prior in (fitted.prior, replace(fitted.prior, misfit=1.0))
     )
     assert (once.added[:GRAINY] > 0.7 * GRAIN).all()
@@ -139,7 +140,7 @@ def test_what_is_left_out_and_the_nugget_are_added():
     pair = observed(scene_of(128, contrast=0.1) + own.astype(np.float32))
     fitted = build(GraphSubspaceSettings(draws=0, d=4)).fit(pair)
     prior, white = fitted.prior, share_of(pair)
-    spread = learn_spread(Calibration([pair], 0.5, 2, 2, 0), fitted.method.fusion, prior)
+    spread = learn_spread(Calibration([pair], 0.5, 2, 2, 0), partial(fitted.method.settled, seed=0), prior)
     noise = noise_in_subspace(prior.basis, pair.sigma_hsi) + prior.misfit * np.square(prior.basis).sum(axis=0)
     outside = left_out([pair], prior.basis, 0.5) * fine_power([pair], white)
     inside = nugget([pair], prior.basis, noise, white)

@@ -220,15 +220,19 @@ def zero_noise(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(x)
 
 
-def quadratic(step: int, use: int, factors: list[torch.Tensor]) -> torch.Tensor:
+class Quadratic:
     """A loss of both factors."""
-    return sum((factor - 0.3).square().sum() for factor in factors)
+
+    recording = False
+
+    def __call__(self, step: int, use: int, factors: list[torch.Tensor]) -> torch.Tensor:
+        return sum((factor - 0.3).square().sum() for factor in factors)
 
 
 def test_the_argm_moves_the_factors_it_is_on_for() -> None:
     start = [torch.full((1, 2, 3, 3), 0.01), torch.full((2, 5), 0.01)]
     ends = {
-        argm: sample([zero_noise] * 2, start, quadratic, tiny(steps=2, argm=argm, r=0.5), lambda *_: None)
+        argm: sample([zero_noise] * 2, start, Quadratic(), tiny(steps=2, argm=argm, r=0.5), lambda *_: None)
         for argm in (True, False, "coefficients", "basis")
     }
     on, off = ends[True], ends[False]
