@@ -320,7 +320,8 @@ def objective(fusion: GraphFusion, coefficients: torch.Tensor) -> float:
         np.einsum("dyx,de,eyx->", hsi, terms.by_hsi, hsi) / 2
         + np.square(msi / fusion.observation.sigma_msi[:, None, None]).sum() / 2
         + d / 2 * (strengths * np.log(size)).sum()
-        + float(((coefficients - fusion.mean) * mixed(fusion.own, coefficients - fusion.mean)).sum()) / 2
+        + float(((coefficients - fusion.mean) * mixed(fusion.of_detail, coefficients - fusion.mean)).sum())
+        / 2
     )
 
 

@@ -294,13 +294,7 @@ def method_threads(wildcards):
 
 
 def method_gpus(wildcards):
-    """Return the GPUs that a method's jobs ask for.
-
-    A solver takes seconds on a CPU: with `device: auto` it uses the GPU of the machine, but does not queue for one.
-    """
-    settings = method_settings(wildcards)
-    device = getattr(settings, "device", "cpu")
-    return int(device == "cuda" or (device == "auto" and hasattr(settings, "checkpoint_every")))
+    return int(method_settings(wildcards).asks_for_gpu)
 
 
 def batch_runtime(wildcards, attempt):

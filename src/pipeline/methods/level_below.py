@@ -15,6 +15,8 @@ from pipeline.core.window import Window
 
 Array = NDArray[np.float64]
 
+MOST_OFFSETS = 4  # of the coarse grid in each direction; more repeat nearly the same pixels
+
 
 def one_level_down(
     part: Observation, seed: int, offset: tuple[int, int] = (0, 0)
@@ -56,8 +58,8 @@ def one_level_down(
     fine = standard_normal(seed, "one level down/hr_msi", hr_msi.shape, origin)
     return window, replace(
         part,
-        lr_hsi=_noisy(lr_hsi, part.sigma_hsi, gains[0], coarse),
-        hr_msi=_noisy(hr_msi, part.sigma_msi, gains[1], fine),
+        lr_hsi=topped_up(lr_hsi, part.sigma_hsi, gains[0], coarse),
+        hr_msi=topped_up(hr_msi, part.sigma_msi, gains[1], fine),
         spatial_response=response,
         origin=origin,
         gaps=None,
@@ -82,6 +84,18 @@ def grid_offsets(step: int, most: int) -> list[tuple[int, int]]:
     return list(product(along, along))
 
 
-def _noisy(image: Array, sigma: Array, gain: float, noise: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Add as much noise as a degradation with some gain for white noise has taken away."""
+def topped_up(image: Array, sigma: Array, gain: float, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Add as much noise as a degradation has taken away.
+
+    Parameters
+    ----------
+    image : (bands, H, W)
+        The degraded image.
+    sigma : (bands,)
+        Noise standard deviations that it had.
+    gain : float
+        Share of white noise's power that the degradation left.
+    noise : (bands, H, W)
+        White noise of unit variance.
+    """
     return (image + np.sqrt(max(0.0, 1 - gain)) * sigma[:, None, None] * noise).astype(np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -13,14 +12,12 @@ from pipeline.core.solvers.graph_prior import (
     Comparison,
     GraphPrior,
     Sample,
-    detail_precision,
     joined,
     learn_prior,
     sample_of,
 )
 from pipeline.core.subspace.basis import (
     Subspace,
-    detail_covariance,
     fit_subspace,
     resolve_dimension,
     signal_dimension,
@@ -50,7 +47,7 @@ def prior_of(
         Seed of the classes.
     """
     subspace = fit_subspace(scene.lr_hsi, scene.sigma_hsi, dimension(scene, d))
-    prior = learn_prior(
+    return learn_prior(
         joined([_sample(scene, part, subspace) for part in pool]),
         subspace.basis,
         Comparison(
@@ -61,8 +58,6 @@ def prior_of(
         classes,
         np.random.Generator(np.random.Philox(key=philox_key(seed, "graph_subspace/classes"))),
     )
-    coefficients = Subspace.of(prior.basis, scene.sigma_hsi).coefficients(scene.lr_hsi)
-    return replace(prior, detail=detail_precision(detail_covariance(coefficients, scene.spatial_response)))
 
 
 def _sample(scene: ObservedScene, part: Observation, subspace: Subspace) -> Sample:

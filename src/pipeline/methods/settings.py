@@ -96,6 +96,11 @@ class MethodSettings(Strict):
         """Whether the cube comes with a standard deviation."""
         return False
 
+    @property
+    def asks_for_gpu(self) -> bool:
+        """Whether jobs of the method ask a cluster for a GPU."""
+        return False
+
     def fitting(self, hr_shape: tuple[int, int]) -> dict[str, Any]:
         """Return the settings that determine the fitted method, JSON-ready.
 
@@ -113,6 +118,11 @@ class DeviceSettings(MethodSettings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one")
     threads: int = Field(1, ge=1, description="CPU threads; the last bits of a result depend on their number")
 
+    @property
+    def asks_for_gpu(self) -> bool:
+        """Whether jobs ask for a GPU; with `auto` they use their machine's, but do not queue for one."""
+        return self.device == "cuda"
+
 
 class SolverSettings(DeviceSettings):
     """Settings of a method that solves for the cube without networks."""
@@ -128,6 +138,11 @@ class TrainedSettings(DeviceSettings):
     trains = True
 
     checkpoint_every: int = Field(500, ge=1, description="iterations between checkpoints")
+
+    @property
+    def asks_for_gpu(self) -> bool:
+        """Whether jobs ask for a GPU: with `auto` too, since a training takes hours without."""
+        return self.device != "cpu"
 
     def deciding(self) -> dict[str, Any]:
         """Return all settings but the choice of seeds and the interval of checkpoints."""

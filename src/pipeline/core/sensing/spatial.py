@@ -541,6 +541,23 @@ def upsample(
     shift : (float, float)
         Shift of the image's pixels relative to the result's grid, as in `SpatialResponse`.
     """
-    rows = upsampling_matrix(image.shape[-2], shape[0], shift[0])
-    cols = upsampling_matrix(image.shape[-1], shape[1], shift[1])
-    return SpatialOperator((rows,), (cols,)).forward_with_nodata(image)
+    height, width = image.shape[-2:]
+    return interpolation((height, width), shape, shift).forward_with_nodata(image)
+
+
+def interpolation(
+    lr_shape: tuple[int, int], shape: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0)
+) -> SpatialOperator:
+    """Return bicubic interpolation, with half-sample symmetric borders, as an operator.
+
+    Parameters
+    ----------
+    lr_shape : (int, int)
+        Height and width of the image.
+    shape : (int, int)
+        Height and width of the result.
+    shift : (float, float)
+        Shift of the image's pixels relative to the result's grid, as in `SpatialResponse`.
+    """
+    rows, cols = (upsampling_matrix(*axis) for axis in zip(lr_shape, shape, shift, strict=True))
+    return SpatialOperator((rows,), (cols,))

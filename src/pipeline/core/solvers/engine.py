@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.core.sensing.resampling import upsampling_matrix
-from pipeline.core.sensing.spatial import SpatialOperator
+from pipeline.core.sensing.spatial import SpatialOperator, interpolation
 
 CPU = torch.device("cpu")
 DOUBLE = torch.float64
@@ -62,6 +61,13 @@ def mixed(matrix: Tensor, image: Tensor) -> Tensor:
     return (matrix @ image.reshape(len(image), -1)).view(len(matrix), *image.shape[1:])
 
 
+def symmetric_root(matrices: Tensor) -> Tensor:
+    """Return the symmetric square roots of positive matrices ``(..., d, d)``, which may be singular."""
+    power, vectors = torch.linalg.eigh(matrices)
+    roots: Tensor = (vectors * power.clamp(min=0).sqrt()[..., None, :]) @ vectors.mT
+    return roots
+
+
 def interpolated(image: Tensor, shape: tuple[int, int], shift: tuple[float, float]) -> Tensor:
     """Interpolate planes ``(..., h, w)`` without no-data bicubically (see `core.sensing.spatial.upsample`).
 
@@ -74,9 +80,5 @@ def interpolated(image: Tensor, shape: tuple[int, int], shift: tuple[float, floa
     shift : (float, float)
         Shift of the planes' pixels relative to the result's grid, as in `SpatialResponse`.
     """
-    engine = Engine.of(image)
-    rows, cols = (
-        engine.tensor(upsampling_matrix(size, hr_size, offset))
-        for size, hr_size, offset in zip(image.shape[-2:], shape, shift, strict=True)
-    )
-    return rows @ image @ cols.mT
+    height, width = image.shape[-2:]
+    return Engine.of(image).operator(interpolation((height, width), shape, shift)).forward(image)

@@ -10,7 +10,7 @@ circulant H, R-FUSE solves the same problem by FFT: Wei, Dobigeon and Tourneret 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -105,6 +105,13 @@ class DataTerms:
         return noise + mixed(self.engine.tensor(self.by_msi * sigma_msi), fine)
 
     @cached_property
+    def separable(self) -> DataTerms:
+        """The terms with the first separable term of H alone, whose inverses are cheap."""
+        if self.operator.separable:
+            return self
+        return replace(self, operator=SpatialOperator(self.operator.rows[:1], self.operator.cols[:1]))
+
+    @cached_property
     def low_resolution(self) -> LowResolution:
         """Eigenvectors of the LR grid."""
         return LowResolution(self.operator)
@@ -150,26 +157,14 @@ class LowResolution:
         def apply(image: Tensor) -> Tensor:
             return self.operator.forward(self.operator.adjoint(image)) + ridge * image
 
-        def first(image: Tensor) -> Tensor:
-            return self.solve_first_term(image, gains)
+        def solve_first_term(image: Tensor) -> Tensor:
+            rotated = self.rows.mT @ image @ self.cols / (self.power + ridge)
+            return self.rows @ rotated @ self.cols.mT
 
-        solution = first(rhs)
+        solution = solve_first_term(rhs)
         if self.operator.separable:
             return solution
-        return conjugate_gradients(apply, first, rhs, solution, ITERATIONS, tolerance=TOLERANCE)
-
-    def solve_first_term(self, rhs: Tensor, gains: Tensor) -> Tensor:
-        """Solve as if H had its first separable term only: rotate, divide and rotate back.
-
-        Parameters
-        ----------
-        rhs : (d, h, w) tensor
-            Right-hand sides.
-        gains : (d,) tensor
-            g, positive.
-        """
-        rotated = self.rows.mT @ rhs @ self.cols / (self.power + 1 / gains[:, None, None])
-        return self.rows @ rotated @ self.cols.mT
+        return conjugate_gradients(apply, solve_first_term, rhs, solution, ITERATIONS, tolerance=TOLERANCE)
 
 
 def _eigenvectors(factor: Tensor) -> tuple[Tensor, Tensor]:
@@ -271,17 +266,6 @@ class GaussianFusion:
         estimate = mixed(self.vectors.mT, image)
         coarse = self.operator.forward(estimate)
         estimate -= self.operator.adjoint(self.terms.low_resolution.solve(coarse, self.gains))
-        return mixed(self.vectors, estimate)
-
-    def invert_first_term(self, image: Tensor) -> Tensor:
-        """Multiply an image ``(d, H, W)`` with nearly that inverse: with the first separable term of H.
-
-        It equals `invert` if H is separable, and costs as little if it is not.
-        """
-        rows, cols = self.operator.rows[0], self.operator.cols[0]
-        estimate = mixed(self.vectors.mT, image)
-        coarse = self.terms.low_resolution.solve_first_term(rows @ estimate @ cols.mT, self.gains)
-        estimate -= rows.mT @ coarse @ cols
         return mixed(self.vectors, estimate)
 
 

@@ -38,11 +38,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.core.sensing.observation import Observation, Progress, no_progress
+from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.solvers.class_sums import ClassSums
 from pipeline.core.solvers.conjugate_gradients import Settled, conjugate_gradients, settle
-from pipeline.core.solvers.engine import DOUBLE, Engine, interpolated, mixed
+from pipeline.core.solvers.engine import DOUBLE, Engine, interpolated, mixed, symmetric_root
 from pipeline.core.solvers.gaussian import DataTerms, GaussianFusion, data_terms
 from pipeline.core.solvers.graph_prior import GraphPrior
 from pipeline.core.solvers.pixel_graph import pixel_graph, quieted
@@ -115,9 +115,8 @@ class GraphFusion:
         strengths = np.full(len(self.classes), SIMILAR_STRENGTH)
         strengths[:neighbours] = NEIGHBOUR_STRENGTH
         self.strengths = engine.tensor(strengths)
-        d = len(prior.basis)
-        self.detail = np.zeros((d, d)) if prior.detail is None else DETAIL_STRENGTH * prior.detail
-        self.own = engine.tensor(self.detail)
+        self.detail = DETAIL_STRENGTH * prior.detail
+        self.of_detail = engine.tensor(self.detail)
 
     def solve(self, steps: Steps, progress: Progress = no_progress) -> Solution:
         """Return A after the last round, with the posterior at the weights of that round.
@@ -182,7 +181,7 @@ class GraphFusion:
     @cached_property
     def rhs(self) -> Tensor:
         """Right-hand side ``(d, H, W)`` of the normal equations at any weights."""
-        return self.terms.rhs + mixed(self.own, self.mean)
+        return self.terms.rhs + mixed(self.of_detail, self.mean)
 
     def weights(self, coefficients: Tensor) -> Tensor:
         """Return the edges' weights ``w_e`` ``(m,)`` at coefficients ``(d, H, W)``."""
@@ -222,14 +221,14 @@ class Quadratic:
         totals = [self.degrees[own].sum(dtype=torch.float64).item() for own in self.fusion.sums.slices]
         precisions, (height, width) = self.fusion.prior.precisions, self.fusion.graph.shape
         held = np.tensordot(totals, precisions, axes=1) / (2 * height * width)
-        return GaussianFusion(self.terms, np.asarray(held) + self.fusion.detail)
+        return GaussianFusion(self.terms.separable, np.asarray(held) + self.fusion.detail)
 
     def apply(self, image: Tensor) -> Tensor:
         """Multiply the posterior's precision with an image ``(d, H, W)``."""
         sums = self.fusion.sums
         pixels = image.flatten(1).T.contiguous()
         tied = sums.over_classes(sums.tied(pixels, self.weights, self.degrees), self.precisions)
-        return self.terms.apply(image) + mixed(self.fusion.own, image) + tied.T.reshape(image.shape)
+        return self.terms.apply(image) + mixed(self.fusion.of_detail, image) + tied.T.reshape(image.shape)
 
     def minimise(self, rhs: Tensor, start: Tensor, steps: int) -> Tensor:
         """Take steps of preconditioned conjugate gradients towards ``apply(A) = rhs``.
@@ -243,7 +242,7 @@ class Quadratic:
         steps : int
             Number of steps; the iteration does not stop earlier.
         """
-        return conjugate_gradients(self.apply, self.preconditioner.invert_first_term, rhs, start, steps)
+        return conjugate_gradients(self.apply, self.preconditioner.invert, rhs, start, steps)
 
     def settle(self, rhs: Tensor, start: Tensor, converged: float) -> Settled:
         """Find how many steps of conjugate gradients ``apply(A) = rhs`` needs.
@@ -259,7 +258,7 @@ class Quadratic:
         """
         # the squared distance of a posterior draw from the mean is, on average, the number of unknowns
         distance = converged * start.numel()
-        return settle(self.apply, self.preconditioner.invert_first_term, rhs, start, distance, MOST_STEPS)
+        return settle(self.apply, self.preconditioner.invert, rhs, start, distance, MOST_STEPS)
 
     def draws(self, count: int, seed: int, steps: int) -> Iterator[Tensor]:
         """Yield draws ``(d, H, W)`` from the posterior, about a mean of zero.
@@ -302,7 +301,8 @@ class Quadratic:
             fine.read(bands + place * d, bands + (place + 1) * d).flatten(1).T[graph.first[slot]]
             for place, slot in enumerate(graph.slots)
         ]
-        noise += mixed(self.engine.tensor(_root(self.fusion.detail)), fine.read(bands + len(graph.slots) * d))
+        root = symmetric_root(torch.from_numpy(self.fusion.detail)).to(noise)
+        noise += mixed(root, fine.read(bands + len(graph.slots) * d))
         return noise + self._noise_of_edges(torch.cat(of_edges)).T.reshape(noise.shape)
 
     def _noise_of_edges(self, noise: Tensor) -> Tensor:
@@ -310,12 +310,6 @@ class Quadratic:
         sums = self.fusion.sums
         roots = [torch.linalg.cholesky(precision.double()).to(noise.dtype).T for precision in self.precisions]
         return sums.over_classes(sums.spread(noise, self.weights.sqrt()), roots)
-
-
-def _root(matrix: Array) -> Array:
-    """Return the symmetric root of a matrix ``(d, d)``, which may be zero."""
-    power, vectors = np.linalg.eigh(matrix)
-    return np.asarray((vectors * np.sqrt(power.clip(min=0))) @ vectors.T)
 
 
 def lr_origin(origin: tuple[int, int], response: SpatialResponse) -> tuple[int, int]:
@@ -354,7 +348,7 @@ class Solution:
         return self.posterior.draws(count, seed, self.steps.draw)
 
 
-def sufficient_type(prior: GraphPrior, observation: Observation) -> torch.dtype:
+def sufficient_type(prior: GraphPrior, scene: ObservedScene) -> torch.dtype:
     """Return the floating-point type whose rounding hardly changes the solution: the same in all windows.
 
     Rounding of the objective's gradient is amplified in directions that the data do not determine, where the
@@ -364,16 +358,16 @@ def sufficient_type(prior: GraphPrior, observation: Observation) -> torch.dtype:
     ----------
     prior : GraphPrior
         Basis and level of the coefficients.
-    observation : Observation
-        Spectral response and noise levels.
+    scene : ObservedScene
+        The scene or a part of it, of which only responses and noise levels count.
     """
-    basis_msi = prior.basis @ observation.spectral_response.T / observation.sigma_msi
+    basis_msi = prior.basis @ scene.spectral_response.T / scene.sigma_msi
     # an HR pixel has about 1 / ratio^2 of the weight of an LR pixel
-    overlap = float(observation.spatial_response.ratio) ** 2
-    by_hsi = coefficient_precision(prior.basis, observation.sigma_hsi) / overlap
+    overlap = float(scene.spatial_response.ratio) ** 2
+    by_hsi = coefficient_precision(prior.basis, scene.sigma_hsi) / overlap
     of_data = max(np.linalg.norm(by_hsi, 2), np.linalg.norm(basis_msi, 2) ** 2)
     of_edges = max(np.linalg.norm(precision, 2) for precision in prior.precisions)
-    of_detail = 0.0 if prior.detail is None else DETAIL_STRENGTH * np.linalg.norm(prior.detail, 2)
+    of_detail = DETAIL_STRENGTH * np.linalg.norm(prior.detail, 2)
     steepest = max(of_data, of_edges * NEIGHBOUR_STRENGTH / SOFTENING**2, of_detail)
     rounding = torch.finfo(torch.float32).eps * steepest * prior.level
     return torch.float32 if rounding <= MOST_ROUNDING else DOUBLE

@@ -14,7 +14,7 @@ size follows from the disagreement ``H(Y) - R X`` of the images, beyond what the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,10 @@ from torch import Tensor
 
 from pipeline.core.rounding import FLAT, FLAT_POWER
 from pipeline.core.sensing.nodata import coupled_pixels, degraded_msi, missing_pixels
-from pipeline.core.sensing.observation import Observation
+from pipeline.core.sensing.observation import Image, Observation
+from pipeline.core.sensing.spatial import SpatialResponse
 from pipeline.core.solvers.pixel_graph import grid_edges
-from pipeline.core.subspace.basis import Subspace, coefficient_noise
+from pipeline.core.subspace.basis import Subspace, coefficient_noise, detail_covariance
 from pipeline.core.window import Window
 
 Array = NDArray[np.float64]
@@ -63,8 +64,8 @@ class GraphPrior:
         Largest magnitude of a coefficient, in units of a typical difference.
     largest : float
         Largest mean square of a difference between neighbouring LR pixels over the coefficients.
-    detail : (d, d), optional
-        Inverse covariance of the detail that the LR-HSI loses one level down.
+    detail : (d, d)
+        Inverse covariance of the detail that the LR-HSI loses one level down; zero where it was not learned.
     """
 
     basis: Array
@@ -74,11 +75,11 @@ class GraphPrior:
     misfit: float
     level: float
     largest: float
-    detail: Array | None = None
+    detail: Array
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the prior, from which `of` makes the same prior."""
-        return {name: np.asarray(array) for name, array in asdict(self).items() if array is not None}
+        return {name: np.asarray(array) for name, array in asdict(self).items()}
 
     @classmethod
     def of(cls, state: Mapping[str, NDArray[Any]]) -> GraphPrior:
@@ -94,7 +95,7 @@ class GraphPrior:
             misfit,
             level,
             largest,
-            state.get("detail"),
+            state["detail"],
         )
 
     def classes(self, spectra: Tensor) -> Tensor:
@@ -102,9 +103,26 @@ class GraphPrior:
         return nearest(spectra, self.centres)
 
 
-def detail_precision(covariance: NDArray[np.floating]) -> Array:
-    """Return the inverse of a covariance ``(d, d)`` of detail, of which there is at least `LEAST_DETAIL`."""
-    return np.asarray(np.linalg.inv(covariance + LEAST_DETAIL * np.eye(len(covariance))), np.float64)
+def with_detail(
+    prior: GraphPrior, images: Sequence[Image], sigma_hsi: Array, response: SpatialResponse
+) -> GraphPrior:
+    """Learn the inverse covariance of the detail too.
+
+    Parameters
+    ----------
+    prior : GraphPrior
+        The prior.
+    images : sequence of (C, h, w) images
+        LR-HSIs, which are read in blocks; the mean of their covariances counts.
+    sigma_hsi : (C,)
+        Noise standard deviations of the images.
+    response : SpatialResponse
+        H.
+    """
+    subspace = Subspace.of(prior.basis, sigma_hsi)
+    covariances = [detail_covariance(subspace.coefficients(image), response) for image in images]
+    least = LEAST_DETAIL * np.eye(len(prior.basis))
+    return replace(prior, detail=np.asarray(np.linalg.inv(np.mean(covariances, axis=0) + least)))
 
 
 def nearest(spectra: Tensor, centres: Array) -> Tensor:
@@ -261,6 +279,7 @@ def learn_prior(
         misfit(sample, np.linalg.inv(root), basis, comparison),
         float(np.abs(np.linalg.solve(root, sample.coefficients)).max(initial=0.0)),
         largest,
+        np.zeros((len(basis),) * 2),
     )
 
 

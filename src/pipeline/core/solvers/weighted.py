@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pipeline.core.sensing.observation import Observation
-from pipeline.core.solvers.engine import DOUBLE, mixed
+from pipeline.core.solvers.engine import DOUBLE, mixed, symmetric_root
 from pipeline.core.solvers.gaussian import Array, DataTerms, GaussianFusion
 
 
@@ -74,9 +74,7 @@ class WeightedTerms(DataTerms):
     @cached_property
     def _roots(self) -> Tensor:
         """Symmetric square roots ``(h, w, d, d)`` of the LR pixels' precisions, which may be singular."""
-        power, vectors = torch.linalg.eigh(self.precision_lr.to(DOUBLE))
-        roots = (vectors * power.clamp(min=0).sqrt()[..., None, :]) @ vectors.mT
-        return roots.to(self.engine.dtype)
+        return symmetric_root(self.precision_lr.to(DOUBLE)).to(self.engine.dtype)
 
     @cached_property
     def _known(self) -> Tensor:

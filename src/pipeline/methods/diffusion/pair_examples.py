@@ -21,10 +21,9 @@ from pipeline.core.sensing.observation import Image, Observation, ObservedScene
 from pipeline.core.sensing.spatial import upsample
 from pipeline.errors import InputError
 from pipeline.methods.diffusion.examples import Example
-from pipeline.methods.level_below import grid_offsets, one_level_down
+from pipeline.methods.level_below import MOST_OFFSETS, grid_offsets, one_level_down, topped_up
 from pipeline.methods.pool import training_pool
 
-OFFSETS = 4  # of the coarse grid in each direction, at most
 ENOUGH = 256**2  # LR pixels, of all offsets together, beyond which no further offset is used
 
 Array = NDArray[np.float64]
@@ -52,7 +51,7 @@ def examples_below(scene: ObservedScene, scale: float, seed: int, method: str) -
     step = scene.spatial_response.ratio.numerator
     pool = training_pool(scene, seed, method, step)
     pixels = sum(part.lr_shape[0] * part.lr_shape[1] for part in pool)
-    offsets = grid_offsets(step, min(OFFSETS, max(1, isqrt(ENOUGH // pixels))))
+    offsets = grid_offsets(step, min(MOST_OFFSETS, max(1, isqrt(ENOUGH // pixels))))
     levels: list[tuple[Image, Observation]] = []
     of_pair, of_level = [], []
     for part in pool:
@@ -126,7 +125,7 @@ def with_weaker_detail(
     def noisy(image: Array, sigma: Array, name: str) -> NDArray[np.float32]:
         y, x = part.origin
         noise = standard_normal(seed, f"weaker detail/{name} {y} {x}", image.shape)
-        return (image + sqrt(1 - factor**2) * sigma[:, None, None] * noise).astype(np.float32)
+        return topped_up(image, sigma, factor**2, noise)
 
     weaker = factor * np.asarray(reference, np.float64) + (1 - factor) * upsampled
     return weaker.astype(np.float32), replace(

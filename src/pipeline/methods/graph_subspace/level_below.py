@@ -18,15 +18,13 @@ from pipeline.core.sensing.observation import Observation
 from pipeline.core.solvers.graph_prior import (
     Comparison,
     GraphPrior,
-    detail_precision,
     joined,
     learn_prior,
     sample_of,
+    with_detail,
 )
-from pipeline.core.subspace.basis import Subspace, detail_covariance
-from pipeline.methods.level_below import grid_offsets, one_level_down
-
-MOST_OFFSETS = 4  # of the coarse grid in each direction; more offsets repeat nearly the same pixels
+from pipeline.core.subspace.basis import Subspace
+from pipeline.methods.level_below import MOST_OFFSETS, grid_offsets, one_level_down
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +65,9 @@ def prior_below(parts: Sequence[Observation], prior: GraphPrior, classes: int, s
         classes,
         np.random.Generator(np.random.Philox(key=philox_key(seed, "one level down/classes"))),
     )
-    own = Subspace.of(learned.basis, parts[0].sigma_hsi)
-    covariances = [detail_covariance(own.coefficients(b.lr_hsi), b.spatial_response) for b in levels]
-    return replace(learned, misfit=prior.misfit, detail=detail_precision(np.mean(covariances, axis=0)))
+    images = [below.lr_hsi for below in levels]
+    learned = with_detail(learned, images, parts[0].sigma_hsi, levels[0].spatial_response)
+    return replace(learned, misfit=prior.misfit)
 
 
 def _offset_levels(part: Observation, seed: int) -> Iterator[Observation]:

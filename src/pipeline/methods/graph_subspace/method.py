@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from pipeline.core.sensing.nodata import filled_observation, mark_nodata
 from pipeline.core.sensing.observation import Observation, ObservedScene, Progress, no_progress
 from pipeline.core.sensing.spatial import SpatialResponse
-from pipeline.core.solvers.engine import array
+from pipeline.core.solvers.engine import Engine, array
 from pipeline.core.solvers.graph_fusion import GraphFusion, Solution, Steps, sufficient_type
-from pipeline.core.solvers.graph_prior import GraphPrior
+from pipeline.core.solvers.graph_prior import GraphPrior, with_detail
 from pipeline.core.solvers.pixel_graph import QUIETED_REACH, REACH
 from pipeline.core.window import Window
 from pipeline.methods.base import FittedMethod, Fused, State
@@ -70,19 +70,20 @@ class GraphSubspace:
         checkpoint: Path | None = None,
         progress: Progress = no_progress,
     ) -> FittedGraphSubspace:
-        """Learn the prior from neighbouring LR pixels, and calibrate the standard deviation."""
+        """Learn the prior, find the solver's steps, and calibrate the standard deviation."""
         settings = self.settings
         pool = training_pool(scene, seed, "graph_subspace", scene.spatial_response.ratio.numerator)
         prior = prior_of(scene, pool, settings.d, settings.classes, seed)
         if not settings.misfit:
             prior = replace(prior, misfit=0.0)
+        prior = with_detail(prior, [scene.lr_hsi], scene.sigma_hsi, scene.spatial_response)
         ratio = scene.spatial_response.ratio
         side = max(TESTED_SIDE, ratio.numerator * ceil(ratio))  # a whole LR pixel of the level below
         drawn = drawn_windows(pool, seed, "graph_subspace/tested", side, TESTED_WINDOWS)
         parts = drawn or pool[:1]
         with reproducible(self.device, settings.threads):
-            solutions = [self.settled(prior, filled_observation(part), seed) for part in parts]
-            steps = Steps.largest([solution.steps for solution in solutions])
+            each = [self.settled(prior, filled_observation(part), seed).steps for part in parts]
+            steps = Steps.largest(each)
             spread = self._spread(scene, parts, prior, seed) if settings.draws else None
         return FittedGraphSubspace(scene, self, prior, steps, spread, seed)
 
@@ -102,6 +103,10 @@ class GraphSubspace:
             )
         return spread
 
+    def engine(self, prior: GraphPrior, scene: ObservedScene) -> Engine:
+        """Return the device and the floating-point type of the fusion of a scene, or of a part of it."""
+        return solver_engine(self.settings, sufficient_type(prior, scene))
+
     def fusion(self, prior: GraphPrior, observation: Observation) -> GraphFusion:
         """Set up the fusion problem of an observation.
 
@@ -112,8 +117,7 @@ class GraphSubspace:
         observation : Observation
             The images, without no-data.
         """
-        engine = solver_engine(self.settings, sufficient_type(prior, observation))
-        return GraphFusion(observation, prior, engine, self.settings.similar)
+        return GraphFusion(observation, prior, self.engine(prior, observation), self.settings.similar)
 
     def settled(self, prior: GraphPrior, observation: Observation, seed: int) -> Solution:
         """Solve the fusion problem of an observation in as many steps as it needs (`GraphFusion.settle`)."""
@@ -158,6 +162,7 @@ class FittedGraphSubspace(FittedMethod):
         self.method, self.prior, self.steps = method, prior, steps
         self.spread, self.seed = spread, seed
         self.device = device_name(method.device)
+        self.precision = precision_name(method.engine(prior, scene).dtype)
 
     def state(self) -> State:
         """Return all arrays of the prior and of the calibration, and the numbers of steps."""
@@ -187,9 +192,7 @@ class FittedGraphSubspace(FittedMethod):
         return reproducible(self.method.device, self.method.settings.threads)
 
     def _solution(self, observation: Observation, progress: Progress) -> Solution:
-        fusion = self.method.fusion(self.prior, filled_observation(observation))
-        self.precision = precision_name(fusion.engine.dtype)
-        return fusion.solve(self.steps, progress)
+        return self.method.fusion(self.prior, filled_observation(observation)).solve(self.steps, progress)
 
     def _cube(self, solution: Solution, observation: Observation, inner: Window) -> NDArray[np.float32]:
         planes = mark_nodata(array(solution.coefficients.float()), observation)[:, *inner.slices]
